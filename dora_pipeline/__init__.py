@@ -1,0 +1,1 @@
+"""DORA metrics from deployments and failures: a batch ETL into a DuckDB warehouse."""

@@ -1,0 +1,165 @@
+"""Services read from `$DORA_HOME/services`: Datadog service definitions, several documents a file."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+from pydantic import ValidationError
+
+from dora_pipeline.catalog.definitions import DefinitionV2, DefinitionV3, Link
+from dora_pipeline.catalog.repository_links import RepositoryLink, repository_link
+from dora_pipeline.config import Home, listing, mistake_lines, read_yaml
+from dora_pipeline.errors import ConfigError
+from dora_pipeline.tables import Services, empty_frame
+
+_VERSIONS = ("v2", "v2.1", "v2.2")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of the catalog. No `source_patterns` means all files; `defined_in` is relative to the home.
+
+    `repository_url` is as written and may hold credentials, so it is for cloning alone.
+    """
+
+    name: str
+    team: str | None
+    repository_id: str | None
+    repository_url: str | None = field(repr=False)
+    source_patterns: tuple[str, ...]
+    languages: tuple[str, ...]
+    tags: tuple[str, ...]
+    pagerduty_service_url: str | None
+    defined_in: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All services by name."""
+
+    services: Mapping[str, Service]
+
+    def frame(self) -> pl.DataFrame:
+        """The rows of `core.services`, sorted by service."""
+        rows = [
+            {
+                "service": service.name,
+                "team": service.team,
+                "repository_id": service.repository_id,
+                "source_patterns": list(service.source_patterns),
+                "languages": list(service.languages),
+                "tags": list(service.tags),
+            }
+            for service in self.services.values()
+        ]
+        return pl.DataFrame(rows, schema=empty_frame(Services).schema).sort("service")
+
+    def repositories(self) -> dict[str, str]:
+        """The clone URL of each repository that a service names, by repository id.
+
+        URLs are as written, credentials included. Where services write one repository differently, that of the
+        first service by name is taken.
+        """
+        urls: dict[str, str] = {}
+        for _, service in sorted(self.services.items()):
+            if service.repository_id is not None and service.repository_url is not None:
+                urls.setdefault(service.repository_id, service.repository_url)
+        return urls
+
+
+def read_catalog(home: Home) -> Catalog:
+    """The services that the YAML files below `services/` define; none where the folder is missing.
+
+    Raises ConfigError with every mistake of every file in one message: file, document, key and reason.
+    """
+    services: dict[str, Service] = {}
+    places: dict[str, str] = {}
+    mistakes: list[str] = []
+    for path in _files(home.services):
+        file = path.relative_to(home.path).as_posix()
+        try:
+            documents = read_yaml(path)
+        except ConfigError as error:
+            mistakes.append(str(error))
+            continue
+        for number, document in enumerate(documents, start=1):
+            where = f"{path}, document {number}"
+            try:
+                service = _service(document, file)
+            except ValidationError as error:
+                mistakes += mistake_lines(where, error)
+                continue
+            except ValueError as error:
+                mistakes.append(f"{where}: {error}")
+                continue
+            if service is None:
+                continue
+            if service.name in services:
+                mistakes.append(f"{where}: the service {service.name!r} is defined in {places[service.name]} already")
+                continue
+            services[service.name] = service
+            places[service.name] = where
+    if mistakes:
+        raise ConfigError(listing(mistakes))
+    return Catalog(services)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    # Mounted configuration keeps its older copies in hidden folders; editors keep theirs in hidden files.
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in {".yaml", ".yml"} and not hidden and not path.is_dir():
+            yield path
+
+
+def _service(document: object, file: str) -> Service | None:
+    """The service of a document; None for an empty one and for v3 kinds other than service.
+
+    Raises ValueError (ValidationError is one) for a document that is not a service definition.
+    """
+    if document is None:
+        return None
+    if not isinstance(document, dict):
+        raise ValueError(f"must be a service definition (key: value), not {type(document).__name__}")
+    if "apiVersion" in document:
+        if document["apiVersion"] != "v3":
+            raise ValueError(f"apiVersion: {document['apiVersion']!r} is not known; write v3")
+        if not isinstance(document.get("kind"), str):
+            raise ValueError("kind: must be text, such as service")
+        return _described(DefinitionV3.model_validate(document), file) if document["kind"] == "service" else None
+    if "schema-version" not in document:
+        raise ValueError("has neither schema-version (v2.2) nor apiVersion (v3)")
+    if document["schema-version"] not in _VERSIONS:
+        raise ValueError(f"schema-version: {document['schema-version']!r} is not known; write v2.2, or apiVersion: v3")
+    return _described(DefinitionV2.model_validate(document), file)
+
+
+def _described(definition: DefinitionV2 | DefinitionV3, file: str) -> Service:
+    repository = _repository(definition.name, definition.repository_links)
+    patterns = definition.source_patterns
+    if patterns is None:
+        patterns = repository.patterns if repository else ()
+    return Service(
+        name=definition.name,
+        team=definition.team or None,
+        repository_id=repository.repository_id if repository else None,
+        repository_url=repository.url if repository else None,
+        source_patterns=patterns,
+        languages=definition.languages,
+        tags=definition.tags,
+        pagerduty_service_url=definition.pagerduty_service_url,
+        defined_in=file,
+    )
+
+
+def _repository(service: str, links: Sequence[Link]) -> RepositoryLink | None:
+    """The link named "Source" or like the service, else the first one (reference: Datadog's setup page)."""
+    if not links:
+        return None
+    chosen = next((link for link in links if link.name in ("Source", service)), links[0])
+    repository = repository_link(chosen.url)
+    if repository is None:
+        # A URL that cannot be read may hold a password in any place, so it is not shown.
+        raise ValueError(f"links: the url of {chosen.name!r} is not that of a repository, such as https://host/org/app")
+    return repository

@@ -1,0 +1,294 @@
+"""Settings: the home folder, `dora.yaml` and secrets, validated once.
+
+What does not belong here: service definitions (`catalog.py`) and the selection log (`selection.py`).
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from dora_pipeline.errors import ConfigError
+from dora_pipeline.identifiers import repository_id, without_credentials
+
+# What a validation says in Python's words, in those of YAML.
+_REASONS = {
+    "bool_type": "must be true or false",
+    "dict_type": "must hold keys (key: value)",
+    "extra_forbidden": "unknown key",
+    "missing": "is missing",
+    "model_type": "must hold keys (key: value)",
+    "string_too_short": "must not be blank",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+}
+
+_DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"(\d+)\s*([smhd])", value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a duration; write it as 90s, 10m, 1h or 7d")
+    try:
+        return timedelta(seconds=int(match[1]) * _DURATION_UNITS[match[2]])
+    except (OverflowError, ValueError):
+        raise ValueError("is longer than any duration can be") from None
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than 0s")
+    return value
+
+
+def _half_a_day(value: timedelta) -> timedelta:
+    if value > timedelta(hours=12):
+        raise ValueError("must not be longer than 12h")
+    return value
+
+
+def _zone_name(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"{value!r} is not an IANA time zone such as Europe/Berlin")
+    return value
+
+
+def _environments(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    wrong = []
+    owners: dict[str, str] = {}
+    for name, aliases in value.items():
+        for alias in (name, *aliases):
+            if alias != alias.strip() or not alias:
+                wrong.append(f"{alias!r} of {name!r} is blank or begins or ends with a space")
+            elif owners.setdefault(alias, name) != name:
+                wrong.append(f"{alias!r} belongs to both {owners[alias]!r} and {name!r}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return value
+
+
+def _repositories(value: dict[str, str]) -> dict[str, str]:
+    wrong = []
+    for name in value:
+        wanted = repository_id(name)
+        if wanted is None:
+            # A key that cannot be read may hold a password, so only its end is shown.
+            wrong.append(f"...{name.rpartition('@')[2]!r} is not a repository; write host/path")
+        elif wanted != name:
+            wrong.append(f"write {wanted!r}: host/path in lower case, without scheme, user and .git")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return value
+
+
+def _absent_as_empty(value: object) -> object:
+    # `sources:` with all its lines commented out is YAML's null.
+    return {} if value is None else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
+Environments = Annotated[dict[str, Texts], BeforeValidator(_absent_as_empty), AfterValidator(_environments)]
+Repositories = Annotated[dict[str, str], BeforeValidator(_absent_as_empty), AfterValidator(_repositories)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_an_empty_section(cls, value: object) -> object:
+        return _absent_as_empty(value)
+
+
+class ApmSettings(_Section):
+    """`sources.apm_deployment_tracking`: the folder of exports, relative to the home, and the quiet gap."""
+
+    path: str = "exports/apm"
+    quiet_gap: PositiveDuration = timedelta(hours=1)
+    pull_from_datadog: bool = False
+
+
+class EventApiSettings(_Section):
+    """`sources.deployment_event_api` and `sources.failure_event_api`."""
+
+    pull_from_datadog: bool = False
+
+
+class DatadogIncidentsSettings(_Section):
+    """`sources.datadog_incidents`."""
+
+
+class PagerDutySettings(_Section):
+    """`sources.pagerduty`."""
+
+    api_url: str = "https://api.pagerduty.com"
+    service_ids: Texts = ()
+    team_ids: Texts = ()
+
+
+class SourceSettings(_Section):
+    """`sources`: one section a source."""
+
+    apm_deployment_tracking: ApmSettings = ApmSettings()
+    deployment_event_api: EventApiSettings = EventApiSettings()
+    failure_event_api: EventApiSettings = EventApiSettings()
+    datadog_incidents: DatadogIncidentsSettings = DatadogIncidentsSettings()
+    pagerduty: PagerDutySettings = PagerDutySettings()
+
+
+class DatadogSettings(_Section):
+    """`datadog`: the site, or a whole address in its place."""
+
+    site: str = "datadoghq.com"
+    api_url: str | None = None
+
+
+class Settings(_Section):
+    """Everything in `dora.yaml`. An empty file is valid."""
+
+    timezone: Annotated[str, AfterValidator(_zone_name)] = "UTC"
+    environments: Environments = {}
+    merge_window: Annotated[Duration, AfterValidator(_half_a_day)] = timedelta(minutes=10)
+    reread: Duration = timedelta(days=7)
+    rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    lock_timeout: PositiveDuration = timedelta(minutes=30)
+    sources: SourceSettings = SourceSettings()
+    datadog: DatadogSettings = DatadogSettings()
+    repositories: Repositories = {}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone whose calendar days are the partitions."""
+        return ZoneInfo(self.timezone)
+
+    def environment(self, name: str | None) -> str | None:
+        """The canonical name of an environment: exact aliases first, then globs in the order of the file.
+
+        A name that no alias matches stays as it is; a blank one is None.
+        """
+        name = (name or "").strip()
+        if not name:
+            return None
+        for canonical, aliases in self.environments.items():
+            if name == canonical or name in aliases:
+                return canonical
+        for canonical, aliases in self.environments.items():
+            if any(fnmatchcase(name, alias) for alias in aliases):
+                return canonical
+        return name
+
+
+class Home:
+    """The folder with all that the pipeline reads and writes (`DORA_HOME`). Paths are absolute."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().absolute()
+        self.settings_file = self.path / "dora.yaml"
+        self.selection_log = self.path / "source_selections.csv"
+        self.services = self.path / "services"
+        self.raw = self.path / "raw"
+        self.intake = self.path / "intake"
+        self.git = self.path / "git"
+        self.warehouse = self.path / "warehouse.duckdb"
+        self.work = self.path / "work"
+
+    def exports(self, settings: Settings) -> Path:
+        """The folder of APM exports; a relative path in the settings starts at the home."""
+        return self.path / settings.sources.apm_deployment_tracking.path
+
+
+def default_home() -> Home:
+    """`$DORA_HOME`, or `data/` of the project."""
+    named = os.environ.get("DORA_HOME", "").strip()
+    return Home(Path(named) if named else project_folder() / "data")
+
+
+def project_folder() -> Path:
+    """The folder that holds `pyproject.toml` and the bundled sample."""
+    return Path(__file__).resolve().parent.parent
+
+
+def read_settings(home: Home) -> Settings:
+    """The settings of a home; defaults where the file is missing or empty.
+
+    Raises ConfigError with every mistake in one message.
+    """
+    path = home.settings_file
+    documents = read_yaml(path) if path.exists() else []
+    if len(documents) > 1:
+        raise ConfigError(f"{path}: holds {len(documents)} YAML documents in place of one; take out the lines '---'")
+    document = documents[0] if documents else None
+    if document is None:
+        return Settings()
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: the file must hold settings (key: value), not {type(document).__name__}")
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(mistakes(str(path), error)) from None
+
+
+def mistakes(where: str, error: ValidationError) -> str:
+    """All mistakes of a validation in one message: place, key, reason. Values are shown only in reasons of ours."""
+    return listing(mistake_lines(where, error))
+
+
+def mistake_lines(where: str, error: ValidationError) -> list[str]:
+    """The mistakes of a validation, a line each: place, key, reason."""
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        key = ".".join(str(part) for part in item["loc"])
+        reason = _REASONS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}: {key}: {reason}" if key else f"{where}: {reason}")
+    return lines
+
+
+def listing(lines: Sequence[str]) -> str:
+    """One message out of the lines of several mistakes, counted where there are more than one, without credentials."""
+    head = [] if len(lines) == 1 else [f"{len(lines)} mistakes:"]
+    return without_credentials("\n".join([*head, *lines]))
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML lets the last of two equal keys win; here that is a mistake."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
+            seen.add(key if isinstance(key, str) else None)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> list[Any]:
+    """Every document of a YAML file. Raises ConfigError for a file that is unreadable or not YAML."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return list(yaml.load_all(text, Loader=_UniqueKeyLoader))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; check the file's owner and mode") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        hint = "; put text that begins with * in quotes" if error.context == "while scanning an alias" else ""
+        raise ConfigError(without_credentials(f"{path}{line}: not valid YAML: {error.problem}{hint}")) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # Impossible dates and endless numbers are ValueErrors of Python, deep nesting is a RecursionError.
+        raise ConfigError(without_credentials(f"{path}: not valid YAML: {error}")) from error

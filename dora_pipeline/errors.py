@@ -1,0 +1,57 @@
+"""The errors that a user or an operator can meet.
+
+    DoraError
+    ├─ ConfigError              a setting, a secret or a file of the home folder is missing or wrong
+    ├─ SourceError
+    │  ├─ SourceUnavailable     passing: timeouts, 408, 429, 5xx, cut answers, a file that cannot be read now
+    │  ├─ SourceRejected        lasting: credentials, permissions, refused requests
+    │  └─ SourceIncomplete      the answer cannot be the whole truth: page loops, sudden shrinks
+    ├─ RepositoryError          a git mirror could not be made or fetched
+    ├─ RejectedRows             more rows rejected than the threshold allows
+    └─ WarehouseError           locked for too long, wrong version, disk full
+
+A message says what is wrong, where, and what to do next. Messages never hold secrets.
+"""
+
+
+class DoraError(Exception):
+    """Any failure that is explained to the user in one line."""
+
+
+class ConfigError(DoraError):
+    """A setting is missing or wrong; the message lists every mistake. Trying again does not help."""
+
+
+class SourceError(DoraError):
+    """A source could not be read.
+
+    `source` is the name of the source as users write it, such as `pagerduty`.
+    """
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(f"{source}: {message}")
+        self.source = source
+
+
+class SourceUnavailable(SourceError):
+    """The source does not answer now. Trying again later can help."""
+
+
+class SourceRejected(SourceError):
+    """The source refuses us. Trying again without a change does not help."""
+
+
+class SourceIncomplete(SourceError):
+    """The source's answer is not the whole truth; what was known before is kept."""
+
+
+class RepositoryError(DoraError):
+    """A git mirror could not be made or brought up to date."""
+
+
+class RejectedRows(DoraError):
+    """More rows were rejected than the threshold allows."""
+
+
+class WarehouseError(DoraError):
+    """The warehouse cannot be written or read: locked, of another version, or no space."""

@@ -1,0 +1,44 @@
+"""Names that come from outside, made comparable.
+
+Environments, services and teams are trimmed text. Repository URLs become `host/path` in lower case.
+What does not belong here: reading of files, and rules about events.
+"""
+
+import re
+from urllib.parse import unquote
+
+_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_SCP_STYLE = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[^:/\s@]+):(?!\d+/)(?![^/]*@)(?P<path>[^\s]+)$")
+# The second form is a password with a slash in it. Lengths are bounded so that long text costs linear time.
+_CREDENTIALS = re.compile(r"://(?:[^/\s\"@]{0,1000}@|[^/\s\"@:]{0,255}:(?!\d*/)[^\s\"@]{0,255}@)+")
+_HOST = re.compile(r"[^:\s]*(?::\d*)?|\[[0-9a-f:.]+\](?::\d+)?", re.IGNORECASE)
+_DEFAULT_PORT = re.compile(r":(?:22|443)$")
+
+
+def without_credentials(text: str) -> str:
+    """The text with `user:password@` taken out of every URL in it."""
+    return _CREDENTIALS.sub("://", text)
+
+
+def repository_id(url: str | None) -> str | None:
+    """`host/path` in lower case, without scheme, user, password, port 22 or 443, query and `.git`.
+
+    `git@github.com:Org/App.git` and `https://user:token@github.com/org/app` are both `github.com/org/app`.
+    None for a blank URL and for one without a host or a path. The rule is that of Datadog's `repository_id`.
+    """
+    if url is None:
+        return None
+    text = url.strip()
+    scheme = _SCHEME.match(text)
+    if scheme:
+        text = text[scheme.end() :]
+    elif scp := _SCP_STYLE.match(text):
+        text = f"{scp['host']}/{scp['path']}"
+    text = re.split(r"[?#]", text, maxsplit=1)[0]
+    host, separator, path = text.partition("/")
+    host = _DEFAULT_PORT.sub("", host.rpartition("@")[2]).lower()
+    path = re.sub(r"/+", "/", unquote(path)).strip("/").lower()
+    path = path.removesuffix(".git").rstrip("/")
+    if not separator or not path or not _HOST.fullmatch(host) or (not host and not text.startswith("/")):
+        return None
+    return f"{host}/{path}" if host else path

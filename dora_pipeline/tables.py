@@ -1,0 +1,402 @@
+"""Every table of the warehouse, written down once: names, types, keys, nullability, comments.
+
+DDL, COMMENTs, the data dictionary, Dagster's column schemas, checks and test frames come from here.
+Schema `core` holds events, `metrics` what is computed from them, `landing` what each source has told so far, after
+normalizing and before the rules of selection; people can trace a row of `core` to its input there.
+What does not belong here: SQL, and anything that opens a file.
+"""
+
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+
+def _text(description: str, **options: Any) -> dy.String:
+    return dy.String(description=description, **options)
+
+
+def _moment(description: str, **options: Any) -> dy.Datetime:
+    return dy.Datetime(time_zone="UTC", time_unit="us", description=description, **options)
+
+
+def _texts(description: str, **options: Any) -> dy.List:
+    return dy.List(dy.String(nullable=True), description=description, **options)
+
+
+def _day(description: str, **options: Any) -> dy.Date:
+    return dy.Date(description=description, **options)
+
+
+def _whole(description: str, **options: Any) -> dy.Int64:
+    return dy.Int64(description=description, **options)
+
+
+def _number(description: str, **options: Any) -> dy.Float64:
+    return dy.Float64(description=description, **options)
+
+
+def _flag(description: str, **options: Any) -> dy.Bool:
+    return dy.Bool(description=description, **options)
+
+
+_SERVICE = "Service, as its sources name it, trimmed."
+_ENV = "Environment, under its canonical name."
+_REPOSITORY = "Repository as host/path in lower case."
+_INPUT = "The input that told it: an export file below the home, or a segment of raw/."
+
+
+class Table(dy.Schema):
+    """A table of the warehouse; `table_name` is `schema.name`, the docstring its comment."""
+
+    table_name = ""
+
+    @classmethod
+    def key(cls) -> tuple[str, ...]:
+        """The columns that no two rows share, those that may be NULL included."""
+        return (*cls.primary_key(), *cls.nullable_key)
+
+    # Key columns that may be NULL, which a primary key cannot hold.
+    nullable_key: tuple[str, ...] = ()
+
+
+class SourceSelections(Table):
+    """Each span of time in which a source was selected."""
+
+    table_name = "core.source_selections"
+
+    event_type = _text("deployment or failure.", primary_key=True)
+    source = _text("Name of the source.", primary_key=True)
+    selected_at = _moment("Start of the span.", primary_key=True)
+    unselected_at = _moment("End of the span; NULL while it lasts.", nullable=True)
+    first_selected_at = _moment("Earliest selection of the source; earlier events never enter core.")
+    is_selected = _flag("Whether metrics use the source now.")
+    priority = _whole("Place in the selection, from 1; the first wins when two sources tell one deployment.")
+
+
+class Services(Table):
+    """Services of the catalog."""
+
+    table_name = "core.services"
+
+    service = _text(_SERVICE, primary_key=True)
+    team = _text("Team that owns the service.", nullable=True)
+    repository_id = _text(_REPOSITORY, nullable=True)
+    source_patterns = _texts("Globs of the service's files in its repository; empty: all files.")
+    languages = _texts("Programming languages.")
+    tags = _texts("Tags of the definition, key:value.")
+
+
+class ApmVersionActivity(Table):
+    """When each version was seen by APM, by day; a new row where it was quiet for longer than the quiet gap."""
+
+    table_name = "core.apm_version_activity"
+    nullable_key = ("env",)
+
+    service = _text(_SERVICE, primary_key=True)
+    env = _text(_ENV, nullable=True)
+    version = _text("Value of the version tag.", primary_key=True)
+    first_seen_at = _moment("First sighting.", primary_key=True)
+    last_seen_at = _moment("Last sighting.")
+    commit_sha = _text("Commit that the sightings name.", nullable=True)
+    repository_id = _text(_REPOSITORY, nullable=True)
+    team = _text("Team that the sightings name.", nullable=True)
+    sightings = _whole("Number of sightings.")
+    day = _day("Day of the sightings.")
+
+
+class Deployments(Table):
+    """One row per deployment of a service; it counts at finished_at."""
+
+    table_name = "core.deployments"
+
+    deployment_id = _text("Opaque id, unique over all sources.", primary_key=True)
+    source = _text("Source that told it.")
+    service = _text(_SERVICE)
+    env = _text(_ENV, nullable=True)
+    version = _text("Version that went live.", nullable=True)
+    team = _text("Team told with the event, else the catalog's.", nullable=True)
+    repository_id = _text("Repository as host/path in lower case, told with the event, else the catalog's.", nullable=True)
+    commit_sha = _text("Commit that went live.", nullable=True)
+    started_at = _moment("Start of the deployment.")
+    finished_at = _moment("End of the deployment: the moment at which it counts.")
+    kind = _text("standard; redeploy: the version that was live already; rollback: an earlier version again.")
+    custom_tags = _texts("Tags told with the event, key:value.")
+    duplicate_of = _text("The deployment_id that counts in its place; NULL: this one counts.", nullable=True)
+    is_selected = _flag("Whether its source is selected now.")
+    previous_deployment_id = _text("The deployment that its commits are counted from.", nullable=True)
+    previous_commit_sha = _text("Commit of that deployment.", nullable=True)
+    range_id = _text("The commits between the two, in landing.range_commits.", nullable=True)
+    lead_time_commits = _whole("Number of commits that it brought; NULL where that is not known.", nullable=True)
+    lead_time_mean_seconds = _number("Mean change lead time over its commits.", nullable=True)
+    lead_time_reason = _text("Why there is no lead time; NULL where there is one.", nullable=True)
+    day = _day("Day of finished_at.")
+
+
+class Failures(Table):
+    """One row per failure and impacted service; it counts at started_at, its restore at finished_at."""
+
+    table_name = "core.failures"
+    nullable_key = ("service",)
+
+    failure_id = _text("Opaque id, unique over all sources; the same for every impacted service.", primary_key=True)
+    source = _text("Source that told it.")
+    service = _text("Impacted service; NULL where only a team is known.", nullable=True)
+    env = _text(_ENV, nullable=True)
+    team = _text("Team told with the event, else the catalog's.", nullable=True)
+    name = _text("Title.", nullable=True)
+    severity = _text("Severity, in the words of the source.", nullable=True)
+    version = _text("Version that failed.", nullable=True)
+    repository_id = _text(_REPOSITORY, nullable=True)
+    commit_sha = _text("Commit that failed.", nullable=True)
+    url = _text("Page of the failure at its source.", nullable=True)
+    started_at = _moment("Start of the failure: the moment at which it counts.")
+    finished_at = _moment("Moment of the restore; NULL while it is open.", nullable=True)
+    time_to_restore_seconds = _number("Seconds until restored; NULL while it is open.", nullable=True)
+    custom_tags = _texts("Tags told with the event, key:value.")
+    is_selected = _flag("Whether its source is selected now.")
+    restored_day = _day("Day of finished_at; NULL while it is open.", nullable=True)
+    day = _day("Day of started_at.")
+
+
+class DeploymentCommits(Table):
+    """The commits that each deployment brought, merge commits left out."""
+
+    table_name = "core.deployment_commits"
+
+    deployment_id = _text("The deployment.", primary_key=True)
+    service = _text(_SERVICE)
+    env = _text(_ENV, nullable=True)
+    repository_id = _text(_REPOSITORY)
+    commit_sha = _text("The commit.", primary_key=True)
+    authored_at = _moment("Author time of the commit.")
+    committed_at = _moment("Committer time of the commit.")
+    finished_at = _moment("End of the deployment.")
+    lead_time_seconds = _number("finished_at - authored_at; negative where clocks or cherry-picks make it so.")
+    is_selected = _flag("Whether the deployment's source is selected now.")
+    day = _day("Day of the deployment.")
+
+
+class RejectedEvents(Table):
+    """What was told and could not be used, with the reason."""
+
+    table_name = "core.rejected_events"
+
+    event_type = _text("deployment or failure.")
+    source = _text("Source that told it.")
+    reason = _text("One word for the reason.")
+    service = _text("Service, where it could be read.", nullable=True)
+    occurred_at = _moment("When it happened, where it could be read.", nullable=True)
+    payload = dy.String(description="What was told, as JSON.", metadata={"duckdb_type": "JSON"})
+    detected_at = _moment("When its input arrived: receipt of an event, last change of an export file.")
+    day = _day("Day of occurred_at, else of detected_at.")
+
+
+class Daily(Table):
+    """The four metrics by day, service and env; selected sources, no duplicates."""
+
+    table_name = "metrics.daily"
+    nullable_key = ("service", "env", "team")
+
+    day = _day("The day.", primary_key=True)
+    service = _text("Service; NULL for failures told for a team only.", nullable=True)
+    env = _text(_ENV, nullable=True)
+    team = _text("Team of the newest event of the row.", nullable=True)
+    deployments = _whole("Deployments that finished on the day.")
+    failures = _whole("Failures that started on the day.")
+    change_failure_rate = _number("failures / deployments; NULL without deployments.", nullable=True)
+    lead_time_commits = _whole("Commits brought by the deployments.")
+    lead_time_p50_seconds = _number("Median change lead time over commits.", nullable=True)
+    lead_time_p90_seconds = _number("90th percentile of the change lead time over commits.", nullable=True)
+    lead_time_mean_seconds = _number("Mean change lead time over commits.", nullable=True)
+    deployment_lead_time_p50_seconds = _number("Median over deployments of their mean lead time.", nullable=True)
+    restores = _whole("Failures restored on the day.")
+    time_to_restore_p50_seconds = _number("Median time to restore of those.", nullable=True)
+    time_to_restore_p90_seconds = _number("90th percentile of the time to restore.", nullable=True)
+    time_to_restore_mean_seconds = _number("Mean time to restore.", nullable=True)
+
+
+class LandedInputs(Table):
+    """Each input that has been read: export files as they were then, and segments of raw/."""
+
+    table_name = "landing.inputs"
+
+    source = _text("Name of the source.", primary_key=True)
+    input = _text(_INPUT, primary_key=True)
+    size = _whole("Size in bytes when it was read.")
+    modified_at = _moment("Last change when it was read.")
+    content_of = _text("The input with the very same content that is counted in its place.", nullable=True)
+    records = _whole("Records read.")
+
+
+class LandedVersionActivity(Table):
+    """Sightings of versions by input and day, compacted without loss for the quiet gap."""
+
+    table_name = "landing.version_activity"
+    nullable_key = ("env",)
+
+    input = _text(_INPUT, primary_key=True)
+    service = _text(_SERVICE, primary_key=True)
+    env = _text(_ENV, nullable=True)
+    version = _text("Value of the version tag.", primary_key=True)
+    first_seen_at = _moment("First sighting.", primary_key=True)
+    last_seen_at = _moment("Last sighting; neighbours in between are never further apart than the quiet gap.")
+    commit_sha = _text("Commit that the sightings name.", nullable=True)
+    repository_id = _text(_REPOSITORY, nullable=True)
+    team = _text("Team that the sightings name.", nullable=True)
+    sightings = _whole("Number of sightings.")
+    day = _day("Day of the sightings.")
+
+
+class LandedDeployments(Table):
+    """Deployments as told or inferred, before the rules of selection and of the same second."""
+
+    table_name = "landing.deployments"
+
+    source = _text("Source that told it.", primary_key=True)
+    deployment_id = _text("Opaque id, unique over all sources.", primary_key=True)
+    service = _text(_SERVICE)
+    env = _text(_ENV, nullable=True)
+    version = _text("Version that went live.", nullable=True)
+    team = _text("Team told with the event.", nullable=True)
+    repository_id = _text(_REPOSITORY, nullable=True)
+    commit_sha = _text("Commit that went live.", nullable=True)
+    started_at = _moment("Start of the deployment.")
+    finished_at = _moment("End of the deployment.")
+    custom_tags = _texts("Tags told with the event, key:value.")
+    received_at = _moment("When the event was told first; of two in one second the first stays.")
+    input = _text(_INPUT, nullable=True)
+    day = _day("Day of finished_at.")
+
+
+class LandedFailures(Table):
+    """Failures as told, one row per impacted service, before the rules of selection and of the same second."""
+
+    table_name = "landing.failures"
+    nullable_key = ("service",)
+
+    source = _text("Source that told it.", primary_key=True)
+    failure_id = _text("Opaque id, unique over all sources.", primary_key=True)
+    service = _text("Impacted service; NULL where only a team is known.", nullable=True)
+    env = _text(_ENV, nullable=True)
+    team = _text("Team told with the event.", nullable=True)
+    name = _text("Title.", nullable=True)
+    severity = _text("Severity, in the words of the source.", nullable=True)
+    version = _text("Version that failed.", nullable=True)
+    repository_id = _text(_REPOSITORY, nullable=True)
+    commit_sha = _text("Commit that failed.", nullable=True)
+    url = _text("Page of the failure at its source.", nullable=True)
+    started_at = _moment("Start of the failure.")
+    finished_at = _moment("Moment of the restore; NULL while it is open.", nullable=True)
+    time_to_restore_seconds = _number("Seconds until restored; NULL while it is open.", nullable=True)
+    custom_tags = _texts("Tags told with the event, key:value.")
+    received_at = _moment("When the event was told first; of two in one second the first stays.")
+    input = _text(_INPUT, nullable=True)
+    restored_day = _day("Day of finished_at; NULL while it is open.", nullable=True)
+    day = _day("Day of started_at.")
+
+
+class LandedRejects(Table):
+    """Records that could not be used, by input; core.rejected_events shows them with the same-second ones."""
+
+    table_name = "landing.rejected_events"
+
+    source = _text("Source that told it.", primary_key=True)
+    input = _text(_INPUT, primary_key=True)
+    record = _text("Where it stands in the input: a line number, or the id of the event.", primary_key=True)
+    event_type = _text("deployment or failure.")
+    reason = _text("One word for the reason.")
+    service = _text("Service, where it could be read.", nullable=True)
+    occurred_at = _moment("When it happened, where it could be read.", nullable=True)
+    payload = dy.String(description="What was told, as JSON.", metadata={"duckdb_type": "JSON"})
+    detected_at = _moment("When its input arrived.")
+    day = _day("Day of occurred_at, else of detected_at.")
+
+
+class Properties(Table):
+    """What the warehouse was made with: its schema version and the settings that shaped what has landed."""
+
+    table_name = "landing.properties"
+
+    name = _text("Name of the property.", primary_key=True)
+    value = _text("Its value.")
+
+
+class SourceStates(Table):
+    """How the last reading of each source went."""
+
+    table_name = "landing.source_states"
+
+    source = _text("Name of the source.", primary_key=True)
+    read_at = _moment("When it was read last without an error.", nullable=True)
+    error = _text("What went wrong the last time, NULL where nothing did.", nullable=True)
+
+
+class ChangedPairs(Table):
+    """Services and environments whose sightings changed since their deployments were inferred."""
+
+    table_name = "landing.changed_pairs"
+
+    service = _text(_SERVICE)
+    env = _text(_ENV, nullable=True)
+    from_day = _day("First day with changed sightings.")
+
+
+class StaleDays(Table):
+    """Days whose rows in a table of core or metrics no longer match what has landed."""
+
+    table_name = "landing.stale_days"
+
+    target = _text("The table whose rows are stale.", primary_key=True)
+    day = _day("The day.", primary_key=True)
+
+
+class CommitRanges(Table):
+    """Ranges of commits that were looked up, so that none is computed twice."""
+
+    table_name = "landing.commit_ranges"
+
+    range_id = _text("Digest of repository, base, head and patterns.", primary_key=True)
+    repository_id = _text(_REPOSITORY)
+    base_sha = _text("Commit of the previous deployment.")
+    head_sha = _text("Commit of the deployment.")
+    patterns = _texts("Globs that a commit must touch; empty: all files.")
+
+
+class RangeCommits(Table):
+    """The commits of each looked-up range, merge commits left out, at most the 5,000 newest."""
+
+    table_name = "landing.range_commits"
+
+    range_id = _text("The range.", primary_key=True)
+    commit_sha = _text("The commit.", primary_key=True)
+    authored_at = _moment("Author time.")
+    committed_at = _moment("Committer time.")
+
+
+TABLES: tuple[type[Table], ...] = (
+    SourceSelections,
+    Services,
+    ApmVersionActivity,
+    Deployments,
+    DeploymentCommits,
+    Failures,
+    RejectedEvents,
+    Daily,
+    LandedInputs,
+    LandedVersionActivity,
+    LandedDeployments,
+    LandedFailures,
+    LandedRejects,
+    Properties,
+    SourceStates,
+    ChangedPairs,
+    StaleDays,
+    CommitRanges,
+    RangeCommits,
+)
+
+
+def empty_frame(table: type[Table]) -> pl.DataFrame:
+    """A frame with the columns and types of the table and no rows."""
+    return pl.DataFrame(schema={name: column.dtype for name, column in table.columns().items()})

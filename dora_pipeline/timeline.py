@@ -1,0 +1,111 @@
+"""Instants, days and windows of days.
+
+Instants are UTC with microseconds. A day is a calendar day of the configured time zone, so it has 23 or 25
+hours where the clocks change. What does not belong here: anything that knows of events or tables.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+OLDEST_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
+NEWEST_INSTANT = datetime(2200, 1, 1, tzinfo=UTC)
+FUTURE_TOLERANCE = timedelta(minutes=5)
+
+# Upper ends of the magnitudes of epoch numbers: seconds, milliseconds, microseconds, nanoseconds.
+EPOCH_UNITS: tuple[tuple[int, int], ...] = ((10**11, 10**6), (10**14, 10**3), (10**17, 1))
+
+
+class InstantError(ValueError):
+    """A value that is not an instant; `reason` is the word that `core.rejected_events` shows."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def instant(value: object) -> datetime:
+    """The UTC instant that a value from outside means.
+
+    Numbers (and text that is a whole number) are seconds, milliseconds, microseconds or nanoseconds since 1970, by
+    magnitude; text is ISO 8601 with an offset. Nanoseconds are cut to microseconds.
+    Raises InstantError with reason `time_without_zone` for a naive time, `time_out_of_range` for one before 2000 or
+    after 2200, and `time_unreadable` for all else.
+    """
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, bool) or value is None:
+        raise InstantError("time_unreadable", f"{_shown(value)} is not a time")
+    elif isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"-?\d{1,30}", value.strip())):
+        moment = _from_epoch(value if isinstance(value, int | float) else int(value))
+    else:
+        moment = _from_text(str(value).strip())
+    if moment.tzinfo is None:
+        raise InstantError("time_without_zone", f"{_shown(value)} has no time zone; write it as 2024-05-06T07:08:09Z")
+    if not OLDEST_INSTANT <= moment < NEWEST_INSTANT:
+        raise _out_of_range(value)
+    return moment.astimezone(UTC)
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:80]
+
+
+def _out_of_range(value: object) -> InstantError:
+    return InstantError("time_out_of_range", f"{_shown(value)} is not between the years 2000 and 2200")
+
+
+def _from_epoch(number: int | float) -> datetime:
+    try:
+        size = abs(number)
+        for limit, microseconds in EPOCH_UNITS:
+            if size < limit:
+                return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(number * microseconds))
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(number) // 1000)
+    except (OverflowError, ValueError) as error:
+        raise _out_of_range(number) from error
+
+
+def _from_text(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+    except (ValueError, OverflowError) as error:
+        message = f"{_shown(text)} is not a time; write it as 2024-05-06T07:08:09Z"
+        raise InstantError("time_unreadable", message) from error
+
+
+def day_of(moment: datetime, zone: ZoneInfo) -> date:
+    """The calendar day of an instant in the zone."""
+    return moment.astimezone(zone).date()
+
+
+def start_of(day: date, zone: ZoneInfo) -> datetime:
+    """The first instant of a day, in UTC."""
+    return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Days from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError(f"a window cannot end ({self.last}) before it begins ({self.first})")
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.first <= day <= self.last
+
+    def __iter__(self) -> Iterator[date]:
+        for offset in range((self.last - self.first).days + 1):
+            yield self.first + timedelta(days=offset)
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first} to {self.last}"

@@ -1,0 +1,225 @@
+"""Settings: what is accepted, and how mistakes are told."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dora_pipeline.config import Home, Settings, default_home, read_settings
+from dora_pipeline.errors import ConfigError
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def settings_of(home: Home, text: str) -> Settings:
+    home.settings_file.write_text(text, encoding="utf-8")
+    return read_settings(home)
+
+
+def mistakes_of(home: Home, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        settings_of(home, text)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n", "\ufeff"])
+def test_an_empty_file_is_all_defaults(home: Home, text: str) -> None:
+    assert settings_of(home, text) == Settings()
+
+
+def test_a_missing_file_is_all_defaults(home: Home) -> None:
+    settings = read_settings(home)
+    assert settings.timezone == "UTC"
+    assert settings.merge_window == timedelta(minutes=10)
+    assert settings.sources.apm_deployment_tracking.quiet_gap == timedelta(hours=1)
+    assert settings.sources.pagerduty.api_url == "https://api.pagerduty.com"
+    assert home.exports(settings) == home.path / "exports" / "apm"
+
+
+def test_the_whole_file_of_the_interface_is_read(home: Home) -> None:
+    settings = settings_of(
+        home,
+        """
+timezone: Europe/Berlin
+environments: {production: [prod, Production, "prod-*"]}
+merge_window: 20m
+sources:
+  apm_deployment_tracking: {path: /exports, quiet_gap: 2h, pull_from_datadog: true}
+  deployment_event_api:    {pull_from_datadog: false}
+  failure_event_api:       {pull_from_datadog: true}
+  datadog_incidents:       {}
+  pagerduty:               {api_url: http://localhost:1, service_ids: [P1, P2], team_ids: [T1]}
+datadog: {site: datadoghq.eu, api_url: null}
+repositories: {github.com/organization/example: "https://user:token@github.com/organization/example"}
+""",
+    )
+    assert settings.zone.key == "Europe/Berlin"
+    assert settings.environments == {"production": ("prod", "Production", "prod-*")}
+    assert settings.merge_window == timedelta(minutes=20)
+    assert settings.sources.apm_deployment_tracking.quiet_gap == timedelta(hours=2)
+    assert settings.sources.apm_deployment_tracking.pull_from_datadog
+    assert home.exports(settings) == Path("/exports")
+    assert settings.sources.failure_event_api.pull_from_datadog
+    assert settings.sources.pagerduty.service_ids == ("P1", "P2")
+    assert settings.sources.pagerduty.team_ids == ("T1",)
+    assert settings.datadog.site == "datadoghq.eu"
+    assert settings.datadog.api_url is None
+    assert settings.repositories == {
+        "github.com/organization/example": "https://user:token@github.com/organization/example"
+    }
+
+
+def test_sections_with_all_lines_commented_out_are_defaults(home: Home) -> None:
+    text = "environments:\n  # production: [prod]\nsources:\n  pagerduty:\ndatadog:\nrepositories:\n"
+    assert settings_of(home, text) == Settings()
+
+
+def test_all_mistakes_are_in_one_error_with_file_and_key(home: Home) -> None:
+    message = mistakes_of(
+        home,
+        """
+timezone: Berlin
+colour: red
+merge_window: 10
+rejected_share: 2
+sources: {pagerduty: {service_ids: P1, secret: x}, apm_deployment_tracking: {quiet_gap: 0s, pull_from_datadog: "no"}}
+environments: {production: [prod], other: ""}
+repositories: {"https://user:hunter2@github.com/Org/App.git": /x, "user:hunter2@github.com": /y}
+""",
+    )
+    file = str(home.settings_file)
+    assert message.splitlines()[0] == "10 mistakes:"
+    assert all(line.startswith(f"{file}: ") for line in message.splitlines()[1:])
+    for expected in [
+        "timezone: 'Berlin' is not an IANA time zone",
+        "colour: unknown key",
+        "merge_window: 10 is not a duration",
+        "rejected_share: ",
+        "sources.pagerduty.service_ids: must be a list",
+        "sources.pagerduty.secret: unknown key",
+        "sources.apm_deployment_tracking.quiet_gap: must be longer than 0s",
+        "sources.apm_deployment_tracking.pull_from_datadog: must be true or false",
+        "environments.other: must be a list",
+        "repositories: write 'github.com/org/app'",
+    ]:
+        assert f"{file}: {expected}" in message
+    assert "...'github.com' is not a repository" in message
+    assert "hunter2" not in message
+
+
+def test_one_mistake_is_told_without_a_count(home: Home) -> None:
+    assert mistakes_of(home, "colour: red") == f"{home.settings_file}: colour: unknown key"
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("90s", timedelta(seconds=90)), ("10 m", timedelta(minutes=10)), ("7d", timedelta(days=7)), ("0s", timedelta())],
+)
+def test_a_duration_has_a_number_and_a_unit(home: Home, text: str, length: timedelta) -> None:
+    assert settings_of(home, f"merge_window: {text}").merge_window == length
+
+
+@pytest.mark.parametrize(
+    "text", ["10", "1.5h", "-1h", "1w", "h", "''", "null", "[1h]", "9" * 20 + "d", "9" * 5000 + "d"]
+)
+def test_what_is_not_a_duration_is_a_mistake(home: Home, text: str) -> None:
+    assert mistakes_of(home, f"merge_window: {text}").startswith(f"{home.settings_file}: merge_window: ")
+
+
+@pytest.mark.parametrize("text", ["Mars/Olympus", "utc+1", "''", "3", "../../etc/passwd"])
+def test_a_time_zone_is_an_iana_name(home: Home, text: str) -> None:
+    assert mistakes_of(home, f"timezone: {text}").startswith(f"{home.settings_file}: timezone: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("production", "production"),
+        (" prod ", "production"),
+        ("prod-eu", "production"),
+        ("prod-canary", "canary"),
+        ("prod-7", "production"),
+        ("PROD", "PROD"),
+        ("qa", "qa"),
+        ("", None),
+        ("  ", None),
+        (None, None),
+    ],
+)
+def test_exact_aliases_win_over_globs_and_unknown_names_stay(
+    home: Home, name: str | None, canonical: str | None
+) -> None:
+    settings = settings_of(home, "environments: {production: [prod, 'prod-*'], canary: [prod-canary, 'prod-?']}")
+    assert settings.environment(name) == canonical
+
+
+def test_an_alias_has_one_owner(home: Home) -> None:
+    message = mistakes_of(home, "environments: {production: [prod, live], staging: [prod, production]}")
+    assert "environments: 'prod' belongs to both 'production' and 'staging'; 'production' belongs to both" in message
+
+
+@pytest.mark.parametrize("key", ["https://github.com/org/app", "github.com/Org/app", "github.com/org/app.git"])
+def test_repositories_are_keyed_by_their_id(home: Home, key: str) -> None:
+    message = mistakes_of(home, f"repositories: {{'{key}': /srv/app}}")
+    assert message.startswith(f"{home.settings_file}: repositories: write 'github.com/org/app'")
+
+
+def test_a_key_that_stands_twice_is_told_with_its_line(home: Home) -> None:
+    message = mistakes_of(home, "timezone: UTC\nmerge_window: 1m\ntimezone: Europe/Berlin\n")
+    assert message == f"{home.settings_file}, line 3: not valid YAML: the key 'timezone' stands twice"
+
+
+def test_a_nested_key_that_stands_twice_is_a_mistake(home: Home) -> None:
+    assert "the key 'site' stands twice" in mistakes_of(home, "datadog: {site: a, site: b}")
+
+
+def test_anchors_and_merges_are_read(home: Home) -> None:
+    settings = settings_of(
+        home,
+        "sources:\n  deployment_event_api: &api {pull_from_datadog: true}\n  failure_event_api: {<<: *api}\n",
+    )
+    assert settings.sources.failure_event_api.pull_from_datadog
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("timezone: [", "line 1: not valid YAML"),
+        ("a: 1\n\tb: 2", "line 2: not valid YAML"),
+        ("a: 2024-02-31", "not valid YAML: day is out of range"),
+        ("a: " + "[" * 5000, "not valid YAML"),
+        ("a: !!python/object:os.system {}", "not valid YAML"),
+        ("a: \x01", "not valid YAML"),
+        ("environments: {production: [*]}", "put text that begins with * in quotes"),
+        ("- a\n- b", "must hold settings"),
+        ("just text", "must hold settings"),
+        ("timezone: UTC\n---\ntimezone: UTC", "2 YAML documents"),
+        ("1: 2", "1: "),
+    ],
+)
+def test_what_is_not_a_settings_file_is_told_with_the_file(home: Home, text: str, words: str) -> None:
+    message = mistakes_of(home, text)
+    assert message.startswith(str(home.settings_file))
+    assert words in message
+
+
+def test_a_file_that_is_not_utf_8_is_told_with_the_place(home: Home) -> None:
+    home.settings_file.write_bytes(b"timezone: Europe/Z\xfcrich\n")
+    with pytest.raises(ConfigError, match=r"is not UTF-8 text \(byte 18\); save it as UTF-8"):
+        read_settings(home)
+
+
+def test_a_folder_in_the_place_of_the_file_is_told(home: Home) -> None:
+    home.settings_file.mkdir()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_settings(home)
+
+
+def test_the_home_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DORA_HOME", str(tmp_path))
+    assert default_home().path == tmp_path
+    monkeypatch.setenv("DORA_HOME", " ")
+    assert default_home().path.name == "data"

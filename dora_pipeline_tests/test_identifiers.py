@@ -1,0 +1,103 @@
+"""Names that come from outside: repository URLs and credentials."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dora_pipeline.identifiers import repository_id, without_credentials
+
+APP = "github.com/org/app"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://github.com/org/app",
+        "https://github.com/Org/App.git",
+        "https://github.com/org/app.git/",
+        "https://github.com/org/app?ref_type=heads",
+        "https://github.com/org/app#readme",
+        "HTTPS://GitHub.com//org//app/",
+        "https://user:token@github.com/org/app",
+        "https://x-access-token:a@b@github.com/org/app.git",
+        "https://token@github.com:443/org/app",
+        "http://github.com/org/app",
+        "git@github.com:Org/App.git",
+        "deploy:secret@github.com:org/app.git",
+        "ssh://git@github.com/org/app.git",
+        "ssh://git@github.com:22/org/app.git",
+        "git+ssh://git@github.com/org/app.git",
+        "git@github.com:443/org/app",
+        "user:token@github.com/org/app",
+        "  github.com/org/app\n",
+        APP,
+    ],
+)
+def test_every_form_of_a_repository_url_is_host_and_path(url: str) -> None:
+    assert repository_id(url) == APP
+
+
+@pytest.mark.parametrize(
+    ("url", "identity"),
+    [
+        ("ssh://git@git.example.com:7999/team/app.git", "git.example.com:7999/team/app"),
+        ("https://gitlab.com/group/sub/deep/app", "gitlab.com/group/sub/deep/app"),
+        ("https://dev.azure.com/org/My%20Project/_git/app", "dev.azure.com/org/my project/_git/app"),
+        ("https://[::1]:8443/org/app", "[::1]:8443/org/app"),
+        ("file:///srv/git/app.git", "srv/git/app"),
+        ("/srv/git/app.git", "srv/git/app"),
+    ],
+)
+def test_other_hosts_ports_and_local_folders_stay_apart(url: str, identity: str) -> None:
+    assert repository_id(url) == identity
+
+
+@pytest.mark.parametrize(
+    "url", [None, "", "  ", "github.com", "https://github.com/", "https://", "https://user:pa/ss@github.com/org/app"]
+)
+def test_what_is_no_repository_has_no_id(url: str | None) -> None:
+    assert repository_id(url) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("https://user:token@host/x", "https://host/x"),
+        ("https://token@host/x", "https://host/x"),
+        ("https://" + "t" * 900 + "@host/x", "https://host/x"),
+        ("https://us:a@b@host/x", "https://host/x"),
+        ("https://user:it's@host/x", "https://host/x"),
+        ("https://user:with/slash@host/x", "https://host/x"),
+        ("1https://user:token@host/x", "1https://host/x"),
+        ("a ssh://git@one/x and https://u:p@two/y", "a ssh://one/x and https://two/y"),
+        ('{"url":"https://u:p@host/x","mail":"a@b"}', '{"url":"https://host/x","mail":"a@b"}'),
+        ("https://host/@user/x", "https://host/@user/x"),
+        ("https://host:8080/@user/x@y", "https://host:8080/@user/x@y"),
+        ("app:1.2@sha256:abc", "app:1.2@sha256:abc"),
+    ],
+)
+def test_credentials_are_taken_out_and_all_else_stays(text: str, safe: str) -> None:
+    assert without_credentials(text) == safe
+
+
+@pytest.mark.timeout(20)
+def test_long_text_costs_linear_time() -> None:
+    text = "x" * 20_000_000
+    assert without_credentials(text) == text
+
+
+@given(
+    user=st.text(st.characters(categories=["Lu", "Ll", "Nd"], include_characters="-._~!$&'()*+,;=%"), max_size=20),
+    secret=st.uuids().map(str),
+    host=st.sampled_from(["github.com", "git.example.com:8443", "localhost"]),
+)
+def test_a_password_is_neither_in_the_id_nor_in_a_message(user: str, secret: str, host: str) -> None:
+    url = f"https://{user}:{secret}@{host}/org/app.git"
+    assert repository_id(url) == f"{host}/org/app"
+    assert without_credentials(f"cannot clone {url}: 403") == f"cannot clone https://{host}/org/app.git: 403"
+
+
+@given(st.text())
+def test_an_id_never_ends_the_program_and_is_lower_case(text: str) -> None:
+    identity = repository_id(text)
+    assert identity is None or identity == identity.lower()

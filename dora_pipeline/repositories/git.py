@@ -1,0 +1,117 @@
+"""One git process: its surroundings, its time limit, its errors.
+
+Arguments are a list and never pass through a shell. Hooks, prompts, replace objects and the `GIT_DIR` of a
+surrounding git hook have no effect. What does not belong here: what git is asked.
+"""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from dora_pipeline.errors import RepositoryError
+from dora_pipeline.identifiers import without_credentials
+
+QUERY_TIMEOUT = 600.0
+TRANSFER_TIMEOUT = 3600.0
+_GRACE = 5.0
+
+# How the user reaches servers is kept; all else that begins with GIT_ describes some other repository or run.
+_KEPT_VARIABLES = re.compile(r"GIT_(SSL_\w+|PROXY_\w+|HTTP_\w+|SSH\w*|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM)|EXEC_PATH)")
+_FIXED_VARIABLES = {
+    "LC_ALL": "C",
+    "GIT_ALLOW_PROTOCOL": "file:https:ssh",
+    "GIT_ASKPASS": "",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "SSH_ASKPASS_REQUIRE": "never",
+}
+_WITHOUT_USER_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+_SETTINGS = ("-c", f"core.hooksPath={os.devnull}", "-c", "gc.auto=0", "-c", "maintenance.auto=false")
+
+
+def run_query(repository: Path, arguments: Sequence[str], stdin: bytes = b"") -> str:
+    """What git prints about a local repository; the user's own git settings have no effect.
+
+    Raises RepositoryError when git fails, is not there or takes longer than QUERY_TIMEOUT seconds.
+    """
+    output, _ = _run(repository, arguments, stdin, _WITHOUT_USER_SETTINGS, QUERY_TIMEOUT, ())
+    return output
+
+
+def run_transfer(
+    repository: Path, arguments: Sequence[str], variables: Mapping[str, str], held: Collection[int] = ()
+) -> tuple[str, str]:
+    """What git prints, and its warnings, when it talks to a remote with the user's proxies, keys and helpers.
+
+    `variables` are added to the environment; `held` are file descriptors that stay open as long as git lives.
+    Raises RepositoryError when git fails, is not there or takes longer than TRANSFER_TIMEOUT seconds.
+    """
+    return _run(repository, arguments, b"", variables, TRANSFER_TIMEOUT, held)
+
+
+def _run(
+    repository: Path,
+    arguments: Sequence[str],
+    stdin: bytes,
+    variables: Mapping[str, str],
+    timeout: float,
+    held: Collection[int],
+) -> tuple[str, str]:
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or _KEPT_VARIABLES.fullmatch(name)
+    }
+    try:
+        # A session of its own has no terminal, so that ssh cannot ask, and can be ended with all its helpers.
+        process = subprocess.Popen(
+            ["git", f"--git-dir={repository}", *_SETTINGS, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**inherited, **_FIXED_VARIABLES, **variables},
+            start_new_session=True,
+            pass_fds=tuple(held),
+        )
+    except OSError as error:
+        raise RepositoryError(
+            f"git cannot be started ({error.strerror}); install git and put it on the PATH"
+        ) from error
+    with process:
+        try:
+            output, messages = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise RepositoryError(
+                f"git {arguments[0]} in {repository} took longer than {timeout:g} s and was ended"
+            ) from None
+        except BaseException:
+            _end(process)
+            raise
+    warnings = _readable(messages)
+    if process.returncode != 0:
+        raise RepositoryError(
+            f"git {arguments[0]} failed in {repository}: {warnings or f'exit status {process.returncode}'}"
+        )
+    return output.decode("utf-8", "replace"), warnings
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends git and its helpers; asked first, so that it can take away its lock files."""
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=_GRACE)
+    except ProcessLookupError:
+        return
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _readable(messages: bytes) -> str:
+    """The last lines that git or the server wrote, in one line, without credentials and control characters."""
+    text = "".join(letter if letter.isprintable() else "\n" for letter in messages.decode("utf-8", "replace"))
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    return without_credentials("; ".join(lines[-4:]))[:600]

@@ -1,0 +1,132 @@
+"""The commits between two deployments, as `git log base..head` tells them.
+
+The rule: reachable from head and not from base, merge commits left out, at most the 5,000 newest, and only those
+that change a file of the service where it has source patterns (Datadog, "Change lead time" and "source_patterns").
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import polars as pl
+
+from dora_pipeline.errors import RepositoryError
+from dora_pipeline.repositories.git import run_query
+from dora_pipeline.repositories.graph import Commit, CommitGraph
+from dora_pipeline.repositories.mirror import FULL_SHA, Mirror
+from dora_pipeline.timeline import NEWEST_INSTANT
+
+MAXIMUM_COMMITS = 5000
+_MAXIMUM_FLOORS = 8
+_NEWEST_SECOND = int(NEWEST_INSTANT.timestamp())
+_SCHEMA = {
+    "base_sha": pl.String,
+    "head_sha": pl.String,
+    "commit_sha": pl.String,
+    "authored_at": pl.Int64,
+    "committed_at": pl.Int64,
+}
+
+
+def range_commits(mirror: Mirror, ranges: Collection[tuple[str, str]], patterns: Sequence[str]) -> pl.DataFrame:
+    """The commits of each range (base, head), newest first: base_sha, head_sha, commit_sha, authored_at, committed_at.
+
+    Times are UTC. `patterns` are globs from the root of the repository, `**` crosses folders, and a folder means all
+    below it; none means every file. A range without commits has no row.
+    Raises RepositoryError for a SHA that is not a full one of a commit of the mirror (see Mirror.missing), and for a
+    pattern that cannot match.
+    """
+    pathspecs = [_pathspec(pattern) for pattern in patterns]
+    pairs = sorted({(base, head) for base, head in ranges})
+    shas = {sha for pair in pairs for sha in pair}
+    unknown = sorted({sha for sha in shas if not FULL_SHA.fullmatch(sha)} | mirror.missing(shas))
+    if unknown:
+        raise RepositoryError(
+            f"{mirror.repository_id}: {unknown[0]!r} (of {len(unknown)}) is no full SHA of a commit in {mirror.path}; "
+            "fetch it, or leave its range out"
+        )
+    pairs = [(base, head) for base, head in pairs if base != head]
+    rows: list[tuple[str, str, str, int, int]] = []
+    if pairs:
+        graph, floor = _graph(mirror, pairs)
+        touching = _touching(mirror, pairs, floor, pathspecs) if pathspecs else None
+        for base, head in pairs:
+            commits = (commit for commit in graph.difference(base, head) if not commit.is_merge)
+            counted = (commit for commit in commits if touching is None or commit.sha in touching)
+            rows += [(base, head, c.sha, c.authored_at, c.committed_at) for c in _newest(counted)]
+    seconds = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+    instants = (
+        pl.from_epoch(pl.col("authored_at", "committed_at"), "s").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    )
+    return seconds.with_columns(instants)
+
+
+def _newest(commits: Iterable[Commit]) -> list[Commit]:
+    return sorted(commits, key=lambda commit: (-commit.committed_at, commit.sha))[:MAXIMUM_COMMITS]
+
+
+def _graph(mirror: Mirror, pairs: list[tuple[str, str]]) -> tuple[CommitGraph, str | None]:
+    """A graph with every commit of the ranges, and its floor: a commit that every base reaches.
+
+    What the floor reaches is in no range and is not read. The oldest base mostly is the floor; where some bases do
+    not reach it, the merge base with the oldest of them is tried, and in the end the whole history is read.
+    """
+    bases = {base for base, _ in pairs}
+    oldest_first = run_query(mirror.path, ["rev-list", "--no-walk=sorted", "--stdin"], _lines(bases)).split()[::-1]
+    floor: str | None = oldest_first[0]
+    for _ in range(_MAXIMUM_FLOORS):
+        graph = _read_graph(mirror, pairs, floor)
+        if floor is None:
+            return graph, None
+        above = graph.descendants(floor)
+        strangers = [base for base in oldest_first if base not in above]
+        if not strangers:
+            return graph, floor
+        floor = _merge_base(mirror, floor, strangers[0])
+    return _read_graph(mirror, pairs, None), None
+
+
+def _read_graph(mirror: Mirror, pairs: list[tuple[str, str]], floor: str | None) -> CommitGraph:
+    arguments = ["rev-list", "--date-order", "--format=%H,%at,%ct,%P", "--stdin"]
+    answer = run_query(mirror.path, arguments, _lines(_tips(pairs, floor)))
+    return CommitGraph(_commit(line) for line in answer.splitlines() if not line.startswith("commit "))
+
+
+def _commit(line: str) -> Commit:
+    sha, authored, committed, parents = line.split(",")
+    committed_at = _second(committed, 0)
+    return Commit(sha, tuple(parents.split()), _second(authored, committed_at), committed_at)
+
+
+def _second(text: str, otherwise: int) -> int:
+    """Seconds since 1970; broken commits have times without meaning, for which another one stands in."""
+    return int(text) if text.isdecimal() and int(text) < _NEWEST_SECOND else otherwise
+
+
+def _merge_base(mirror: Mirror, one: str, other: str) -> str | None:
+    try:
+        return run_query(mirror.path, ["merge-base", "--end-of-options", one, other]).strip()
+    except RepositoryError:
+        return None  # Git fails where there is none; reading the whole history is right in any case.
+
+
+def _touching(mirror: Mirror, pairs: list[tuple[str, str]], floor: str | None, pathspecs: list[str]) -> set[str]:
+    lines = [*_tips(pairs, floor), "--", *pathspecs]
+    return set(run_query(mirror.path, ["rev-list", "--no-merges", "--full-history", "--stdin"], _lines(lines)).split())
+
+
+def _tips(pairs: list[tuple[str, str]], floor: str | None) -> list[str]:
+    tips = sorted({sha for pair in pairs for sha in pair})
+    return [*tips, f"^{floor}"] if floor else tips
+
+
+def _lines(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _pathspec(pattern: str) -> str:
+    path = pattern.removeprefix("./").lstrip("/")
+    parts = path.split("/")
+    if not path.strip() or not pattern.isprintable() or ".." in parts or "." in parts:
+        raise RepositoryError(
+            f"{pattern!r} is not a source pattern; write a glob from the root of the repository, such as src/app/**"
+        )
+    return f":(top,glob){path}**" if path.endswith("/") else f":(top,glob){path}"

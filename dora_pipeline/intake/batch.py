@@ -1,0 +1,225 @@
+"""The events that one writing transaction touches, held in memory between reading and saving.
+
+What does not belong here: opening and closing of transactions.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Literal
+from uuid import uuid4
+
+from sqlalchemy import Column, Connection, RowMapping, bindparam, insert, select, update
+
+from dora_pipeline.intake import database
+from dora_pipeline.intake.event import (
+    Attributes,
+    EventType,
+    StoredEvent,
+    body_key,
+    json_text,
+    merged,
+    natural_key,
+)
+from dora_pipeline.timeline import instant
+
+# Databases limit the parameters of a statement; PostgreSQL's and SQLite's limits are about 32,000.
+_LOOKUP = 1_000
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What is told: the event's own id, if it has one, and the moment of receipt, if that is not now."""
+
+    event_id: str | None
+    body: Attributes
+    received_at: datetime | None
+
+
+@dataclass
+class Held:
+    """An event of the transaction; `is_new` and `is_changed` tell what saving has to do."""
+
+    event: StoredEvent
+    identity_key: str | None
+    first_sequence: int
+    is_new: bool
+    is_changed: bool
+
+
+class Batch:
+    """Changes of events of one type. The counter's row is locked first, so that sequences are in commit order."""
+
+    def __init__(self, connection: Connection, event_type: EventType) -> None:
+        self._connection = connection
+        self._event_type = event_type
+        self._sequence: int = connection.execute(select(database.state.c.sequence).with_for_update()).scalar_one()
+        self._now = datetime.now(UTC)
+        self._by_id: dict[str, Held] = {}
+        self._by_key: dict[str, list[Held]] = {}
+        self._tellings: list[dict[str, Any]] = []
+
+    def tell(self, told: list[Telling]) -> list[StoredEvent]:
+        """The event after each telling."""
+        keys = [None if telling.event_id else self._told_key(telling.body) for telling in told]
+        self._load(database.events.c.event_id, (telling.event_id for telling in told if telling.event_id))
+        self._load(database.events.c.identity_key, (key for key in keys if key))
+        return [self._tell(telling, key) for telling, key in zip(told, keys, strict=True)]
+
+    def find(self, event_id: str) -> Held | None:
+        """The event, None where it is unknown or deleted."""
+        self._load(database.events.c.event_id, [event_id])
+        held = self._by_id.get(event_id)
+        return None if held is None or held.event.is_deleted else held
+
+    def amend(self, held: Held, changes: Attributes, received_at: datetime | None) -> StoredEvent:
+        """The event after changes by its id; an explicit None clears `finished_at`."""
+        attributes = merged(held.event.attributes, changes)
+        if changes.get("finished_at", ...) is None:
+            attributes.pop("finished_at", None)
+        return self._record(held, "updated", changes, attributes, self._moment(received_at))
+
+    def delete(self, held: Held, received_at: datetime | None) -> None:
+        """Leaves a tombstone that keeps what was told."""
+        self._record(held, "deleted", {}, held.event.attributes, self._moment(received_at), is_deleted=True)
+
+    def save(self) -> None:
+        """Writes what changed."""
+        changed = [held for held in self._by_id.values() if held.is_changed]
+        if not changed:
+            return
+        new = [_row(held) for held in changed if held.is_new]
+        known = [{f"new_{name}": value for name, value in _row(held).items()} for held in changed if not held.is_new]
+        table = database.events
+        if new:
+            self._connection.execute(insert(table), new)
+        if known:
+            is_it = (table.c.event_type == bindparam("new_event_type")) & (
+                table.c.event_id == bindparam("new_event_id")
+            )
+            values: dict[str, Any] = {
+                column.name: bindparam(f"new_{column.name}") for column in table.c if not column.primary_key
+            }
+            self._connection.execute(update(table).where(is_it).values(values), known)
+        self._connection.execute(insert(database.tellings), self._tellings)
+        self._connection.execute(update(database.state).values(sequence=self._sequence))
+
+    def _moment(self, received_at: datetime | None) -> datetime:
+        return self._now if received_at is None else instant(received_at)
+
+    def _told_key(self, body: Attributes) -> str:
+        return natural_key(self._event_type, body) or body_key(body)
+
+    def _tell(self, telling: Telling, key: str | None) -> StoredEvent:
+        moment = self._moment(telling.received_at)
+        held = self._by_id.get(telling.event_id) if telling.event_id else self._first_received(key)
+        if held is None:
+            held = self._new(telling.event_id or uuid4().hex, key, moment)
+        former = {} if held.event.is_deleted else held.event.attributes
+        return self._record(held, "told", telling.body, merged(former, telling.body), moment)
+
+    def _first_received(self, key: str | None) -> Held | None:
+        candidates = [held for held in self._by_key.get(key or "", []) if held.identity_key == key]
+        return min(
+            candidates,
+            key=lambda held: (held.event.is_deleted, held.event.received_at, held.first_sequence),
+            default=None,
+        )
+
+    def _new(self, event_id: str, key: str | None, moment: datetime) -> Held:
+        event = StoredEvent(self._sequence, self._event_type, event_id, moment, moment, False, {})
+        held = Held(event, key, self._sequence + 1, is_new=True, is_changed=True)
+        self._hold(held)
+        return held
+
+    def _record(
+        self,
+        held: Held,
+        action: Literal["told", "updated", "deleted"],
+        body: Attributes,
+        attributes: Attributes,
+        moment: datetime,
+        is_deleted: bool = False,
+    ) -> StoredEvent:
+        before = held.event
+        is_first = before.sequence < held.first_sequence
+        if not is_first and is_deleted == before.is_deleted and json_text(attributes) == json_text(before.attributes):
+            return before
+        self._sequence += 1
+        held.event = replace(
+            before,
+            sequence=self._sequence,
+            changed_at=max(before.changed_at, moment),
+            is_deleted=is_deleted,
+            attributes=attributes,
+        )
+        held.is_changed = True
+        self._tellings.append(
+            {
+                "sequence": self._sequence,
+                "event_type": self._event_type,
+                "event_id": before.event_id,
+                "action": action,
+                "received_at": moment,
+                "body": json.dumps(body, separators=(",", ":")),
+            }
+        )
+        key = natural_key(self._event_type, attributes) or held.identity_key
+        if key != held.identity_key:
+            held.identity_key = key
+            self._index(held)
+        return held.event
+
+    def _load(self, column: Column[Any], values: Iterable[str]) -> None:
+        rest = iter(dict.fromkeys(values))
+        while chunk := list(islice(rest, _LOOKUP)):
+            query = select(database.events).where(database.events.c.event_type == self._event_type, column.in_(chunk))
+            for row in self._connection.execute(query).mappings():
+                if row["event_id"] not in self._by_id:
+                    self._hold(
+                        Held(
+                            stored_event(row),
+                            row["identity_key"],
+                            row["first_sequence"],
+                            is_new=False,
+                            is_changed=False,
+                        )
+                    )
+
+    def _hold(self, held: Held) -> None:
+        self._by_id[held.event.event_id] = held
+        self._index(held)
+
+    def _index(self, held: Held) -> None:
+        if held.identity_key:
+            self._by_key.setdefault(held.identity_key, []).append(held)
+
+
+def stored_event(row: RowMapping) -> StoredEvent:
+    """The event of a row of the events table."""
+    return StoredEvent(
+        sequence=row["sequence"],
+        event_type=row["event_type"],
+        event_id=row["event_id"],
+        received_at=row["received_at"],
+        changed_at=row["changed_at"],
+        is_deleted=row["is_deleted"],
+        attributes=json.loads(row["attributes"]),
+    )
+
+
+def _row(held: Held) -> dict[str, Any]:
+    event = held.event
+    return {
+        "event_type": event.event_type,
+        "event_id": event.event_id,
+        "sequence": event.sequence,
+        "first_sequence": held.first_sequence,
+        "received_at": event.received_at,
+        "changed_at": event.changed_at,
+        "is_deleted": event.is_deleted,
+        "identity_key": held.identity_key,
+        "attributes": json_text(event.attributes),
+    }

@@ -1,0 +1,67 @@
+"""Deployments told through the Deployment Event API."""
+
+import polars as pl
+
+from dora_pipeline.config import Settings
+from dora_pipeline.sources.event_attributes import Attributes
+from dora_pipeline.sources.event_rules import (
+    Normalized,
+    day,
+    landed,
+    order_reasons,
+    read_records,
+    reason,
+    rejected,
+    shape_reasons,
+    start_reasons,
+)
+from dora_pipeline.tables import LandedDeployments
+
+SOURCE = "deployment_event_api"
+
+
+def normalize_deployments(records: pl.DataFrame, settings: Settings) -> Normalized:
+    """Rows of `landing.deployments`, and rejects, from records of the API.
+
+    `records` has record_id, received_at (first telling), changed_at (newest telling), is_deleted and attributes (JSON
+    in the words of Datadog's wire). A deleted record gives neither row nor reject; each other one gives exactly one.
+    """
+    told = read_records(records, settings, _fields)
+    is_unfinished = pl.col("finished_at").is_null() & pl.col("finished_trouble").is_null()
+    told = told.with_columns(
+        reason=pl.coalesce(
+            *shape_reasons(),
+            reason("service_missing", pl.col("services").list.len() == 0),
+            *start_reasons(),
+            reason("finish_missing", is_unfinished),
+            pl.col("finished_trouble"),
+            *order_reasons(),
+        )
+    )
+    events = told.filter(pl.col("reason").is_null()).with_columns(
+        source=pl.lit(SOURCE),
+        deployment_id=pl.col("record_id"),
+        service=pl.col("services").list.first(),
+        day=day(pl.col("finished_at"), settings),
+    )
+    counts_at = pl.coalesce("finished_at", "started_at")
+    return Normalized(
+        events=landed(events, LandedDeployments),
+        rejected=rejected(told, settings, event_type="deployment", source=SOURCE, occurred_at=counts_at),
+    )
+
+
+def _fields(attributes: Attributes) -> dict[str, object]:
+    service = attributes.text("service")
+    git = attributes.section("git")
+    return {
+        "services": [service] if service else [],
+        "env": attributes.text("env"),
+        "team": attributes.text("team"),
+        "version": attributes.text("version"),
+        "repository_url": git.text("repository_url") or git.text("repository_id"),
+        "commit_sha": git.text("commit_sha"),
+        "custom_tags": attributes.tags("custom_tags"),
+        **attributes.time("started_at", "started"),
+        **attributes.time("finished_at", "finished"),
+    }

@@ -1,0 +1,121 @@
+"""Rules that deployments and failures of the Event API share: times, reasons for rejecting, columns of tables.
+
+Rejected records are rows with their first reason in a fixed order; nothing here looks at the clock.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from dora_pipeline.config import Settings
+from dora_pipeline.identifiers import repository_id
+from dora_pipeline.sources.event_attributes import Attributes, attribute_columns, payload
+from dora_pipeline.tables import LandedRejects, Table
+from dora_pipeline.timeline import EPOCH_UNITS, FUTURE_TOLERANCE, NEWEST_INSTANT, OLDEST_INSTANT
+
+_COMMIT_SHA = "^[0-9a-fA-F]{7,64}$"
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """What records became: rows of the events' landing table, and rejects; both without the column `input`."""
+
+    events: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+def read_records(
+    records: pl.DataFrame, settings: Settings, fields_of: Callable[[Attributes], dict[str, object]]
+) -> pl.DataFrame:
+    """The records that are not deleted, with columns for their fields and a reason for each time that has none."""
+    told = records.filter(~pl.col("is_deleted").fill_null(False))
+    columns = attribute_columns(told["attributes"], fields_of)
+    return (
+        pl.concat([told, columns], how="horizontal")
+        .with_columns(started_at=_moment("started"), finished_at=_moment("finished"))
+        .with_columns(started_trouble=_trouble("started"), finished_trouble=_trouble("finished"))
+        .with_columns(
+            env=_mapped(columns["env"], settings.environment),
+            repository_id=_mapped(columns["repository_url"], repository_id),
+            is_typed=pl.col("is_typed") & pl.col("commit_sha").str.contains(_COMMIT_SHA).fill_null(True),
+            commit_sha=pl.col("commit_sha").str.to_lowercase(),
+        )
+    )
+
+
+def _moment(prefix: str) -> pl.Expr:
+    number = pl.col(f"{prefix}_number")
+    microseconds = number // 1000
+    for limit, factor in reversed(EPOCH_UNITS):
+        microseconds = pl.when(number < limit).then(number * factor).otherwise(microseconds)
+    moment = pl.when(number >= 0).then(microseconds).cast(pl.Datetime("us", "UTC"))
+    in_range = pl.when(moment.is_between(OLDEST_INSTANT, NEWEST_INSTANT, closed="left")).then(moment)
+    return pl.coalesce(f"{prefix}_moment", in_range)
+
+
+def _trouble(prefix: str) -> pl.Expr:
+    is_outside = pl.col(f"{prefix}_number").is_not_null() & pl.col(f"{prefix}_at").is_null()
+    return pl.coalesce(f"{prefix}_trouble", reason("time_out_of_range", is_outside))
+
+
+def _mapped(values: pl.Series, name_of: Callable[[str | None], str | None]) -> pl.Expr:
+    distinct = values.drop_nulls().unique()
+    names = pl.Series([name_of(value) for value in distinct], dtype=pl.String)
+    return pl.col(values.name).replace_strict(distinct, names, default=None, return_dtype=pl.String)
+
+
+def reason(word: str, applies: pl.Expr) -> pl.Expr:
+    """The word where the rule applies, else NULL."""
+    return pl.when(applies).then(pl.lit(word))
+
+
+def shape_reasons() -> list[pl.Expr]:
+    """Reasons that lie in the JSON itself."""
+    return [reason("unreadable", ~pl.col("is_readable")), reason("field_type", ~pl.col("is_typed"))]
+
+
+def start_reasons() -> list[pl.Expr]:
+    """Reasons that lie in `started_at`."""
+    is_missing = pl.col("started_at").is_null() & pl.col("started_trouble").is_null()
+    return [reason("time_missing", is_missing), pl.col("started_trouble")]
+
+
+def order_reasons() -> list[pl.Expr]:
+    """Reasons that lie in two times together."""
+    latest = pl.col("changed_at") + FUTURE_TOLERANCE
+    return [
+        reason("finished_before_started", pl.col("finished_at") < pl.col("started_at")),
+        reason("time_in_future", (pl.col("started_at") > latest) | (pl.col("finished_at") > latest)),
+    ]
+
+
+def day(moment: pl.Expr, settings: Settings) -> pl.Expr:
+    """The calendar day of an instant in the configured time zone."""
+    return moment.dt.convert_time_zone(settings.timezone).dt.date()
+
+
+def landed(frame: pl.DataFrame, table: type[Table]) -> pl.DataFrame:
+    """The columns of a landing table without `input`, in its order and types."""
+    return frame.select(pl.col(name).cast(column.dtype) for name, column in table.columns().items() if name != "input")
+
+
+def rejected(
+    frame: pl.DataFrame, settings: Settings, *, event_type: str, source: str, occurred_at: pl.Expr
+) -> pl.DataFrame:
+    """Rows of `landing.rejected_events` for records that have a `reason`."""
+    refused = frame.filter(pl.col("reason").is_not_null()).with_columns(
+        source=pl.lit(source),
+        record=pl.col("record_id"),
+        event_type=pl.lit(event_type),
+        service=pl.col("services").list.first(),
+        occurred_at=occurred_at,
+        detected_at=pl.col("received_at"),
+    )
+    return landed(
+        refused.with_columns(
+            payload=pl.Series([payload(text) for text in refused["attributes"]], dtype=pl.String),
+            day=day(pl.coalesce("occurred_at", "detected_at"), settings),
+        ),
+        LandedRejects,
+    )

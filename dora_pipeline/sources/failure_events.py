@@ -1,0 +1,74 @@
+"""Failures told through the Failure Event API."""
+
+import polars as pl
+
+from dora_pipeline.config import Settings
+from dora_pipeline.sources.event_attributes import Attributes
+from dora_pipeline.sources.event_rules import (
+    Normalized,
+    day,
+    landed,
+    order_reasons,
+    read_records,
+    reason,
+    rejected,
+    shape_reasons,
+    start_reasons,
+)
+from dora_pipeline.tables import LandedFailures
+
+SOURCE = "failure_event_api"
+
+
+def normalize_failures(records: pl.DataFrame, settings: Settings) -> Normalized:
+    """Rows of `landing.failures`, one per failure and impacted service, and rejects, from records of the API.
+
+    `records` is as for deployments. A failure told for a team only has one row without a service. A deleted record
+    gives neither row nor reject; each other one gives rows or one reject.
+    """
+    told = read_records(records, settings, _fields)
+    told = told.with_columns(
+        reason=pl.coalesce(
+            *shape_reasons(),
+            reason("service_missing", (pl.col("services").list.len() == 0) & pl.col("team").is_null()),
+            *start_reasons(),
+            pl.col("finished_trouble"),
+            *order_reasons(),
+        )
+    )
+    restored_after = pl.col("finished_at") - pl.col("started_at")
+    events = (
+        told.filter(pl.col("reason").is_null())
+        .with_columns(
+            source=pl.lit(SOURCE),
+            failure_id=pl.col("record_id"),
+            url=pl.lit(None, dtype=pl.String),
+            time_to_restore_seconds=restored_after.dt.total_microseconds() / 1_000_000,
+            restored_day=day(pl.col("finished_at"), settings),
+            day=day(pl.col("started_at"), settings),
+            service=pl.col("services"),
+        )
+        .explode("service", empty_as_null=True)
+    )
+    return Normalized(
+        events=landed(events, LandedFailures),
+        rejected=rejected(told, settings, event_type="failure", source=SOURCE, occurred_at=pl.col("started_at")),
+    )
+
+
+def _fields(attributes: Attributes) -> dict[str, object]:
+    git = attributes.section("git")
+    return {
+        # Answers of Datadog's list calls name the services `service`, and hold env and team in lists.
+        "services": attributes.texts("services") or attributes.texts("service"),
+        "env": attributes.only_text("env"),
+        "team": attributes.only_text("team"),
+        "version": attributes.text("version"),
+        "name": attributes.text("name"),
+        "severity": attributes.text("severity"),
+        "repository_url": git.text("repository_url") or git.text("repository_id"),
+        "commit_sha": git.text("commit_sha"),
+        "custom_tags": attributes.tags("custom_tags"),
+        **attributes.time("started_at", "started"),
+        **attributes.time("finished_at", "finished"),
+    }

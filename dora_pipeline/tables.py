@@ -116,7 +116,9 @@ class Deployments(Table):
     env = _text(_ENV, nullable=True)
     version = _text("Version that went live.", nullable=True)
     team = _text("Team told with the event, else the catalog's.", nullable=True)
-    repository_id = _text("Repository as host/path in lower case, told with the event, else the catalog's.", nullable=True)
+    repository_id = _text(
+        "Repository as host/path in lower case, told with the event, else the catalog's.", nullable=True
+    )
     commit_sha = _text("Commit that went live.", nullable=True)
     started_at = _moment("Start of the deployment.")
     finished_at = _moment("End of the deployment: the moment at which it counts.")
@@ -252,6 +254,7 @@ class LandedDeployments(Table):
     """Deployments as told or inferred, before the rules of selection and of the same second."""
 
     table_name = "landing.deployments"
+    nullable_key = ("input",)
 
     source = _text("Source that told it.", primary_key=True)
     deployment_id = _text("Opaque id, unique over all sources.", primary_key=True)

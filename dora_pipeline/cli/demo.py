@@ -1,0 +1,48 @@
+"""`dora demo`: what it prints."""
+
+from pathlib import Path
+
+from dora_pipeline.cli.display import console, duration_text, progress_bars, share_text, show_table
+from dora_pipeline.demo import make_demo
+
+_HEADINGS = (
+    "quarter",
+    "deployments",
+    "lead time (median, commits)",
+    "failures",
+    "change failure rate",
+    "time to restore (median)",
+)
+
+
+def run_demo(folder: Path) -> None:
+    """Make the demo and print the four metrics by quarter, how long it took, and what to try next."""
+    with progress_bars() as bars:
+        report = make_demo(folder, bars)
+    rows = [
+        (
+            f"{quarter.first_day.year} Q{quarter.first_day.month // 3 + 1}",
+            f"{quarter.deployments:,}",
+            duration_text(quarter.lead_time_p50_seconds),
+            f"{quarter.failures:,}",
+            share_text(quarter.change_failure_rate),
+            duration_text(quarter.time_to_restore_p50_seconds),
+        )
+        for quarter in report.quarters
+    ]
+    show_table(_HEADINGS, rows, "The four metrics of production, metaphysics and rosalind together")
+    console.print(
+        "Deployments and commits are those of two public services.\n"
+        "Failures are inferred from their rollbacks: a failure lasts from a bad\n"
+        "deployment to the rollback that ended it. Nobody declared them."
+    )
+    console.print()
+    for table, count in report.rows.items():
+        console.print(f"  {table}: {count:,} rows", markup=False)
+    console.print(f"Prepared in {report.preparing_seconds:.1f} s, loaded in {report.running_seconds:.1f} s.")
+    home = report.home.path
+    query = "SELECT * FROM metrics.summary('year', DATE '2018-01-01', DATE '2026-12-31')"
+    console.print("\nNext:", markup=False)
+    console.print(f'  1. Query it:        DORA_HOME={home} dora sql "{query}"', markup=False, soft_wrap=True)
+    console.print(f"  2. See the graph:   DORA_HOME={home} dagster dev", markup=False, soft_wrap=True)
+    console.print("  3. Use your own:    dora init, then dora select and dora run", markup=False, soft_wrap=True)

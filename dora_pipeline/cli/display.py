@@ -1,0 +1,65 @@
+"""How the command line shows things: tables, durations and the progress of a run."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from dora_pipeline.identifiers import without_credentials
+
+console = Console(highlight=False)
+messages = Console(stderr=True, highlight=False)
+
+
+class Bars:
+    """The steps of a run as progress bars on stderr."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def step(self, name: str, done: int, total: int) -> None:
+        """Show that `done` of `total` parts of a step are finished."""
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=total)
+        self._bars.update(self._tasks[name], completed=done, total=total)
+
+    def note(self, message: str) -> None:
+        """Show a message above the bars."""
+        self._bars.console.print(without_credentials(message), markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Bars]:
+    """Progress bars for as long as the block lasts; only messages where stderr is not a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=messages, disable=not messages.is_terminal) as bars:
+        yield Bars(bars)
+
+
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Print a table; columns after the first whose cells look like numbers are right-aligned."""
+    table = Table(*headings, title=title, title_justify="left")
+    for position, column in enumerate(table.columns):
+        if position and all(row[position][:1].isdigit() or row[position] in ("", "–") for row in rows):
+            column.justify = "right"
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def duration_text(seconds: float | None) -> str:
+    """Seconds as people say them: 42 s, 3.5 min, 7.1 h, 2.3 d; a dash for None."""
+    if seconds is None:
+        return "–"
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if abs(seconds) >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def share_text(rate: float | None) -> str:
+    """A rate as a percentage; a dash for None."""
+    return "–" if rate is None else f"{rate:.1%}"

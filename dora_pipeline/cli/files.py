@@ -1,0 +1,64 @@
+"""The files that `dora init` writes."""
+
+from pathlib import Path
+
+from dora_pipeline.config import Home
+from dora_pipeline.errors import ConfigError
+
+_SETTINGS = """\
+# Settings of the DORA pipeline. Everything is optional. What stands here in comments are defaults and examples.
+
+# timezone: UTC                 # whose calendar days are counted
+# environments:                 # canonical name: its aliases, globs allowed
+#   production: [prod, Production, "prod-*"]
+# merge_window: 10m             # two sources that tell one deployment within this time count it once; at most 12h
+# reread: 7d                    # recent days in which what was missing is looked for again
+# rejected_share: 0.05          # a check fails when a larger share of a source's events is rejected
+# lock_timeout: 30m             # how long a run waits for another
+# sources:
+#   apm_deployment_tracking: {path: exports/apm, quiet_gap: 1h}
+# repositories:                 # only repositories named here or in services/ are ever cloned
+#   github.com/organization/example: https://github.com/organization/example.git
+"""
+_SELECTIONS = "event_type,selected_at,sources\n"
+_SERVICE = """\
+# A service definition, as Datadog's catalog has it. Change it to one of your services, or remove this file.
+apiVersion: v3
+kind: service
+metadata:
+  name: example
+  owner: example-team
+  links:
+    - name: Source
+      type: repo
+      url: https://github.com/organization/example
+extensions:
+  datadoghq.com/dora-metrics:
+    source_patterns: []         # for a repository with several services: globs such as src/example/**
+"""
+
+
+def write_example_home(home: Home) -> list[tuple[Path, bool]]:
+    """Write the files that are not there yet. Each file, and whether it was written."""
+    files = {
+        home.settings_file: _SETTINGS,
+        home.selection_log: _SELECTIONS,
+        home.services / "example.yaml": _SERVICE,
+    }
+    try:
+        (home.path / "exports" / "apm").mkdir(parents=True, exist_ok=True)
+        return [(path, _write(path, text)) for path, text in files.items()]
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename}: cannot be written: {error.strerror}; check the folder's owner and mode"
+        ) from error
+
+
+def _write(path: Path, text: str) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as handle:
+            handle.write(text)
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,127 @@
+"""The commits that deployments brought: from mirrors of the repositories into the cache of ranges."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from dora_pipeline.catalog import Catalog
+from dora_pipeline.config import Home, Settings
+from dora_pipeline.errors import RepositoryError
+from dora_pipeline.pipeline.progress import Progress
+from dora_pipeline.repositories.mirror import Mirror
+from dora_pipeline.repositories.ranges import range_commits
+from dora_pipeline.tables import CommitRanges, RangeCommits, empty_frame
+from dora_pipeline.warehouse.ranges import keep_ranges, range_id, unknown_ranges
+from dora_pipeline.warehouse.writer import Writer
+
+# Reasons for which a later fetch may find what is missing now.
+PASSING_REASONS = ("repository_missing", "commit_missing", "previous_commit_missing")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    deployment_id: str
+    base: str
+    head: str
+    patterns: tuple[str, ...]
+
+
+class Repositories:
+    """The mirrors of the repositories that settings or catalog name; each is fetched at most once."""
+
+    def __init__(self, home: Home, settings: Settings, catalog: Catalog, progress: Progress, *, fetches: bool) -> None:
+        self._folder = home.git
+        self._urls: Mapping[str, str] = {**catalog.repositories(), **settings.repositories}
+        self._progress = progress
+        self._fetches = fetches
+        self._fetched: set[str] = set()
+
+    def mirror(self, repository_id: str) -> Mirror | None:
+        """The mirror of a repository, None where nobody named it."""
+        url = self._urls.get(repository_id)
+        return None if url is None else Mirror(self._folder, repository_id, url)
+
+    def resolved(self, mirror: Mirror, repository_id: str, shas: Iterable[str]) -> dict[str, str]:
+        """The full SHA for each SHA that the repository has; it is fetched when one is missing.
+
+        A repository that cannot be fetched is noted, and what its mirror has is used.
+        """
+        wanted = set(shas)
+        found = mirror.resolve(wanted)
+        if len(found) < len(wanted) and self._fetches and repository_id not in self._fetched:
+            self._fetched.add(repository_id)
+            try:
+                mirror.fetch()
+                found = mirror.resolve(wanted)
+                if len(found) < len(wanted):
+                    mirror.fetch_commits(wanted - found.keys())
+                    found = mirror.resolve(wanted)
+            except RepositoryError as error:
+                self._progress.note(str(error))
+        return found
+
+
+def assigned_ranges(
+    writer: Writer, repositories: Repositories, deployments: pl.DataFrame, progress: Progress
+) -> pl.DataFrame:
+    """The range of each deployment, looked up where the cache does not have it.
+
+    `deployments` has deployment_id, repository_id, base_sha, head_sha, patterns. The result has deployment_id,
+    range_id, and reason where there is no range: `repository_not_configured`, `repository_missing`, `commit_missing`,
+    `previous_commit_missing`.
+    """
+    rows: list[tuple[str, str | None, str | None]] = []
+    groups = deployments.partition_by("repository_id", as_dict=True, maintain_order=True)
+    for done, ((repository_id,), group) in enumerate(groups.items(), start=1):
+        wanted = [
+            _Wanted(row["deployment_id"], row["base_sha"], row["head_sha"], tuple(row["patterns"]))
+            for row in group.iter_rows(named=True)
+        ]
+        rows.extend(_assigned(writer, repositories, str(repository_id), wanted))
+        progress.step("look up commits", done, len(groups))
+    return pl.DataFrame(
+        rows, schema={"deployment_id": pl.String, "range_id": pl.String, "reason": pl.String}, orient="row"
+    )
+
+
+def _assigned(
+    writer: Writer, repositories: Repositories, repository_id: str, wanted: list[_Wanted]
+) -> list[tuple[str, str | None, str | None]]:
+    mirror = repositories.mirror(repository_id)
+    if mirror is None:
+        return [(item.deployment_id, None, "repository_not_configured") for item in wanted]
+    full = repositories.resolved(mirror, repository_id, {sha for item in wanted for sha in (item.base, item.head)})
+    if not mirror.exists:
+        return [(item.deployment_id, None, "repository_missing") for item in wanted]
+    rows: list[tuple[str, str | None, str | None]] = []
+    ranges: dict[str, tuple[str, str, tuple[str, ...]]] = {}
+    for item in wanted:
+        if item.head not in full:
+            rows.append((item.deployment_id, None, "commit_missing"))
+        elif item.base not in full:
+            rows.append((item.deployment_id, None, "previous_commit_missing"))
+        else:
+            base, head = full[item.base], full[item.head]
+            key = range_id(repository_id, base, head, item.patterns)
+            ranges[key] = (base, head, item.patterns)
+            rows.append((item.deployment_id, key, None))
+    _look_up(writer, mirror, repository_id, ranges)
+    return rows
+
+
+def _look_up(
+    writer: Writer, mirror: Mirror, repository_id: str, ranges: Mapping[str, tuple[str, str, tuple[str, ...]]]
+) -> None:
+    by_patterns: dict[tuple[str, ...], list[str]] = {}
+    for key in unknown_ranges(writer, list(ranges)):
+        by_patterns.setdefault(ranges[key][2], []).append(key)
+    for patterns, keys in by_patterns.items():
+        known = pl.DataFrame(
+            [(key, repository_id, ranges[key][0], ranges[key][1], list(patterns)) for key in sorted(keys)],
+            schema=empty_frame(CommitRanges).schema,
+            orient="row",
+        )
+        commits = range_commits(mirror, [(ranges[key][0], ranges[key][1]) for key in sorted(keys)], patterns)
+        told = commits.join(known, on=["base_sha", "head_sha"]).select(empty_frame(RangeCommits).columns)
+        keep_ranges(writer, known, told)

@@ -1,0 +1,51 @@
+"""What is known of each source: selection, newest event, rows, last reading."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dora_pipeline.config import Home
+from dora_pipeline.selection import SOURCES_OF, EventType, read_selection_log
+from dora_pipeline.warehouse.reader import open_reader
+from dora_pipeline.warehouse.sources import SourceFigures, source_figures
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """A source as `dora sources` shows it. Times are UTC; figures are those of the published warehouse."""
+
+    source: str
+    event_type: EventType
+    is_selected: bool
+    first_selected_at: datetime | None
+    newest_event_at: datetime | None
+    rows: int
+    rejected: int
+    read_at: datetime | None
+    error: str | None
+
+
+def source_states(home: Home) -> list[SourceState]:
+    """Every source, whether it was ever selected or not."""
+    log = read_selection_log(home)
+    figures: dict[str, SourceFigures] = {}
+    if home.warehouse.exists():
+        with open_reader(home) as connection:
+            figures = source_figures(connection)
+    states = []
+    for event_type, names in SOURCES_OF.items():
+        for source in names:
+            told = figures.get(source, SourceFigures())
+            states.append(
+                SourceState(
+                    source,
+                    event_type,
+                    source in log.selected(event_type),
+                    log.first_selected_at(source),
+                    told.newest_event_at,
+                    told.rows,
+                    told.rejected,
+                    told.read_at,
+                    told.error,
+                )
+            )
+    return states

@@ -1,0 +1,112 @@
+"""Loading whole days of core and metrics: what was there is replaced, in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import duckdb
+import polars as pl
+
+from dora_pipeline.tables import Daily, DeploymentCommits, Deployments, Failures, RejectedEvents, Table
+from dora_pipeline.warehouse.queries import count, frame, statement
+from dora_pipeline.warehouse.staleness import mark_days
+from dora_pipeline.warehouse.writer import Writer
+
+# Loading a table makes the same days of these stale.
+_FEEDS: Mapping[type[Table], tuple[type[Table], ...]] = {
+    Deployments: (DeploymentCommits, RejectedEvents, Daily),
+    DeploymentCommits: (Daily,),
+    Failures: (RejectedEvents, Daily),
+}
+
+
+def replace_days(
+    writer: Writer, table: type[Table], days: Sequence[date], parameters: Mapping[str, int] | None = None
+) -> int:
+    """Load the days of a table from its SQL file; the number of rows that they have now."""
+    with writer.transaction() as connection:
+        make_days(connection, days)
+        if table is Failures:
+            _mark_restored_days(connection)
+        connection.execute(f"DELETE FROM {table.table_name} WHERE day IN (SELECT day FROM run_days)")
+        name = table.table_name.partition(".")[2]
+        rows = count(connection, f"INSERT INTO {table.table_name} BY NAME {statement(name)}", parameters or {})
+        if table is Failures:
+            _mark_restored_days(connection)
+        connection.execute(
+            "DELETE FROM landing.stale_days WHERE target = ? AND day IN (SELECT day FROM run_days)", [table.table_name]
+        )
+        for fed in _FEEDS.get(table, ()):
+            mark_days(connection, fed, "SELECT day FROM run_days")
+    return rows
+
+
+def derive_deployments(writer: Writer, days: Sequence[date], merge_window_us: int, longest_gap_us: int) -> pl.DataFrame:
+    """Judge the deployments of the days, all but their commits.
+
+    Returns those whose commits are to be looked up: deployment_id, repository_id, base_sha, head_sha, patterns.
+    """
+    connection = writer.connection
+    make_days(connection, days)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE derived_deployments AS {statement('derived_deployments')}",
+        {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us},
+    )
+    return frame(
+        connection,
+        """
+        SELECT deployment_id, repository_id, previous_commit_sha AS base_sha, commit_sha AS head_sha,
+            source_patterns AS patterns
+        FROM derived_deployments WHERE lead_time_reason IS NULL ORDER BY deployment_id
+        """,
+    )
+
+
+def assign_ranges(writer: Writer, ranges: pl.DataFrame) -> None:
+    """Say for each looked-up deployment its range, or why there is none: deployment_id, range_id, reason."""
+    connection = writer.connection
+    connection.register("told_frame", ranges)
+    connection.execute("CREATE OR REPLACE TEMP TABLE deployment_ranges AS SELECT * FROM told_frame")
+    connection.unregister("told_frame")
+
+
+def replace_table(writer: Writer, table: type[Table], rows: pl.DataFrame) -> pl.DataFrame:
+    """Replace the rows of a table that is not loaded by days. Returns the rows that differ, before and after."""
+    with writer.transaction() as connection:
+        connection.register("told_frame", rows)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE told_rows AS SELECT * FROM {table.table_name} LIMIT 0")
+        connection.execute("INSERT INTO told_rows BY NAME SELECT * FROM told_frame")
+        connection.unregister("told_frame")
+        changed = frame(
+            connection,
+            f"""
+            (SELECT * FROM {table.table_name} EXCEPT SELECT * FROM told_rows)
+            UNION ALL
+            (SELECT * FROM told_rows EXCEPT SELECT * FROM {table.table_name})
+            """,
+        )
+        if changed.height:
+            connection.execute(f"DELETE FROM {table.table_name}")
+            connection.execute(f"INSERT INTO {table.table_name} SELECT * FROM told_rows")
+    return changed
+
+
+def row_count(writer: Writer, table: type[Table], days: Sequence[date]) -> int:
+    """The number of rows of a table on the days."""
+    make_days(writer.connection, days)
+    query = f"SELECT COUNT(*) FROM {table.table_name} WHERE day IN (SELECT day FROM run_days)"
+    return count(writer.connection, query)
+
+
+def make_days(connection: duckdb.DuckDBPyConnection, days: Sequence[date]) -> None:
+    """Put the days into the temporary table run_days, which the SQL files read."""
+    connection.register("told_frame", pl.DataFrame({"day": days}, schema={"day": pl.Date}))
+    connection.execute("CREATE OR REPLACE TEMP TABLE run_days AS SELECT DISTINCT day FROM told_frame")
+    connection.unregister("told_frame")
+
+
+def _mark_restored_days(connection: duckdb.DuckDBPyConnection) -> None:
+    mark_days(
+        connection,
+        Daily,
+        "SELECT restored_day FROM core.failures WHERE restored_day IS NOT NULL AND day IN (SELECT day FROM run_days)",
+    )

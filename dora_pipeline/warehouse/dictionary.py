@@ -1,0 +1,37 @@
+"""The data dictionary: every table and column of the warehouse as Markdown, made from `tables.py`."""
+
+from dora_pipeline.tables import TABLES
+from dora_pipeline.warehouse.schema import duckdb_type, table_comment
+
+_HEAD = """\
+# Tables of the warehouse
+
+Made by `make docs` from `dora_pipeline/tables.py`; the same texts are the COMMENTs in the database.
+Times are `TIMESTAMPTZ`, durations `DOUBLE` seconds, days `DATE` of the configured time zone.
+
+Besides the tables there are two table macros. Both compute from the events, so percentiles of long periods are exact:
+
+- `metrics.summary(grain, from_day, to_day)`: the columns of `metrics.daily`, with `period` in place of `day`.
+- `metrics.summary_by(dimension, grain, from_day, to_day)`: the same over `env`, `team` or `all`.
+
+`grain` is `day`, `week`, `month`, `quarter` or `year`. Both days are included. Weeks start on Monday.
+"""
+
+
+def dictionary() -> str:
+    """The whole document."""
+    parts = [_HEAD]
+    for table in TABLES:
+        key = ", ".join(table.key())
+        parts.append(f"\n## {table.table_name}\n\n{table_comment(table)}\n")
+        parts.append(f"\nKey: {key}.\n" if key else "")
+        parts.append("\n| column | type | may be NULL | meaning |\n|---|---|---|---|\n")
+        parts.extend(
+            f"| {name} | {duckdb_type(column)} | {'yes' if column.nullable else ''} | {column.description} |\n"
+            for name, column in table.columns().items()
+        )
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    print(dictionary(), end="")

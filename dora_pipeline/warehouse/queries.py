@@ -1,0 +1,34 @@
+"""Statements of `sql/`, and results taken whole: DuckDB keeps a connection busy until the last row is fetched."""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import duckdb
+import polars as pl
+
+
+def statement(name: str) -> str:
+    """The text of `sql/<name>.sql`."""
+    return resources.files("dora_pipeline.warehouse").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+
+
+def first_row(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+) -> tuple[Any, ...] | None:
+    """The first row of a query's result, None where there is none."""
+    told = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
+    rows = connection.execute(query, told).fetchall()
+    return rows[0] if rows else None
+
+
+def count(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> int:
+    """The number that a query's only row holds, such as the number of rows that an INSERT made."""
+    row = first_row(connection, query, parameters)
+    return int(row[0]) if row else 0
+
+
+def frame(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
+    """The result of a query."""
+    found: pl.DataFrame = connection.sql(query).pl()
+    return found

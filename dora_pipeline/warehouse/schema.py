@@ -1,0 +1,85 @@
+"""Schemas, tables, comments and macros of the warehouse, made from `tables.py` and `sql/`."""
+
+import dataframely as dy
+import duckdb
+import polars as pl
+
+from dora_pipeline.errors import WarehouseError
+from dora_pipeline.tables import TABLES, Table
+from dora_pipeline.warehouse.queries import count, first_row, statement
+
+SCHEMA_VERSION = "1"
+_SCHEMAS = ("core", "metrics", "landing")
+_MACROS = ("period", "summary", "summary_by")
+_TYPES = {
+    pl.String: "VARCHAR",
+    pl.Datetime: "TIMESTAMPTZ",
+    pl.Date: "DATE",
+    pl.Int64: "BIGINT",
+    pl.Float64: "DOUBLE",
+    pl.Boolean: "BOOLEAN",
+    pl.List: "VARCHAR[]",
+}
+
+
+def duckdb_type(column: dy.Column) -> str:
+    """The type of a column in DuckDB's words."""
+    named = (column.metadata or {}).get("duckdb_type")
+    return named if isinstance(named, str) else _TYPES[column.dtype.base_type()]
+
+
+def quoted(text: str) -> str:
+    """The text as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def table_comment(table: type[Table]) -> str:
+    """The comment of a table: its docstring on one line."""
+    return " ".join((table.__doc__ or "").split())
+
+
+def definitions(table: type[Table]) -> list[str]:
+    """The statements that make a table, with its comments, where it is not there yet."""
+    columns = ", ".join(
+        f"{name} {duckdb_type(column)}{'' if column.nullable else ' NOT NULL'}"
+        for name, column in table.columns().items()
+    )
+    return [
+        f"CREATE TABLE IF NOT EXISTS {table.table_name} ({columns})",
+        f"COMMENT ON TABLE {table.table_name} IS {quoted(table_comment(table))}",
+        *(
+            f"COMMENT ON COLUMN {table.table_name}.{name} IS {quoted(column.description or '')}"
+            for name, column in table.columns().items()
+        ),
+    ]
+
+
+def ensure_schema(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make what is missing. Raises WarehouseError for a warehouse of another version."""
+    version = _version(connection)
+    if version == SCHEMA_VERSION:
+        return
+    if version is not None:
+        raise WarehouseError(
+            f"the warehouse has schema version {version}, this program knows version {SCHEMA_VERSION}; "
+            "run `dora run --rebuild` with this program, or use the newer program"
+        )
+    connection.execute("BEGIN")
+    for schema in _SCHEMAS:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    for table in TABLES:
+        for text in definitions(table):
+            connection.execute(text)
+    for macro in _MACROS:
+        connection.execute(statement(macro))
+    connection.execute("INSERT INTO landing.properties VALUES ('schema_version', ?)", [SCHEMA_VERSION])
+    connection.execute("COMMIT")
+
+
+def _version(connection: duckdb.DuckDBPyConnection) -> str | None:
+    known = count(
+        connection,
+        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'landing' AND table_name = 'properties'",
+    )
+    row = first_row(connection, "SELECT value FROM landing.properties WHERE name = 'schema_version'") if known else None
+    return str(row[0]) if row else None

@@ -1,0 +1,42 @@
+-- core.apm_version_activity for the days in run_days: the sightings of all inputs together, as spans that are cut
+-- where a version was quiet for longer than the quiet gap.
+WITH told AS (
+    SELECT
+        a.service, a.env, a.version, a.first_seen_at, a.last_seen_at, a.commit_sha, a.repository_id, a.team, a.sightings, a.day,
+        MAX(a.last_seen_at) OVER (
+            PARTITION BY a.service, a.env, a.version, a.day
+            ORDER BY a.first_seen_at, a.last_seen_at, a.input
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS seen_until
+    FROM landing.version_activity AS a
+    WHERE a.day IN (SELECT r.day FROM run_days AS r)
+        -- What was seen before the source was first selected serves to judge later sightings, and stays in landing.
+        AND a.last_seen_at >= (
+            SELECT MIN(s.first_selected_at) FROM core.source_selections AS s WHERE s.source = 'apm_deployment_tracking'
+        )
+),
+cut AS (
+    SELECT
+        t.service, t.env, t.version, t.first_seen_at, t.last_seen_at, t.commit_sha, t.repository_id, t.team, t.sightings, t.day,
+        SUM(
+            CASE WHEN t.seen_until IS NULL THEN 1
+                 WHEN DATE_DIFF('microsecond', t.seen_until, t.first_seen_at) > $quiet_gap_us THEN 1
+                 ELSE 0 END
+        ) OVER (
+            PARTITION BY t.service, t.env, t.version, t.day
+            ORDER BY t.first_seen_at, t.last_seen_at
+            RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        ) AS span
+    FROM told AS t
+)
+SELECT
+    c.service, c.env, c.version,
+    MIN(c.first_seen_at) AS first_seen_at,
+    MAX(c.last_seen_at) AS last_seen_at,
+    MIN_BY(c.commit_sha, c.first_seen_at) AS commit_sha,
+    MIN_BY(c.repository_id, c.first_seen_at) AS repository_id,
+    MIN_BY(c.team, c.first_seen_at) AS team,
+    CAST(SUM(c.sightings) AS BIGINT) AS sightings,
+    c.day
+FROM cut AS c
+GROUP BY c.service, c.env, c.version, c.day, c.span

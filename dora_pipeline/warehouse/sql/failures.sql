@@ -1,0 +1,33 @@
+-- core.failures for the days in run_days: failures as told, by the rules of selection and of the same second.
+WITH sources AS (
+    SELECT
+        s.source,
+        MIN(s.first_selected_at) AS first_selected_at,
+        MAX(CASE WHEN s.is_selected THEN s.priority END) AS priority
+    FROM core.source_selections AS s
+    WHERE s.event_type = 'failure'
+    GROUP BY s.source
+),
+told AS (
+    SELECT
+        f.source, f.failure_id, f.service, f.env, f.team, f.name, f.severity, f.version, f.repository_id, f.commit_sha,
+        f.url, f.started_at, f.finished_at, f.time_to_restore_seconds, f.custom_tags, f.restored_day, f.day, s.priority,
+        ROW_NUMBER() OVER (
+            PARTITION BY f.source, f.service, CASE WHEN f.service IS NULL THEN f.team END, DATE_TRUNC('second', f.started_at)
+            ORDER BY f.received_at, f.failure_id
+        ) AS place_in_second
+    FROM landing.failures AS f
+    INNER JOIN sources AS s ON f.source = s.source
+    WHERE f.day IN (SELECT r.day FROM run_days AS r) AND f.started_at >= s.first_selected_at
+)
+SELECT
+    t.failure_id, t.source, t.service, t.env,
+    COALESCE(t.team, s.team) AS team,
+    t.name, t.severity, t.version,
+    COALESCE(t.repository_id, s.repository_id) AS repository_id,
+    t.commit_sha, t.url, t.started_at, t.finished_at, t.time_to_restore_seconds, t.custom_tags,
+    CASE WHEN t.priority IS NULL THEN FALSE ELSE TRUE END AS is_selected,
+    t.restored_day, t.day
+FROM told AS t
+LEFT JOIN core.services AS s ON t.service = s.service
+WHERE t.place_in_second = 1

@@ -1,0 +1,64 @@
+-- core.rejected_events for the days in run_days: what could not be used when it landed, and of two deployments or
+-- failures of one service in one second all but the first received.
+WITH sources AS (
+    SELECT s.source, MIN(s.first_selected_at) AS first_selected_at
+    FROM core.source_selections AS s
+    GROUP BY s.source
+),
+tellings AS (
+    SELECT
+        d.source, d.deployment_id, d.service, d.env, d.version, d.commit_sha, d.started_at, d.finished_at, d.received_at, d.day,
+        ROW_NUMBER() OVER (PARTITION BY d.source, d.deployment_id ORDER BY d.input DESC) AS place_of_telling
+    FROM landing.deployments AS d
+    INNER JOIN sources AS s ON d.source = s.source
+    WHERE d.finished_at >= s.first_selected_at
+        AND d.service IN (
+            SELECT w.service FROM landing.deployments AS w WHERE w.day IN (SELECT r.day FROM run_days AS r)
+        )
+),
+deployments AS (
+    SELECT
+        t.source, t.deployment_id, t.service, t.env, t.version, t.commit_sha, t.started_at, t.finished_at, t.received_at, t.day,
+        ROW_NUMBER() OVER (
+            PARTITION BY t.source, t.service, DATE_TRUNC('second', t.started_at)
+            ORDER BY t.received_at, t.deployment_id
+        ) AS place_in_second
+    FROM tellings AS t
+    WHERE t.place_of_telling = 1
+),
+failures AS (
+    SELECT
+        f.source, f.failure_id, f.service, f.env, f.team, f.name, f.started_at, f.finished_at, f.received_at, f.day,
+        ROW_NUMBER() OVER (
+            PARTITION BY f.source, f.service, CASE WHEN f.service IS NULL THEN f.team END, DATE_TRUNC('second', f.started_at)
+            ORDER BY f.received_at, f.failure_id
+        ) AS place_in_second
+    FROM landing.failures AS f
+    INNER JOIN sources AS s ON f.source = s.source
+    WHERE f.day IN (SELECT r.day FROM run_days AS r) AND f.started_at >= s.first_selected_at
+)
+SELECT l.event_type, l.source, l.reason, l.service, l.occurred_at, l.payload, l.detected_at, l.day
+FROM landing.rejected_events AS l
+INNER JOIN sources AS s ON l.source = s.source
+WHERE l.day IN (SELECT r.day FROM run_days AS r)
+    AND COALESCE(l.occurred_at, l.detected_at) >= s.first_selected_at
+UNION ALL
+SELECT
+    'deployment' AS event_type, d.source, 'same_second' AS reason, d.service, d.finished_at AS occurred_at,
+    JSON_OBJECT(
+        'deployment_id', d.deployment_id, 'service', d.service, 'env', d.env, 'version', d.version,
+        'commit_sha', d.commit_sha, 'started_at', CAST(d.started_at AS VARCHAR), 'finished_at', CAST(d.finished_at AS VARCHAR)
+    ) AS payload,
+    d.received_at AS detected_at, d.day
+FROM deployments AS d
+WHERE d.place_in_second > 1 AND d.day IN (SELECT r.day FROM run_days AS r)
+UNION ALL
+SELECT
+    'failure' AS event_type, f.source, 'same_second' AS reason, f.service, f.started_at AS occurred_at,
+    JSON_OBJECT(
+        'failure_id', f.failure_id, 'service', f.service, 'env', f.env, 'team', f.team, 'name', f.name,
+        'started_at', CAST(f.started_at AS VARCHAR), 'finished_at', CAST(f.finished_at AS VARCHAR)
+    ) AS payload,
+    f.received_at AS detected_at, f.day
+FROM failures AS f
+WHERE f.place_in_second > 1

@@ -1,0 +1,64 @@
+"""Which days of which tables no longer match what has landed, kept in landing.stale_days."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+import duckdb
+
+from dora_pipeline.tables import ApmVersionActivity, Deployments, Failures, RejectedEvents, Table
+
+_LANDED: Mapping[type[Table], str] = {
+    ApmVersionActivity: "landing.version_activity",
+    Deployments: "landing.deployments",
+    Failures: "landing.failures",
+    RejectedEvents: "landing.rejected_events",
+}
+
+
+def stale_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[type[Table]]) -> list[date]:
+    """The stale days of any of the tables, in order."""
+    rows = connection.execute(
+        "SELECT DISTINCT day FROM landing.stale_days WHERE target IN (SELECT UNNEST(?)) ORDER BY day",
+        [[table.table_name for table in tables]],
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def mark_days(connection: duckdb.DuckDBPyConnection, table: type[Table], days: str) -> None:
+    """Mark the days that a query of one column gives."""
+    connection.execute(
+        f"""
+        INSERT INTO landing.stale_days
+        SELECT DISTINCT $target, m.day FROM ({days}) AS m(day)
+        WHERE NOT EXISTS (SELECT 1 FROM landing.stale_days AS s WHERE s.target = $target AND s.day = m.day)
+        """,
+        {"target": table.table_name},
+    )
+
+
+def mark_all_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[type[Table]]) -> None:
+    """Mark every day on which the tables have, or should have, rows."""
+    for table in tables:
+        known = f"SELECT day FROM {table.table_name}"
+        landed = f" UNION ALL SELECT day FROM {_LANDED[table]}" if table in _LANDED else ""
+        mark_days(connection, table, known + landed)
+
+
+def mark_days_of_services(connection: duckdb.DuckDBPyConnection, services: Iterable[str]) -> None:
+    """Mark every day on which one of the services has events."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE named_services AS SELECT UNNEST(?) AS service", [list(services)])
+    for table in (Deployments, Failures):
+        mark_days(
+            connection, table, f"SELECT day FROM {_LANDED[table]} WHERE service IN (SELECT service FROM named_services)"
+        )
+
+
+def mark_days_without_lead_time(connection: duckdb.DuckDBPyConnection, reasons: Iterable[str], since: date) -> None:
+    """Mark the days from `since` on with deployments that have no lead time for one of the reasons."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE named_reasons AS SELECT UNNEST(?) AS reason", [list(reasons)])
+    mark_days(
+        connection,
+        Deployments,
+        "SELECT day FROM core.deployments WHERE lead_time_reason IN (SELECT reason FROM named_reasons) "
+        f"AND day >= DATE '{since.isoformat()}'",
+    )

@@ -1,0 +1,158 @@
+"""The one writer of the warehouse.
+
+Whoever writes holds an operating-system lock, so runs that are started by the scheduler, the UI and the command line
+queue up. The lock goes when its process ends, however it ends.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import duckdb
+import filelock
+
+from dora_pipeline.config import Home, Settings
+from dora_pipeline.errors import ConfigError, WarehouseError
+from dora_pipeline.warehouse.publication import is_published, publish, remove_remains, working_file
+from dora_pipeline.warehouse.schema import ensure_schema
+
+# Files of this storage version are readable by DuckDB 1.2 and later.
+STORAGE_VERSION = "v1.2.0"
+
+
+class Writer:
+    """An open working database. Made by `open_writer` only."""
+
+    def __init__(self, home: Home, connection: duckdb.DuckDBPyConnection) -> None:
+        self._home = home
+        self.connection = connection
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """All or nothing of what is executed inside."""
+        self.connection.execute("BEGIN")
+        try:
+            yield self.connection
+            self.connection.execute("COMMIT")
+        except BaseException:
+            # The error to report is the one that led here; a database that is out of space may refuse this too.
+            with contextlib.suppress(duckdb.Error):
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def publish(self) -> bool:
+        """Put a copy of the database where people query it, unless it is there already. Whether it was copied.
+
+        Raises WarehouseError where there is no space; what was published before then stays.
+        """
+        self.connection.execute("CHECKPOINT")
+        if is_published(self._home):
+            return False
+        publish(self._home)
+        return True
+
+
+@contextlib.contextmanager
+def open_writer(
+    home: Home,
+    settings: Settings,
+    purpose: str,
+    on_wait: Callable[[str], None] = lambda message: None,
+    *,
+    anew: bool = False,
+) -> Iterator[Writer]:
+    """The writer, alone: take the lock, and open the working database for as long as the block lasts.
+
+    `purpose` names the run for those who wait. `on_wait` is told once for whom this one waits. `anew` starts from an
+    empty database. Raises WarehouseError when the lock is not free within `lock_timeout`, or the disk is full.
+    """
+    make_folder(home)
+    with _lock(home, settings, purpose, on_wait):
+        remove_remains(home)
+        working = working_file(home)
+        if anew:
+            for path in (working, working.with_name(working.name + ".wal")):
+                path.unlink(missing_ok=True)
+        writer = Writer(home, _opened(home))
+        try:
+            ensure_schema(writer.connection)
+            yield writer
+        except duckdb.Error as error:
+            raise _explained(home, error) from error
+        finally:
+            with contextlib.suppress(duckdb.Error):
+                writer.connection.close()
+
+
+def make_folder(home: Home) -> None:
+    """Make the working folder. Raises ConfigError where the home cannot be written."""
+    try:
+        home.work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{home.work}: cannot be made: {error.strerror}; DORA_HOME must be a folder that this user can write"
+        ) from error
+
+
+def _opened(home: Home) -> duckdb.DuckDBPyConnection:
+    try:
+        connection = duckdb.connect(
+            str(working_file(home)),
+            config={"storage_compatibility_version": STORAGE_VERSION, "autoinstall_known_extensions": False},
+        )
+    except duckdb.Error as error:
+        raise _explained(home, error) from error
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(f"SET temp_directory = '{str(home.work / 'spill').replace(chr(39), chr(39) * 2)}'")
+    return connection
+
+
+def _explained(home: Home, error: duckdb.Error) -> WarehouseError:
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lowered = text.lower()
+    if "no space left" in lowered or "could not write" in lowered or "disk quota" in lowered:
+        advice = "the disk is full; make space and run `dora run` again, nothing that was published is lost"
+    elif "lock" in lowered:
+        advice = "another program has the working file open; close it and run again"
+    else:
+        advice = "if it persists, `dora run --rebuild` makes the warehouse again from the raw layer"
+    return WarehouseError(f"{working_file(home)}: {text}; {advice}")
+
+
+@contextlib.contextmanager
+def _lock(home: Home, settings: Settings, purpose: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+    lock = filelock.FileLock(home.work / "warehouse.lock", thread_local=False)
+    holder = home.work / "warehouse.lock.holder"
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        named = _holder_name(home)
+        on_wait(f"waiting for {named} to finish with the warehouse")
+        try:
+            lock.acquire(timeout=settings.lock_timeout.total_seconds(), poll_interval=0.2)
+        except filelock.Timeout:
+            raise WarehouseError(
+                f"{home.warehouse}: {_holder_name(home)} has held the warehouse for longer than lock_timeout "
+                f"({settings.lock_timeout}); wait for it to end, or end it, and run again"
+            ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"{home.work}: the lock cannot be taken: {error.strerror}; check the folder's owner and mode"
+        ) from error
+    try:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        holder.write_text(json.dumps({"purpose": purpose, "pid": os.getpid(), "since": since}), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder_name(home: Home) -> str:
+    try:
+        told = json.loads((home.work / "warehouse.lock.holder").read_text(encoding="utf-8"))
+        return f"{told['purpose']} (process {told['pid']}, since {told['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another run"

@@ -1,0 +1,19 @@
+"""Fixtures of all tests."""
+
+from pathlib import Path
+
+import pytest
+
+from dora_pipeline_tests.homes import TestHome
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> TestHome:
+    """An empty home."""
+    return TestHome(tmp_path / "home")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DORA_HOME", "DAGSTER_HOME", "DORA_INTAKE_URL"):
+        monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,122 @@
+"""A home folder that a test fills as a user would: files dropped, events sent, sources selected; then `run`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import yaml
+
+from dora_pipeline.config import Home
+from dora_pipeline.intake.store import EventStore
+from dora_pipeline.pipeline.runs import RunReport, run
+from dora_pipeline.selection import EventType, append_selection
+from dora_pipeline.timeline import Window
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+DEPLOYMENTS_BY_EVENT = ("deployment_event_api",)
+DEPLOYMENTS_BY_APM = ("apm_deployment_tracking",)
+FAILURES_BY_EVENT = ("failure_event_api",)
+
+
+def moment(text: str) -> datetime:
+    """`2024-05-06 07:08:09` in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+class Notes:
+    """A progress that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def step(self, name: str, done: int, total: int) -> None:
+        """Steps are not kept."""
+
+    def note(self, message: str) -> None:
+        """Keep the message."""
+        self.notes.append(message)
+
+
+class TestHome:
+    """The folder of one test."""
+
+    __test__ = False
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.home = Home(path)
+        self.notes = Notes()
+
+    def settings(self, **settings: Any) -> None:
+        """Write dora.yaml."""
+        self.home.settings_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+    def select(self, event_type: EventType, *sources: str, at: datetime = LONG_AGO) -> None:
+        """Select sources."""
+        append_selection(self.home, event_type, sources, at)
+
+    def select_events(self, at: datetime = LONG_AGO) -> None:
+        """Select both event APIs."""
+        self.select("deployment", *DEPLOYMENTS_BY_EVENT, at=at)
+        self.select("failure", *FAILURES_BY_EVENT, at=at)
+
+    def deploy(self, service: str, finished: str, *, received: str | None = None, **attributes: Any) -> str:
+        """Send a deployment that took no time; the event's id."""
+        told = {
+            "service": service,
+            "started_at": finished + "Z",
+            "finished_at": finished + "Z",
+            "env": "prod",
+            **attributes,
+        }
+        with EventStore.at(self.home) as store:
+            return store.append("deployment", told, received_at=moment(received or finished)).event_id
+
+    def fail(
+        self,
+        services: Sequence[str],
+        started: str,
+        finished: str | None = None,
+        *,
+        received: str | None = None,
+        **attributes: Any,
+    ) -> str:
+        """Send a failure; the event's id."""
+        told: dict[str, Any] = {"services": list(services), "started_at": started + "Z", "env": "prod", **attributes}
+        if finished is not None:
+            told["finished_at"] = finished + "Z"
+        with EventStore.at(self.home) as store:
+            return store.append("failure", told, received_at=moment(received or finished or started)).event_id
+
+    def drop_export(self, name: str, sightings: Sequence[Mapping[str, Any]]) -> Path:
+        """Write a JSONL export."""
+        path = self.home.path / "exports" / "apm" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(sighting) + "\n" for sighting in sightings), encoding="utf-8")
+        return path
+
+    def run(self, first: str | None = None, last: str | None = None, *, rebuild: bool = False) -> RunReport:
+        """Run the pipeline: all that changed, or the days from first to last (default: first alone)."""
+        window = None if first is None else Window(date.fromisoformat(first), date.fromisoformat(last or first))
+        return run(self.home, window, rebuild=rebuild, progress=self.notes)
+
+    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows of a query of the published warehouse."""
+        with duckdb.connect(str(self.home.warehouse), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            return connection.execute(query, list(parameters)).fetchall()
+
+    def tables(self) -> dict[str, list[str]]:
+        """Every row of core and metrics as text, sorted: what must be equal to the byte."""
+        with duckdb.connect(str(self.home.warehouse), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            names = connection.execute(
+                "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE schema_name IN ('core', 'metrics')"
+            ).fetchall()
+            return {
+                name: sorted(repr(row) for row in connection.execute(f"SELECT * FROM {name}").fetchall())
+                for (name,) in names
+            }

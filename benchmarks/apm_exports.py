@@ -7,7 +7,7 @@ repositories and teams, checks every field, and compacts. Each measurement is a 
 """
 
 import argparse
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -87,8 +87,13 @@ def count_with_duckdb(path: Path) -> int:
 
 def count_with_polars(path: Path) -> int:
     """Groups counted by bare Polars."""
-    scan = {".jsonl": pl.scan_ndjson, ".csv": pl.scan_csv, ".parquet": pl.scan_parquet}[path.suffix]
-    return scan(path).group_by("service", "env", "version").len().collect(engine="streaming").height
+    scans: dict[str, Callable[[Path], pl.LazyFrame]] = {
+        ".jsonl": pl.scan_ndjson,
+        ".csv": pl.scan_csv,
+        ".parquet": pl.scan_parquet,
+    }
+    counted = scans[path.suffix](path).group_by("service", "env", "version").len()
+    return counted.collect(engine="streaming").height
 
 
 READERS: dict[str, Callable[[Path], int]] = {
@@ -104,13 +109,21 @@ def measure(reader: str, path: Path) -> None:
     start, cpu = time.perf_counter(), time.process_time()
     rows = READERS[reader](path)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    print(seconds, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, rows)
+    print(seconds, cpu, peak_mebibytes(), rows)
+
+
+def peak_mebibytes() -> int:
+    """Most memory that this process held; unlike getrusage not that of the process which started it."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) // 1024
 
 
 def measured(reader: str, path: Path) -> list[float]:
     """The figures of a reading in a process of its own."""
     command = [sys.executable, __file__, "--measure", reader, str(path)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(PROJECT)})
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(PROJECT)}
+    )
     if result.returncode:
         raise SystemExit(result.stderr)
     return [float(figure) for figure in result.stdout.split()]

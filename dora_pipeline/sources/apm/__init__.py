@@ -1,0 +1,1 @@
+"""APM exports: files that people drop into a folder, with sightings of versions or ready deployment events."""

@@ -1,0 +1,135 @@
+"""Instants of many records at once, by the rules of `timeline.instant`.
+
+Values of one form are converted together; the odd ones are looked at one by one.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dora_pipeline.timeline import (
+    EPOCH_UNITS,
+    FUTURE_TOLERANCE,
+    NEWEST_INSTANT,
+    OLDEST_INSTANT,
+    InstantError,
+    instant,
+)
+
+# What can be wrong with a time; 0 means nothing.
+REASONS = ("", "time_missing", "time_unreadable", "time_without_zone", "time_out_of_range", "time_in_future")
+_MISSING, _UNREADABLE, _NAIVE, _OUT_OF_RANGE, _FUTURE = range(1, 6)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FRACTION = re.compile(r"\s*-?\d+(\.\d+)?([eE][+-]?\d+)?\s*")
+_ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
+_PER_MICROSECOND = {"s": 10**6, "ms": 10**3, "us": 1}
+
+Microseconds = npt.NDArray[np.int64]
+Reasons = npt.NDArray[np.uint8]
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def instants(times: pa.Array, modified_at: datetime) -> tuple[Microseconds, Reasons]:
+    """Microseconds since 1970 of each value, and for each what is wrong with it (its place in REASONS).
+
+    A time more than the tolerance after `modified_at` is in the future: a file cannot tell what is yet to come.
+    """
+    if pa.types.is_dictionary(times.type):
+        times = times.dictionary_decode()
+    at, reasons = _converted(times)
+    fine = reasons == 0
+    inside = (at >= microseconds(OLDEST_INSTANT)) & (at < microseconds(NEWEST_INSTANT))
+    reasons[fine & ~inside] = _OUT_OF_RANGE
+    reasons[fine & inside & (at > microseconds(modified_at + FUTURE_TOLERANCE))] = _FUTURE
+    if times.null_count:
+        reasons[times.is_null().to_numpy(zero_copy_only=False)] = _MISSING
+    return at, reasons
+
+
+def _converted(times: pa.Array) -> tuple[Microseconds, Reasons]:
+    kind = times.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _from_texts(times)
+    reasons = np.zeros(len(times), np.uint8)
+    if pa.types.is_timestamp(kind):
+        if kind.tz is None:
+            reasons[:] = _NAIVE
+        return _from_timestamps(times), reasons
+    if pa.types.is_integer(kind) and kind != pa.uint64():
+        return _from_epochs(times.cast(pa.int64()).fill_null(0).to_numpy()), reasons
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        numbers = times.cast(pa.float64()).fill_null(0).to_numpy()
+        return _from_fractions(numbers), np.where(np.isnan(numbers), _UNREADABLE, reasons).astype(np.uint8)
+    reasons[:] = _NAIVE if pa.types.is_date(kind) else _UNREADABLE
+    return np.zeros(len(times), np.int64), reasons
+
+
+def _from_timestamps(times: pa.Array) -> Microseconds:
+    numbers: Microseconds = times.cast(pa.int64()).fill_null(0).to_numpy()
+    return numbers // 1000 if times.type.unit == "ns" else _scaled(numbers, _PER_MICROSECOND[times.type.unit])
+
+
+def _scaled(numbers: Microseconds, factor: int) -> Microseconds:
+    limit = np.iinfo(np.int64).max // factor
+    return np.clip(numbers, -limit, limit) * factor
+
+
+def _from_epochs(numbers: Microseconds) -> Microseconds:
+    size = np.abs(np.maximum(numbers, -np.iinfo(np.int64).max))
+    units = [size < limit for limit, _ in EPOCH_UNITS]
+    return np.select(units, [_scaled(numbers, factor) for _, factor in EPOCH_UNITS], numbers // 1000)
+
+
+def _from_fractions(numbers: npt.NDArray[np.float64]) -> Microseconds:
+    size = np.abs(numbers)
+    units = [size < limit for limit, _ in EPOCH_UNITS]
+    scaled = np.select(units, [numbers * factor for _, factor in EPOCH_UNITS], numbers / 1000)
+    limit = float(1 << 62)
+    return np.clip(np.nan_to_num(scaled, posinf=limit, neginf=-limit), -limit, limit).astype(np.int64)
+
+
+def _from_texts(times: pa.Array) -> tuple[Microseconds, Reasons]:
+    fine = np.zeros(len(times), np.uint8)
+    try:
+        return _from_iso(times), fine
+    except pa.ArrowInvalid:
+        pass
+    try:
+        return _from_epochs(times.cast(pa.int64()).fill_null(0).to_numpy()), fine
+    except pa.ArrowInvalid:
+        return _from_mixed_texts(times)
+
+
+def _from_iso(times: pa.Array) -> Microseconds:
+    return _from_timestamps(pc.cast(times, pa.timestamp("ns", "UTC")))
+
+
+def _from_mixed_texts(times: pa.Array) -> tuple[Microseconds, Reasons]:
+    at, reasons = np.zeros(len(times), np.int64), np.zeros(len(times), np.uint8)
+    usual = pc.match_substring_regex(times, _ISO).fill_null(False).to_numpy(zero_copy_only=False)
+    try:
+        at[usual] = _from_iso(times.filter(pa.array(usual)))
+    except pa.ArrowInvalid:
+        usual[:] = False
+    odd = times.filter(pa.array(~usual)).dictionary_encode()
+    values = [_from_odd_text(text) for text in odd.dictionary.to_pylist()]
+    table = np.array([*values, (0, _MISSING)], np.int64)[odd.indices.fill_null(len(values)).to_numpy()]
+    at[~usual], reasons[~usual] = table[:, 0], table[:, 1]
+    return at, reasons
+
+
+def _from_odd_text(text: str) -> tuple[int, int]:
+    fraction = _FRACTION.fullmatch(text)
+    try:
+        return microseconds(instant(float(text) if fraction and fraction.lastindex else text)), 0
+    except InstantError as error:
+        return 0, REASONS.index(error.reason) if text.strip() else _MISSING

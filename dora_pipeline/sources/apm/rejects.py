@@ -1,0 +1,64 @@
+"""Rejected records as rows of `landing.rejected_events`."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from dora_pipeline.config import Settings
+from dora_pipeline.sources.apm.faults import Fault, json_payload
+from dora_pipeline.sources.apm.files import SOURCE
+from dora_pipeline.tables import LandedRejects, empty_frame
+from dora_pipeline.timeline import day_of
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# How the fields of an unusable record are called where people look at them.
+_SHOWN = {
+    "time": "timestamp",
+    "service": "service",
+    "env": "env",
+    "version": "version",
+    "team": "team",
+    "commit_sha": "git.commit.sha",
+    "repository": "git.repository_url",
+    "hits": "hits",
+    "problem": "problem",
+    "records": "records",
+}
+
+
+def rejected_frame(
+    faults: Iterable[Fault], unusable: pl.DataFrame, detected_at: datetime, settings: Settings
+) -> pl.DataFrame:
+    """The columns of `landing.rejected_events` but `input`, sorted by record.
+
+    One row for each fault, and one for the unusable records (`compaction.UNUSABLE_SCHEMA`) of each reason, service, env
+    and day, with an example and the number of `records`.
+    """
+    schema = {name: kind for name, kind in empty_frame(LandedRejects).schema.items() if name != "input"}
+    rows = [
+        {
+            "source": SOURCE,
+            "event_type": "deployment",
+            "detected_at": detected_at,
+            "day": day_of(fault.occurred_at or detected_at, settings.zone),
+            "record": fault.record,
+            "reason": fault.reason,
+            "service": fault.service,
+            "occurred_at": fault.occurred_at,
+            "payload": json_payload(fault.told),
+        }
+        for fault in (*faults, *_groups(unusable, detected_at, settings))
+    ]
+    return pl.DataFrame(rows, schema=schema, orient="row").sort("record", "reason", "payload")
+
+
+def _groups(unusable: pl.DataFrame, detected_at: datetime, settings: Settings) -> Iterator[Fault]:
+    for row in unusable.iter_rows(named=True):
+        occurred_at = None if row["first"] is None else _EPOCH + timedelta(microseconds=row["first"])
+        day: date = day_of(occurred_at or detected_at, settings.zone)
+        digest = hashlib.sha256(json.dumps([row["service"], row["env"]]).encode()).hexdigest()[:16]
+        example = {shown: row[name] for name, shown in _SHOWN.items() if row[name] is not None}
+        yield Fault(f"{row['reason']}/{digest}/{day}", row["reason"], example, row["service"], occurred_at)

@@ -240,6 +240,21 @@ def read_settings(home: Home) -> Settings:
         raise ConfigError(mistakes(str(path), error)) from None
 
 
+def secret(name: str, needed_by: str) -> str:
+    """The secret in the environment variable `name`, which the source `needed_by` cannot do without.
+
+    Raises ConfigError with both names where it is missing, or holds what cannot stand in a header.
+    """
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise ConfigError(
+            f"{needed_by}: the environment variable {name} is not set; it holds the secret of this source"
+        )
+    if not re.fullmatch("[!-~]+", value):
+        raise ConfigError(f"{needed_by}: {name} holds a space, a line break or a letter beyond ASCII; set it again")
+    return value
+
+
 def mistakes(where: str, error: ValidationError) -> str:
     """All mistakes of a validation in one message: place, key, reason. Values are shown only in reasons of ours."""
     return listing(mistake_lines(where, error))

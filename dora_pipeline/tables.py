@@ -43,7 +43,7 @@ def _flag(description: str, **options: Any) -> dy.Bool:
 _SERVICE = "Service, as its sources name it, trimmed."
 _ENV = "Environment, under its canonical name."
 _REPOSITORY = "Repository as host/path in lower case."
-_INPUT = "The input that told it: an export file below the home, or a segment of raw/."
+_INPUT = "The input that told it: an export file or a file of raw/, by its path below the home."
 
 
 class Table(dy.Schema):
@@ -335,6 +335,45 @@ class SourceStates(Table):
     error = _text("What went wrong the last time, NULL where nothing did.", nullable=True)
 
 
+class JudgedDeployments(Table):
+    """Deployments by the rules of selection, same second, merging and history; core.deployments is made from them."""
+
+    table_name = "landing.judged_deployments"
+
+    deployment_id = _text("Opaque id, unique over all sources.", primary_key=True)
+    source = _text("Source that told it.")
+    service = _text(_SERVICE)
+    env = _text(_ENV, nullable=True)
+    version = _text("Version that went live.", nullable=True)
+    team = _text("Team told with the event.", nullable=True)
+    repository_id = _text(_REPOSITORY, nullable=True)
+    commit_sha = _text("Commit that went live.", nullable=True)
+    started_at = _moment("Start of the deployment.")
+    finished_at = _moment("End of the deployment.")
+    custom_tags = _texts("Tags told with the event, key:value.")
+    received_at = _moment("When the event was told first.")
+    content = _text("What went live: the commit, else the version.", nullable=True)
+    history = _text(
+        "The history it belongs to: of all selected sources, of one unselected, of duplicates; or rejected."
+    )
+    kind = _text("standard, redeploy or rollback.")
+    duplicate_of = _text("The deployment_id that counts in its place.", nullable=True)
+    is_selected = _flag("Whether its source is selected now.")
+    previous_deployment_id = _text("The deployment that its commits are counted from.", nullable=True)
+    previous_commit_sha = _text("Commit of that deployment.", nullable=True)
+    lead_time_reason = _text("Why it can have no lead time, as far as commits need not be known.", nullable=True)
+    day = _day("Day of finished_at.")
+
+
+class ChangedServices(Table):
+    """Services whose deployments changed since they were judged."""
+
+    table_name = "landing.changed_services"
+
+    service = _text(_SERVICE)
+    from_day = _day("First day that has to be judged again.")
+
+
 class ChangedPairs(Table):
     """Services and environments whose sightings changed since their deployments were inferred."""
 
@@ -392,7 +431,9 @@ TABLES: tuple[type[Table], ...] = (
     LandedFailures,
     LandedRejects,
     Properties,
+    JudgedDeployments,
     SourceStates,
+    ChangedServices,
     ChangedPairs,
     StaleDays,
     CommitRanges,

@@ -127,7 +127,9 @@ def test_a_commit_that_is_no_hash_is_left_out_and_its_sighting_stays(tmp_path: P
 @pytest.mark.parametrize("with_a_ragged_row", [False, True])
 def test_quoted_cells_of_a_csv_may_hold_newlines_quotes_and_separators(tmp_path: Path, with_a_ragged_row: bool) -> None:
     names = ["two\nlines", 'say "hi"', "a,b;c", "\U0001f680 rocket", "x" * 10_000]
-    rows = [{"timestamp": "2026-03-01T10:00:00Z", "service": name, "version": "1", "env": "prod"} for name in names]
+    rows: list[dict[str, object]] = [
+        {"timestamp": "2026-03-01T10:00:00Z", "service": name, "version": "1", "env": "prod"} for name in names
+    ]
     content = csv_bytes(*rows) + b"2026-03-01T10:00:00Z,short,1\n" * with_a_ragged_row
     found = reading(written(tmp_path / "x.csv", content))
     assert sorted(found.activity["service"]) == sorted(names)

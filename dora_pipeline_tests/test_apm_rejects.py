@@ -242,7 +242,7 @@ def test_times_may_be_epochs_of_any_unit_or_iso_texts_with_an_offset(tmp_path: P
     records = [GOOD | {"timestamp": time, "service": "other"}, GOOD]
     content = csv_bytes(*records) if name == "x.csv" else jsonl(*records)
     found = reading(written(tmp_path / name, content))
-    fraction = {1772359200.5: 500_000, "2026-03-01T10:00:00.123456789Z": 123_456}.get(time, 0)  # type: ignore[call-overload]
+    fraction = {1772359200.5: 500_000, "2026-03-01T10:00:00.123456789Z": 123_456}.get(time, 0)
     assert found.activity["first_seen_at"].to_list() == [
         datetime(2026, 3, 1, 10, 0, 0, fraction, UTC),
         datetime(2026, 3, 1, 10, tzinfo=UTC),

@@ -119,7 +119,7 @@ def test_one_mistake_is_told_without_a_count(home: Home) -> None:
     [("90s", timedelta(seconds=90)), ("10 m", timedelta(minutes=10)), ("7d", timedelta(days=7)), ("0s", timedelta())],
 )
 def test_a_duration_has_a_number_and_a_unit(home: Home, text: str, length: timedelta) -> None:
-    assert settings_of(home, f"merge_window: {text}").merge_window == length
+    assert settings_of(home, f"reread: {text}").reread == length
 
 
 @pytest.mark.parametrize(

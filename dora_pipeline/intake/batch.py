@@ -6,7 +6,7 @@ What does not belong here: opening and closing of transactions.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Literal
 from uuid import uuid4
@@ -27,6 +27,7 @@ from dora_pipeline.timeline import instant
 
 # Databases limit the parameters of a statement; PostgreSQL's and SQLite's limits are about 32,000.
 _LOOKUP = 1_000
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,11 @@ class Batch:
         self._connection.execute(update(database.state).values(sequence=self._sequence))
 
     def _moment(self, received_at: datetime | None) -> datetime:
-        return self._now if received_at is None else instant(received_at)
+        if received_at is not None:
+            return instant(received_at)
+        # A microsecond apart, so that of two events of a batch the first was received first.
+        self._now += _MICROSECOND
+        return self._now
 
     def _told_key(self, body: Attributes) -> str:
         return natural_key(self._event_type, body) or body_key(body)

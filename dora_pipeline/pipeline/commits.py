@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
@@ -42,14 +43,16 @@ class Repositories:
         url = self._urls.get(repository_id)
         return None if url is None else Mirror(self._folder, repository_id, url)
 
-    def resolved(self, mirror: Mirror, repository_id: str, shas: Iterable[str]) -> dict[str, str]:
-        """The full SHA for each SHA that the repository has; it is fetched when one is missing.
+    def resolved(
+        self, mirror: Mirror, repository_id: str, shas: Iterable[str], *, fetches: bool = True
+    ) -> dict[str, str]:
+        """The full SHA for each SHA that the repository has; it is fetched when one is missing, if `fetches`.
 
         A repository that cannot be fetched is noted, and what its mirror has is used.
         """
         wanted = set(shas)
         found = mirror.resolve(wanted)
-        if len(found) < len(wanted) and self._fetches and repository_id not in self._fetched:
+        if len(found) < len(wanted) and fetches and self._fetches and repository_id not in self._fetched:
             self._fetched.add(repository_id)
             try:
                 mirror.fetch()
@@ -60,6 +63,26 @@ class Repositories:
             except RepositoryError as error:
                 self._progress.note(str(error))
         return found
+
+
+def days_of_found_commits(repositories: Repositories, missing: pl.DataFrame, since: date) -> list[date]:
+    """The days whose missing commits can be had now.
+
+    `missing` has repository_id, base_sha, head_sha, day of deployments without a lead time for a passing reason. A
+    repository is fetched for them if it never was, or if one of the days is `since` or later; else only what other
+    fetches brought is looked at.
+    """
+    days: set[date] = set()
+    for (repository_id,), group in missing.partition_by("repository_id", as_dict=True).items():
+        mirror = repositories.mirror(str(repository_id))
+        if mirror is None:
+            continue
+        shas = {*group["base_sha"], *group["head_sha"]}
+        is_worth_a_fetch = not mirror.exists or bool((group["day"] >= since).any())
+        found = repositories.resolved(mirror, str(repository_id), shas, fetches=is_worth_a_fetch)
+        is_found = pl.col("base_sha").is_in(list(found)) & pl.col("head_sha").is_in(list(found))
+        days.update(group.filter(is_found)["day"])
+    return sorted(days)
 
 
 def assigned_ranges(

@@ -1,14 +1,17 @@
 """Loading: the tables of core and metrics, by whole days, from what has landed."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
+from hashlib import sha256
 
 from dora_pipeline.catalog import Catalog
 from dora_pipeline.config import Settings
-from dora_pipeline.pipeline.commits import PASSING_REASONS, Repositories, assigned_ranges
+from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.pipeline.commits import PASSING_REASONS, Repositories, assigned_ranges, days_of_found_commits
 from dora_pipeline.pipeline.landing import microseconds
 from dora_pipeline.pipeline.progress import Progress
 from dora_pipeline.selection import SelectionLog
+from dora_pipeline.sources.registry import PULL_SOURCES
 from dora_pipeline.tables import (
     ApmVersionActivity,
     Daily,
@@ -20,18 +23,15 @@ from dora_pipeline.tables import (
     SourceSelections,
     Table,
 )
-from dora_pipeline.warehouse import landing
-from dora_pipeline.warehouse.days import assign_ranges, derive_deployments, replace_days, replace_table
+from dora_pipeline.warehouse import inputs, judgement, landing
+from dora_pipeline.warehouse.days import assign_ranges, derive_deployments, missing_commits, replace_days, replace_table
 from dora_pipeline.warehouse.staleness import (
     mark_all_days,
     mark_days_of_services,
-    mark_days_without_lead_time,
+    mark_listed_days,
     stale_days,
 )
 from dora_pipeline.warehouse.writer import Writer
-
-# A previous deployment that is older brings no lead time (the rule of Datadog's change lead time).
-LONGEST_GAP = timedelta(days=60)
 
 # What is loaded from what has landed, and what is loaded from those.
 EVENT_TABLES: tuple[type[Table], ...] = (ApmVersionActivity, Deployments, Failures)
@@ -44,23 +44,24 @@ _LANDING_VERSION = "1"
 def load_selections(writer: Writer, log: SelectionLog) -> int:
     """Load core.source_selections; a change makes every day stale. The number of rows."""
     spans = log.spans()
-    if replace_table(writer, SourceSelections, spans).height:
-        with writer.transaction() as connection:
+    with writer.transaction() as connection:
+        if replace_table(connection, SourceSelections, spans).height:
             mark_all_days(connection, (*EVENT_TABLES, RejectedEvents))
+            judgement.judge_all_again(connection)
     return spans.height
 
 
 def load_services(writer: Writer, catalog: Catalog) -> int:
     """Load core.services; a change makes the days of the changed services stale. The number of rows."""
     frame = catalog.frame()
-    changed = replace_table(writer, Services, frame)
-    if changed.height:
-        with writer.transaction() as connection:
+    with writer.transaction() as connection:
+        changed = replace_table(connection, Services, frame)
+        if changed.height:
             mark_days_of_services(connection, changed["service"].unique().to_list())
     return frame.height
 
 
-def apply_settings(writer: Writer, settings: Settings, catalog: Catalog, today: date) -> None:
+def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None:
     """Make stale what settings have changed: all that landed when they shape it, else what they concern."""
     apm = settings.sources.apm_deployment_tracking
     landed = repr(
@@ -73,15 +74,28 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog, today: 
             settings.merge_window,
         )
     )
-    repositories = repr(sorted({**catalog.repositories(), **settings.repositories}))
+    addresses = {**catalog.repositories(), **settings.repositories}
+    shown = sorted((name, without_credentials(address)) for name, address in addresses.items())
+    repositories = sha256(repr(shown).encode()).hexdigest()
     with writer.transaction() as connection:
-        if landing.read_property(connection, "landing_settings") not in (None, landed):
+        if inputs.read_property(connection, "landing_settings") not in (None, landed):
             landing.forget_everything(connection)
-        landing.write_property(connection, "landing_settings", landed)
-        if landing.read_property(connection, "repositories") not in (None, repositories):
+        inputs.write_property(connection, "landing_settings", landed)
+        if inputs.read_property(connection, "repositories") not in (None, repositories):
             mark_all_days(connection, (Deployments,))
-        landing.write_property(connection, "repositories", repositories)
-        mark_days_without_lead_time(connection, PASSING_REASONS, today - settings.reread)
+        inputs.write_property(connection, "repositories", repositories)
+        # Who a pulled incident belongs to is looked up in the catalog when it is normalized.
+        services = repr(sorted(catalog.services.values(), key=lambda service: service.name))
+        if inputs.read_property(connection, "services") not in (None, services):
+            inputs.forget_inputs(connection, list(PULL_SOURCES))
+        inputs.write_property(connection, "services", services)
+
+
+def look_for_missing_commits(writer: Writer, repositories: Repositories, since: date) -> None:
+    """Make stale the days whose missing commits can be had now; `since` as for `days_of_found_commits`."""
+    days = days_of_found_commits(repositories, missing_commits(writer, PASSING_REASONS), since)
+    with writer.transaction() as connection:
+        mark_listed_days(connection, Deployments, days)
 
 
 def load_version_activity(writer: Writer, settings: Settings, days: Sequence[date]) -> int:
@@ -90,11 +104,9 @@ def load_version_activity(writer: Writer, settings: Settings, days: Sequence[dat
     return replace_days(writer, ApmVersionActivity, days, {"quiet_gap_us": microseconds(gap)})
 
 
-def load_deployments(
-    writer: Writer, settings: Settings, repositories: Repositories, days: Sequence[date], progress: Progress
-) -> int:
+def load_deployments(writer: Writer, repositories: Repositories, days: Sequence[date], progress: Progress) -> int:
     """Load days of core.deployments, with the lead times over their commits; the number of rows."""
-    wanted = derive_deployments(writer, days, microseconds(settings.merge_window), microseconds(LONGEST_GAP))
+    wanted = derive_deployments(writer, days)
     assign_ranges(writer, assigned_ranges(writer, repositories, wanted, progress))
     return replace_days(writer, Deployments, days)
 

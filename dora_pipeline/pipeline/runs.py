@@ -71,7 +71,7 @@ class Run:
             SourceSelections: lambda days: loading.load_selections(writer, self._log),
             Services: lambda days: loading.load_services(writer, self._catalog),
             ApmVersionActivity: lambda days: loading.load_version_activity(writer, settings, days),
-            Deployments: lambda days: loading.load_deployments(writer, settings, self._repositories, days, progress),
+            Deployments: lambda days: loading.load_deployments(writer, self._repositories, days, progress),
             Failures: lambda days: loading.load_failures(writer, days),
             DeploymentCommits: lambda days: loading.load_following(writer, DeploymentCommits, days),
             RejectedEvents: lambda days: loading.load_following(writer, RejectedEvents, days),
@@ -83,10 +83,13 @@ class Run:
         if self._is_prepared:
             return
         today = day_of(datetime.now(UTC), self.settings.zone)
-        loading.apply_settings(self.writer, self.settings, self._catalog, today)
+        loading.apply_settings(self.writer, self.settings, self._catalog)
         loading.load_selections(self.writer, self._log)
         loading.load_services(self.writer, self._catalog)
-        self.errors = land(self.writer, self._home, self.settings, self._log, self._progress, fetches=self._fetches)
+        self.errors = land(
+            self.writer, self._home, self.settings, self._catalog, self._log, self._progress, fetches=self._fetches
+        )
+        loading.look_for_missing_commits(self.writer, self._repositories, today - self.settings.reread)
         self._is_prepared = True
 
     def load(self, table: type[Table], days: Sequence[date]) -> int:

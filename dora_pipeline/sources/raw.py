@@ -7,6 +7,7 @@ The name of the last segment says where the next fetch goes on, so there is no o
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,7 +82,7 @@ def read_segment(source: str, segment: Segment) -> pl.DataFrame:
     try:
         with gzip.open(segment.path, "rt", encoding="utf-8") as lines:
             rows = [_row(json.loads(line)) for line in lines]
-    except (OSError, EOFError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise SourceUnavailable(
             source, f"{segment.path}: cannot be read ({error}); restore the file from a backup and run again"
         ) from error

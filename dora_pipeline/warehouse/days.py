@@ -8,6 +8,7 @@ import polars as pl
 
 from dora_pipeline.tables import Daily, DeploymentCommits, Deployments, Failures, RejectedEvents, Table
 from dora_pipeline.warehouse.queries import count, frame, statement
+from dora_pipeline.warehouse.schema import quoted
 from dora_pipeline.warehouse.staleness import mark_days
 from dora_pipeline.warehouse.writer import Writer
 
@@ -40,23 +41,32 @@ def replace_days(
     return rows
 
 
-def derive_deployments(writer: Writer, days: Sequence[date], merge_window_us: int, longest_gap_us: int) -> pl.DataFrame:
-    """Judge the deployments of the days, all but their commits.
+def derive_deployments(writer: Writer, days: Sequence[date]) -> pl.DataFrame:
+    """Take the judged deployments of the days, all but their commits.
 
     Returns those whose commits are to be looked up: deployment_id, repository_id, base_sha, head_sha, patterns.
     """
     connection = writer.connection
     make_days(connection, days)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE derived_deployments AS {statement('derived_deployments')}",
-        {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us},
-    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE derived_deployments AS {statement('derived_deployments')}")
     return frame(
         connection,
         """
         SELECT deployment_id, repository_id, previous_commit_sha AS base_sha, commit_sha AS head_sha,
             source_patterns AS patterns
         FROM derived_deployments WHERE lead_time_reason IS NULL ORDER BY deployment_id
+        """,
+    )
+
+
+def missing_commits(writer: Writer, reasons: Sequence[str]) -> pl.DataFrame:
+    """Deployments without a lead time for one of the reasons: repository_id, base_sha, head_sha, day."""
+    named = ", ".join(quoted(reason) for reason in reasons)
+    return frame(
+        writer.connection,
+        f"""
+        SELECT repository_id, previous_commit_sha AS base_sha, commit_sha AS head_sha, day
+        FROM core.deployments WHERE lead_time_reason IN ({named})
         """,
     )
 
@@ -69,24 +79,23 @@ def assign_ranges(writer: Writer, ranges: pl.DataFrame) -> None:
     connection.unregister("told_frame")
 
 
-def replace_table(writer: Writer, table: type[Table], rows: pl.DataFrame) -> pl.DataFrame:
+def replace_table(connection: duckdb.DuckDBPyConnection, table: type[Table], rows: pl.DataFrame) -> pl.DataFrame:
     """Replace the rows of a table that is not loaded by days. Returns the rows that differ, before and after."""
-    with writer.transaction() as connection:
-        connection.register("told_frame", rows)
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE told_rows AS SELECT * FROM {table.table_name} LIMIT 0")
-        connection.execute("INSERT INTO told_rows BY NAME SELECT * FROM told_frame")
-        connection.unregister("told_frame")
-        changed = frame(
-            connection,
-            f"""
-            (SELECT * FROM {table.table_name} EXCEPT SELECT * FROM told_rows)
-            UNION ALL
-            (SELECT * FROM told_rows EXCEPT SELECT * FROM {table.table_name})
-            """,
-        )
-        if changed.height:
-            connection.execute(f"DELETE FROM {table.table_name}")
-            connection.execute(f"INSERT INTO {table.table_name} SELECT * FROM told_rows")
+    connection.register("told_frame", rows)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE told_rows AS SELECT * FROM {table.table_name} LIMIT 0")
+    connection.execute("INSERT INTO told_rows BY NAME SELECT * FROM told_frame")
+    connection.unregister("told_frame")
+    changed = frame(
+        connection,
+        f"""
+        (SELECT * FROM {table.table_name} EXCEPT SELECT * FROM told_rows)
+        UNION ALL
+        (SELECT * FROM told_rows EXCEPT SELECT * FROM {table.table_name})
+        """,
+    )
+    if changed.height:
+        connection.execute(f"DELETE FROM {table.table_name}")
+        connection.execute(f"INSERT INTO {table.table_name} SELECT * FROM told_rows")
     return changed
 
 

@@ -3,8 +3,7 @@
 Every function runs inside a transaction of the writer. What changes nothing marks nothing.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from typing import Literal
 
 import duckdb
 import polars as pl
@@ -16,43 +15,19 @@ from dora_pipeline.tables import (
     Failures,
     RejectedEvents,
 )
-from dora_pipeline.warehouse.queries import count, first_row, statement
 from dora_pipeline.warehouse.staleness import mark_all_days, mark_days
 
 APM = "apm_deployment_tracking"
-_LANDED = ("inputs", "version_activity", "changed_pairs", "deployments", "failures", "rejected_events")
-
-
-@dataclass(frozen=True)
-class Input:
-    """An input as it was when it was read: its name, size in bytes and last change (UTC)."""
-
-    name: str
-    size: int
-    modified_at: datetime
-    content_of: str | None = None
-
-
-def known_inputs(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, Input]:
-    """The inputs of a source that have landed, by name."""
-    rows = connection.execute(
-        "SELECT input, size, modified_at, content_of FROM landing.inputs WHERE source = ?", [source]
-    ).fetchall()
-    return {row[0]: Input(*row) for row in rows}
-
-
-def note_input(connection: duckdb.DuckDBPyConnection, source: str, told: Input, records: int) -> None:
-    """Remember that an input was read as it was then."""
-    connection.execute("DELETE FROM landing.inputs WHERE source = ? AND input = ?", [source, told.name])
-    connection.execute(
-        "INSERT INTO landing.inputs VALUES (?, ?, ?, ?, ?, ?)",
-        [source, told.name, told.size, told.modified_at, told.content_of, records],
-    )
-
-
-def forget_input(connection: duckdb.DuckDBPyConnection, source: str, name: str) -> None:
-    """Forget an input, so that it is read again when it is met again."""
-    connection.execute("DELETE FROM landing.inputs WHERE source = ? AND input = ?", [source, name])
+_LANDED = (
+    "inputs",
+    "version_activity",
+    "changed_pairs",
+    "deployments",
+    "changed_services",
+    "judged_deployments",
+    "failures",
+    "rejected_events",
+)
 
 
 def land_export(
@@ -71,7 +46,7 @@ def land_export(
         "CREATE OR REPLACE TEMP TABLE known_activity AS SELECT * FROM landing.version_activity WHERE input = ?", [name]
     )
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE changed_activity AS {_difference('known_activity', 'told_activity')}"
+        f"CREATE OR REPLACE TEMP TABLE changed_activity AS {difference('known_activity', 'told_activity')}"
     )
     connection.execute("DELETE FROM landing.version_activity WHERE input = ?", [name])
     connection.execute("INSERT INTO landing.version_activity BY NAME SELECT * FROM told_activity")
@@ -87,15 +62,8 @@ def land_export(
         """,
         [APM, name],
     )
-    changed = _replace_deployments(connection)
-    if changed:
-        # A ready event takes the place of the inferred deployment near it.
-        connection.execute(
-            """
-            INSERT INTO landing.changed_pairs
-            SELECT service, env, MIN(day) - 1 FROM changed_deployments GROUP BY service, env
-            """
-        )
+    replace_deployments(connection)
+    _infer_near_ready_events(connection)
     reject_input(connection, name, rejected)
 
 
@@ -103,31 +71,6 @@ def reject_input(connection: duckdb.DuckDBPyConnection, name: str, rejected: pl.
     """Replace only the rejects of an export file, as when it cannot be read now; what it told before stays."""
     known = "SELECT * FROM landing.rejected_events WHERE source = $source AND input = $input"
     _replace_rejects(connection, rejected, name, known, {"source": APM, "input": name})
-
-
-def infer_deployments(connection: duckdb.DuckDBPyConnection, quiet_gap_us: int, merge_window_us: int) -> None:
-    """Infer the deployments of services and environments whose sightings changed, from their first changed day on."""
-    connection.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE changed_pairs AS
-        SELECT service, env, MIN(from_day) AS from_day FROM landing.changed_pairs GROUP BY service, env
-        """
-    )
-    connection.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE known_deployments AS
-        SELECT d.* FROM landing.deployments AS d
-        JOIN changed_pairs AS p ON d.service = p.service AND d.env IS NOT DISTINCT FROM p.env AND d.day >= p.from_day
-        WHERE d.source = ? AND d.input IS NULL
-        """,
-        [APM],
-    )
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE told_deployments AS {statement('inferred_deployments')}",
-        {"quiet_gap_us": quiet_gap_us, "merge_window_us": merge_window_us},
-    )
-    _replace_deployments(connection)
-    connection.execute("DELETE FROM landing.changed_pairs")
 
 
 def land_deployments(
@@ -148,7 +91,9 @@ def land_deployments(
         """,
         [source],
     )
-    _replace_deployments(connection)
+    replace_deployments(connection)
+    if source == APM:
+        _infer_near_ready_events(connection)
     _replace_rejects_of_ids(connection, source, rejected, name)
 
 
@@ -170,7 +115,7 @@ def land_failures(
         """,
         [source],
     )
-    mark_days(connection, Failures, f"SELECT day FROM ({_difference('known_failures', 'told_failures')})")
+    mark_days(connection, Failures, f"SELECT day FROM ({difference('known_failures', 'told_failures')})")
     connection.execute(
         "DELETE FROM landing.failures WHERE source = ? AND failure_id IN (SELECT id FROM told_ids)", [source]
     )
@@ -183,26 +128,6 @@ def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
     mark_all_days(connection, (ApmVersionActivity, Deployments, DeploymentCommits, Failures, RejectedEvents))
     for table in _LANDED:
         connection.execute(f"DELETE FROM landing.{table}")
-
-
-def note_reading(connection: duckdb.DuckDBPyConnection, source: str, read_at: datetime, error: str | None) -> None:
-    """Remember how the reading of a source went at `read_at` (UTC); an error leaves the last good reading as it was."""
-    known = first_row(connection, "SELECT read_at FROM landing.source_states WHERE source = ?", [source])
-    good = read_at if error is None else (known[0] if known else None)
-    connection.execute("DELETE FROM landing.source_states WHERE source = ?", [source])
-    connection.execute("INSERT INTO landing.source_states VALUES (?, ?, ?)", [source, good, error])
-
-
-def read_property(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
-    """The value of a property, None where it was never written."""
-    row = first_row(connection, "SELECT value FROM landing.properties WHERE name = ?", [name])
-    return str(row[0]) if row else None
-
-
-def write_property(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
-    """Set the value of a property."""
-    connection.execute("DELETE FROM landing.properties WHERE name = ?", [name])
-    connection.execute("INSERT INTO landing.properties VALUES (?, ?)", [name, value])
 
 
 def _make_temporary(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, name: str) -> None:
@@ -221,14 +146,47 @@ def _make_ids(connection: duckdb.DuckDBPyConnection, ids: pl.Series) -> None:
     connection.unregister("told_frame")
 
 
-def _replace_deployments(connection: duckdb.DuckDBPyConnection) -> int:
-    """Put told_deployments in the place of known_deployments; the number of rows that differ.
+def open_failures(connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:
+    """The ids of failures of a source that are not restored."""
+    rows = connection.execute(
+        "SELECT DISTINCT failure_id FROM landing.failures WHERE source = ? AND finished_at IS NULL ORDER BY failure_id",
+        [source],
+    ).fetchall()
+    return [row[0] for row in rows]
 
-    A deployment is judged by those before it, so every later day of its service is stale too, and the day before,
-    where a deployment of another source may merge with it.
+
+def inputs_of_events(
+    connection: duckdb.DuckDBPyConnection, event_type: Literal["deployment", "failure"], source: str
+) -> list[tuple[str, str]]:
+    """The id of each event of a source, rejected ones too, and the input that told it."""
+    return connection.execute(
+        f"""
+        SELECT DISTINCT {event_type}_id, input FROM landing.{event_type}s WHERE source = $source AND input IS NOT NULL
+        UNION
+        SELECT record, input FROM landing.rejected_events WHERE source = $source
+        """,
+        {"source": source},
+    ).fetchall()
+
+
+def _infer_near_ready_events(connection: duckdb.DuckDBPyConnection) -> None:
+    # A ready event takes the place of the inferred deployment near it.
+    connection.execute(
+        """
+        INSERT INTO landing.changed_pairs
+        SELECT service, env, MIN(day) - 1 FROM changed_deployments GROUP BY service, env
+        """
+    )
+
+
+def replace_deployments(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put told_deployments in the place of known_deployments.
+
+    Their services wait in landing.changed_services for `judge_deployments`. A deployment is judged by those before it,
+    by one that started in the same second, and by one of another source within the merge window.
     """
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE changed_deployments AS {_difference('known_deployments', 'told_deployments')}"
+        f"CREATE OR REPLACE TEMP TABLE changed_deployments AS {difference('known_deployments', 'told_deployments')}"
     )
     connection.execute(
         """
@@ -240,20 +198,19 @@ def _replace_deployments(connection: duckdb.DuckDBPyConnection) -> int:
         """
     )
     connection.execute("INSERT INTO landing.deployments BY NAME SELECT * FROM told_deployments")
-    mark_days(
-        connection,
-        Deployments,
+    connection.execute(
         """
-        SELECT day FROM changed_deployments
-        UNION ALL
-        SELECT d.day FROM landing.deployments AS d
-        JOIN (
-            SELECT service, MIN(LEAST(day, CAST(started_at AS DATE))) - 1 AS from_day
-            FROM changed_deployments GROUP BY service
-        ) AS c ON d.service = c.service AND d.day >= c.from_day
-        """,
+        INSERT INTO landing.changed_services
+        SELECT service, MIN(LEAST(day, CAST(started_at AS DATE))) - 1
+        FROM (
+            SELECT service, day, started_at FROM changed_deployments
+            UNION ALL
+            SELECT d.service, d.day, d.started_at FROM landing.deployments AS d
+            JOIN changed_deployments AS c ON d.source = c.source AND d.deployment_id = c.deployment_id
+        )
+        GROUP BY service
+        """
     )
-    return count(connection, "SELECT COUNT(*) FROM changed_deployments")
 
 
 def _replace_rejects_of_ids(
@@ -285,10 +242,10 @@ def _replace_rejects(
         """
     )
     connection.execute("INSERT INTO landing.rejected_events SELECT * FROM told_rejects")
-    mark_days(connection, RejectedEvents, f"SELECT day FROM ({_difference('known_rejects', 'told_rejects')})")
+    mark_days(connection, RejectedEvents, f"SELECT day FROM ({difference('known_rejects', 'told_rejects')})")
 
 
-def _difference(known: str, told: str) -> str:
+def difference(known: str, told: str) -> str:
     """The query of the rows that stand in one of two tables only, whichever input told them."""
-    rows = "SELECT * EXCLUDE (input) FROM"
+    rows = "SELECT COLUMNS(lambda c: c <> 'input') FROM"
     return f"({rows} {known} EXCEPT {rows} {told}) UNION ALL ({rows} {told} EXCEPT {rows} {known})"

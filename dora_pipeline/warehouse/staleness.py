@@ -1,6 +1,6 @@
 """Which days of which tables no longer match what has landed, kept in landing.stale_days."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 import duckdb
@@ -53,12 +53,7 @@ def mark_days_of_services(connection: duckdb.DuckDBPyConnection, services: Itera
         )
 
 
-def mark_days_without_lead_time(connection: duckdb.DuckDBPyConnection, reasons: Iterable[str], since: date) -> None:
-    """Mark the days from `since` on with deployments that have no lead time for one of the reasons."""
-    connection.execute("CREATE OR REPLACE TEMP TABLE named_reasons AS SELECT UNNEST(?) AS reason", [list(reasons)])
-    mark_days(
-        connection,
-        Deployments,
-        "SELECT day FROM core.deployments WHERE lead_time_reason IN (SELECT reason FROM named_reasons) "
-        f"AND day >= DATE '{since.isoformat()}'",
-    )
+def mark_listed_days(connection: duckdb.DuckDBPyConnection, table: type[Table], days: Sequence[date]) -> None:
+    """Mark the days."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE listed_days AS SELECT UNNEST(?::DATE[]) AS day", [list(days)])
+    mark_days(connection, table, "SELECT day FROM listed_days")

@@ -5,6 +5,7 @@ queue up. The lock goes when its process ends, however it ends.
 """
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from dora_pipeline.warehouse.schema import ensure_schema
 
 # Files of this storage version are readable by DuckDB 1.2 and later.
 STORAGE_VERSION = "v1.2.0"
+_MAKE_SPACE = "the disk is full; make space and run `dora run` again, nothing that was published is lost"
 
 
 class Writer:
@@ -69,7 +71,7 @@ def open_writer(
     empty database. Raises WarehouseError when the lock is not free within `lock_timeout`, or the disk is full.
     """
     make_folder(home)
-    with _lock(home, settings, purpose, on_wait):
+    with _full_disk_explained(home), _lock(home, settings, purpose, on_wait):
         remove_remains(home)
         working = working_file(home)
         if anew:
@@ -109,11 +111,21 @@ def _opened(home: Home) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+@contextlib.contextmanager
+def _full_disk_explained(home: Home) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise WarehouseError(f"{error.filename or home.path}: {error.strerror}; {_MAKE_SPACE}") from error
+
+
 def _explained(home: Home, error: duckdb.Error) -> WarehouseError:
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     lowered = text.lower()
     if "no space left" in lowered or "could not write" in lowered or "disk quota" in lowered:
-        advice = "the disk is full; make space and run `dora run` again, nothing that was published is lost"
+        advice = _MAKE_SPACE
     elif "lock" in lowered:
         advice = "another program has the working file open; close it and run again"
     else:

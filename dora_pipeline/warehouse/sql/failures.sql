@@ -8,17 +8,27 @@ WITH sources AS (
     WHERE s.event_type = 'failure'
     GROUP BY s.source
 ),
-told AS (
+tellings AS (
     SELECT
         f.source, f.failure_id, f.service, f.env, f.team, f.name, f.severity, f.version, f.repository_id, f.commit_sha,
-        f.url, f.started_at, f.finished_at, f.time_to_restore_seconds, f.custom_tags, f.restored_day, f.day, s.priority,
-        ROW_NUMBER() OVER (
-            PARTITION BY f.source, f.service, CASE WHEN f.service IS NULL THEN f.team END, DATE_TRUNC('second', f.started_at)
-            ORDER BY f.received_at, f.failure_id
-        ) AS place_in_second
+        f.url, f.started_at, f.finished_at, f.time_to_restore_seconds, f.custom_tags, f.received_at, f.restored_day, f.day,
+        s.priority,
+        -- Sent to us and pulled, one failure may be told twice: the last input by name stands.
+        ROW_NUMBER() OVER (PARTITION BY f.source, f.failure_id, f.service ORDER BY f.input DESC) AS place_of_telling
     FROM landing.failures AS f
     INNER JOIN sources AS s ON f.source = s.source
     WHERE f.day IN (SELECT r.day FROM run_days AS r) AND f.started_at >= s.first_selected_at
+),
+told AS (
+    SELECT
+        t.source, t.failure_id, t.service, t.env, t.team, t.name, t.severity, t.version, t.repository_id, t.commit_sha,
+        t.url, t.started_at, t.finished_at, t.time_to_restore_seconds, t.custom_tags, t.restored_day, t.day, t.priority,
+        ROW_NUMBER() OVER (
+            PARTITION BY t.source, t.service, CASE WHEN t.service IS NULL THEN t.team END, DATE_TRUNC('second', t.started_at)
+            ORDER BY t.received_at, t.failure_id
+        ) AS place_in_second
+    FROM tellings AS t
+    WHERE t.place_of_telling = 1
 )
 SELECT
     t.failure_id, t.source, t.service, t.env,

@@ -21,7 +21,20 @@ WITH spans AS (
 ),
 looked_back AS (
     SELECT
-        s.service, s.env, s.version, s.first_seen_at, s.commit_sha, s.repository_id, s.team, s.day,
+        s.service, s.env, s.version, s.first_seen_at, s.day,
+        -- The commit may be named by a later sighting of the day only.
+        FIRST_VALUE(s.commit_sha IGNORE NULLS) OVER (
+            PARTITION BY s.service, s.env, s.version, s.day ORDER BY s.first_seen_at
+            ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+        ) AS commit_sha,
+        FIRST_VALUE(s.repository_id IGNORE NULLS) OVER (
+            PARTITION BY s.service, s.env, s.version, s.day ORDER BY s.first_seen_at
+            ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+        ) AS repository_id,
+        FIRST_VALUE(s.team IGNORE NULLS) OVER (
+            PARTITION BY s.service, s.env, s.version, s.day ORDER BY s.first_seen_at
+            ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+        ) AS team,
         MAX(s.last_seen_at) OVER (
             PARTITION BY s.service, s.env, s.version ORDER BY s.first_seen_at
             RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL '1 microsecond' PRECEDING

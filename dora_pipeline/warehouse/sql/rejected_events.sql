@@ -7,35 +7,21 @@ WITH sources AS (
 ),
 tellings AS (
     SELECT
-        d.source, d.deployment_id, d.service, d.env, d.version, d.commit_sha, d.started_at, d.finished_at, d.received_at, d.day,
-        ROW_NUMBER() OVER (PARTITION BY d.source, d.deployment_id ORDER BY d.input DESC) AS place_of_telling
-    FROM landing.deployments AS d
-    INNER JOIN sources AS s ON d.source = s.source
-    WHERE d.finished_at >= s.first_selected_at
-        AND d.service IN (
-            SELECT w.service FROM landing.deployments AS w WHERE w.day IN (SELECT r.day FROM run_days AS r)
-        )
-),
-deployments AS (
-    SELECT
-        t.source, t.deployment_id, t.service, t.env, t.version, t.commit_sha, t.started_at, t.finished_at, t.received_at, t.day,
-        ROW_NUMBER() OVER (
-            PARTITION BY t.source, t.service, DATE_TRUNC('second', t.started_at)
-            ORDER BY t.received_at, t.deployment_id
-        ) AS place_in_second
-    FROM tellings AS t
-    WHERE t.place_of_telling = 1
-),
-failures AS (
-    SELECT
         f.source, f.failure_id, f.service, f.env, f.team, f.name, f.started_at, f.finished_at, f.received_at, f.day,
-        ROW_NUMBER() OVER (
-            PARTITION BY f.source, f.service, CASE WHEN f.service IS NULL THEN f.team END, DATE_TRUNC('second', f.started_at)
-            ORDER BY f.received_at, f.failure_id
-        ) AS place_in_second
+        ROW_NUMBER() OVER (PARTITION BY f.source, f.failure_id, f.service ORDER BY f.input DESC) AS place_of_telling
     FROM landing.failures AS f
     INNER JOIN sources AS s ON f.source = s.source
     WHERE f.day IN (SELECT r.day FROM run_days AS r) AND f.started_at >= s.first_selected_at
+),
+failures AS (
+    SELECT
+        t.source, t.failure_id, t.service, t.env, t.team, t.name, t.started_at, t.finished_at, t.received_at, t.day,
+        ROW_NUMBER() OVER (
+            PARTITION BY t.source, t.service, CASE WHEN t.service IS NULL THEN t.team END, DATE_TRUNC('second', t.started_at)
+            ORDER BY t.received_at, t.failure_id
+        ) AS place_in_second
+    FROM tellings AS t
+    WHERE t.place_of_telling = 1
 )
 SELECT l.event_type, l.source, l.reason, l.service, l.occurred_at, l.payload, l.detected_at, l.day
 FROM landing.rejected_events AS l
@@ -50,8 +36,8 @@ SELECT
         'commit_sha', d.commit_sha, 'started_at', CAST(d.started_at AS VARCHAR), 'finished_at', CAST(d.finished_at AS VARCHAR)
     ) AS payload,
     d.received_at AS detected_at, d.day
-FROM deployments AS d
-WHERE d.place_in_second > 1 AND d.day IN (SELECT r.day FROM run_days AS r)
+FROM landing.judged_deployments AS d
+WHERE d.history = 'rejected' AND d.day IN (SELECT r.day FROM run_days AS r)
 UNION ALL
 SELECT
     'failure' AS event_type, f.source, 'same_second' AS reason, f.service, f.started_at AS occurred_at,

@@ -23,6 +23,8 @@ members AS (
     SELECT d.member FROM deployments AS d
     UNION
     SELECT f.member FROM failures AS f
+    UNION
+    SELECT CAST(NULL AS VARCHAR) AS member WHERE dimension = 'all'
 ),
 periods AS (
     SELECT DISTINCT metrics.period(grain, CAST(g.moment AS DATE)) AS period

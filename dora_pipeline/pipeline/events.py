@@ -1,0 +1,161 @@
+"""Landing of events: those sent to the intake, and those pulled from vendors, through the raw layer."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from dora_pipeline.catalog import Catalog
+from dora_pipeline.config import Home, Settings
+from dora_pipeline.intake.store import EventStore
+from dora_pipeline.pipeline.exports import is_raw
+from dora_pipeline.pipeline.progress import Progress
+from dora_pipeline.pipeline.pulling import pull
+from dora_pipeline.selection import EventType
+from dora_pipeline.sources.day_files import DayFiles
+from dora_pipeline.sources.events import Normalized, normalize_deployments, normalize_failures
+from dora_pipeline.sources.pulls import PullSource
+from dora_pipeline.sources.raw import RawRecord, read_segment, segments, write_segment
+from dora_pipeline.warehouse import inputs, landing
+from dora_pipeline.warehouse.inputs import Input
+from dora_pipeline.warehouse.writer import Writer
+
+_BATCH = 50_000
+_BATCH_OF_DAYS = 60
+_NORMALIZERS: dict[EventType, Callable[[pl.DataFrame, Settings], Normalized]] = {
+    "deployment": normalize_deployments,
+    "failure": normalize_failures,
+}
+
+
+def land_sent_events(
+    writer: Writer,
+    home: Home,
+    settings: Settings,
+    event_type: EventType,
+    source: str,
+    progress: Progress,
+    *,
+    fetches: bool,
+) -> None:
+    """Bring what the intake received since the last time into segments of the raw layer, and land the new segments."""
+    folder = home.raw / source
+    if fetches:
+        _fetch_sent_events(home, event_type, folder)
+    known = inputs.known_inputs(writer.connection, source)
+    fresh = [segment for segment in segments(folder) if _input_name(home, segment.path) not in known]
+    for done, segment in enumerate(fresh, start=1):
+        records = read_segment(source, segment)
+        normalized = _NORMALIZERS[event_type](records, settings)
+        told = _input(home, segment.path)
+        _land(writer, event_type, source, told, records["record_id"], normalized, records.height)
+        progress.step(f"read {source}", done, len(fresh))
+
+
+def land_pulled_events(
+    writer: Writer,
+    home: Home,
+    settings: Settings,
+    catalog: Catalog,
+    event_type: EventType,
+    source: PullSource,
+    first_selected_at: datetime,
+    progress: Progress,
+    *,
+    pulls: bool,
+) -> None:
+    """Pull a source into its day files, and land the files that changed; those of whole windows also when it fails."""
+    files = DayFiles(home.raw / source.name, source.name, settings.zone)
+    parts = (writer, home, settings, catalog, event_type, source, files, progress)
+    if pulls:
+        # What is in the day files but has not landed would not be known to be there.
+        _land_day_files(*parts)
+        known_in = {
+            event_id.removeprefix(f"{source.name}:").removeprefix("apm:"): home.path / name
+            for event_id, name in landing.inputs_of_events(writer.connection, event_type, source.name)
+            if is_raw(name)
+        }
+        open_ids = (
+            event_id.removeprefix(f"{source.name}:")
+            for event_id in landing.open_failures(writer.connection, source.name)
+        )
+        try:
+            open_records = [record_id for record_id in open_ids if known_in.get(record_id) in set(files.paths())]
+            pull(source, files, settings, first_selected_at, known_in, open_records, progress)
+        finally:
+            _land_day_files(*parts)
+    else:
+        _land_day_files(*parts)
+
+
+def _land_day_files(
+    writer: Writer,
+    home: Home,
+    settings: Settings,
+    catalog: Catalog,
+    event_type: EventType,
+    source: PullSource,
+    files: DayFiles,
+    progress: Progress,
+) -> None:
+    known = inputs.known_inputs(writer.connection, source.name)
+    told = {path: _input(home, path) for path in files.paths()}
+    changed = [path for path, now in told.items() if known.get(now.name) != now]
+    context = timedelta(days=source.context_days)
+    stale = [path for path in told if any(abs(_day(path) - _day(other)) <= context for other in changed)]
+    for start in range(0, len(stale), _BATCH_OF_DAYS):
+        batch = stale[start : start + _BATCH_OF_DAYS]
+        near = [path for path in told if _day(batch[0]) - context <= _day(path) <= _day(batch[-1]) + context]
+        frames = {path: files.frame(path) for path in near}
+        normalized = source.normalize(pl.concat(frames.values()), settings, catalog)
+        for done, path in enumerate(batch, start=start + 1):
+            ids = frames[path]["record_id"]
+            # Sources put a prefix before ids that could be those of other sources.
+            every_id = pl.concat([ids, f"{source.name}:" + ids, "apm:" + ids])
+            of_file = Normalized(
+                normalized.events.filter(pl.col(f"{event_type}_id").is_in(every_id.implode())),
+                normalized.rejected.filter(pl.col("record").is_in(every_id.implode())),
+            )
+            _land(writer, event_type, source.name, told[path], every_id, of_file, len(ids))
+            progress.step(f"read {source.name}", done, len(stale))
+
+
+def _day(path: Path) -> date:
+    return date.fromisoformat(path.name.partition(".")[0])
+
+
+def _land(
+    writer: Writer,
+    event_type: EventType,
+    source: str,
+    told: Input,
+    ids: pl.Series,
+    normalized: Normalized,
+    records: int,
+) -> None:
+    lands = landing.land_deployments if event_type == "deployment" else landing.land_failures
+    with writer.transaction() as connection:
+        lands(connection, source, told.name, ids, normalized.events, normalized.rejected)
+        inputs.note_input(connection, source, told, records)
+
+
+def _fetch_sent_events(home: Home, event_type: EventType, folder: Path) -> None:
+    known = segments(folder)
+    last = known[-1].last if known else 0
+    with EventStore.at(home) as store:
+        while told := store.changed_since(event_type, last, _BATCH):
+            records = [
+                RawRecord(e.sequence, e.event_id, e.received_at, e.changed_at, e.is_deleted, e.attributes) for e in told
+            ]
+            last = write_segment(folder, records).last
+
+
+def _input_name(home: Home, path: Path) -> str:
+    return path.relative_to(home.path).as_posix()
+
+
+def _input(home: Home, path: Path) -> Input:
+    status = path.stat()
+    modified_at = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1_000_000, UTC)
+    return Input(_input_name(home, path), status.st_size, modified_at)

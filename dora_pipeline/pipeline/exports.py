@@ -1,0 +1,104 @@
+"""Landing of APM exports: files that were added, changed or removed since they were read last."""
+
+from dataclasses import replace
+
+import polars as pl
+
+from dora_pipeline.config import Home, Settings
+from dora_pipeline.errors import SourceUnavailable
+from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.pipeline.progress import Progress
+from dora_pipeline.sources.apm.files import ExportFile, copies, export_files
+from dora_pipeline.sources.apm.reader import read_export
+from dora_pipeline.tables import LandedDeployments, LandedRejects, LandedVersionActivity, empty_frame
+from dora_pipeline.timeline import day_of
+from dora_pipeline.warehouse import inputs, landing
+from dora_pipeline.warehouse.inputs import Input
+from dora_pipeline.warehouse.landing import APM
+from dora_pipeline.warehouse.writer import Writer
+
+# No file has this size, so that an input with it counts as changed.
+_TO_BE_READ_AGAIN = -1
+
+
+def is_raw(name: str) -> bool:
+    """Whether an input is a file of the raw layer."""
+    return name.startswith("raw/")
+
+
+def land_exports(writer: Writer, home: Home, settings: Settings, progress: Progress) -> None:
+    """Land the exports of the configured folder. A file that cannot be read is rejected, and what it told stays.
+
+    Deployments are inferred from them afterwards, by `infer_deployments`.
+    """
+    files = export_files(home.exports(settings))
+    same = copies(files)
+    folder = settings.sources.apm_deployment_tracking.path
+    told = {
+        f"{folder}/{file.name}": (file, f"{folder}/{same[file.name]}" if file.name in same else None) for file in files
+    }
+    present = {name: Input(name, file.size, file.modified_at, content_of) for name, (file, content_of) in told.items()}
+    known = {name: seen for name, seen in inputs.known_inputs(writer.connection, APM).items() if not is_raw(name)}
+    gone = [name for name in known if name not in present]
+    changed = [name for name, now in present.items() if known.get(name) != now]
+    total = len(changed) + len(gone)
+    for done, name in enumerate(gone):
+        progress.step("read APM exports", done, total)
+        with writer.transaction() as connection:
+            _land_nothing(writer, name)
+            inputs.forget_input(connection, APM, name)
+    for done, name in enumerate(changed, start=len(gone)):
+        progress.step("read APM exports", done, total)
+        _land_export(writer, settings, told[name][0], present[name], progress)
+    if total:
+        progress.step("read APM exports", total, total)
+
+
+def _land_export(writer: Writer, settings: Settings, file: ExportFile, told: Input, progress: Progress) -> None:
+    if told.content_of is not None:
+        progress.note(f"{told.name} has the same content as {told.content_of}; it is counted once")
+        with writer.transaction() as connection:
+            _land_nothing(writer, told.name)
+            inputs.note_input(connection, APM, told, 0)
+        return
+    try:
+        reading = read_export(file, settings)
+    except SourceUnavailable as error:
+        progress.note(str(error))
+        with writer.transaction() as connection:
+            landing.reject_input(connection, told.name, _unreadable(file, settings, error))
+            inputs.note_input(connection, APM, replace(told, size=_TO_BE_READ_AGAIN), 0)
+        return
+    if not reading.is_complete:
+        # It is still being written: what is there counts, and the next run reads it again.
+        progress.note(f"{told.name} changed while it was read; the next run reads it again")
+        told = replace(told, size=_TO_BE_READ_AGAIN)
+    with writer.transaction() as connection:
+        landing.land_export(connection, told.name, reading.activity, reading.deployments, reading.rejected)
+        inputs.note_input(connection, APM, told, reading.records)
+
+
+def _land_nothing(writer: Writer, name: str) -> None:
+    landing.land_export(
+        writer.connection,
+        name,
+        empty_frame(LandedVersionActivity).drop("input"),
+        empty_frame(LandedDeployments).drop("input"),
+        empty_frame(LandedRejects).drop("input"),
+    )
+
+
+def _unreadable(file: ExportFile, settings: Settings, error: SourceUnavailable) -> pl.DataFrame:
+    payload = pl.Series([{"error": without_credentials(str(error))}]).struct.json_encode()
+    return pl.DataFrame(
+        {
+            "source": APM,
+            "record": "file",
+            "event_type": "deployment",
+            "reason": "file_unreadable",
+            "payload": payload,
+            "detected_at": file.modified_at,
+            "day": day_of(file.modified_at, settings.zone),
+        },
+        schema_overrides={"detected_at": pl.Datetime("us", "UTC")},
+    ).with_columns(service=pl.lit(None, pl.String), occurred_at=pl.lit(None, pl.Datetime("us", "UTC")))

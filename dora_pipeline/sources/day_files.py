@@ -1,0 +1,157 @@
+"""The raw layer of pulled sources: `raw/<source>/<day>.jsonl.gz`, the records of a day as they came, ordered by id.
+
+A record that is told again replaces what was known of it, and moves with its day; one that is not told any more stays.
+A day that says the same as before keeps its file untouched. `pulled_until` says up to when there are whole windows.
+"""
+
+import gzip
+import json
+import os
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from dora_pipeline.errors import SourceUnavailable
+from dora_pipeline.sources.pulls import PULLED_SCHEMA, PulledRecord, RecordState
+from dora_pipeline.timeline import day_of
+
+_ENDING = ".jsonl.gz"
+_PULLED_UNTIL = "pulled_until"
+
+
+@dataclass(frozen=True)
+class _Line:
+    occurred_at: str
+    fetched_at: str
+    state: RecordState
+    body: dict[str, Any]
+
+
+class DayFiles:
+    """The day files of one source. Every method raises SourceUnavailable for a file that cannot be read."""
+
+    def __init__(self, folder: Path, source: str, zone: ZoneInfo) -> None:
+        self._folder = folder
+        self._source = source
+        self._zone = zone
+
+    def paths(self) -> list[Path]:
+        """The files of all days, oldest first."""
+        return sorted(path for path in self._folder.glob(f"*{_ENDING}") if _is_day(path.name.removesuffix(_ENDING)))
+
+    def keep(
+        self, records: Iterable[PulledRecord], fetched_at: datetime, known_in: Mapping[str, Path] | None = None
+    ) -> None:
+        """Keep records in the files of their days. `known_in` says in which file each record was until now."""
+        told: dict[date, dict[str, _Line]] = defaultdict(dict)
+        for record in records:
+            line = _Line(record.occurred_at.isoformat(), fetched_at.isoformat(), "present", record.body)
+            told[day_of(record.occurred_at, self._zone)][record.record_id] = line
+        moved: dict[Path, set[str]] = defaultdict(set)
+        for day, lines in told.items():
+            path = self._folder / f"{day}{_ENDING}"
+            self._merge(path, lines)
+            for record_id in lines:
+                former = (known_in or {}).get(record_id, path)
+                if former != path:
+                    moved[former].add(record_id)
+        for path, record_ids in moved.items():
+            self._remove(path, record_ids)
+
+    def close_missing(self, path: Path, record_id: str, state: RecordState, fetched_at: datetime) -> None:
+        """Say of a record in a file that the source does not show it any more."""
+        known = self._lines(path).get(record_id)
+        if known is not None and known.state != state:
+            self._merge(path, {record_id: _Line(known.occurred_at, fetched_at.isoformat(), state, known.body)})
+
+    def frame(self, path: Path) -> pl.DataFrame:
+        """The records of a file, with the columns of PULLED_SCHEMA."""
+        rows = [
+            (
+                record_id,
+                datetime.fromisoformat(line.occurred_at),
+                datetime.fromisoformat(line.fetched_at),
+                line.state,
+                json.dumps(line.body),
+            )
+            for record_id, line in self._lines(path).items()
+        ]
+        return pl.DataFrame(rows, schema=PULLED_SCHEMA, orient="row")
+
+    def pulled_until(self) -> datetime | None:
+        """The end (UTC) of the last window that was kept whole."""
+        try:
+            return datetime.fromisoformat((self._folder / _PULLED_UNTIL).read_text(encoding="ascii").strip())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def note_pulled_until(self, moment: datetime) -> None:
+        """Say that every window up to `moment` (UTC) was kept."""
+        self._replace(self._folder / _PULLED_UNTIL, moment.isoformat().encode())
+
+    def _merge(self, path: Path, told: dict[str, _Line]) -> None:
+        known = self._lines(path) if path.exists() else {}
+        changed = {name: line for name, line in told.items() if not _says_the_same(known.get(name), line)}
+        if changed:
+            self._write(path, {**known, **changed})
+
+    def _remove(self, path: Path, record_ids: set[str]) -> None:
+        known = self._lines(path) if path.exists() else {}
+        if known.keys() & record_ids:
+            self._write(path, {name: line for name, line in known.items() if name not in record_ids})
+
+    def _write(self, path: Path, lines: Mapping[str, _Line]) -> None:
+        text = "".join(_written(name, lines[name]) for name in sorted(lines))
+        self._replace(path, gzip.compress(text.encode(), mtime=0))
+
+    def _lines(self, path: Path) -> dict[str, _Line]:
+        try:
+            with gzip.open(path, "rt", encoding="utf-8") as texts:
+                told = [json.loads(text) for text in texts]
+            return {item.pop("record_id"): _Line(**item) for item in told}
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+            raise SourceUnavailable(
+                self._source, f"{path}: cannot be read ({error}); restore the file from a backup and run again"
+            ) from error
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.unfinished")
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+
+
+def _is_day(name: str) -> bool:
+    try:
+        return bool(date.fromisoformat(name))
+    except ValueError:
+        return False
+
+
+def _says_the_same(known: _Line | None, told: _Line) -> bool:
+    return known is not None and (known.state, known.occurred_at, known.body) == (
+        told.state,
+        told.occurred_at,
+        told.body,
+    )
+
+
+def _written(record_id: str, line: _Line) -> str:
+    told = {
+        "record_id": record_id,
+        "occurred_at": line.occurred_at,
+        "fetched_at": line.fetched_at,
+        "state": line.state,
+        "body": line.body,
+    }
+    return json.dumps(told, separators=(",", ":")) + "\n"

@@ -1,0 +1,160 @@
+"""Incidents as failures: what PagerDuty told, put into the words of the Failure Event API and judged by its rules."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from dora_pipeline.catalog import Catalog
+from dora_pipeline.config import PagerDutySettings, Settings
+from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.sources.event_attributes import Attributes
+from dora_pipeline.sources.event_rules import (
+    Normalized,
+    day,
+    landed,
+    order_reasons,
+    read_records,
+    reason,
+    rejected,
+    shape_reasons,
+    start_reasons,
+)
+from dora_pipeline.sources.pagerduty.impact import Impacts
+from dora_pipeline.sources.pagerduty.merges import Merges
+from dora_pipeline.sources.pagerduty.times import end_of, is_resolved
+from dora_pipeline.tables import LandedFailures
+from dora_pipeline.timeline import InstantError, instant
+
+_SOURCE = "pagerduty"
+_TOLD = {
+    "attributes": pl.String(),
+    "url": pl.String(),
+    "is_deleted": pl.Boolean(),
+    "is_orphan": pl.Boolean(),
+    "is_over": pl.Boolean(),
+}
+
+
+def normalize(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> Normalized:
+    """Rows of `landing.failures`, one per incident and impacted service, and rejects, from PULLED_SCHEMA records.
+
+    An incident that was merged into another gives no row; the other one starts when the first of them did. That holds
+    for incidents of one frame: one whose target is not in it is rejected as `merge_target_missing`. One that is gone
+    ended when that was found, unless it was resolved before. Incidents outside the configured services and teams are
+    left out. Severity is the priority, as PagerDuty's urgency only says whom it wakes.
+    """
+    records = records.with_columns(received_at="occurred_at", changed_at="fetched_at")
+    told = read_records(
+        pl.concat([records, _translated(records, settings, catalog)], how="horizontal"), settings, _fields
+    )
+    is_gone = pl.col("state") == "gone"
+    told = told.with_columns(
+        finished_at=pl.when(is_gone & pl.col("is_over").not_()).then("fetched_at").otherwise("finished_at"),
+        custom_tags=pl.when(pl.col("state") == "present")
+        .then("custom_tags")
+        .otherwise(pl.concat_list("custom_tags", pl.format("state:{}", "state"))),
+    )
+    has_no_end = pl.col("is_over") & pl.col("finished_at").is_null() & pl.col("finished_trouble").is_null()
+    told = told.with_columns(
+        reason=pl.coalesce(
+            *shape_reasons(),
+            reason("merge_target_missing", pl.col("is_orphan")),
+            reason("service_missing", (pl.col("services").list.len() == 0) & pl.col("team").is_null()),
+            *start_reasons(),
+            pl.col("finished_trouble"),
+            reason("finish_missing", has_no_end),
+            *order_reasons(),
+        )
+    )
+    restored_after = pl.col("finished_at") - pl.col("started_at")
+    events = (
+        told.filter(pl.col("reason").is_null())
+        .with_columns(
+            source=pl.lit(_SOURCE),
+            failure_id=pl.format(_SOURCE + ":{}", "record_id"),
+            time_to_restore_seconds=restored_after.dt.total_microseconds() / 1_000_000,
+            restored_day=day(pl.col("finished_at"), settings),
+            day=day(pl.col("started_at"), settings),
+            service=pl.col("services"),
+        )
+        .explode("service", empty_as_null=True)
+    )
+    as_told = told.with_columns(attributes="body", received_at="fetched_at")
+    return Normalized(
+        events=landed(events, LandedFailures),
+        rejected=rejected(as_told, settings, event_type="failure", source=_SOURCE, occurred_at=pl.col("started_at")),
+    )
+
+
+def _translated(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> pl.DataFrame:
+    """For each record the columns of _TOLD; `attributes` are those of a failure event."""
+    names = records["record_id"].to_list()
+    incidents = dict(zip(names, map(json.loads, records["body"]), strict=True))
+    merges = Merges(incidents, _starts(incidents))
+    impacts = Impacts(catalog)
+    rows = [
+        (
+            json.dumps(_attributes(incidents[name], impacts, merges.earliest_start(name))),
+            _url(incidents[name]),
+            merges.is_counted_elsewhere(name) or not _is_wanted(incidents[name], settings.sources.pagerduty),
+            merges.is_orphan(name),
+            is_resolved(incidents[name]),
+        )
+        for name in names
+    ]
+    return pl.DataFrame(rows, schema=_TOLD, orient="row")
+
+
+def _attributes(incident: Mapping[str, Any], impacts: Impacts, start: datetime | None) -> dict[str, object]:
+    impact = impacts.of(incident)
+    priority = incident.get("priority")
+    return {
+        "services": impact.services,
+        "team": impact.team,
+        "env": impact.env,
+        "name": incident.get("title") or incident.get("summary"),
+        # A reference has a summary only, a full priority both.
+        "severity": priority.get("summary") or priority.get("name") if isinstance(priority, dict) else priority,
+        "started_at": start.isoformat() if start else incident.get("created_at"),
+        "finished_at": end_of(incident),
+    }
+
+
+def _fields(attributes: Attributes) -> dict[str, object]:
+    return {
+        "services": attributes.texts("services"),
+        "env": attributes.text("env"),
+        "team": attributes.text("team"),
+        "name": attributes.text("name"),
+        "severity": attributes.text("severity"),
+        "custom_tags": [],
+        **attributes.time("started_at", "started"),
+        **attributes.time("finished_at", "finished"),
+    }
+
+
+def _starts(incidents: Mapping[str, Mapping[str, Any]]) -> dict[str, datetime]:
+    starts = {}
+    for name, incident in incidents.items():
+        try:
+            starts[name] = instant(incident.get("created_at"))
+        except InstantError:
+            continue
+    return starts
+
+
+def _url(incident: Mapping[str, Any]) -> str | None:
+    url = incident.get("html_url")
+    return without_credentials(url) if isinstance(url, str) and url.startswith(("https://", "http://")) else None
+
+
+def _is_wanted(incident: Mapping[str, Any], wanted: PagerDutySettings) -> bool:
+    service, teams = incident.get("service"), incident.get("teams")
+    service_id = service.get("id") if isinstance(service, dict) else None
+    team_ids = {team.get("id") for team in teams if isinstance(team, dict)} if isinstance(teams, list) else set()
+    return (not wanted.service_ids or service_id in wanted.service_ids) and (
+        not wanted.team_ids or not team_ids.isdisjoint(wanted.team_ids)
+    )

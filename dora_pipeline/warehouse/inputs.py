@@ -1,0 +1,66 @@
+"""What has been read: the inputs as they were then, how the last reading of each source went, and the settings used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from dora_pipeline.warehouse.queries import first_row
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input as it was when it was read: its name, size in bytes and last change (UTC)."""
+
+    name: str
+    size: int
+    modified_at: datetime
+    content_of: str | None = None
+
+
+def known_inputs(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, Input]:
+    """The inputs of a source that have landed, by name."""
+    rows = connection.execute(
+        "SELECT input, size, modified_at, content_of FROM landing.inputs WHERE source = ?", [source]
+    ).fetchall()
+    return {row[0]: Input(*row) for row in rows}
+
+
+def note_input(connection: duckdb.DuckDBPyConnection, source: str, told: Input, records: int) -> None:
+    """Remember that an input was read as it was then."""
+    connection.execute("DELETE FROM landing.inputs WHERE source = ? AND input = ?", [source, told.name])
+    connection.execute(
+        "INSERT INTO landing.inputs VALUES (?, ?, ?, ?, ?, ?)",
+        [source, told.name, told.size, told.modified_at, told.content_of, records],
+    )
+
+
+def forget_input(connection: duckdb.DuckDBPyConnection, source: str, name: str) -> None:
+    """Forget an input, so that it is read again when it is met again."""
+    connection.execute("DELETE FROM landing.inputs WHERE source = ? AND input = ?", [source, name])
+
+
+def forget_inputs(connection: duckdb.DuckDBPyConnection, sources: Sequence[str]) -> None:
+    """Forget the inputs of sources, so that they are normalized again."""
+    connection.execute("DELETE FROM landing.inputs WHERE source IN (SELECT UNNEST(?))", [list(sources)])
+
+
+def note_reading(connection: duckdb.DuckDBPyConnection, source: str, read_at: datetime, error: str | None) -> None:
+    """Remember how the reading of a source went at `read_at` (UTC); an error leaves the last good reading as it was."""
+    known = first_row(connection, "SELECT read_at FROM landing.source_states WHERE source = ?", [source])
+    good = read_at if error is None else (known[0] if known else None)
+    connection.execute("DELETE FROM landing.source_states WHERE source = ?", [source])
+    connection.execute("INSERT INTO landing.source_states VALUES (?, ?, ?)", [source, good, error])
+
+
+def read_property(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
+    """The value of a property, None where it was never written."""
+    row = first_row(connection, "SELECT value FROM landing.properties WHERE name = ?", [name])
+    return str(row[0]) if row else None
+
+
+def write_property(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
+    """Set the value of a property."""
+    connection.execute("DELETE FROM landing.properties WHERE name = ?", [name])
+    connection.execute("INSERT INTO landing.properties VALUES (?, ?)", [name, value])

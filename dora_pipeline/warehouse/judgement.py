@@ -1,0 +1,82 @@
+"""Deployments by the rules: inferred from sightings, and judged by selection, same second, merging and history.
+
+Both work on what changed since the last time only, and say which days of core that makes stale.
+"""
+
+import duckdb
+
+from dora_pipeline.tables import Deployments, RejectedEvents
+from dora_pipeline.warehouse.landing import APM, difference, replace_deployments
+from dora_pipeline.warehouse.queries import statement
+from dora_pipeline.warehouse.staleness import mark_days
+
+
+def infer_deployments(connection: duckdb.DuckDBPyConnection, quiet_gap_us: int, merge_window_us: int) -> None:
+    """Infer the deployments of services and environments whose sightings changed, from their first changed day on."""
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE changed_pairs AS
+        SELECT service, env, MIN(from_day) AS from_day FROM landing.changed_pairs GROUP BY service, env
+        """
+    )
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE known_deployments AS
+        SELECT d.* FROM landing.deployments AS d
+        JOIN changed_pairs AS p ON d.service = p.service AND d.env IS NOT DISTINCT FROM p.env AND d.day >= p.from_day
+        WHERE d.source = ? AND d.input IS NULL
+        """,
+        [APM],
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE told_deployments AS {statement('inferred_deployments')}",
+        {"quiet_gap_us": quiet_gap_us, "merge_window_us": merge_window_us},
+    )
+    replace_deployments(connection)
+    connection.execute("DELETE FROM landing.changed_pairs")
+
+
+def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: int, longest_gap_us: int) -> None:
+    """Judge the deployments of changed services, from their first changed day on, and mark the days that differ."""
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE changed_services AS
+        SELECT service, MIN(from_day) AS from_day FROM landing.changed_services GROUP BY service
+        """
+    )
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE known_judged AS
+        SELECT j.* FROM landing.judged_deployments AS j
+        JOIN changed_services AS c ON j.service = c.service AND j.day >= c.from_day
+        """
+    )
+    connection.execute("CREATE OR REPLACE TEMP TABLE told_judged AS SELECT * FROM landing.judged_deployments LIMIT 0")
+    connection.execute(
+        f"INSERT INTO told_judged BY NAME {statement('judged_deployments')}",
+        {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us},
+    )
+    for table in (Deployments, RejectedEvents):
+        mark_days(connection, table, f"SELECT day FROM ({difference('known_judged', 'told_judged')})")
+    connection.execute(
+        """
+        DELETE FROM landing.judged_deployments AS j
+        WHERE EXISTS (FROM changed_services AS c WHERE j.service = c.service AND j.day >= c.from_day)
+        """
+    )
+    connection.execute("INSERT INTO landing.judged_deployments SELECT * FROM told_judged")
+    connection.execute("DELETE FROM landing.changed_services")
+
+
+def judge_all_again(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let every service wait for `judge_deployments`, from its first day on."""
+    connection.execute(
+        """
+        INSERT INTO landing.changed_services
+        SELECT service, MIN(day)
+        FROM (
+            SELECT service, day FROM landing.deployments UNION ALL SELECT service, day FROM landing.judged_deployments
+        )
+        GROUP BY service
+        """
+    )

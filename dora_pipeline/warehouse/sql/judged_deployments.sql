@@ -1,0 +1,147 @@
+-- Deployments by the rules of selection, same second, merging and history, for the services in changed_services from
+-- their from_day on. What was judged before from_day is only looked back at: the last deployment, the last with a
+-- commit, and those with the same content.
+WITH sources AS (
+    SELECT
+        s.source,
+        MIN(s.first_selected_at) AS first_selected_at,
+        MAX(CASE WHEN s.is_selected THEN s.priority END) AS priority
+    FROM core.source_selections AS s
+    WHERE s.event_type = 'deployment'
+    GROUP BY s.source
+),
+-- A day more than is judged, for what may merge, and whatever started in the same second, however long it took.
+seconds AS (
+    SELECT DISTINCT d.service, DATE_TRUNC('second', d.started_at) AS started_second
+    FROM landing.deployments AS d
+    INNER JOIN changed_services AS c ON d.service = c.service
+    WHERE d.day >= c.from_day - 1
+),
+events AS (
+    SELECT DISTINCT d.source, d.deployment_id
+    FROM landing.deployments AS d
+    INNER JOIN seconds AS x ON d.service = x.service AND DATE_TRUNC('second', d.started_at) = x.started_second
+),
+tellings AS (
+    SELECT
+        d.source, d.deployment_id, d.service, d.env, d.version, d.team, d.repository_id, d.commit_sha,
+        d.started_at, d.finished_at, d.custom_tags, d.received_at, d.day,
+        -- Exports may overlap, so that several tell one event: the last by name stands.
+        ROW_NUMBER() OVER (PARTITION BY d.source, d.deployment_id ORDER BY d.input DESC) AS place_of_telling
+    FROM landing.deployments AS d
+    INNER JOIN events AS e ON d.source = e.source AND d.deployment_id = e.deployment_id
+),
+told AS (
+    SELECT
+        t.source, t.deployment_id, t.service, t.env, t.version, t.team, t.repository_id, t.commit_sha,
+        t.started_at, t.finished_at, t.custom_tags, t.received_at, t.day, s.priority,
+        CASE WHEN t.commit_sha IS NOT NULL THEN 'commit ' || t.commit_sha ELSE 'version ' || t.version END AS content,
+        ROW_NUMBER() OVER (
+            PARTITION BY t.source, t.service, DATE_TRUNC('second', t.started_at)
+            ORDER BY t.received_at, t.deployment_id
+        ) AS place_in_second
+    FROM tellings AS t
+    INNER JOIN sources AS s ON t.source = s.source
+    WHERE t.place_of_telling = 1 AND t.finished_at >= s.first_selected_at
+),
+matches AS (
+    SELECT
+        d.deployment_id,
+        w.deployment_id AS duplicate_of,
+        ROW_NUMBER() OVER (
+            PARTITION BY d.deployment_id
+            ORDER BY w.priority, ABS(DATE_DIFF('microsecond', w.finished_at, d.finished_at)), w.finished_at, w.deployment_id
+        ) AS place
+    FROM told AS d
+    CROSS JOIN (SELECT -1 AS days UNION ALL SELECT 0 AS days UNION ALL SELECT 1 AS days) AS near
+    INNER JOIN told AS w
+        ON w.service = d.service
+        AND w.env IS NOT DISTINCT FROM d.env
+        AND w.day = d.day + near.days
+        AND w.priority < d.priority
+        AND ABS(DATE_DIFF('microsecond', w.finished_at, d.finished_at)) <= $merge_window_us
+        AND (w.version = d.version OR w.commit_sha = d.commit_sha)
+    WHERE d.place_in_second = 1 AND w.place_in_second = 1
+),
+counted AS (
+    SELECT
+        t.source, t.deployment_id, t.service, t.env, t.version, t.team, t.repository_id, t.commit_sha,
+        t.started_at, t.finished_at, t.custom_tags, t.received_at, t.day, t.content, m.duplicate_of,
+        CASE WHEN t.priority IS NULL THEN FALSE ELSE TRUE END AS is_selected,
+        -- Selected sources share one history; unselected ones, duplicates and rejected ones have their own.
+        CASE WHEN t.place_in_second > 1 THEN 'rejected'
+             WHEN m.duplicate_of IS NOT NULL THEN 'duplicates of ' || t.source
+             WHEN t.priority IS NULL THEN 'unselected ' || t.source
+             ELSE 'selected' END AS history
+    FROM told AS t
+    INNER JOIN changed_services AS c ON t.service = c.service
+    LEFT JOIN matches AS m ON t.deployment_id = m.deployment_id AND m.place = 1
+    WHERE t.day >= c.from_day
+),
+earlier AS (
+    SELECT j.deployment_id, j.service, j.env, j.commit_sha, j.started_at, j.finished_at, j.content, j.history
+    FROM landing.judged_deployments AS j
+    INNER JOIN changed_services AS c ON j.service = c.service
+    WHERE j.day < c.from_day
+),
+remembered AS (
+    SELECT DISTINCT e.deployment_id, e.service, e.env, e.commit_sha, e.started_at, e.finished_at, e.content, e.history
+    FROM earlier AS e
+    LEFT JOIN (
+        SELECT x.history, x.service, x.env, MAX(x.finished_at) AS last_at,
+            MAX(CASE WHEN x.commit_sha IS NOT NULL THEN x.finished_at END) AS last_with_commit_at
+        FROM earlier AS x
+        GROUP BY x.history, x.service, x.env
+    ) AS l
+        ON e.history = l.history AND e.service = l.service AND e.env IS NOT DISTINCT FROM l.env
+        AND (e.finished_at = l.last_at OR (e.finished_at = l.last_with_commit_at AND e.commit_sha IS NOT NULL))
+    LEFT JOIN (SELECT DISTINCT k.history, k.service, k.env, k.content FROM counted AS k) AS n
+        ON e.history = n.history AND e.service = n.service AND e.env IS NOT DISTINCT FROM n.env AND e.content = n.content
+    WHERE l.history IS NOT NULL OR n.history IS NOT NULL
+),
+chain AS (
+    SELECT c.deployment_id, c.service, c.env, c.commit_sha, c.started_at, c.finished_at, c.content, c.history FROM counted AS c
+    UNION ALL
+    SELECT r.deployment_id, r.service, r.env, r.commit_sha, r.started_at, r.finished_at, r.content, r.history FROM remembered AS r
+),
+looked_back AS (
+    SELECT
+        c.deployment_id, c.history,
+        LAG(c.content) OVER (
+            PARTITION BY c.history, c.service, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
+        ) AS previous_content,
+        ROW_NUMBER() OVER (
+            PARTITION BY c.history, c.service, c.env, c.content ORDER BY c.finished_at, c.started_at, c.deployment_id
+        ) AS place_of_content,
+        LAST_VALUE(CASE WHEN c.commit_sha IS NOT NULL THEN c.deployment_id END IGNORE NULLS) OVER (
+            PARTITION BY c.history, c.service, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS previous_deployment_id,
+        LAST_VALUE(c.commit_sha IGNORE NULLS) OVER (
+            PARTITION BY c.history, c.service, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS previous_commit_sha,
+        LAST_VALUE(CASE WHEN c.commit_sha IS NOT NULL THEN c.finished_at END IGNORE NULLS) OVER (
+            PARTITION BY c.history, c.service, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS previous_finished_at
+    FROM chain AS c
+)
+SELECT
+    c.deployment_id, c.source, c.service, c.env, c.version, c.team, c.repository_id, c.commit_sha,
+    c.started_at, c.finished_at, c.custom_tags, c.received_at, c.content, c.history,
+    CASE WHEN c.content IS NULL THEN 'standard'
+         WHEN c.content = l.previous_content THEN 'redeploy'
+         WHEN l.place_of_content > 1 THEN 'rollback'
+         ELSE 'standard' END AS kind,
+    c.duplicate_of, c.is_selected,
+    CASE WHEN c.duplicate_of IS NULL AND c.commit_sha IS NOT NULL THEN l.previous_deployment_id END AS previous_deployment_id,
+    CASE WHEN c.duplicate_of IS NULL AND c.commit_sha IS NOT NULL THEN l.previous_commit_sha END AS previous_commit_sha,
+    CASE WHEN c.duplicate_of IS NOT NULL THEN 'duplicate'
+         WHEN c.commit_sha IS NULL THEN 'no_commit'
+         WHEN l.previous_commit_sha IS NULL THEN 'first_deployment'
+         WHEN DATE_DIFF('microsecond', l.previous_finished_at, c.finished_at) > $longest_gap_us THEN 'previous_too_old'
+         END AS lead_time_reason,
+    c.day
+FROM counted AS c
+INNER JOIN looked_back AS l ON c.deployment_id = l.deployment_id AND c.history = l.history

@@ -1,0 +1,601 @@
+"""Operating: runs that are killed, repeated, reversed, locked out, or that meet full disks and broken files."""
+
+import gzip
+import json
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+import yaml
+
+from dora_pipeline.errors import ConfigError, SourceError, WarehouseError
+from dora_pipeline.pipeline.sources import source_states
+from dora_pipeline_tests.command import command_line, environment, process, without_root
+from dora_pipeline_tests.full_homes import DAYS, FIRST_DAY, copied, fill, rebuilt, set_time
+from dora_pipeline_tests.homes import TestHome
+
+Tables = dict[str, list[str]]
+
+_RUN = """
+import sys
+from pathlib import Path
+from dora_pipeline.config import Home
+from dora_pipeline.pipeline.runs import run
+print("ready", flush=True)
+run(Home(Path(sys.argv[1])), rebuild=sys.argv[2] == "rebuild")
+"""
+_HOLD = """
+import sys
+from pathlib import Path
+from dora_pipeline.config import Home, Settings
+from dora_pipeline.warehouse.writer import open_writer
+with open_writer(Home(Path(sys.argv[1])), Settings(), "the nightly run"):
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+_READ = """
+import sys
+import duckdb
+with duckdb.connect(sys.argv[1], read_only=True) as connection:
+    connection.execute("BEGIN")
+    print(connection.execute("SELECT COUNT(*) FROM core.deployments").fetchall()[0][0], flush=True)
+    sys.stdin.readline()
+    print(connection.execute("SELECT COUNT(*) FROM core.deployments").fetchall()[0][0], flush=True)
+    print(connection.execute("SELECT SUM(deployments) FROM metrics.daily").fetchall()[0][0], flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
+    """A home in which everything was told and nothing has run. Copy it."""
+    home = TestHome(tmp_path_factory.mktemp("homes") / "told")
+    fill(home)
+    return home
+
+
+@pytest.fixture(scope="module")
+def loaded(told: TestHome) -> TestHome:
+    """The same after one run. Copy it."""
+    home = copied(told, "loaded")
+    home.run()
+    return home
+
+
+@pytest.fixture(scope="module")
+def expected(loaded: TestHome) -> Tables:
+    """The tables after one run that nothing disturbed."""
+    tables = loaded.tables()
+    assert len(tables["core.deployments"]) == 6 * DAYS
+    assert len(tables["core.deployment_commits"]) == 2 * (DAYS - 1)
+    assert all(tables.values())
+    return tables
+
+
+@pytest.fixture
+def mine(loaded: TestHome, tmp_path: Path) -> TestHome:
+    """A loaded home of one's own."""
+    return _copy(loaded, tmp_path)
+
+
+def _copy(home: TestHome, folder: Path) -> TestHome:
+    shutil.copytree(home.home.path, folder / "mine")
+    return TestHome(folder / "mine")
+
+
+@contextmanager
+def _child(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python process that has said its first line."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def _line(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+# Killed, repeated, reversed
+
+
+def test_runs_that_are_killed_at_any_moment_end_in_the_same_tables(
+    told: TestHome, expected: Tables, tmp_path: Path
+) -> None:
+    first_days = TestHome(tmp_path / "first days")
+    fill(first_days, range(4))
+    first_days.run()
+    former = first_days.tables()
+    home = _copy(told, tmp_path)
+    shutil.copytree(home.home.path, tmp_path / "undisturbed")
+    with _child(_RUN, str(tmp_path / "undisturbed"), "run") as child:
+        assert _line(child) == "ready"
+        began = time.monotonic()
+        assert child.wait() == 0
+        whole = time.monotonic() - began
+    # Half of the runs begin from a published state, so that a run that replaces one is killed too.
+    shutil.copy2(first_days.home.warehouse, home.home.warehouse)
+    chance = random.Random(20260301)
+    killed = 0
+    for turn in range(5):
+        with _child(_RUN, str(home.home.path), "rebuild" if turn % 3 == 2 else "run") as child:
+            assert _line(child) == "ready"
+            try:
+                child.wait(timeout=chance.uniform(0.05, 0.95) * whole)
+            except subprocess.TimeoutExpired:
+                child.send_signal(signal.SIGKILL)
+                killed += 1
+        assert home.tables() in (former, expected)
+    home.run()
+    assert killed > 0
+    assert home.tables() == expected
+    assert _files(home) == _files(TestHome(tmp_path / "undisturbed"))
+
+
+def _files(home: TestHome) -> set[str]:
+    """The files outside of git/, which are all that a run leaves."""
+    paths = (path.relative_to(home.home.path) for path in home.home.path.rglob("*") if path.is_file())
+    return {str(path) for path in paths if path.parts[0] != "git"}
+
+
+def test_running_twice_changes_nothing(mine: TestHome, expected: Tables) -> None:
+    assert list(mine.run().days) == []
+    assert mine.tables() == expected
+
+
+def test_loading_the_same_days_again_changes_nothing(mine: TestHome, expected: Tables) -> None:
+    mine.run(str(FIRST_DAY), str(FIRST_DAY + timedelta(days=DAYS)))
+    assert mine.tables() == expected
+
+
+def test_days_one_by_one_from_the_last_to_the_first_end_in_the_same_tables(
+    told: TestHome, expected: Tables, tmp_path: Path
+) -> None:
+    home = _copy(told, tmp_path)
+    home.run("2024-04-01")
+    for number in reversed(range(DAYS + 1)):
+        report = home.run(str(FIRST_DAY + timedelta(days=number)))
+    assert report.stale == []
+    assert home.tables() == expected
+
+
+def test_a_rebuild_ends_in_the_same_tables(mine: TestHome, expected: Tables) -> None:
+    assert rebuilt(mine) == expected
+
+
+def test_a_rebuild_needs_neither_the_event_store_nor_the_repositories(
+    loaded: TestHome, expected: Tables, tmp_path: Path
+) -> None:
+    home = _copy(loaded, tmp_path)
+    shutil.rmtree(home.home.intake)
+    settings = home.home.settings_file
+    settings.write_text(settings.read_text().replace(str(loaded.home.path.parent), str(tmp_path / "gone")))
+    assert rebuilt(home) == expected
+    assert not home.home.intake.exists()
+
+
+def test_what_a_killed_publication_left_is_removed(mine: TestHome) -> None:
+    half = mine.home.path / "warehouse.duckdb.publishing-99999"
+    half.write_bytes(mine.home.warehouse.read_bytes()[:100_000])
+    mine.run()
+    assert not half.exists()
+
+
+# A full disk
+
+
+@dataclass
+class Shortage:
+    """A folder in which space runs out: on a disk that is filled, or by a limit to the size of every file."""
+
+    folder: Path
+    ballast: Path | None = None
+    spare: int = 0
+    before: Sequence[str] = ()
+
+    def begin(self, home: TestHome) -> None:
+        """Leave `spare` bytes on the disk, or let no file become larger than the working database is."""
+        if self.ballast is None:
+            blocks = (home.home.work / "warehouse.duckdb").stat().st_size // 512
+            self.before = ["sh", "-c", f'ulimit -f {blocks}; exec "$@"', "sh"]
+        else:
+            self.ballast.write_bytes(bytes(shutil.disk_usage(self.folder).free - self.spare))
+
+    def end(self) -> None:
+        """Make space."""
+        self.before = ()
+        if self.ballast is not None:
+            self.ballast.unlink()
+
+
+def _may_mount() -> bool:
+    """Whether this process may make a small disk of its own."""
+    script = 'folder=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs "$folder" && umount "$folder"; rmdir "$folder"'
+    probe = ["unshare", "--mount", "sh", "-c", f"set -e; {script}"]
+    try:
+        return subprocess.run(probe, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+_LIMIT = pytest.param(None, id="a limit to files")
+_DISKS = [
+    pytest.param(0, id="nothing left"),
+    pytest.param(300_000, id="too little to load"),
+    pytest.param(8_000_000, id="too little to publish"),
+]
+
+
+@pytest.fixture(params=[_LIMIT, *(_DISKS if _may_mount() else ())])
+def shortage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shortage]:
+    """Space that runs out: by a limit everywhere, and on a small disk where one may be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if request.param is None:
+        yield Shortage(folder)
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)], check=True)
+    try:
+        yield Shortage(folder, folder / "ballast", request.param)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_leaves_the_former_warehouse_and_the_next_run_with_space_publishes(shortage: Shortage) -> None:
+    home = TestHome(shortage.folder / "home")
+    home.select_events()
+    home.deploy("shop", "2024-05-06 10:00:00")
+    home.run()
+    former = home.tables()
+    for second in range(40):
+        home.deploy("shop", f"2024-05-07 10:00:{second:02}", version="x" * 20_000)
+    shortage.begin(home)
+    answer = process(home.home.path, "run", before=shortage.before)
+    assert answer.code == 1
+    (line,) = answer.err.splitlines()
+    assert str(home.home.path) in line
+    assert "ake space and run `dora run` again" in line
+    assert home.tables() == former
+    shortage.end()
+    home.run()
+    assert home.rows("SELECT COUNT(*) FROM core.deployments") == [(41,)]
+
+
+# Two at once
+
+
+def test_a_second_run_waits_and_says_for_whom(told: TestHome, expected: Tables, tmp_path: Path) -> None:
+    home = _copy(told, tmp_path)
+    with _child(_HOLD, str(home.home.path)) as holder:
+        assert _line(holder) == "ready"
+        with subprocess.Popen(
+            command_line("run"), env=environment(home.home.path), stderr=subprocess.PIPE, text=True
+        ) as waiting:
+            assert waiting.stderr is not None
+            assert waiting.stderr.readline().startswith(f"waiting for the nightly run (process {holder.pid}, since ")
+            assert waiting.poll() is None
+            holder.communicate("done\n")
+            assert waiting.wait() == 0
+            assert waiting.stderr.read() == ""
+    assert holder.returncode == 0
+    assert home.tables() == expected
+
+
+def test_two_runs_at_the_same_time_both_succeed(told: TestHome, expected: Tables, tmp_path: Path) -> None:
+    home = _copy(told, tmp_path)
+    with _child(_RUN, str(home.home.path), "run") as one, _child(_RUN, str(home.home.path), "run") as other:
+        assert (one.wait(), other.wait()) == (0, 0)
+    assert home.tables() == expected
+
+
+def test_a_lock_that_stays_taken_is_an_error_that_names_its_holder(mine: TestHome) -> None:
+    mine.settings(lock_timeout="1s")
+    with _child(_HOLD, str(mine.home.path)) as holder:
+        assert _line(holder) == "ready"
+        with pytest.raises(WarehouseError, match=rf"the nightly run \(process {holder.pid}, since .*lock_timeout"):
+            mine.run()
+
+
+def test_a_lock_goes_with_the_process_that_held_it(mine: TestHome) -> None:
+    with _child(_HOLD, str(mine.home.path)) as holder:
+        assert _line(holder) == "ready"
+        holder.kill()
+        holder.wait()
+        mine.run()
+    assert not any("waiting" in note for note in mine.notes.notes)
+
+
+def test_a_reader_keeps_its_state_while_runs_go_on(mine: TestHome) -> None:
+    ((before, before_daily),) = mine.rows(
+        "SELECT (SELECT COUNT(*) FROM core.deployments), (SELECT SUM(deployments) FROM metrics.daily)"
+    )
+    with _child(_READ, str(mine.home.warehouse)) as reader:
+        assert _line(reader) == str(before)
+        mine.deploy("shop", "2024-03-20 10:00:00", version="new")
+        mine.run()
+        mine.run(rebuild=True)
+        assert mine.rows("SELECT COUNT(*) FROM core.deployments") == [(before + 1,)]
+        out, _ = reader.communicate("go on\n")
+    assert out.split() == [str(before), str(before_daily)]
+    assert mine.rows("SELECT SUM(deployments) FROM metrics.daily") == [(before_daily + 1,)]
+
+
+# The file that people open
+
+
+def test_the_published_file_is_readable_by_duckdb_1_2(loaded: TestHome) -> None:
+    content = loaded.home.warehouse.read_bytes()[:20]
+    assert content[8:12] == b"DUCK"
+    assert struct.unpack("<Q", content[12:20])[0] in (64, 65)
+    assert loaded.rows("SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal") == [("v1.2.0+",)]
+
+
+def test_every_table_and_column_has_a_comment(loaded: TestHome) -> None:
+    tables = loaded.rows("SELECT schema_name, table_name, comment FROM duckdb_tables()")
+    columns = loaded.rows("SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal")
+    assert {schema for schema, _, _ in tables} == {"core", "metrics", "landing"}
+    assert len(columns) > 150
+    assert [row for row in tables + columns if not row[2]] == []
+
+
+def test_a_warehouse_of_another_version_is_refused_and_a_rebuild_helps(mine: TestHome, expected: Tables) -> None:
+    with duckdb.connect(str(mine.home.work / "warehouse.duckdb")) as connection:
+        connection.execute("UPDATE landing.properties SET value = '999' WHERE name = 'schema_version'")
+    with pytest.raises(WarehouseError, match=r"schema version 999.*dora run --rebuild"):
+        mine.run()
+    assert mine.tables() == expected
+    assert rebuilt(mine) == expected
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut"])
+def test_a_broken_working_file_is_a_clear_error_and_a_rebuild_helps(
+    mine: TestHome, expected: Tables, damage: str
+) -> None:
+    working = mine.home.work / "warehouse.duckdb"
+    working.write_bytes(b"garbage" * 1000 if damage == "garbage" else working.read_bytes()[:500_000])
+    with pytest.raises(WarehouseError, match="dora run --rebuild") as raised:
+        mine.run()
+    assert str(working) in str(raised.value)
+    assert mine.tables() == expected
+    assert rebuilt(mine) == expected
+
+
+def test_a_working_folder_that_is_lost_is_made_again(mine: TestHome, expected: Tables) -> None:
+    shutil.rmtree(mine.home.work)
+    mine.run()
+    assert mine.tables() == expected
+
+
+def test_a_published_file_that_is_lost_is_published_again(mine: TestHome, expected: Tables) -> None:
+    mine.home.warehouse.unlink()
+    mine.run()
+    assert mine.tables() == expected
+
+
+def test_a_broken_published_file_is_a_clear_error_and_the_next_run_mends_it(mine: TestHome, expected: Tables) -> None:
+    mine.home.warehouse.write_bytes(b"garbage")
+    answer = process(mine.home.path, "sql", "SELECT 1")
+    assert answer.code == 1
+    (line,) = answer.err.splitlines()
+    assert f"{mine.home.warehouse}: cannot be opened" in line
+    mine.run()
+    assert mine.tables() == expected
+
+
+# Folders without permission
+
+
+@pytest.mark.parametrize("folder", [".", "work"])
+def test_a_home_that_cannot_be_written_is_told_in_a_sentence(mine: TestHome, folder: str) -> None:
+    if folder == ".":
+        shutil.rmtree(mine.home.work)
+    forbidden = mine.home.path / folder
+    forbidden.chmod(0o500)
+    answer = process(mine.home.path, "run", before=without_root())
+    forbidden.chmod(0o700)
+    assert answer.code == 1
+    (line,) = answer.err.splitlines()
+    assert str(mine.home.work) in line
+    assert "Permission denied" in line
+
+
+# Changes of settings, catalog and files
+
+
+@pytest.mark.parametrize(
+    ("settings", "query", "rows"),
+    [
+        (
+            {"timezone": "Asia/Tokyo"},
+            "SELECT MIN(day)::VARCHAR FROM core.deployments WHERE service = 'api'",
+            [("2024-03-02",)],
+        ),
+        (
+            {"environments": {"live": ["prod"]}},
+            "SELECT DISTINCT env FROM core.deployments ORDER BY env",
+            [("Production",), ("live",), ("staging",)],
+        ),
+        (
+            {"sources": {"apm_deployment_tracking": {"quiet_gap": "10m"}}},
+            "SELECT COUNT(*) FROM core.deployments WHERE service = 'web' AND day = '2024-03-02'",
+            [(3,)],
+        ),
+        (
+            {"merge_window": "1m"},
+            "SELECT COUNT(*) FROM core.deployments WHERE duplicate_of IS NOT NULL",
+            [(0,)],
+        ),
+        (
+            {"repositories": {}, "reread": "0s"},
+            "SELECT DISTINCT lead_time_reason FROM core.deployments WHERE service = 'shop' AND duplicate_of IS NULL "
+            "ORDER BY ALL",
+            [("first_deployment",), (None,)],
+        ),
+    ],
+    ids=["timezone", "environments", "quiet_gap", "merge_window", "repositories"],
+)
+def test_a_change_of_settings_gives_the_same_as_a_rebuild(
+    mine: TestHome, settings: dict[str, object], query: str, rows: list[tuple[object, ...]]
+) -> None:
+    mine.settings(**{**yaml.safe_load(mine.home.settings_file.read_text()), **settings})
+    mine.run()
+    changed = mine.tables()
+    assert mine.rows(query) == rows
+    assert changed == rebuilt(mine)
+
+
+def test_a_change_of_the_catalog_changes_rows_and_gives_the_same_as_a_rebuild(mine: TestHome) -> None:
+    mine.fail(["api"], "2024-03-20 10:00:00", name="on a day without deployments")
+    mine.run()
+    path = mine.home.services / "all.yaml"
+    path.write_text(path.read_text().replace("owner: platform", "owner: foundations"))
+    mine.run()
+    assert mine.rows("SELECT DISTINCT team FROM core.deployments WHERE service = 'api'") == [("foundations",)]
+    assert mine.rows("SELECT DISTINCT team FROM core.failures WHERE service = 'api'") == [("foundations",)]
+    assert mine.rows("SELECT DISTINCT team FROM metrics.daily WHERE service = 'api'") == [("foundations",)]
+    assert mine.tables() == rebuilt(mine)
+
+
+def test_a_service_that_leaves_the_catalog_has_no_team_and_no_repository(mine: TestHome) -> None:
+    (mine.home.services / "all.yaml").unlink()
+    mine.run()
+    assert mine.rows("SELECT DISTINCT team FROM core.deployments") == [(None,)]
+    assert mine.rows("SELECT COUNT(*) FROM core.services") == [(0,)]
+    assert mine.tables() == rebuilt(mine)
+
+
+def test_a_removed_export_takes_its_rows_along(mine: TestHome) -> None:
+    (mine.home.path / "exports" / "apm" / "from-08.jsonl").unlink()
+    mine.run()
+    assert mine.rows("SELECT MAX(day)::VARCHAR FROM core.apm_version_activity") == [("2024-03-08",)]
+    assert mine.rows("SELECT MAX(day)::VARCHAR FROM core.deployments WHERE service = 'web'") == [("2024-03-08",)]
+    assert mine.rows("SELECT COUNT(*) FROM core.rejected_events WHERE source = 'apm_deployment_tracking'") == [(2,)]
+    assert mine.rows("SELECT MAX(day)::VARCHAR FROM metrics.daily WHERE service = 'web' AND deployments > 0") == [
+        ("2024-03-08",)
+    ]
+    assert mine.tables() == rebuilt(mine)
+
+
+def test_an_export_that_is_removed_and_put_back_counts_again(mine: TestHome, expected: Tables, tmp_path: Path) -> None:
+    path = mine.home.path / "exports" / "apm" / "from-08.jsonl"
+    path.rename(tmp_path / "kept")
+    mine.run()
+    (tmp_path / "kept").rename(path)
+    mine.run()
+    assert mine.tables() == expected
+
+
+def test_an_export_without_permission_keeps_no_other_from_loading(
+    told: TestHome, expected: Tables, tmp_path: Path
+) -> None:
+    home = _copy(told, tmp_path)
+    forbidden = home.home.path / "exports" / "apm" / "from-04.jsonl"
+    forbidden.chmod(0o000)
+    answer = process(home.home.path, "run", before=without_root())
+    forbidden.chmod(0o600)
+    assert answer.code == 0, answer.err
+    assert "from-04.jsonl" in answer.err
+    assert (
+        home.rows("SELECT reason, payload FROM core.rejected_events WHERE reason LIKE 'file%'")[0][0]
+        == "file_unreadable"
+    )
+    assert home.rows(
+        "SELECT COUNT(*) FROM core.deployments WHERE service = 'web' AND day BETWEEN '2024-03-05' AND '2024-03-08'"
+    ) == [(0,)]
+    assert home.rows("SELECT MAX(day)::VARCHAR FROM core.deployments WHERE service = 'web'") == [("2024-03-12",)]
+    home.run()
+    assert home.tables() == expected
+
+
+def test_the_same_file_under_two_names_counts_once(mine: TestHome, expected: Tables) -> None:
+    folder = mine.home.path / "exports" / "apm"
+    shutil.copy2(folder / "from-00.jsonl", folder / "copy of it.jsonl")
+    mine.run()
+    assert mine.tables() == expected
+    (folder / "copy of it.jsonl").rename(folder / "still a copy.jsonl")
+    mine.run()
+    assert mine.tables() == expected
+    assert rebuilt(mine) == expected
+
+
+def test_the_first_of_two_copies_may_go(mine: TestHome, expected: Tables) -> None:
+    folder = mine.home.path / "exports" / "apm"
+    shutil.copy2(folder / "from-00.jsonl", folder / "zz.jsonl")
+    mine.run()
+    (folder / "from-00.jsonl").unlink()
+    mine.run()
+    assert mine.tables() == expected
+
+
+def test_an_export_that_is_replaced_changes_its_days(mine: TestHome) -> None:
+    path = mine.home.path / "exports" / "apm" / "from-08.jsonl"
+    sighting = {"timestamp": "2024-03-09T12:00:00Z", "service": "web", "env": "prod", "version": "other"}
+    path.write_text(json.dumps(sighting) + "\n")
+    set_time(path)
+    mine.run()
+    assert mine.rows(
+        "SELECT version, day::VARCHAR FROM core.deployments WHERE service = 'web' AND day > '2024-03-08'"
+    ) == [("other", "2024-03-09")]
+    assert mine.tables() == rebuilt(mine)
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut", "flipped bits", "a line that is no record"])
+def test_a_damaged_segment_of_the_raw_layer_is_named_and_the_other_sources_are_loaded(
+    mine: TestHome, expected: Tables, damage: str
+) -> None:
+    (segment,) = (mine.home.raw / "deployment_event_api").glob("*.jsonl.gz")
+    whole = segment.read_bytes()
+    middle = len(whole) // 2
+    flipped = bytes(255 - byte for byte in whole[middle : middle + 50])
+    segment.write_bytes(
+        {
+            "garbage": b"garbage",
+            "cut": whole[:middle],
+            "flipped bits": whole[:middle] + flipped + whole[middle + 50 :],
+            "a line that is no record": gzip.compress(b"[1, 2]\n"),
+        }[damage]
+    )
+    with pytest.raises(SourceError, match="deployment_event_api") as raised:
+        mine.run(rebuild=True)
+    assert str(segment) in str(raised.value)
+    tables = mine.tables()
+    assert tables["core.failures"] == expected["core.failures"]
+    assert tables["core.apm_version_activity"] == expected["core.apm_version_activity"]
+    assert mine.rows("SELECT DISTINCT source FROM core.deployments") == [("apm_deployment_tracking",)]
+    (state,) = (state for state in source_states(mine.home) if state.source == "deployment_event_api")
+    assert state.error == str(raised.value)
+    with pytest.raises(SourceError, match="deployment_event_api"):
+        mine.run()
+    segment.write_bytes(whole)
+    mine.run()
+    assert mine.tables() == expected
+
+
+def test_settings_that_are_wrong_stop_a_run_before_it_touches_anything(mine: TestHome, expected: Tables) -> None:
+    mine.home.settings_file.write_text("timezone: Mars\n")
+    with pytest.raises(ConfigError, match="timezone"):
+        mine.run()
+    assert mine.tables() == expected
+
+
+def test_a_run_that_fails_for_a_damaged_segment_ends_with_1_and_one_line(mine: TestHome) -> None:
+    (segment,) = (mine.home.raw / "failure_event_api").glob("*.jsonl.gz")
+    segment.write_bytes(b"garbage")
+    answer = process(mine.home.path, "run", "--rebuild")
+    assert answer.code == 1
+    (line,) = answer.err.splitlines()
+    assert f"failure_event_api: {segment}: cannot be read" in line

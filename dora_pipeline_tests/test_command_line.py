@@ -1,0 +1,536 @@
+"""The `dora` command: what it prints, writes and ends with."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dora_pipeline.catalog import read_catalog
+from dora_pipeline.cli.main import main
+from dora_pipeline.config import Home, read_settings
+from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.selection import read_selection_log
+from dora_pipeline_tests.command import Answer, command_line, environment, process, without_root
+from dora_pipeline_tests.homes import TestHome
+
+Dora = Callable[..., Answer]
+
+
+@pytest.fixture
+def dora(home: TestHome, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Dora:
+    """Runs `dora` in this process, through the entry point of the command."""
+    monkeypatch.setenv("DORA_HOME", str(home.home.path))
+
+    def run_command(*arguments: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["dora", *arguments])
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        out, err = capfd.readouterr()
+        return Answer(code, out, err)
+
+    return run_command
+
+
+def _one_line(answer: Answer) -> str:
+    """The only line on stderr."""
+    (line,) = answer.err.splitlines()
+    return line
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
+    """A home that was loaded once, for the tests that only read it."""
+    home = TestHome(tmp_path_factory.mktemp("loaded") / "home")
+    _load(home)
+    return home
+
+
+@pytest.fixture
+def sql(loaded: TestHome, dora: Dora, monkeypatch: pytest.MonkeyPatch) -> Dora:
+    """Runs `dora sql` on the loaded home."""
+    monkeypatch.setenv("DORA_HOME", str(loaded.home.path))
+    return partial(dora, "sql")
+
+
+def _load(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", "2024-05-06 10:00:00", version="1", custom_tags=["team:a", 'quote:"'])
+    home.deploy("shop", "2024-05-07 10:00:00", version="2")
+    home.fail(["shop"], "2024-05-07 11:00:00", "2024-05-07 12:30:00")
+    home.run()
+
+
+# init
+
+
+def test_init_writes_settings_a_log_and_an_example_service(home: TestHome, dora: Dora) -> None:
+    answer = dora("init")
+    assert answer.code == 0
+    for name in ("dora.yaml", "source_selections.csv", "services/example.yaml"):
+        assert f"wrote {home.home.path / name}" in answer.out
+        assert (home.home.path / name).is_file()
+    assert (home.home.path / "exports" / "apm").is_dir()
+    assert home.home.selection_log.read_text() == "event_type,selected_at,sources\n"
+    assert read_settings(home.home) == read_settings(Home(home.home.path / "nowhere"))
+    assert read_selection_log(home.home).entries == ()
+    assert read_catalog(home.home).frame()["service"].to_list() == ["example"]
+
+
+def test_init_makes_the_home_where_there_is_none(tmp_path: Path, dora: Dora, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DORA_HOME", str(tmp_path / "deep" / "er"))
+    assert dora("init").code == 0
+    assert (tmp_path / "deep" / "er" / "dora.yaml").is_file()
+
+
+def test_init_never_overwrites(home: TestHome, dora: Dora) -> None:
+    home.home.settings_file.write_text("timezone: Europe/Berlin\n")
+    home.home.services.mkdir()
+    (home.home.services / "example.yaml").write_text("# mine\n")
+    answer = dora("init")
+    assert answer.code == 0
+    assert f"kept  {home.home.settings_file}" in answer.out
+    assert f"wrote {home.home.selection_log}" in answer.out
+    assert home.home.settings_file.read_text() == "timezone: Europe/Berlin\n"
+    assert (home.home.services / "example.yaml").read_text() == "# mine\n"
+
+
+def test_the_settings_that_init_writes_are_valid_when_every_comment_is_taken_out(home: TestHome, dora: Dora) -> None:
+    dora("init")
+    lines = home.home.settings_file.read_text().splitlines()[1:]
+    home.home.settings_file.write_text("\n".join(re.sub(r"^# ?", "", line) for line in lines))
+    settings = read_settings(home.home)
+    assert settings.merge_window == timedelta(minutes=10)
+    assert settings.environments == {"production": ("prod", "Production", "prod-*")}
+    assert settings.sources.apm_deployment_tracking.quiet_gap == timedelta(hours=1)
+    assert list(settings.repositories) == ["github.com/organization/example"]
+
+
+def test_init_in_a_folder_that_cannot_be_written_says_so_in_one_line(home: TestHome) -> None:
+    home.home.path.chmod(0o500)
+    answer = process(home.home.path, "init", before=without_root())
+    home.home.path.chmod(0o700)
+    assert answer.code == 1
+    assert "Permission denied" in _one_line(answer)
+    assert "owner and mode" in _one_line(answer)
+
+
+# select
+
+
+def test_select_takes_effect_from_now(home: TestHome, dora: Dora) -> None:
+    before = datetime.now(UTC)
+    answer = dora("select", "deployments", "deployment_event_api", "apm_deployment_tracking")
+    assert answer.code == 0
+    assert answer.out.startswith("deployments: deployment_event_api, apm_deployment_tracking since ")
+    (entry,) = read_selection_log(home.home).entries
+    assert entry.sources == ("deployment_event_api", "apm_deployment_tracking")
+    assert before <= entry.selected_at <= datetime.now(UTC)
+
+
+def test_select_from_an_earlier_moment(home: TestHome, dora: Dora) -> None:
+    answer = dora("select", "failures", "failure_event_api", "--at", "2024-05-06T07:08:09+02:00")
+    assert answer.out == "failures: failure_event_api since 2024-05-06 05:08:09Z\n"
+    assert home.home.selection_log.read_text().splitlines()[1] == "failure,2024-05-06T05:08:09Z,failure_event_api"
+
+
+def test_selecting_in_the_future_is_refused(home: TestHome, dora: Dora) -> None:
+    answer = dora("select", "failures", "failure_event_api", "--at", "2199-01-01T00:00:00Z")
+    assert answer.code == 1
+    assert "is in the future" in _one_line(answer)
+    assert not home.home.selection_log.exists()
+
+
+def test_selecting_before_the_newest_entry_is_refused(home: TestHome, dora: Dora) -> None:
+    dora("select", "deployments", "deployment_event_api", "--at", "2024-05-06T00:00:00Z")
+    answer = dora("select", "deployments", "apm_deployment_tracking", "--at", "2024-05-05T00:00:00Z")
+    assert answer.code == 1
+    assert "is not later than the newest selection" in _one_line(answer)
+    assert read_selection_log(home.home).selected("deployment") == ("deployment_event_api",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("deployments", "pagerduty"), "apm_deployment_tracking, deployment_event_api"),
+        (("failures", "nonsense"), "datadog_incidents, pagerduty, failure_event_api"),
+        (("restores", "pagerduty"), "restores"),
+        (("deployments",), "SOURCE"),
+        (("failures", "pagerduty", "--at", "2024-05-06 07:08:09"), "no time zone"),
+        (("failures", "pagerduty", "--at", "yesterday"), "yesterday"),
+    ],
+)
+def test_a_wrong_selection_is_wrong_usage(home: TestHome, dora: Dora, arguments: tuple[str, ...], told: str) -> None:
+    answer = dora("select", *arguments)
+    assert answer.code == 2
+    assert told in answer.err
+    assert answer.out == ""
+    assert not home.home.selection_log.exists()
+
+
+def test_naming_a_source_twice_is_refused(home: TestHome, dora: Dora) -> None:
+    answer = dora("select", "failures", "pagerduty", "pagerduty")
+    assert answer.code == 1
+    assert "named twice" in _one_line(answer)
+
+
+# sources
+
+
+def test_sources_shows_all_of_them_before_anything_was_selected(dora: Dora) -> None:
+    answer = dora("sources")
+    assert answer.code == 0
+    names = ("apm_deployment_tracking", "deployment_event_api", "datadog_incidents", "pagerduty", "failure_event_api")
+    for name in names:
+        assert f"\n{name} (" in "\n" + answer.out
+    assert answer.out.count("selected now    no") == len(names)
+
+
+def test_sources_shows_selection_newest_event_rows_and_rejects(home: TestHome, dora: Dora) -> None:
+    _load(home)
+    home.fail([], "2024-05-08 11:00:00", received="2024-05-08 11:00:00")
+    home.run()
+    answer = dora("sources")
+    block = answer.out.partition("\nfailure_event_api (failures)\n")[2]
+    assert block.splitlines()[:5] == [
+        "  selected now    yes",
+        "  first selected  2020-01-01 00:00:00Z",
+        "  newest event    2024-05-07 11:00:00Z",
+        "  rows            1",
+        "  rejected        1",
+    ]
+    deployments = answer.out.partition("deployment_event_api (deployments)\n")[2].splitlines()
+    assert deployments[2:4] == ["  newest event    2024-05-07 10:00:00Z", "  rows            2"]
+
+
+# run
+
+
+def test_run_without_a_selection_says_how_to_select(home: TestHome, dora: Dora) -> None:
+    answer = dora("run")
+    assert answer.code == 1
+    assert "dora select deployments" in _one_line(answer)
+    assert not home.home.warehouse.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--from", "2024-05-06"), "both --from and --to"),
+        (("--to", "2024-05-06"), "both --from and --to"),
+        (("--from", "2024-05-07", "--to", "2024-05-06"), "is before"),
+        (("--from", "2024-02-30", "--to", "2024-03-01"), "'2024-02-30' is not a day"),
+        (("--nonsense",), "--nonsense"),
+    ],
+)
+def test_a_wrong_window_is_wrong_usage(home: TestHome, dora: Dora, arguments: tuple[str, ...], told: str) -> None:
+    home.select_events()
+    answer = dora("run", *arguments)
+    assert answer.code == 2
+    assert told in answer.err
+
+
+def test_run_loads_what_changed_and_then_nothing(home: TestHome, dora: Dora) -> None:
+    home.select_events()
+    home.deploy("shop", "2024-05-06 10:00:00")
+    home.deploy("shop", "2024-05-09 10:00:00")
+    first = dora("run")
+    assert first.code == 0
+    assert re.match(r"\d+ days loaded in ", first.out)
+    assert "core.deployments: 2 rows" in first.out
+    again = dora("run")
+    assert again.code == 0
+    assert again.out.startswith("nothing has changed in ")
+
+
+def test_run_of_a_window_loads_its_days_and_counts_the_others(home: TestHome, dora: Dora) -> None:
+    home.select_events()
+    for day in ("06", "07", "08", "20"):
+        home.deploy("shop", f"2024-05-{day} 10:00:00")
+    answer = dora("run", "--from", "2024-05-06", "--to", "2024-05-07")
+    assert answer.code == 0
+    assert answer.out.startswith("2 days loaded in ")
+    assert "core.deployments: 2 rows" in answer.out
+    assert "other days have changed too; `dora run` loads them" in answer.out
+    assert home.rows("SELECT day::VARCHAR FROM core.deployments ORDER BY day") == [("2024-05-06",), ("2024-05-07",)]
+
+
+def test_rebuild_gives_the_same_tables(home: TestHome, dora: Dora) -> None:
+    _load(home)
+    before = home.tables()
+    answer = dora("run", "--rebuild")
+    assert answer.code == 0
+    assert "core.deployments: 2 rows" in answer.out
+    assert home.tables() == before
+
+
+def test_a_selected_source_that_cannot_be_pulled_fails_after_the_others_are_loaded(home: TestHome, dora: Dora) -> None:
+    home.select("deployment", "deployment_event_api")
+    home.select("failure", "pagerduty")
+    home.deploy("shop", "2024-05-06 10:00:00")
+    answer = dora("run")
+    assert answer.code == 1
+    assert "pagerduty" in _one_line(answer)
+    assert home.rows("SELECT COUNT(*) FROM core.deployments") == [(1,)]
+    assert _one_line(answer).removeprefix("dora: ") in dora("sources").out
+
+
+def test_every_mistake_of_the_settings_is_listed_without_a_traceback(home: TestHome, dora: Dora) -> None:
+    home.select_events()
+    home.home.settings_file.write_text("timezone: Mars/Olympus\nmerge_windows: 10m\nrejected_share: 7\n")
+    answer = dora("run")
+    assert answer.code == 1
+    for key in ("timezone", "merge_windows", "rejected_share"):
+        assert f"{home.home.settings_file}: {key}: " in answer.err
+    assert "Traceback" not in answer.err
+
+
+# sql
+
+
+def test_sql_as_a_table(sql: Dora) -> None:
+    answer = sql("SELECT service, finished_at FROM core.deployments ORDER BY finished_at")
+    assert answer.code == 0
+    assert "service" in answer.out
+    assert "2024-05-06 10:00:00+00" in answer.out
+
+
+def test_sql_as_csv_with_lists_and_times(sql: Dora) -> None:
+    query = "SELECT version, custom_tags, finished_at, team FROM core.deployments ORDER BY finished_at -- two of them"
+    answer = sql(query, "--format", "csv")
+    assert answer.code == 0
+    rows = list(csv.reader(io.StringIO(answer.out)))
+    assert rows[0] == ["version", "custom_tags", "finished_at", "team"]
+    assert rows[1][0] == "1"
+    assert "team:a" in rows[1][1]
+    assert rows[1][2] == "2024-05-06 10:00:00+00"
+    assert rows[2] == ["2", "[]", "2024-05-07 10:00:00+00", ""]
+
+
+def test_sql_as_json_with_lists_and_times(sql: Dora) -> None:
+    query = "SELECT version, custom_tags, finished_at, team, day FROM core.deployments ORDER BY finished_at;"
+    answer = sql(query, "--format", "json")
+    assert json.loads(answer.out) == [
+        {
+            "version": "1",
+            "custom_tags": ["team:a", 'quote:"'],
+            "finished_at": "2024-05-06 10:00:00+00",
+            "team": None,
+            "day": "2024-05-06",
+        },
+        {"version": "2", "custom_tags": [], "finished_at": "2024-05-07 10:00:00+00", "team": None, "day": "2024-05-07"},
+    ]
+
+
+def test_sql_without_rows_is_a_header_or_an_empty_list(sql: Dora) -> None:
+    query = "SELECT service, env FROM core.deployments WHERE false"
+    assert sql(query, "--format", "csv").out == "service,env\n"
+    assert json.loads(sql(query, "--format", "json").out) == []
+
+
+def test_sql_appends_to_a_file_without_emptying_it(loaded: TestHome, tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("kept\n")
+    with path.open("a") as out:
+        line = command_line("sql", "SELECT 1 AS one", "--format", "csv")
+        subprocess.run(line, env=environment(loaded.home.path), stdout=out, check=True)
+    assert path.read_text() == "kept\none\n1\n"
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+@pytest.mark.parametrize("query", ["SELECT nothing FROM nowhere", "SELEC 1", "", "SELECT 1; SELECT 2"])
+def test_wrong_sql_is_one_line(sql: Dora, query: str, form: str) -> None:
+    answer = sql(query, "--format", form)
+    assert answer.code == 1
+    assert answer.out == ""
+    assert _one_line(answer).startswith("dora: ")
+    assert "COPY" not in answer.err
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM core.deployments",
+        "DROP TABLE core.deployments",
+        "CREATE TABLE core.mine AS SELECT 1",
+        "INSERT INTO core.services SELECT * FROM core.services",
+        "UPDATE core.deployments SET team = 'x'",
+        "COPY (SELECT 1) TO 'stolen.csv'",
+        "ATTACH 'other.duckdb' AS other",
+    ],
+)
+def test_statements_that_write_are_refused(
+    loaded: TestHome, sql: Dora, statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = loaded.home.warehouse.read_bytes()
+    answer = sql(statement)
+    assert answer.code == 1
+    assert "only read" in _one_line(answer)
+    assert loaded.home.warehouse.read_bytes() == content
+    assert list(tmp_path.glob("*.*")) == []
+
+
+def test_sql_before_the_first_run_says_what_makes_a_warehouse(dora: Dora) -> None:
+    answer = dora("sql", "SELECT 1")
+    assert answer.code == 1
+    assert "`dora run` makes it" in _one_line(answer)
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_pipe_that_closes_early_leaves_no_words(loaded: TestHome, form: str) -> None:
+    line = command_line("sql", "SELECT * FROM range(300000)", "--format", form)
+    with subprocess.Popen(
+        line, env=environment(loaded.home.path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as started:
+        assert started.stdout is not None
+        assert started.stderr is not None
+        assert started.stdout.readline() != b""
+        started.stdout.close()
+        assert started.stderr.read() == b""
+        assert started.wait() in (0, 1)
+
+
+# errors
+
+
+def test_help_of_every_command_and_the_version(dora: Dora) -> None:
+    answer = dora("--help")
+    assert answer.code == 0
+    for name in ("demo", "init", "run", "select", "sources", "sql"):
+        assert f"\n  {name} " in answer.out
+        assert dora(name, "-h").code == 0
+    assert re.search(r"\d+\.\d+\.\d+", dora("--version").out)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("--nonsense",), ("sql",), ("sql", "SELECT 1", "--format", "xml")]
+)
+def test_wrong_usage_ends_with_2(dora: Dora, arguments: tuple[str, ...]) -> None:
+    answer = dora(*arguments)
+    assert answer.code == 2
+    assert "Usage:" in answer.err
+    assert answer.out == ""
+
+
+def test_a_traceback_is_shown_with_debug_only(home: TestHome) -> None:
+    plain = process(home.home.path, "run")
+    debug = process(home.home.path, "--debug", "run")
+    assert (plain.code, debug.code) == (1, 1)
+    assert "Traceback" not in plain.err
+    assert plain.out == ""
+    assert "Traceback" in debug.err
+    assert "dora_pipeline.errors.ConfigError" in debug.err
+
+
+def test_credentials_of_a_repository_are_never_shown(home: TestHome) -> None:
+    home.settings(repositories={"127.0.0.1/x": "https://user:hunter2@127.0.0.1:1/x.git"})
+    home.select_events()
+    url = "https://user:hunter2@127.0.0.1:1/x.git"
+    for day, sha in (("06", "a" * 40), ("07", "b" * 40)):
+        git = {"repository_url": "https://user:hunter2@127.0.0.1/x.git", "commit_sha": sha}
+        home.deploy("shop", f"2024-05-{day} 10:00:00", git=git)
+    answer = process(home.home.path, "--debug", "run")
+    assert answer.code == 0
+    assert "127.0.0.1" in answer.err
+    for text in (answer.out, answer.err):
+        assert "hunter2" not in text
+        assert "user:" not in text
+    assert home.rows("SELECT DISTINCT lead_time_reason FROM core.deployments ORDER BY ALL") == [
+        ("first_deployment",),
+        ("repository_missing",),
+    ]
+    assert "hunter2" not in str(home.tables())
+    assert without_credentials(url) == "https://127.0.0.1:1/x.git"
+
+
+def test_credentials_in_settings_that_are_wrong_are_never_shown(home: TestHome, dora: Dora) -> None:
+    home.select_events()
+    home.settings(repositories={"https://user:hunter2@example.com/x.git": "https://user:hunter2@example.com/x.git"})
+    answer = dora("run")
+    assert answer.code == 1
+    assert "example.com" in answer.err
+    assert "hunter2" not in answer.out + answer.err
+
+
+# demo
+
+
+def test_the_demo_never_replaces_a_folder_with_something_else(tmp_path: Path, dora: Dora) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    answer = dora("demo", "--folder", str(folder))
+    assert answer.code == 1
+    assert "--folder" in _one_line(answer)
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+
+
+_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(cell: str) -> tuple[float, float] | None:
+    """A duration as the table shows it, and the half of its last digit, both in seconds."""
+    if cell == "–":
+        return None
+    number, unit = cell.split()
+    return float(number) * _UNITS[unit], (0.5 if unit == "s" else 0.05) * _UNITS[unit]
+
+
+def test_the_demo_replaces_a_former_demo_and_prints_what_its_warehouse_holds(
+    tmp_path: Path, dora: Dora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "demo"
+    with monkeypatch.context() as without_git:
+        without_git.setenv("PATH", "")
+        failed = dora("demo", "--folder", str(folder))
+    assert failed.code == 1
+    assert "install git" in _one_line(failed)
+    (folder / "left over").write_text("of the demo that failed")
+
+    answer = dora("demo", "--folder", str(folder))
+    assert answer.code == 0, answer.err
+    assert not (folder / "left over").exists()
+    assert "Failures are inferred" in answer.out
+    assert f"DORA_HOME={folder} dora sql" in answer.out
+    printed = [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in answer.out.splitlines()
+        if re.match(r"│ \d{4} Q\d", line)
+    ]
+    with duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True) as connection:
+        expected = connection.execute(
+            """
+            SELECT YEAR(period) || ' Q' || QUARTER(period), deployments, lead_time_p50_seconds, failures,
+                change_failure_rate, time_to_restore_p50_seconds
+            FROM metrics.summary_by('env', 'quarter', '2018-01-01', '2030-12-31')
+            WHERE env = 'production' AND period BETWEEN
+                (SELECT DATE_TRUNC('quarter', MIN(day)) FROM metrics.daily) AND (SELECT MAX(day) FROM metrics.daily)
+            ORDER BY period
+            """
+        ).fetchall()
+    assert len(printed) == len(expected) > 20
+    for cells, (quarter, deployments, lead_time, failures, rate, restore) in zip(printed, expected, strict=True):
+        assert cells[0] == quarter
+        assert cells[1] == f"{deployments:,}"
+        assert cells[3] == f"{failures:,}"
+        assert cells[4] == f"{rate * 100:.1f}%"
+        for cell, seconds in ((cells[2], lead_time), (cells[5], restore)):
+            told = _seconds(cell)
+            if told is None or seconds is None:
+                assert told is seconds
+            else:
+                assert told[0] == pytest.approx(seconds, abs=told[1] * 1.001)
+    assert sum(row[3] for row in expected) > 0

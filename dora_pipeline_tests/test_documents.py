@@ -1,0 +1,252 @@
+"""Documents that can fail: what README, docs and lock files say is what the program has."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlglot
+from pydantic import BaseModel
+from sqlglot.errors import ErrorLevel
+
+from dora_pipeline.cli.main import dora
+from dora_pipeline.config import ApmSettings, Settings, project_folder
+from dora_pipeline.tables import TABLES
+from dora_pipeline.warehouse.dictionary import dictionary
+from dora_pipeline_tests.homes import TestHome
+
+PROJECT = project_folder()
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
+METADATA: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+DEPENDENCIES: list[str] = METADATA["project"]["dependencies"]
+DEV_DEPENDENCIES: list[str] = METADATA["project"]["optional-dependencies"]["dev"]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+# Settings of sources that cannot be pulled yet have no effect.
+WITHOUT_EFFECT = {
+    "sources.deployment_event_api",
+    "sources.failure_event_api",
+    "sources.datadog_incidents",
+    "sources.pagerduty",
+    "datadog",
+}
+
+
+def _leaves(model: type[BaseModel], above: str = "") -> list[str]:
+    """The keys of settings that hold a value, dotted."""
+    keys = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys += _leaves(inner, f"{above}{name}.")
+        else:
+            keys.append(above + name)
+    return keys
+
+
+SETTINGS = [
+    key
+    for key in _leaves(Settings)
+    if key.rpartition(".")[0] not in WITHOUT_EFFECT and not key.endswith(".pull_from_datadog")
+]
+
+
+@pytest.mark.parametrize("command", sorted(dora.commands))
+def test_every_command_is_in_the_readme(command: str) -> None:
+    assert f"| `dora {command}` |" in README
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_every_setting_is_in_the_readme(key: str) -> None:
+    assert f"| `{key}` |" in README
+
+
+def test_the_readme_names_no_setting_that_is_not_there() -> None:
+    table = README.partition("| key | default | meaning |")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| `([a-z_.]+)` \|", table, re.MULTILINE)
+    assert len(named) > 5
+    assert set(named) == set(SETTINGS)
+
+
+def test_the_readme_tells_the_defaults() -> None:
+    apm, settings = ApmSettings(), Settings()
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    told = dict(re.findall(r"^\| `([a-z_.]+)` \| `?([^`|]+?)`? \|", README, re.MULTILINE))
+    for key, held in (
+        ("merge_window", settings.merge_window),
+        ("reread", settings.reread),
+        ("lock_timeout", settings.lock_timeout),
+        ("sources.apm_deployment_tracking.quiet_gap", apm.quiet_gap),
+    ):
+        assert int(told[key][:-1]) * seconds[told[key][-1]] == held.total_seconds()
+    assert told["timezone"] == settings.timezone
+    assert float(told["rejected_share"]) == settings.rejected_share
+    assert told["sources.apm_deployment_tracking.path"] == apm.path
+
+
+@pytest.mark.parametrize(
+    "table", [table.table_name for table in TABLES if table.table_name.startswith(("core.", "metrics."))]
+)
+def test_every_table_of_core_and_metrics_is_in_the_readme(table: str) -> None:
+    assert f"| `{table}` |" in README
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "dora.yaml",
+        "source_selections.csv",
+        "services/*.yaml",
+        "exports/apm/",
+        "raw/",
+        "intake/",
+        "git/",
+        "warehouse.duckdb",
+    ],
+)
+def test_every_path_of_the_home_is_in_the_readme(path: str) -> None:
+    assert f"| `{path}` |" in README
+
+
+def test_the_readme_names_the_environment_that_the_program_reads() -> None:
+    read = set()
+    for path in (PROJECT / "dora_pipeline").rglob("*.py"):
+        read |= set(re.findall(r"environ(?:\.get\(|\[)\"(DORA_[A-Z_]+)\"", path.read_text(encoding="utf-8")))
+    assert read
+    assert {name for name in read if f"`{name}`" not in README} == set()
+
+
+def test_the_dictionary_of_tables_is_up_to_date() -> None:
+    assert (PROJECT / "docs" / "tables.md").read_text(encoding="utf-8") == dictionary(), "run `make docs`"
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    headings = re.findall(r"^## (\S+)", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0] == METADATA["project"]["version"]
+
+
+def test_the_commands_in_code_blocks_exist() -> None:
+    shell = "\n".join(text for language, text in BLOCKS if language in ("", "sh", "bash", "console"))
+    targets = re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE)
+    made = re.findall(r"(?:^|`)make ([a-z]+)", shell + README, re.MULTILINE)
+    assert set(made) >= {"demo", "test"}
+    assert [target for target in made if target not in targets] == []
+    run = re.findall(r"(?:^|/|`)dora ([a-z]+)", shell + README, re.MULTILINE)
+    assert set(run) >= {"init", "select", "run", "sql"}
+    assert [command for command in run if command not in dora.commands] == []
+
+
+def test_the_options_that_the_readme_names_exist() -> None:
+    options = {
+        option
+        for command in (dora, *dora.commands.values())
+        for parameter in command.params
+        for option in parameter.opts
+    }
+    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    assert [option for option in re.findall(r"`(?:dora [a-z]+ )?(--[a-z-]+)", text) if option not in options] == []
+
+
+def test_relative_links_of_the_documents_lead_somewhere() -> None:
+    for document in (PROJECT / "README.md", PROJECT / "CHANGELOG.md", *(PROJECT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_queries_of_the_readme_run(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", "2026-01-05 10:00:00")
+    home.run()
+    statements = [
+        statement
+        for language, text in BLOCKS
+        if language == "sql"
+        for statement in text.split(";")
+        if statement.strip()
+    ]
+    statements += re.findall(r'dora sql "([^"]+)"', README)
+    assert len(statements) >= 3
+    for statement in statements:
+        assert home.rows(statement), statement
+
+
+# Lock files
+
+
+def _pinned(requirements: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[a-z,]+\])?==([^\s;\\]+)", requirements, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("name", "dependencies"),
+    [("requirements.txt", DEPENDENCIES), ("requirements-dev.txt", [*DEPENDENCIES, *DEV_DEPENDENCIES])],
+)
+def test_every_direct_dependency_is_pinned_and_locked_at_the_same_version(name: str, dependencies: list[str]) -> None:
+    locked = _pinned((PROJECT / name).read_text(encoding="utf-8"))
+    for dependency in dependencies:
+        package, equals, version = dependency.partition("==")
+        assert equals, f"{dependency} is not pinned"
+        assert locked.get(package.partition("[")[0]) == version, f"run `make lock`: {dependency}"
+
+
+def test_what_builds_the_package_is_pinned() -> None:
+    assert METADATA["build-system"]["requires"] == [item for item in DEV_DEPENDENCIES if item.startswith("hatchling==")]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_lock_files_hold_a_hash_for_every_package_and_no_addresses(name: str) -> None:
+    text = (PROJECT / name).read_text(encoding="utf-8")
+    assert re.search(r"https?:|--(extra-)?index|--find-links|--trusted", text) is None
+    entries = re.split(r"\n(?=[a-z0-9])", text.strip(), flags=re.IGNORECASE)
+    assert len(entries) > 20
+    assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+# What the repository may not hold
+
+
+def _files() -> list[Path]:
+    """The files that git tracks, or would track."""
+    told = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=PROJECT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return [PROJECT / name for name in told.stdout.split("\0") if name and (PROJECT / name).is_file()]
+
+
+def test_no_file_holds_a_path_of_this_machine_or_the_host_of_a_registry() -> None:
+    hosts = ("pypi" + ".org", "python" + "hosted", "npm" + "js", "docker" + ".io", "proxy." + "golang")
+    # A folder right below the root has a name like many others.
+    machine = [str(path) for path in (PROJECT, Path(sys.prefix), Path.home()) if len(path.parts) > 2]
+    forbidden = re.compile("|".join(re.escape(text) for text in (*hosts, *machine)).encode())
+    found = []
+    files = _files()
+    assert PROJECT / "README.md" in files
+    for path in files:
+        match = forbidden.search(path.read_bytes())
+        if match:
+            found.append(f"{path.relative_to(PROJECT)}: {match[0]!r}")
+    assert found == []
+
+
+# SQL for other engines
+
+
+@pytest.mark.parametrize("name", ["daily", "summary", "summary_by", "period"])
+def test_the_sql_of_the_metrics_is_carried_over_to_spark(name: str) -> None:
+    text = resources.files("dora_pipeline.warehouse").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    body = re.sub(r"^CREATE OR REPLACE MACRO \S+\([^)]*\) AS( TABLE)?\s", "", text, flags=re.MULTILINE)
+    if name == "period":
+        body = f"SELECT {body.partition('CASE')[1]}{body.partition('CASE')[2]}"
+    (tree,) = sqlglot.parse(body, read="duckdb", error_level=ErrorLevel.RAISE)
+    assert tree is not None
+    assert tree.find(sqlglot.exp.Command) is None
+    spark = tree.sql(dialect="spark", unsupported_level=ErrorLevel.RAISE)
+    assert sqlglot.parse_one(spark, read="spark", error_level=ErrorLevel.RAISE) is not None

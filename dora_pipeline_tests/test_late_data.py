@@ -1,0 +1,127 @@
+"""Whatever is told, changed and taken back between runs, the tables end as those of a rebuild."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from dora_pipeline.intake.store import EventStore
+from dora_pipeline_tests.homes import LONG_AGO, TestHome
+
+START = datetime(2024, 3, 29, 22, tzinfo=UTC)
+STAGES = 3
+
+# Always the same examples; a failing one is shown as it is, since making it smaller takes minutes.
+PROFILE = settings(
+    max_examples=8,
+    derandomize=True,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+
+# Few moments, so that many events share a second, a merge window or a midnight of Berlin.
+MOMENTS = st.builds(
+    lambda minutes, seconds: START + timedelta(minutes=minutes, seconds=seconds),
+    st.sampled_from([0, 55, 59, 60, 65, 125, 24 * 60, 25 * 60 + 5, 48 * 60, 49 * 60, 95 * 60]),
+    st.sampled_from([0, 0, 0.5, 1, 299]),
+)
+SERVICES = st.sampled_from(["a", "a", "b"])
+ENVIRONMENTS = st.sampled_from(["prod", "prod", "staging", None])
+VERSIONS = st.sampled_from(["1", "2", "3"])
+SOURCES = [("deployment_event_api",), ("apm_deployment_tracking",), ("apm_deployment_tracking", "deployment_event_api")]
+
+
+@st.composite
+def deployments(draw: st.DrawFn) -> dict[str, Any]:
+    started = draw(MOMENTS)
+    finished = started + draw(st.sampled_from([timedelta(0), timedelta(seconds=30), timedelta(days=1)]))
+    return {
+        "id": f"d{draw(st.integers(0, 9))}",
+        "service": draw(SERVICES),
+        "env": draw(ENVIRONMENTS),
+        "version": draw(VERSIONS),
+        "team": draw(st.sampled_from([None, "x"])),
+        "started_at": started.isoformat(),
+        "finished_at": finished.isoformat(),
+    }
+
+
+@st.composite
+def failures(draw: st.DrawFn) -> dict[str, Any]:
+    started = draw(MOMENTS)
+    outage = draw(st.sampled_from([None, timedelta(seconds=1), timedelta(hours=3), timedelta(days=2)]))
+    return {
+        "id": f"f{draw(st.integers(0, 5))}",
+        "services": draw(st.lists(SERVICES, max_size=2, unique=True)),
+        "env": draw(ENVIRONMENTS),
+        "team": draw(st.sampled_from(["x", "y"])),
+        "started_at": started.isoformat(),
+        "finished_at": (started + outage).isoformat() if outage else None,
+    }
+
+
+SIGHTINGS = st.fixed_dictionaries(
+    {"timestamp": MOMENTS.map(datetime.isoformat), "service": SERVICES, "env": ENVIRONMENTS, "version": VERSIONS}
+)
+
+
+@st.composite
+def exports(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
+    """The new content of one of two files of sightings, or of one of two of ready events."""
+    name = draw(st.sampled_from(["one", "two", "ready", "also-ready"]))
+    if not name.endswith("ready"):
+        return name, draw(st.lists(SIGHTINGS, max_size=8))
+    told = draw(st.lists(deployments(), max_size=4))
+    return name, [{"type": "dora_deployment", "id": item["id"], "attributes": item} for item in told]
+
+
+STAGE = st.fixed_dictionaries(
+    {
+        "deployments": st.lists(deployments(), max_size=8),
+        "failures": st.lists(failures(), max_size=5),
+        "deleted": st.lists(st.sampled_from([f"{kind}{number}" for kind in "df" for number in range(6)]), max_size=2),
+        "reopened": st.lists(st.sampled_from([f"f{number}" for number in range(6)]), max_size=2),
+        "exports": st.lists(exports(), max_size=3),
+        "sources": st.sampled_from(SOURCES),
+        "team": st.sampled_from(["x", "z"]),
+    }
+)
+
+
+def tell(home: TestHome, number: int, stage: dict[str, Any]) -> None:
+    received_at = datetime(2024, 5, 1 + number, tzinfo=UTC)
+    with EventStore.at(home.home) as store:
+        store.append_many("deployment", stage["deployments"], received_at=received_at)
+        store.append_many("failure", stage["failures"], received_at=received_at)
+        for event_id in stage["deleted"]:
+            store.delete("deployment" if event_id[0] == "d" else "failure", event_id, received_at=received_at)
+        for event_id in stage["reopened"]:
+            store.update("failure", event_id, {"finished_at": None}, received_at=received_at)
+    for name, content in stage["exports"]:
+        home.drop_export(f"{name}.jsonl", content)
+    home.select("deployment", *stage["sources"], at=LONG_AGO + timedelta(days=number))
+    definition = {"schema-version": "v2.2", "dd-service": "b", "team": stage["team"]}
+    home.home.services.mkdir(exist_ok=True)
+    (home.home.services / "b.yaml").write_text(json.dumps(definition))
+
+
+@settings(PROFILE)
+@given(stages=st.lists(STAGE, min_size=STAGES, max_size=STAGES))
+def test_any_changes_between_runs_end_in_the_tables_of_a_rebuild(
+    tmp_path_factory: pytest.TempPathFactory, stages: list[dict[str, Any]]
+) -> None:
+    home = TestHome(tmp_path_factory.mktemp("late") / "home")
+    home.settings(timezone="Europe/Berlin")
+    home.select("failure", "failure_event_api")
+    for number, stage in enumerate(stages):
+        tell(home, number, stage)
+        home.run()
+    before = home.tables()
+    assert home.run().days == []
+    assert home.tables() == before
+    home.run(rebuild=True)
+    assert home.tables() == before

@@ -1,0 +1,352 @@
+"""Change lead times over real git repositories, and the reasons where there is none."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dora_pipeline_tests.git_histories import History, git
+from dora_pipeline_tests.homes import TestHome
+
+REPOSITORY = "example.com/org/app"
+NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
+HOUR = 3600
+
+
+def at(seconds: float) -> str:
+    """Text for an instant after 2024-01-01 00:00 UTC."""
+    return (NEW_YEAR + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
+
+
+def ago(days: float) -> str:
+    """Text for an instant so many days before now, on a whole second."""
+    return (datetime.now(UTC) - timedelta(days=days)).replace(tzinfo=None, microsecond=0).isoformat()
+
+
+def deploy(home: TestHome, deployment_id: str, finished: str, sha: str | None, **attributes: Any) -> None:
+    told: dict[str, Any] = {"git": {"commit_sha": sha, "repository_url": f"https://{REPOSITORY}.git"}} if sha else {}
+    home.deploy("shop", finished, id=deployment_id, **(told | attributes))
+
+
+def define_shop(home: TestHome, url: str, *patterns: str) -> None:
+    """A service definition that names the repository, and the sources of the service in it."""
+    definition = {
+        "schema-version": "v2.2",
+        "dd-service": "shop",
+        "links": [{"name": "Source", "type": "repo", "url": url}],
+        "extensions": {"datadoghq.com/dora-metrics": {"source_patterns": list(patterns)}},
+    }
+    home.home.services.mkdir(exist_ok=True)
+    (home.home.services / "shop.yaml").write_text(json.dumps(definition))
+
+
+def reasons(home: TestHome) -> dict[str, str | None]:
+    return dict(home.rows("SELECT deployment_id, lead_time_reason FROM core.deployments"))
+
+
+def brought(home: TestHome, deployment_id: str) -> dict[str, float]:
+    """The commits that a deployment brought and their lead times."""
+    return dict(
+        home.rows(
+            "SELECT commit_sha, lead_time_seconds FROM core.deployment_commits WHERE deployment_id = ?", deployment_id
+        )
+    )
+
+
+def figures(home: TestHome, deployment_id: str) -> tuple[Any, ...]:
+    """Number of commits, mean lead time, reason."""
+    (row,) = home.rows(
+        "SELECT lead_time_commits, lead_time_mean_seconds, lead_time_reason "
+        "FROM core.deployments WHERE deployment_id = ?",
+        deployment_id,
+    )
+    return row
+
+
+@pytest.fixture
+def remote(tmp_path: Path, home: TestHome) -> Path:
+    """Where the repository is to be; the settings name it, and the event APIs are selected."""
+    path = tmp_path / "app.git"
+    home.settings(repositories={REPOSITORY: str(path)})
+    home.select_events()
+    return path
+
+
+def line(path: Path, length: int) -> list[str]:
+    """A repository with commits in one line, one an hour; their SHAs by number from 1."""
+    history = History()
+    for number in range(length):
+        history.commit(*([number] if number else []), committed=number * HOUR, authored=number * HOUR)
+    return list(history.write(path, {"main": length}))
+
+
+def test_a_deployment_brings_the_commits_since_the_previous_one_without_merges(home: TestHome, remote: Path) -> None:
+    history = History()
+    one = history.commit(committed=0)
+    two = history.commit(one, committed=15 * HOUR, authored=10 * HOUR)
+    side = history.commit(one, committed=16 * HOUR)
+    merge = history.commit(two, side, committed=17 * HOUR)
+    shas = history.write(remote, {"main": merge})
+    deploy(home, "first", at(HOUR), shas[one])
+    deploy(home, "second", at(19 * HOUR), shas[merge])
+    home.run()
+    assert figures(home, "first") == (None, None, "first_deployment")
+    assert brought(home, "second") == {shas[two]: 9.0 * HOUR, shas[side]: 3.0 * HOUR}
+    assert figures(home, "second") == (2, 6.0 * HOUR, None)
+    assert home.rows(
+        "SELECT previous_deployment_id, previous_commit_sha FROM core.deployments ORDER BY finished_at"
+    ) == [
+        (None, None),
+        ("first", shas[one]),
+    ]
+
+
+def test_a_deployment_of_a_merge_alone_brings_no_commits(home: TestHome, remote: Path) -> None:
+    history = History()
+    one, two = history.commit(), history.commit(1)
+    side = history.commit(one)
+    merge = history.commit(two, side)
+    deep = history.commit(merge, one)
+    shas = history.write(remote, {"main": deep})
+    deploy(home, "first", at(HOUR), shas[merge])
+    deploy(home, "second", at(2 * HOUR), shas[deep])
+    home.run()
+    assert figures(home, "second") == (0, None, "no_commits")
+
+
+def test_a_rollback_and_a_redeploy_bring_no_commits(home: TestHome, remote: Path) -> None:
+    shas = line(remote, 3)
+    for hour, number in enumerate((1, 3, 3, 2, 3), start=4):
+        deploy(home, f"{hour}", at(hour * HOUR), shas[number])
+    home.run()
+    kinds = home.rows("SELECT kind, lead_time_commits, lead_time_reason FROM core.deployments ORDER BY finished_at")
+    assert kinds == [
+        ("standard", None, "first_deployment"),
+        ("standard", 2, None),
+        ("redeploy", 0, "no_commits"),
+        ("standard", 0, "no_commits"),
+        ("rollback", 1, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reason"), [(60 * 24 * HOUR, None), (60 * 24 * HOUR + 0.000001, "previous_too_old")]
+)
+def test_a_previous_deployment_counts_up_to_exactly_sixty_days(
+    home: TestHome, remote: Path, seconds: float, reason: str | None
+) -> None:
+    shas = line(remote, 2)
+    deploy(home, "first", at(2 * HOUR), shas[1])
+    deploy(home, "second", at(2 * HOUR + seconds), shas[2])
+    home.run()
+    assert reasons(home) == {"first": "first_deployment", "second": reason}
+    assert len(brought(home, "second")) == (0 if reason else 1)
+
+
+def test_a_deployment_without_commit_is_passed_over_and_does_not_shorten_the_sixty_days(
+    home: TestHome, remote: Path
+) -> None:
+    shas = line(remote, 4)
+    deploy(home, "one", at(4 * HOUR), shas[1])
+    deploy(home, "two", at(5 * HOUR), None)
+    deploy(home, "three", at(6 * HOUR), shas[2])
+    deploy(home, "four", at(50 * 24 * HOUR), None)
+    deploy(home, "five", at(70 * 24 * HOUR), shas[3])
+    home.run()
+    assert reasons(home) == {
+        "one": "first_deployment",
+        "two": "no_commit",
+        "three": None,
+        "four": "no_commit",
+        "five": "previous_too_old",
+    }
+    assert brought(home, "three") == {shas[2]: 5.0 * HOUR}
+
+
+def test_deployments_without_repository_or_of_one_nobody_configured_say_so(home: TestHome, remote: Path) -> None:
+    shas = line(remote, 2)
+    other = remote.with_name("other.git")
+    line(other, 2)
+    for hour, number in ((3, 1), (4, 2)):
+        home.deploy("none", at(hour * HOUR), id=f"none-{number}", git={"commit_sha": shas[number]})
+        git_tags = {"commit_sha": shas[number], "repository_url": str(other)}
+        home.deploy("stranger", at(hour * HOUR), id=f"stranger-{number}", git=git_tags)
+    home.run()
+    assert reasons(home)["none-2"] == "no_repository"
+    assert reasons(home)["stranger-2"] == "repository_not_configured"
+    assert not home.home.git.exists()
+
+
+def test_a_repository_that_is_gone_is_missing_until_it_is_there(home: TestHome, remote: Path, tmp_path: Path) -> None:
+    shas = line(tmp_path / "elsewhere.git", 2)
+    deploy(home, "first", ago(3), shas[1])
+    deploy(home, "second", ago(2), shas[2])
+    home.run()
+    assert reasons(home) == {"first": "first_deployment", "second": "repository_missing"}
+    assert any(REPOSITORY in note for note in home.notes.notes)
+    (tmp_path / "elsewhere.git").rename(remote)
+    home.run()
+    assert reasons(home) == {"first": "first_deployment", "second": None}
+    assert list(brought(home, "second")) == [shas[2]]
+
+
+def test_a_commit_that_is_pushed_later_is_found_by_the_next_run(home: TestHome, remote: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work.git"
+    shas = line(work, 3)
+    git(remote, "init", "--quiet", "--bare", "--template=")
+    git(work, "push", "--quiet", str(remote), f"{shas[1]}:refs/heads/main")
+    deploy(home, "first", ago(3), shas[1])
+    deploy(home, "second", ago(2), shas[2])
+    deploy(home, "third", ago(1), shas[1])
+    home.run()
+    assert reasons(home) == {
+        "first": "first_deployment",
+        "second": "commit_missing",
+        "third": "previous_commit_missing",
+    }
+    git(work, "push", "--quiet", str(remote), f"{shas[2]}:refs/heads/main")
+    home.run()
+    assert reasons(home) == {"first": "first_deployment", "second": None, "third": "no_commits"}
+    assert list(brought(home, "second")) == [shas[2]]
+
+
+def test_old_deployments_get_their_lead_times_once_the_repository_can_be_fetched(
+    home: TestHome, remote: Path, tmp_path: Path
+) -> None:
+    shas = line(tmp_path / "elsewhere.git", 3)
+    deploy(home, "first", ago(31), shas[1])
+    deploy(home, "second", ago(30), shas[2])
+    deploy(home, "third", ago(1), shas[3])
+    home.run()
+    assert reasons(home)["second"] == "repository_missing"
+    (tmp_path / "elsewhere.git").rename(remote)
+    home.run()
+    before = home.tables()
+    assert reasons(home) == {"first": "first_deployment", "second": None, "third": None}
+    home.run(rebuild=True)
+    assert home.tables() == before
+
+
+def test_correcting_the_address_of_a_repository_brings_the_lead_times_of_old_deployments(
+    home: TestHome, tmp_path: Path
+) -> None:
+    home.select_events()
+    home.settings(repositories={REPOSITORY: str(tmp_path / "mistyped.git")})
+    shas = line(tmp_path / "app.git", 2)
+    deploy(home, "first", at(3 * HOUR), shas[1])
+    deploy(home, "second", at(4 * HOUR), shas[2])
+    home.run()
+    assert reasons(home)["second"] == "repository_missing"
+    home.settings(repositories={REPOSITORY: str(tmp_path / "app.git")})
+    home.run()
+    assert reasons(home)["second"] is None
+
+
+def test_naming_a_repository_later_brings_the_lead_times_of_old_deployments(home: TestHome, tmp_path: Path) -> None:
+    home.select_events()
+    shas = line(tmp_path / "app.git", 2)
+    deploy(home, "first", at(3 * HOUR), shas[1])
+    deploy(home, "second", at(4 * HOUR), shas[2])
+    home.run()
+    assert reasons(home)["second"] == "repository_not_configured"
+    home.settings(repositories={REPOSITORY: str(tmp_path / "app.git")})
+    home.run()
+    assert reasons(home)["second"] is None
+
+
+def test_source_patterns_leave_out_commits_that_touch_other_files(home: TestHome, remote: Path) -> None:
+    history = History()
+    history.commit(files={"README": "1"})
+    inside = history.commit(1, committed=HOUR, files={"src/shop/main.py": "1"})
+    history.commit(2, committed=2 * HOUR, files={"src/cart/main.py": "1"})
+    both = history.commit(3, committed=3 * HOUR, files={"src/shop/deep/er.py": "1", "README": "2"})
+    last = history.commit(4, committed=4 * HOUR, files={"README": "3"})
+    shas = history.write(remote, {"main": last})
+    define_shop(home, f"https://{REPOSITORY}", "src/shop/**")
+    home.deploy("shop", at(HOUR / 2), id="first", git={"commit_sha": shas[1]})
+    home.deploy("shop", at(5 * HOUR), id="second", git={"commit_sha": shas[both]})
+    home.deploy("shop", at(6 * HOUR), id="third", git={"commit_sha": shas[last]})
+    home.run()
+    assert brought(home, "second") == {shas[inside]: 4.0 * HOUR, shas[both]: 2.0 * HOUR}
+    assert figures(home, "third") == (0, None, "no_commits")
+    define_shop(home, f"https://{REPOSITORY}")
+    home.run()
+    assert len(brought(home, "second")) == 3
+    assert figures(home, "third") == (1, 2.0 * HOUR, None)
+
+
+def test_a_commit_may_be_told_by_the_beginning_of_its_sha(home: TestHome, remote: Path) -> None:
+    shas = line(remote, 3)
+    deploy(home, "first", at(3 * HOUR), shas[1][:8])
+    deploy(home, "second", at(4 * HOUR), shas[3][:7].upper())
+    home.run()
+    assert reasons(home)["second"] is None
+    assert brought(home, "second") == {shas[2]: 3.0 * HOUR, shas[3]: 2.0 * HOUR}
+
+
+def test_staging_does_not_take_the_commits_of_production(home: TestHome, remote: Path) -> None:
+    shas = line(remote, 3)
+    deploy(home, "prod-1", at(3 * HOUR), shas[1])
+    deploy(home, "staging-1", at(4 * HOUR), shas[2], env="staging")
+    deploy(home, "staging-2", at(5 * HOUR), shas[3], env="staging")
+    deploy(home, "prod-2", at(6 * HOUR), shas[3])
+    home.run()
+    assert set(brought(home, "staging-2")) == {shas[3]}
+    assert set(brought(home, "prod-2")) == {shas[2], shas[3]}
+    assert reasons(home)["staging-1"] == "first_deployment"
+
+
+def test_a_commit_authored_after_its_deployment_has_a_negative_lead_time(home: TestHome, remote: Path) -> None:
+    history = History()
+    one = history.commit()
+    picked = history.commit(one, committed=HOUR, authored=5 * HOUR)
+    shas = history.write(remote, {"main": picked})
+    deploy(home, "first", at(HOUR), shas[one])
+    deploy(home, "second", at(2 * HOUR + 0.5), shas[picked])
+    home.run()
+    assert brought(home, "second") == {shas[picked]: -3.0 * HOUR + 0.5}
+    assert figures(home, "second") == (1, -3.0 * HOUR + 0.5, None)
+
+
+def test_a_duplicate_brings_no_commits_and_is_nobodys_previous_deployment(home: TestHome, remote: Path) -> None:
+    shas = line(remote, 3)
+    home.select("deployment", "deployment_event_api", "apm_deployment_tracking", at=datetime(2020, 1, 2, tzinfo=UTC))
+    deploy(home, "one", at(3 * HOUR), shas[1], version="1")
+    deploy(home, "two", at(5 * HOUR), shas[3], version="2")
+    attributes = {"service": "shop", "env": "prod", "version": "1", "started_at": at(3 * HOUR + 60) + "Z"}
+    told = attributes | {"git": {"commit_sha": shas[2], "repository_id": REPOSITORY}}
+    home.drop_export("ready.jsonl", [{"type": "dora_deployment", "id": "one", "attributes": told}])
+    home.run()
+    assert figures(home, "apm:one") == (None, None, "duplicate")
+    assert set(brought(home, "two")) == {shas[2], shas[3]}
+    assert home.rows("SELECT previous_deployment_id FROM core.deployments WHERE deployment_id = 'two'") == [("one",)]
+
+
+def test_an_earlier_deployment_told_late_takes_its_commits_from_the_next_one(home: TestHome, remote: Path) -> None:
+    shas = line(remote, 3)
+    deploy(home, "first", at(3 * HOUR), shas[1])
+    deploy(home, "third", at(20 * 24 * HOUR), shas[3])
+    home.run()
+    assert set(brought(home, "third")) == {shas[2], shas[3]}
+    deploy(home, "second", at(10 * 24 * HOUR), shas[2])
+    home.run()
+    assert set(brought(home, "second")) == {shas[2]}
+    assert set(brought(home, "third")) == {shas[3]}
+    before = home.tables()
+    home.run(rebuild=True)
+    assert home.tables() == before
+
+
+def test_deployments_in_a_line_are_judged_alike_whichever_days_are_loaded(home: TestHome, remote: Path) -> None:
+    shas = line(remote, 4)
+    for day, number in ((1, 1), (2, 2), (3, 4)):
+        deploy(home, f"day-{day}", at(day * 24 * HOUR), shas[number])
+    home.run("2024-01-04")
+    assert set(brought(home, "day-3")) == {shas[3], shas[4]}
+    home.run()
+    before = home.tables()
+    home.run("2024-01-03")
+    assert home.tables() == before
+    assert reasons(home) == {"day-1": "first_deployment", "day-2": None, "day-3": None}

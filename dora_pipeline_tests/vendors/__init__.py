@@ -1,0 +1,1 @@
+"""Vendors' APIs over real HTTP on loopback, with their quirks and their bad days."""

@@ -1,10 +1,11 @@
 """Landing of APM exports: files that were added, changed or removed since they were read last."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import polars as pl
 
-from dora_pipeline.config import Home, Settings
+from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.progress import Progress
@@ -26,30 +27,27 @@ def is_raw(name: str) -> bool:
     return name.startswith("raw/")
 
 
-def land_exports(writer: Writer, home: Home, settings: Settings, progress: Progress) -> None:
-    """Land the exports of the configured folder. A file that cannot be read is rejected, and what it told stays.
+def land_exports(writer: Writer, folder: Path, name: str, settings: Settings, progress: Progress) -> None:
+    """Land the exports of a folder, known as `name`. A file that cannot be read is rejected, and what it told stays.
 
     Deployments are inferred from them afterwards, by `infer_deployments`.
     """
-    files = export_files(home.exports(settings))
+    files = export_files(folder)
     same = copies(files)
-    folder = settings.sources.apm_deployment_tracking.path
-    told = {
-        f"{folder}/{file.name}": (file, f"{folder}/{same[file.name]}" if file.name in same else None) for file in files
-    }
-    present = {name: Input(name, file.size, file.modified_at, content_of) for name, (file, content_of) in told.items()}
-    known = {name: seen for name, seen in inputs.known_inputs(writer.connection, APM).items() if not is_raw(name)}
-    gone = [name for name in known if name not in present]
-    changed = [name for name, now in present.items() if known.get(name) != now]
+    told = {f"{name}/{file.name}": (file, f"{name}/{same[file.name]}" if file.name in same else None) for file in files}
+    present = {path: Input(path, file.size, file.modified_at, content_of) for path, (file, content_of) in told.items()}
+    known = inputs.known_inputs(writer.connection, APM)
+    gone = [path for path in known if path.startswith(f"{name}/") and path not in present]
+    changed = [path for path, now in present.items() if known.get(path) != now]
     total = len(changed) + len(gone)
-    for done, name in enumerate(gone):
+    for done, path in enumerate(gone):
         progress.step("read APM exports", done, total)
         with writer.transaction() as connection:
-            _land_nothing(writer, name)
-            inputs.forget_input(connection, APM, name)
-    for done, name in enumerate(changed, start=len(gone)):
+            _land_nothing(writer, path)
+            inputs.forget_input(connection, APM, path)
+    for done, path in enumerate(changed, start=len(gone)):
         progress.step("read APM exports", done, total)
-        _land_export(writer, settings, told[name][0], present[name], progress)
+        _land_export(writer, settings, told[path][0], present[path], progress)
     if total:
         progress.step("read APM exports", total, total)
 

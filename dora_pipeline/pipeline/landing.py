@@ -8,6 +8,7 @@ from dora_pipeline.errors import ConfigError, DoraError, SourceError
 from dora_pipeline.pipeline.events import land_pulled_events, land_sent_events
 from dora_pipeline.pipeline.exports import land_exports
 from dora_pipeline.pipeline.progress import Progress
+from dora_pipeline.pipeline.pulling import pull_sightings
 from dora_pipeline.selection import SOURCES_OF, EventType, SelectionLog
 from dora_pipeline.sources.registry import PULL_SOURCES, is_pulled
 from dora_pipeline.warehouse import inputs, judgement
@@ -78,7 +79,11 @@ def _land_source(
     fetches: bool,
 ) -> None:
     if source == APM:
-        land_exports(writer, home, settings, progress)
+        folder = home.raw / APM / "sightings"
+        if fetches and is_pulled(source, settings):
+            pull_sightings(folder, settings, selected_at, progress)
+        land_exports(writer, home.exports(settings), settings.sources.apm_deployment_tracking.path, settings, progress)
+        land_exports(writer, folder, folder.relative_to(home.path).as_posix(), settings, progress)
     if source in _SENT:
         land_sent_events(writer, home, settings, event_type, source, progress, fetches=fetches)
     # What was pulled once stays, also when pulling is switched off.

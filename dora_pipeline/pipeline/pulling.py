@@ -3,14 +3,17 @@
 Each window is kept whole before the next is asked for, so that a failed page loses nothing that came before it.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from dora_pipeline.config import Settings
 from dora_pipeline.pipeline.progress import Progress
-from dora_pipeline.sources.day_files import DayFiles
+from dora_pipeline.sources.datadog.apm_metrics import fetch_sightings
+from dora_pipeline.sources.day_files import DayFiles, write_whole
 from dora_pipeline.sources.pulls import Connection, PullSource
+from dora_pipeline.timeline import Window, day_of, start_of
 
 # Long enough that a quiet source costs few requests, short enough that little is asked for twice after a failure.
 _WINDOW = timedelta(days=30)
@@ -46,6 +49,28 @@ def pull(
                 _ask_for(connection, files, record_id, known_in, now())
     finally:
         connection.close()
+
+
+def pull_sightings(
+    folder: Path,
+    settings: Settings,
+    first_selected_at: datetime,
+    progress: Progress,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Pull the sightings of versions up to now, a file of answers a day; the last day there is asked for again.
+
+    Raises SourceError and ConfigError; days that were whole stay.
+    """
+    known = sorted(date.fromisoformat(path.stem) for path in folder.glob("????-??-??.json"))
+    end = now()
+    days = Window(known[-1] if known else day_of(first_selected_at, settings.zone), day_of(end, settings.zone))
+    for done, day in enumerate(days):
+        progress.step("pull sightings", done, len(days))
+        last = min(start_of(day + timedelta(days=1), settings.zone), end)
+        answers = fetch_sightings(settings, progress.note, start_of(day, settings.zone), last)
+        write_whole(folder / f"{day}.json", json.dumps(answers, sort_keys=True).encode())
+    progress.step("pull sightings", len(days), len(days))
 
 
 def _beginning(files: DayFiles, settings: Settings, first_selected_at: datetime) -> datetime:

@@ -94,7 +94,7 @@ class DayFiles:
 
     def note_pulled_until(self, moment: datetime) -> None:
         """Say that every window up to `moment` (UTC) was kept."""
-        self._replace(self._folder / _PULLED_UNTIL, moment.isoformat().encode())
+        write_whole(self._folder / _PULLED_UNTIL, moment.isoformat().encode())
 
     def _merge(self, path: Path, told: dict[str, _Line]) -> None:
         known = self._lines(path) if path.exists() else {}
@@ -109,7 +109,7 @@ class DayFiles:
 
     def _write(self, path: Path, lines: Mapping[str, _Line]) -> None:
         text = "".join(_written(name, lines[name]) for name in sorted(lines))
-        self._replace(path, gzip.compress(text.encode(), mtime=0))
+        write_whole(path, gzip.compress(text.encode(), mtime=0))
 
     def _lines(self, path: Path) -> dict[str, _Line]:
         try:
@@ -121,14 +121,18 @@ class DayFiles:
                 self._source, f"{path}: cannot be read ({error}); restore the file from a backup and run again"
             ) from error
 
-    def _replace(self, path: Path, content: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.unfinished")
-        with temporary.open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all; one that holds the content already stays untouched."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.unfinished")
+    with temporary.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(temporary, path)
 
 
 def _is_day(name: str) -> bool:

@@ -26,14 +26,6 @@ METADATA: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text(
 DEPENDENCIES: list[str] = METADATA["project"]["dependencies"]
 DEV_DEPENDENCIES: list[str] = METADATA["project"]["optional-dependencies"]["dev"]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-# Settings of sources that cannot be pulled yet have no effect.
-WITHOUT_EFFECT = {
-    "sources.deployment_event_api",
-    "sources.failure_event_api",
-    "sources.datadog_incidents",
-    "sources.pagerduty",
-    "datadog",
-}
 
 
 def _leaves(model: type[BaseModel], above: str = "") -> list[str]:
@@ -48,11 +40,7 @@ def _leaves(model: type[BaseModel], above: str = "") -> list[str]:
     return keys
 
 
-SETTINGS = [
-    key
-    for key in _leaves(Settings)
-    if key.rpartition(".")[0] not in WITHOUT_EFFECT and not key.endswith(".pull_from_datadog")
-]
+SETTINGS = _leaves(Settings)
 
 
 @pytest.mark.parametrize("command", sorted(dora.commands))

@@ -16,7 +16,11 @@ _SETTINGS = """\
 # rejected_share: 0.05          # a check fails when a larger share of a source's events is rejected
 # lock_timeout: 30m             # how long a run waits for another
 # sources:
-#   apm_deployment_tracking: {path: exports/apm, quiet_gap: 1h}
+#   apm_deployment_tracking: {path: exports/apm, quiet_gap: 1h, pull_from_datadog: false}
+#   deployment_event_api: {pull_from_datadog: false}
+#   failure_event_api: {pull_from_datadog: false}
+#   pagerduty: {api_url: "https://api.pagerduty.com", service_ids: [], team_ids: []}
+# datadog: {site: datadoghq.com}
 # repositories:                 # only repositories named here or in services/ are ever cloned
 #   github.com/organization/example: https://github.com/organization/example.git
 """

@@ -1,8 +1,12 @@
 """`dora demo`: what it prints."""
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 from dora_pipeline.cli.display import console, duration_text, progress_bars, share_text, show_table
+from dora_pipeline.config import project_folder
 from dora_pipeline.demo import make_demo
 
 _HEADINGS = (
@@ -40,9 +44,16 @@ def run_demo(folder: Path) -> None:
     for table, count in report.rows.items():
         console.print(f"  {table}: {count:,} rows", markup=False)
     console.print(f"Prepared in {report.preparing_seconds:.1f} s, loaded in {report.running_seconds:.1f} s.")
-    home = report.home.path
+    home = shlex.quote(str(report.home.path))
+    dora, dagster = _command("dora"), _command("dagster")
     query = "SELECT * FROM metrics.summary('year', DATE '2018-01-01', DATE '2026-12-31')"
+    workspace = shlex.quote(str(project_folder() / "workspace.yaml"))
     console.print("\nNext:", markup=False)
-    console.print(f'  1. Query it:        DORA_HOME={home} dora sql "{query}"', markup=False, soft_wrap=True)
-    console.print(f"  2. See the graph:   DORA_HOME={home} dagster dev", markup=False, soft_wrap=True)
-    console.print("  3. Use your own:    dora init, then dora select and dora run", markup=False, soft_wrap=True)
+    console.print(f'  1. Query it:        DORA_HOME={home} {dora} sql "{query}"', markup=False, soft_wrap=True)
+    console.print(f"  2. See the graph:   DORA_HOME={home} {dagster} dev -w {workspace}", markup=False, soft_wrap=True)
+    console.print(f"  3. Use your own:    {dora} init, then {dora} select and {dora} run", markup=False, soft_wrap=True)
+
+
+def _command(name: str) -> str:
+    """How to call a command of this installation: by its name where the shell finds it, else by its path."""
+    return name if shutil.which(name) else shlex.quote(str(Path(sys.executable).parent / name))

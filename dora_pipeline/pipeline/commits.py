@@ -6,10 +6,9 @@ from datetime import date
 
 import polars as pl
 
-from dora_pipeline.catalog import Catalog
-from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import RepositoryError
 from dora_pipeline.pipeline.progress import Progress
+from dora_pipeline.pipeline.session import Session
 from dora_pipeline.repositories.mirror import Mirror
 from dora_pipeline.repositories.ranges import range_commits
 from dora_pipeline.tables import CommitRanges, RangeCommits, empty_frame
@@ -31,11 +30,11 @@ class _Wanted:
 class Repositories:
     """The mirrors of the repositories that settings or catalog name; each is fetched at most once."""
 
-    def __init__(self, home: Home, settings: Settings, catalog: Catalog, progress: Progress, *, fetches: bool) -> None:
-        self._folder = home.git
-        self._urls: Mapping[str, str] = {**catalog.repositories(), **settings.repositories}
-        self._progress = progress
-        self._fetches = fetches
+    def __init__(self, session: Session) -> None:
+        self._folder = session.home.git
+        self._urls: Mapping[str, str] = {**session.catalog.repositories(), **session.settings.repositories}
+        self._progress = session.progress
+        self._fetches = session.fetches
         self._fetched: set[str] = set()
 
     def mirror(self, repository_id: str) -> Mirror | None:

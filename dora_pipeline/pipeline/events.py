@@ -6,17 +6,16 @@ from pathlib import Path
 
 import polars as pl
 
-from dora_pipeline.catalog import Catalog
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.intake.store import EventStore
-from dora_pipeline.pipeline.exports import is_raw
-from dora_pipeline.pipeline.progress import Progress
-from dora_pipeline.pipeline.pulling import pull
+from dora_pipeline.pipeline.pulling import Held, pull
+from dora_pipeline.pipeline.session import Session
 from dora_pipeline.selection import EventType
 from dora_pipeline.sources.day_files import DayFiles
 from dora_pipeline.sources.events import Normalized, normalize_deployments, normalize_failures
 from dora_pipeline.sources.pulls import PullSource
 from dora_pipeline.sources.raw import RawRecord, read_segment, segments, write_segment
+from dora_pipeline.sources.registry import is_pulled
 from dora_pipeline.warehouse import inputs, landing
 from dora_pipeline.warehouse.inputs import Input
 from dora_pipeline.warehouse.writer import Writer
@@ -29,78 +28,40 @@ _NORMALIZERS: dict[EventType, Callable[[pl.DataFrame, Settings], Normalized]] = 
 }
 
 
-def land_sent_events(
-    writer: Writer,
-    home: Home,
-    settings: Settings,
-    event_type: EventType,
-    source: str,
-    progress: Progress,
-    *,
-    fetches: bool,
-) -> None:
+def land_sent_events(session: Session, event_type: EventType, source: str) -> None:
     """Bring what the intake received since the last time into segments of the raw layer, and land the new segments."""
-    folder = home.raw / source
-    if fetches:
-        _fetch_sent_events(home, event_type, folder)
-    known = inputs.known_inputs(writer.connection, source)
-    fresh = [segment for segment in segments(folder) if _input_name(home, segment.path) not in known]
+    folder = session.home.raw / source
+    if session.fetches:
+        _fetch_sent_events(session.home, event_type, folder)
+    known = inputs.known_inputs(session.writer.connection, source)
+    fresh = [segment for segment in segments(folder) if _input_name(session.home, segment.path) not in known]
     for done, segment in enumerate(fresh, start=1):
         records = read_segment(source, segment)
-        normalized = _NORMALIZERS[event_type](records, settings)
-        told = _input(home, segment.path)
-        _land(writer, event_type, source, told, records["record_id"], normalized, records.height)
-        progress.step(f"read {source}", done, len(fresh))
+        normalized = _NORMALIZERS[event_type](records, session.settings)
+        _land(session.writer, event_type, source, _input(session.home, segment.path), records["record_id"], normalized)
+        session.progress.step(f"read {source}", done, len(fresh))
 
 
-def land_pulled_events(
-    writer: Writer,
-    home: Home,
-    settings: Settings,
-    catalog: Catalog,
-    event_type: EventType,
-    source: PullSource,
-    first_selected_at: datetime,
-    progress: Progress,
-    *,
-    pulls: bool,
-) -> None:
+def land_pulled_events(session: Session, event_type: EventType, source: PullSource) -> None:
     """Pull a source into its day files, and land the files that changed; those of whole windows also when it fails."""
-    files = DayFiles(home.raw / source.name, source.name, settings.zone)
-    parts = (writer, home, settings, catalog, event_type, source, files, progress)
-    if pulls:
-        # What is in the day files but has not landed would not be known to be there.
-        _land_day_files(*parts)
-        known_in = {
-            event_id.removeprefix(f"{source.name}:").removeprefix("apm:"): home.path / name
-            for event_id, name in landing.inputs_of_events(writer.connection, event_type, source.name)
-            if is_raw(name)
-        }
-        open_ids = (
-            event_id.removeprefix(f"{source.name}:")
-            for event_id in landing.open_failures(writer.connection, source.name)
-        )
+    files = DayFiles(session.home.raw / source.name, source.name, session.settings.zone)
+    known_in = files.settled()
+    # Which failures are open is known of what has landed.
+    _land_day_files(session, event_type, source, files)
+    # What was pulled once stays, also when pulling is switched off.
+    if session.fetches and is_pulled(source.name, session.settings):
+        open_ids = landing.open_failures(session.writer.connection, source.name)
+        open_records = [event_id.removeprefix(f"{source.name}:") for event_id in open_ids]
+        held = Held(known_in, [record_id for record_id in open_records if record_id in known_in])
         try:
-            open_records = [record_id for record_id in open_ids if known_in.get(record_id) in set(files.paths())]
-            pull(source, files, settings, first_selected_at, known_in, open_records, progress)
+            pull(session, source, files, held)
         finally:
-            _land_day_files(*parts)
-    else:
-        _land_day_files(*parts)
+            _land_day_files(session, event_type, source, files)
 
 
-def _land_day_files(
-    writer: Writer,
-    home: Home,
-    settings: Settings,
-    catalog: Catalog,
-    event_type: EventType,
-    source: PullSource,
-    files: DayFiles,
-    progress: Progress,
-) -> None:
-    known = inputs.known_inputs(writer.connection, source.name)
-    told = {path: _input(home, path) for path in files.paths()}
+def _land_day_files(session: Session, event_type: EventType, source: PullSource, files: DayFiles) -> None:
+    known = inputs.known_inputs(session.writer.connection, source.name)
+    told = {path: _input(session.home, path) for path in files.paths()}
     changed = [path for path, now in told.items() if known.get(now.name) != now]
     context = timedelta(days=source.context_days)
     stale = [path for path in told if any(abs(_day(path) - _day(other)) <= context for other in changed)]
@@ -108,17 +69,20 @@ def _land_day_files(
         batch = stale[start : start + _BATCH_OF_DAYS]
         near = [path for path in told if _day(batch[0]) - context <= _day(path) <= _day(batch[-1]) + context]
         frames = {path: files.frame(path) for path in near}
-        normalized = source.normalize(pl.concat(frames.values()), settings, catalog)
+        normalized = source.normalize(pl.concat(frames.values()), session.settings, session.catalog)
         for done, path in enumerate(batch, start=start + 1):
-            ids = frames[path]["record_id"]
-            # Sources put a prefix before ids that could be those of other sources.
-            every_id = pl.concat([ids, f"{source.name}:" + ids, "apm:" + ids])
+            ids = _event_ids(source, frames[path]["record_id"])
             of_file = Normalized(
-                normalized.events.filter(pl.col(f"{event_type}_id").is_in(every_id.implode())),
-                normalized.rejected.filter(pl.col("record").is_in(every_id.implode())),
+                normalized.events.filter(pl.col(f"{event_type}_id").is_in(ids.implode())),
+                normalized.rejected.filter(pl.col("record").is_in(ids.implode())),
             )
-            _land(writer, event_type, source.name, told[path], every_id, of_file, len(ids))
-            progress.step(f"read {source.name}", done, len(stale))
+            _land(session.writer, event_type, source.name, told[path], ids, of_file)
+            session.progress.step(f"read {source.name}", done, len(stale))
+
+
+def _event_ids(source: PullSource, record_ids: pl.Series) -> pl.Series:
+    # Sources put a prefix before ids that could be those of other sources.
+    return pl.concat([record_ids, f"{source.name}:" + record_ids, "apm:" + record_ids])
 
 
 def _day(path: Path) -> date:
@@ -126,18 +90,12 @@ def _day(path: Path) -> date:
 
 
 def _land(
-    writer: Writer,
-    event_type: EventType,
-    source: str,
-    told: Input,
-    ids: pl.Series,
-    normalized: Normalized,
-    records: int,
+    writer: Writer, event_type: EventType, source: str, told: Input, ids: pl.Series, normalized: Normalized
 ) -> None:
     lands = landing.land_deployments if event_type == "deployment" else landing.land_failures
     with writer.transaction() as connection:
         lands(connection, source, told.name, ids, normalized.events, normalized.rejected)
-        inputs.note_input(connection, source, told, records)
+        inputs.note_input(connection, source, told, normalized.events.height + normalized.rejected.height)
 
 
 def _fetch_sent_events(home: Home, event_type: EventType, folder: Path) -> None:

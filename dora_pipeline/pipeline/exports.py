@@ -8,7 +8,7 @@ import polars as pl
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.identifiers import without_credentials
-from dora_pipeline.pipeline.progress import Progress
+from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.apm.files import ExportFile, copies, export_files
 from dora_pipeline.sources.apm.reader import read_export
 from dora_pipeline.tables import LandedDeployments, LandedRejects, LandedVersionActivity, empty_frame
@@ -22,16 +22,12 @@ from dora_pipeline.warehouse.writer import Writer
 _TO_BE_READ_AGAIN = -1
 
 
-def is_raw(name: str) -> bool:
-    """Whether an input is a file of the raw layer."""
-    return name.startswith("raw/")
-
-
-def land_exports(writer: Writer, folder: Path, name: str, settings: Settings, progress: Progress) -> None:
+def land_exports(session: Session, folder: Path, name: str) -> None:
     """Land the exports of a folder, known as `name`. A file that cannot be read is rejected, and what it told stays.
 
     Deployments are inferred from them afterwards, by `infer_deployments`.
     """
+    writer, progress = session.writer, session.progress
     files = export_files(folder)
     same = copies(files)
     told = {f"{name}/{file.name}": (file, f"{name}/{same[file.name]}" if file.name in same else None) for file in files}
@@ -47,12 +43,13 @@ def land_exports(writer: Writer, folder: Path, name: str, settings: Settings, pr
             inputs.forget_input(connection, APM, path)
     for done, path in enumerate(changed, start=len(gone)):
         progress.step("read APM exports", done, total)
-        _land_export(writer, settings, told[path][0], present[path], progress)
+        _land_export(session, told[path][0], present[path])
     if total:
         progress.step("read APM exports", total, total)
 
 
-def _land_export(writer: Writer, settings: Settings, file: ExportFile, told: Input, progress: Progress) -> None:
+def _land_export(session: Session, file: ExportFile, told: Input) -> None:
+    writer, settings, progress = session.writer, session.settings, session.progress
     if told.content_of is not None:
         progress.note(f"{told.name} has the same content as {told.content_of}; it is counted once")
         with writer.transaction() as connection:

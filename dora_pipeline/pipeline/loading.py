@@ -84,11 +84,13 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
         if inputs.read_property(connection, "repositories") not in (None, repositories):
             mark_all_days(connection, (Deployments,))
         inputs.write_property(connection, "repositories", repositories)
-        # Who a pulled incident belongs to is looked up in the catalog when it is normalized.
-        services = repr(sorted(catalog.services.values(), key=lambda service: service.name))
-        if inputs.read_property(connection, "services") not in (None, services):
+        # Whether a pulled incident is wanted, who it belongs to and where it is shown is decided when it is normalized.
+        services = sorted(catalog.services.values(), key=lambda service: service.name)
+        pagerduty = settings.sources.pagerduty
+        normalized = repr((services, pagerduty.service_ids, pagerduty.team_ids, settings.datadog.site))
+        if inputs.read_property(connection, "normalized_by") not in (None, normalized):
             inputs.forget_inputs(connection, list(PULL_SOURCES))
-        inputs.write_property(connection, "services", services)
+        inputs.write_property(connection, "normalized_by", normalized)
 
 
 def look_for_missing_commits(writer: Writer, repositories: Repositories, since: date) -> None:

@@ -12,6 +12,7 @@ from dora_pipeline.pipeline.checks import CheckResult, check_results
 from dora_pipeline.pipeline.commits import Repositories
 from dora_pipeline.pipeline.landing import land
 from dora_pipeline.pipeline.progress import Progress, Silence
+from dora_pipeline.pipeline.session import Session
 from dora_pipeline.selection import read_selection_log
 from dora_pipeline.tables import (
     ApmVersionActivity,
@@ -57,19 +58,17 @@ class Run:
     """What can be loaded while the warehouse is held. Raises ConfigError for a home whose files are wrong."""
 
     def __init__(self, writer: Writer, home: Home, settings: Settings, progress: Progress, *, fetches: bool) -> None:
+        log, catalog = read_selection_log(home), read_catalog(home)
+        session = Session(writer, home, settings, catalog, log, progress, fetches)
         self.writer = writer
         self.settings = settings
         self.errors: Sequence[DoraError] = ()
-        self._home = home
-        self._progress = progress
-        self._fetches = fetches
-        self._log = read_selection_log(home)
-        self._catalog = read_catalog(home)
-        self._repositories = Repositories(home, settings, self._catalog, progress, fetches=fetches)
+        self._session = session
+        self._repositories = Repositories(session)
         self._is_prepared = False
         self._loads: Mapping[type[Table], Callable[[Sequence[date]], int]] = {
-            SourceSelections: lambda days: loading.load_selections(writer, self._log),
-            Services: lambda days: loading.load_services(writer, self._catalog),
+            SourceSelections: lambda days: loading.load_selections(writer, log),
+            Services: lambda days: loading.load_services(writer, catalog),
             ApmVersionActivity: lambda days: loading.load_version_activity(writer, settings, days),
             Deployments: lambda days: loading.load_deployments(writer, self._repositories, days, progress),
             Failures: lambda days: loading.load_failures(writer, days),
@@ -82,13 +81,12 @@ class Run:
         """Apply settings, selections and catalog, and land what sources have told; once, however often called."""
         if self._is_prepared:
             return
+        session = self._session
         today = day_of(datetime.now(UTC), self.settings.zone)
-        loading.apply_settings(self.writer, self.settings, self._catalog)
-        loading.load_selections(self.writer, self._log)
-        loading.load_services(self.writer, self._catalog)
-        self.errors = land(
-            self.writer, self._home, self.settings, self._catalog, self._log, self._progress, fetches=self._fetches
-        )
+        loading.apply_settings(self.writer, self.settings, session.catalog)
+        loading.load_selections(self.writer, session.log)
+        loading.load_services(self.writer, session.catalog)
+        self.errors = land(session)
         loading.look_for_missing_commits(self.writer, self._repositories, today - self.settings.reread)
         self._is_prepared = True
 

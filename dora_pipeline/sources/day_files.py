@@ -54,16 +54,33 @@ class DayFiles:
         for record in records:
             line = _Line(record.occurred_at.isoformat(), fetched_at.isoformat(), "present", record.body)
             told[day_of(record.occurred_at, self._zone)][record.record_id] = line
+        paths = {day: self._folder / f"{day}{_ENDING}" for day in told}
         moved: dict[Path, set[str]] = defaultdict(set)
         for day, lines in told.items():
-            path = self._folder / f"{day}{_ENDING}"
-            self._merge(path, lines)
             for record_id in lines:
-                former = (known_in or {}).get(record_id, path)
-                if former != path:
+                former = (known_in or {}).get(record_id, paths[day])
+                if former != paths[day]:
                     moved[former].add(record_id)
+        # Into the new file first: a run that is killed in between leaves the record in both, for `settled` to see.
+        for day, lines in told.items():
+            self._merge(paths[day], lines)
         for path, record_ids in moved.items():
             self._remove(path, record_ids)
+
+    def settled(self) -> dict[str, Path]:
+        """The file of each record. Of one in several files, as a killed run leaves it, the newest telling stays."""
+        newest: dict[str, tuple[datetime, Path]] = {}
+        outdated: dict[Path, set[str]] = defaultdict(set)
+        for path in self.paths():
+            for record_id, line in self._lines(path).items():
+                told = (datetime.fromisoformat(line.fetched_at), path)
+                former = newest.get(record_id, told)
+                newest[record_id] = max(told, former)
+                if former != told:
+                    outdated[min(told, former)[1]].add(record_id)
+        for path, record_ids in outdated.items():
+            self._remove(path, record_ids)
+        return {record_id: path for record_id, (_, path) in newest.items()}
 
     def close_missing(self, path: Path, record_id: str, state: RecordState, fetched_at: datetime) -> None:
         """Say of a record in a file that the source does not show it any more."""

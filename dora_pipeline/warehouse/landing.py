@@ -3,8 +3,6 @@
 Every function runs inside a transaction of the writer. What changes nothing marks nothing.
 """
 
-from typing import Literal
-
 import duckdb
 import polars as pl
 
@@ -153,20 +151,6 @@ def open_failures(connection: duckdb.DuckDBPyConnection, source: str) -> list[st
         [source],
     ).fetchall()
     return [row[0] for row in rows]
-
-
-def inputs_of_events(
-    connection: duckdb.DuckDBPyConnection, event_type: Literal["deployment", "failure"], source: str
-) -> list[tuple[str, str]]:
-    """The id of each event of a source, rejected ones too, and the input that told it."""
-    return connection.execute(
-        f"""
-        SELECT DISTINCT {event_type}_id, input FROM landing.{event_type}s WHERE source = $source AND input IS NOT NULL
-        UNION
-        SELECT record, input FROM landing.rejected_events WHERE source = $source
-        """,
-        {"source": source},
-    ).fetchall()
 
 
 def _infer_near_ready_events(connection: duckdb.DuckDBPyConnection) -> None:

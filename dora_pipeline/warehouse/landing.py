@@ -3,6 +3,8 @@
 Every function runs inside a transaction of the writer. What changes nothing marks nothing.
 """
 
+from collections.abc import Sequence
+
 import duckdb
 import polars as pl
 
@@ -16,6 +18,7 @@ from dora_pipeline.tables import (
 from dora_pipeline.warehouse.staleness import mark_all_days, mark_days
 
 APM = "apm_deployment_tracking"
+_DAY_FILE = "%/____-__-__.jsonl.gz"
 _LANDED = (
     "inputs",
     "version_activity",
@@ -75,50 +78,52 @@ def land_deployments(
     connection: duckdb.DuckDBPyConnection,
     source: str,
     name: str,
+    alike: Sequence[str],
     ids: pl.Series,
     events: pl.DataFrame,
     rejected: pl.DataFrame,
 ) -> None:
-    """Replace what is known of deployments by id: rows of LandedDeployments and LandedRejects, without `input`."""
+    """Replace what inputs that are `alike` told of deployments by id: rows of LandedDeployments and LandedRejects, without `input`."""
     _make_ids(connection, ids)
     _make_temporary(connection, "told_deployments", events, name)
     connection.execute(
-        """
+        f"""
         CREATE OR REPLACE TEMP TABLE known_deployments AS
-        SELECT * FROM landing.deployments WHERE source = ? AND deployment_id IN (SELECT id FROM told_ids)
+        SELECT * FROM landing.deployments WHERE {_told_before("deployment_id")}
         """,
-        [source],
+        {"source": source, "name": name},
     )
     replace_deployments(connection)
     if source == APM:
         _infer_near_ready_events(connection)
-    _replace_rejects_of_ids(connection, source, rejected, name)
+    _replace_rejects_of_ids(connection, source, rejected, name, alike)
 
 
 def land_failures(
     connection: duckdb.DuckDBPyConnection,
     source: str,
     name: str,
+    alike: Sequence[str],
     ids: pl.Series,
     events: pl.DataFrame,
     rejected: pl.DataFrame,
 ) -> None:
-    """Replace what is known of failures by id: rows of LandedFailures and LandedRejects, without `input`."""
+    """Replace what inputs that are `alike` told of failures by id: rows of LandedFailures and LandedRejects, without `input`."""
     _make_ids(connection, ids)
     _make_temporary(connection, "told_failures", events, name)
     connection.execute(
-        """
+        f"""
         CREATE OR REPLACE TEMP TABLE known_failures AS
-        SELECT * FROM landing.failures WHERE source = ? AND failure_id IN (SELECT id FROM told_ids)
+        SELECT * FROM landing.failures WHERE {_told_before("failure_id")}
         """,
-        [source],
+        {"source": source, "name": name},
     )
     mark_days(connection, Failures, f"SELECT day FROM ({difference('known_failures', 'told_failures')})")
     connection.execute(
-        "DELETE FROM landing.failures WHERE source = ? AND failure_id IN (SELECT id FROM told_ids)", [source]
+        f"DELETE FROM landing.failures WHERE {_told_before('failure_id')}", {"source": source, "name": name}
     )
     connection.execute("INSERT INTO landing.failures BY NAME SELECT * FROM told_failures")
-    _replace_rejects_of_ids(connection, source, rejected, name)
+    _replace_rejects_of_ids(connection, source, rejected, name, alike)
 
 
 def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
@@ -126,6 +131,12 @@ def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
     mark_all_days(connection, (ApmVersionActivity, Deployments, DeploymentCommits, Failures, RejectedEvents))
     for table in _LANDED:
         connection.execute(f"DELETE FROM landing.{table}")
+
+
+def _told_before(column: str) -> str:
+    """The condition of rows that inputs of the same kind as $name told of the same events: sent ones or pulled ones."""
+    same_kind = f"(input LIKE '{_DAY_FILE}') = ($name LIKE '{_DAY_FILE}')"
+    return f"source = $source AND {column} IN (SELECT id FROM told_ids) AND {same_kind}"
 
 
 def _make_temporary(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, name: str) -> None:
@@ -198,19 +209,21 @@ def replace_deployments(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _replace_rejects_of_ids(
-    connection: duckdb.DuckDBPyConnection, source: str, rejected: pl.DataFrame, name: str
+    connection: duckdb.DuckDBPyConnection, source: str, rejected: pl.DataFrame, name: str, alike: Sequence[str]
 ) -> None:
-    _replace_rejects(
-        connection,
-        rejected,
-        name,
-        "SELECT * FROM landing.rejected_events WHERE source = $source AND record IN (SELECT id FROM told_ids)",
-        {"source": source},
-    )
+    known = """
+        SELECT * FROM landing.rejected_events
+        WHERE source = $source AND record IN (SELECT id FROM told_ids) AND input IN (SELECT UNNEST($alike))
+        """
+    _replace_rejects(connection, rejected, name, known, {"source": source, "alike": list(alike)})
 
 
 def _replace_rejects(
-    connection: duckdb.DuckDBPyConnection, rejected: pl.DataFrame, name: str, known: str, parameters: dict[str, str]
+    connection: duckdb.DuckDBPyConnection,
+    rejected: pl.DataFrame,
+    name: str,
+    known: str,
+    parameters: dict[str, str | list[str]],
 ) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE known_rejects AS {known}", parameters)
     connection.execute("CREATE OR REPLACE TEMP TABLE told_rejects AS SELECT * FROM landing.rejected_events LIMIT 0")

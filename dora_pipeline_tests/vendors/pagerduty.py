@@ -75,6 +75,10 @@ class FakePagerDuty:
         """Add incidents, or put them in the place of those with their ids."""
         self.incidents.update({incident["id"]: incident for incident in incidents})
 
+    def restart_pages(self, after_page: Callable[[int], None]) -> None:
+        """Count pages from the first again, and call this after each."""
+        self.after_page, self._pages = after_page, 0
+
     def _list(self, asked: Asked) -> Reply:
         if refusal := self._refusal(asked):
             return refusal

@@ -7,7 +7,6 @@
     │  ├─ SourceRejected        lasting: credentials, permissions, refused requests
     │  └─ SourceIncomplete      the answer cannot be the whole truth: page loops, sudden shrinks
     ├─ RepositoryError          a git mirror could not be made or fetched
-    ├─ RejectedRows             more rows rejected than the threshold allows
     └─ WarehouseError           locked for too long, wrong version, disk full
 
 A message says what is wrong, where, and what to do next. Messages never hold secrets.
@@ -47,10 +46,6 @@ class SourceIncomplete(SourceError):
 
 class RepositoryError(DoraError):
     """A git mirror could not be made or brought up to date."""
-
-
-class RejectedRows(DoraError):
-    """More rows were rejected than the threshold allows."""
 
 
 class WarehouseError(DoraError):

@@ -1,6 +1,6 @@
 """Landing of events: those sent to the intake, and those pulled from vendors, through the raw layer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -34,13 +34,11 @@ def land_sent_events(session: Session, event_type: EventType, source: str) -> No
     if session.fetches:
         _fetch_sent_events(session.home, event_type, folder)
     known = inputs.known_inputs(session.writer.connection, source)
-    names = [_input_name(session.home, segment.path) for segment in segments(folder)]
-    fresh = [segment for segment, name in zip(segments(folder), names, strict=True) if name not in known]
+    fresh = [segment for segment in segments(folder) if _input_name(session.home, segment.path) not in known]
     for done, segment in enumerate(fresh, start=1):
         records = read_segment(source, segment)
         normalized = _NORMALIZERS[event_type](records, session.settings)
-        told = _input(session.home, segment.path)
-        _land(session.writer, event_type, source, told, names, records["record_id"], normalized)
+        _land(session.writer, event_type, source, _input(session.home, segment.path), records["record_id"], normalized)
         session.progress.step(f"read {source}", done, len(fresh))
 
 
@@ -64,7 +62,6 @@ def land_pulled_events(session: Session, event_type: EventType, source: PullSour
 def _land_day_files(session: Session, event_type: EventType, source: PullSource, files: DayFiles) -> None:
     known = inputs.known_inputs(session.writer.connection, source.name)
     told = {path: _input(session.home, path) for path in files.paths()}
-    names = [now.name for now in told.values()]
     changed = [path for path, now in told.items() if known.get(now.name) != now]
     context = timedelta(days=source.context_days)
     stale = [path for path in told if any(abs(_day(path) - _day(other)) <= context for other in changed)]
@@ -79,7 +76,7 @@ def _land_day_files(session: Session, event_type: EventType, source: PullSource,
                 normalized.events.filter(pl.col(f"{event_type}_id").is_in(ids.implode())),
                 normalized.rejected.filter(pl.col("record").is_in(ids.implode())),
             )
-            _land(session.writer, event_type, source.name, told[path], names, ids, of_file)
+            _land(session.writer, event_type, source.name, told[path], ids, of_file)
             session.progress.step(f"read {source.name}", done, len(stale))
 
 
@@ -93,18 +90,11 @@ def _day(path: Path) -> date:
 
 
 def _land(
-    writer: Writer,
-    event_type: EventType,
-    source: str,
-    told: Input,
-    alike: Sequence[str],
-    ids: pl.Series,
-    normalized: Normalized,
+    writer: Writer, event_type: EventType, source: str, told: Input, ids: pl.Series, normalized: Normalized
 ) -> None:
-    """Land what an input told; of an event that inputs of the other kind told too, their telling stays as well."""
     lands = landing.land_deployments if event_type == "deployment" else landing.land_failures
     with writer.transaction() as connection:
-        lands(connection, source, told.name, alike, ids, normalized.events, normalized.rejected)
+        lands(connection, source, told.name, ids, normalized.events, normalized.rejected)
         inputs.note_input(connection, source, told, normalized.events.height + normalized.rejected.height)
 
 

@@ -48,14 +48,14 @@ def pull(session: Session, source: PullSource, files: DayFiles, held: Held) -> N
 
 
 def pull_sightings(session: Session, source: str, folder: Path) -> None:
-    """Pull the sightings of versions up to now, a file of answers a day; the last day there is asked for again.
+    """Pull the sightings of versions up to now, a file of answers a day; the last two days there are asked for again.
 
     Raises SourceError and ConfigError; days that were whole stay.
     """
     zone, progress = session.settings.zone, session.progress
     known = sorted(date.fromisoformat(path.stem) for path in folder.glob("????-??-??.json"))
     now = datetime.now(UTC)
-    first = known[-1] if known else day_of(session.log.first_selected_at(source) or now, zone)
+    first = max(known[0], known[-1] - timedelta(days=1)) if known else day_of(session.log.first_selected_at(source) or now, zone)
     days = Window(first, day_of(now, zone))
     for done, day in enumerate(days):
         progress.step("pull sightings", done, len(days))

@@ -150,6 +150,8 @@ def run(
         progress.step("load days", len(batches), len(batches))
         report.stale = current.stale_days()
         current.publish()
+    for error in current.errors[1:]:
+        progress.note(str(error))
     if current.errors:
         raise current.errors[0]
     return report

@@ -3,8 +3,6 @@
 Every function runs inside a transaction of the writer. What changes nothing marks nothing.
 """
 
-from collections.abc import Sequence
-
 import duckdb
 import polars as pl
 
@@ -78,12 +76,11 @@ def land_deployments(
     connection: duckdb.DuckDBPyConnection,
     source: str,
     name: str,
-    alike: Sequence[str],
     ids: pl.Series,
     events: pl.DataFrame,
     rejected: pl.DataFrame,
 ) -> None:
-    """Replace what inputs that are `alike` told of deployments by id: rows of LandedDeployments and LandedRejects, without `input`."""
+    """Replace what is known of deployments by id: rows of LandedDeployments and LandedRejects, without `input`."""
     _make_ids(connection, ids)
     _make_temporary(connection, "told_deployments", events, name)
     connection.execute(
@@ -96,19 +93,18 @@ def land_deployments(
     replace_deployments(connection)
     if source == APM:
         _infer_near_ready_events(connection)
-    _replace_rejects_of_ids(connection, source, rejected, name, alike)
+    _replace_rejects_of_ids(connection, source, rejected, name)
 
 
 def land_failures(
     connection: duckdb.DuckDBPyConnection,
     source: str,
     name: str,
-    alike: Sequence[str],
     ids: pl.Series,
     events: pl.DataFrame,
     rejected: pl.DataFrame,
 ) -> None:
-    """Replace what inputs that are `alike` told of failures by id: rows of LandedFailures and LandedRejects, without `input`."""
+    """Replace what is known of failures by id: rows of LandedFailures and LandedRejects, without `input`."""
     _make_ids(connection, ids)
     _make_temporary(connection, "told_failures", events, name)
     connection.execute(
@@ -123,7 +119,7 @@ def land_failures(
         f"DELETE FROM landing.failures WHERE {_told_before('failure_id')}", {"source": source, "name": name}
     )
     connection.execute("INSERT INTO landing.failures BY NAME SELECT * FROM told_failures")
-    _replace_rejects_of_ids(connection, source, rejected, name, alike)
+    _replace_rejects_of_ids(connection, source, rejected, name)
 
 
 def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
@@ -209,13 +205,15 @@ def replace_deployments(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _replace_rejects_of_ids(
-    connection: duckdb.DuckDBPyConnection, source: str, rejected: pl.DataFrame, name: str, alike: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, source: str, rejected: pl.DataFrame, name: str
 ) -> None:
-    known = """
-        SELECT * FROM landing.rejected_events
-        WHERE source = $source AND record IN (SELECT id FROM told_ids) AND input IN (SELECT UNNEST($alike))
-        """
-    _replace_rejects(connection, rejected, name, known, {"source": source, "alike": list(alike)})
+    _replace_rejects(
+        connection,
+        rejected,
+        name,
+        f"SELECT * FROM landing.rejected_events WHERE {_told_before('record')}",
+        {"source": source, "name": name},
+    )
 
 
 def _replace_rejects(
@@ -223,7 +221,7 @@ def _replace_rejects(
     rejected: pl.DataFrame,
     name: str,
     known: str,
-    parameters: dict[str, str | list[str]],
+    parameters: dict[str, str],
 ) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE known_rejects AS {known}", parameters)
     connection.execute("CREATE OR REPLACE TEMP TABLE told_rejects AS SELECT * FROM landing.rejected_events LIMIT 0")

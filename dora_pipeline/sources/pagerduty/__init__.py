@@ -4,7 +4,7 @@ from dora_pipeline.sources.pagerduty.incidents import SOURCE, connect
 from dora_pipeline.sources.pagerduty.normalize import normalize
 from dora_pipeline.sources.pulls import PullSource
 
-# Incidents that were merged into one started near it.
-PAGERDUTY = PullSource(name=SOURCE, connect=connect, normalize=normalize, context_days=7)
+# An incident is merged into one that is still open, which may have started weeks before.
+PAGERDUTY = PullSource(name=SOURCE, connect=connect, normalize=normalize, context_days=31)
 
 __all__ = ["PAGERDUTY"]

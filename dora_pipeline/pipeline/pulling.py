@@ -55,7 +55,8 @@ def pull_sightings(session: Session, source: str, folder: Path) -> None:
     zone, progress = session.settings.zone, session.progress
     known = sorted(date.fromisoformat(path.stem) for path in folder.glob("????-??-??.json"))
     now = datetime.now(UTC)
-    first = max(known[0], known[-1] - timedelta(days=1)) if known else day_of(session.log.first_selected_at(source) or now, zone)
+    selected = day_of(session.log.first_selected_at(source) or now, zone)
+    first = max(known[0], known[-1] - timedelta(days=1)) if known else selected
     days = Window(first, day_of(now, zone))
     for done, day in enumerate(days):
         progress.step("pull sightings", done, len(days))

@@ -1,6 +1,6 @@
 """Landing of events: those sent to the intake, and those pulled from vendors, through the raw layer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -38,7 +38,9 @@ def land_sent_events(session: Session, event_type: EventType, source: str) -> No
     for done, segment in enumerate(fresh, start=1):
         records = read_segment(source, segment)
         normalized = _NORMALIZERS[event_type](records, session.settings)
-        _land(session.writer, event_type, source, _input(session.home, segment.path), records["record_id"], normalized)
+        told = _input(session.home, segment.path)
+        where = records.select(id="record_id", input=pl.lit(told.name))
+        _land(session.writer, event_type, source, [(told, records.height)], where, normalized, is_pulled=False)
         session.progress.step(f"read {source}", done, len(fresh))
 
 
@@ -70,19 +72,17 @@ def _land_day_files(session: Session, event_type: EventType, source: PullSource,
         near = [path for path in told if _day(batch[0]) - context <= _day(path) <= _day(batch[-1]) + context]
         frames = {path: files.frame(path) for path in near}
         normalized = source.normalize(pl.concat(frames.values()), session.settings, session.catalog)
-        for done, path in enumerate(batch, start=start + 1):
-            ids = _event_ids(source, frames[path]["record_id"])
-            of_file = Normalized(
-                normalized.events.filter(pl.col(f"{event_type}_id").is_in(ids.implode())),
-                normalized.rejected.filter(pl.col("record").is_in(ids.implode())),
-            )
-            _land(session.writer, event_type, source.name, told[path], ids, of_file)
-            session.progress.step(f"read {source.name}", done, len(stale))
+        inputs_of_batch = [(told[path], frames[path].height) for path in batch]
+        where = pl.concat(
+            _event_ids(source, frames[path]["record_id"]).with_columns(input=pl.lit(told[path].name)) for path in batch
+        )
+        _land(session.writer, event_type, source.name, inputs_of_batch, where, normalized, is_pulled=True)
+        session.progress.step(f"read {source.name}", start + len(batch), len(stale))
 
 
-def _event_ids(source: PullSource, record_ids: pl.Series) -> pl.Series:
+def _event_ids(source: PullSource, record_ids: pl.Series) -> pl.DataFrame:
     # Sources put a prefix before ids that could be those of other sources.
-    return pl.concat([record_ids, f"{source.name}:" + record_ids, "apm:" + record_ids])
+    return pl.concat([record_ids, f"{source.name}:" + record_ids, "apm:" + record_ids]).alias("id").to_frame()
 
 
 def _day(path: Path) -> date:
@@ -90,12 +90,26 @@ def _day(path: Path) -> date:
 
 
 def _land(
-    writer: Writer, event_type: EventType, source: str, told: Input, ids: pl.Series, normalized: Normalized
+    writer: Writer,
+    event_type: EventType,
+    source: str,
+    told: Sequence[tuple[Input, int]],
+    where: pl.DataFrame,
+    normalized: Normalized,
+    *,
+    is_pulled: bool,
 ) -> None:
+    """Land the rows of inputs, told with their numbers of records.
+
+    `where` says which ids each holds (id, input); rows of other ids are left out.
+    """
+    events = normalized.events.join(where, left_on=f"{event_type}_id", right_on="id")
+    rejected = normalized.rejected.join(where, left_on="record", right_on="id")
     lands = landing.land_deployments if event_type == "deployment" else landing.land_failures
     with writer.transaction() as connection:
-        lands(connection, source, told.name, ids, normalized.events, normalized.rejected)
-        inputs.note_input(connection, source, told, normalized.events.height + normalized.rejected.height)
+        lands(connection, source, where["id"], events, rejected, is_pulled=is_pulled)
+        for one, records in told:
+            inputs.note_input(connection, source, one, records)
 
 
 def _fetch_sent_events(home: Home, event_type: EventType, folder: Path) -> None:

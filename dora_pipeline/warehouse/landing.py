@@ -40,7 +40,8 @@ def land_export(
 
     Services and environments whose sightings changed wait in landing.changed_pairs for `infer_deployments`.
     """
-    _make_temporary(connection, "told_activity", activity, name)
+    told = pl.lit(name).alias("input")
+    _make_temporary(connection, "told_activity", activity.with_columns(told))
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE known_activity AS SELECT * FROM landing.version_activity WHERE input = ?", [name]
     )
@@ -53,7 +54,7 @@ def land_export(
         "INSERT INTO landing.changed_pairs SELECT service, env, MIN(day) FROM changed_activity GROUP BY service, env"
     )
     mark_days(connection, ApmVersionActivity, "SELECT day FROM changed_activity")
-    _make_temporary(connection, "told_deployments", deployments, name)
+    _make_temporary(connection, "told_deployments", deployments.with_columns(told))
     connection.execute(
         """
         CREATE OR REPLACE TEMP TABLE known_deployments AS
@@ -69,57 +70,62 @@ def land_export(
 def reject_input(connection: duckdb.DuckDBPyConnection, name: str, rejected: pl.DataFrame) -> None:
     """Replace only the rejects of an export file, as when it cannot be read now; what it told before stays."""
     known = "SELECT * FROM landing.rejected_events WHERE source = $source AND input = $input"
-    _replace_rejects(connection, rejected, name, known, {"source": APM, "input": name})
+    told = rejected.with_columns(input=pl.lit(name))
+    _replace_rejects(connection, told, known, {"source": APM, "input": name})
 
 
 def land_deployments(
     connection: duckdb.DuckDBPyConnection,
     source: str,
-    name: str,
     ids: pl.Series,
     events: pl.DataFrame,
     rejected: pl.DataFrame,
+    *,
+    is_pulled: bool,
 ) -> None:
-    """Replace what is known of deployments by id: rows of LandedDeployments and LandedRejects, without `input`."""
+    """Replace what was sent, or what was pulled, of deployments by id: rows of LandedDeployments and LandedRejects."""
     _make_ids(connection, ids)
-    _make_temporary(connection, "told_deployments", events, name)
+    _make_temporary(connection, "told_deployments", events)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known_deployments AS
         SELECT * FROM landing.deployments WHERE {_told_before("deployment_id")}
         """,
-        {"source": source, "name": name},
+        {"source": source, "is_pulled": is_pulled},
     )
     replace_deployments(connection)
     if source == APM:
         _infer_near_ready_events(connection)
-    _replace_rejects_of_ids(connection, source, rejected, name)
+    known = f"SELECT * FROM landing.rejected_events WHERE {_told_before('record')}"
+    _replace_rejects(connection, rejected, known, {"source": source, "is_pulled": is_pulled})
 
 
 def land_failures(
     connection: duckdb.DuckDBPyConnection,
     source: str,
-    name: str,
     ids: pl.Series,
     events: pl.DataFrame,
     rejected: pl.DataFrame,
+    *,
+    is_pulled: bool,
 ) -> None:
-    """Replace what is known of failures by id: rows of LandedFailures and LandedRejects, without `input`."""
+    """Replace what was sent, or what was pulled, of failures by id: rows of LandedFailures and LandedRejects."""
     _make_ids(connection, ids)
-    _make_temporary(connection, "told_failures", events, name)
+    _make_temporary(connection, "told_failures", events)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known_failures AS
         SELECT * FROM landing.failures WHERE {_told_before("failure_id")}
         """,
-        {"source": source, "name": name},
+        {"source": source, "is_pulled": is_pulled},
     )
     mark_days(connection, Failures, f"SELECT day FROM ({difference('known_failures', 'told_failures')})")
     connection.execute(
-        f"DELETE FROM landing.failures WHERE {_told_before('failure_id')}", {"source": source, "name": name}
+        f"DELETE FROM landing.failures WHERE {_told_before('failure_id')}", {"source": source, "is_pulled": is_pulled}
     )
     connection.execute("INSERT INTO landing.failures BY NAME SELECT * FROM told_failures")
-    _replace_rejects_of_ids(connection, source, rejected, name)
+    known = f"SELECT * FROM landing.rejected_events WHERE {_told_before('record')}"
+    _replace_rejects(connection, rejected, known, {"source": source, "is_pulled": is_pulled})
 
 
 def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
@@ -130,16 +136,15 @@ def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _told_before(column: str) -> str:
-    """The condition of rows that inputs of the same kind as $name told of the same events: sent ones or pulled ones."""
-    same_kind = f"(input LIKE '{_DAY_FILE}') = ($name LIKE '{_DAY_FILE}')"
-    return f"source = $source AND {column} IN (SELECT id FROM told_ids) AND {same_kind}"
+    """The condition of rows that inputs of the same kind, sent or pulled, told of the same events."""
+    return f"source = $source AND {column} IN (SELECT id FROM told_ids) AND (input LIKE '{_DAY_FILE}') = $is_pulled"
 
 
-def _make_temporary(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, name: str) -> None:
+def _make_temporary(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
     landed = {"told_activity": "version_activity", "told_deployments": "deployments", "told_failures": "failures"}[
         table
     ]
-    connection.register("told_frame", frame.with_columns(input=pl.lit(name)))
+    connection.register("told_frame", frame)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM landing.{landed} LIMIT 0")
     connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM told_frame")
     connection.unregister("told_frame")
@@ -204,28 +209,12 @@ def replace_deployments(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _replace_rejects_of_ids(
-    connection: duckdb.DuckDBPyConnection, source: str, rejected: pl.DataFrame, name: str
-) -> None:
-    _replace_rejects(
-        connection,
-        rejected,
-        name,
-        f"SELECT * FROM landing.rejected_events WHERE {_told_before('record')}",
-        {"source": source, "name": name},
-    )
-
-
 def _replace_rejects(
-    connection: duckdb.DuckDBPyConnection,
-    rejected: pl.DataFrame,
-    name: str,
-    known: str,
-    parameters: dict[str, str],
+    connection: duckdb.DuckDBPyConnection, rejected: pl.DataFrame, known: str, parameters: dict[str, str | bool]
 ) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE known_rejects AS {known}", parameters)
     connection.execute("CREATE OR REPLACE TEMP TABLE told_rejects AS SELECT * FROM landing.rejected_events LIMIT 0")
-    connection.register("told_frame", rejected.with_columns(input=pl.lit(name)))
+    connection.register("told_frame", rejected)
     connection.execute("INSERT INTO told_rejects BY NAME SELECT * FROM told_frame")
     connection.unregister("told_frame")
     connection.execute(

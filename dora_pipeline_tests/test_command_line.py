@@ -504,7 +504,11 @@ def test_the_demo_replaces_a_former_demo_and_prints_what_its_warehouse_holds(
     assert answer.code == 0, answer.err
     assert not (folder / "left over").exists()
     assert "Failures are inferred" in answer.out
-    assert f"DORA_HOME={folder} dora sql" in answer.out
+    suggested = next(line for line in answer.out.splitlines() if "Query it:" in line).partition("Query it:")[2]
+    assert f"DORA_HOME={folder} " in suggested
+    query = subprocess.run(["bash", "-c", suggested], capture_output=True, text=True, check=False)
+    assert query.returncode == 0, query.stderr
+    assert "metaphysics" in query.stdout
     printed = [
         [cell.strip() for cell in line.strip("│").split("│")]
         for line in answer.out.splitlines()

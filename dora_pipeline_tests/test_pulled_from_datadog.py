@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from dora_pipeline_tests.full_homes import rebuilt
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.pulled_homes import NOON, ago, contents, day, day_files, stamps
 from dora_pipeline_tests.vendors.datadog import API_KEY, APP_KEY, FakeDatadog
-from dora_pipeline_tests.vendors.server import Reply, echo
+from dora_pipeline_tests.vendors.server import Asked, Reply, echo
 
 ALL = ("deployment_event_api", "apm_deployment_tracking", "datadog_incidents", "failure_event_api")
 PULLED = {"pull_from_datadog": True}
@@ -257,3 +257,34 @@ def test_the_keys_are_in_no_file_no_message_and_no_log(
 
 def _files_with(folder: Path, *secrets: str) -> list[Path]:
     return [path for path, content in contents(folder) if any(secret.encode() in content for secret in secrets)]
+
+
+def test_hits_of_trace_metrics_become_deployments_and_the_last_days_are_asked_for_again(
+    home: TestHome, datadog: FakeDatadog
+) -> None:
+    datadog.answer("GET", "/api/v1/metrics", lambda asked: Reply({"metrics": ["trace.web.request.hits"]}))
+    versions = {day(2).isoformat(): "1", day(1).isoformat(): "2", day(0).isoformat(): "2"}
+
+    def answer(asked: Asked) -> Reply:
+        beginning = asked.body["data"]["attributes"]["from"]
+        version = versions.get(datetime.fromtimestamp(beginning / 1000, UTC).date().isoformat())
+        tags = ["service:shop", "env:prod", f"version:{version}"]
+        series = [{"group_tags": tags, "query_index": 0, "unit": None}] if version else []
+        attributes = {"series": series, "times": [beginning], "values": [[7]] if version else []}
+        return Reply({"data": {"id": "0", "type": "timeseries_response", "attributes": attributes}})
+
+    datadog.answer("POST", "/api/v2/query/timeseries", answer)
+    prepare(home, datadog, "apm_deployment_tracking", days=3)
+    home.run()
+    expected = [("shop", "1", day(2)), ("shop", "2", day(1))]
+    deployments = "SELECT service, version, day FROM core.deployments ORDER BY day"
+    assert home.rows(deployments) == expected
+    assert home.rows("SELECT SUM(sightings) FROM core.apm_version_activity") == [(21,)]
+
+    versions[(day(0) + timedelta(days=1)).isoformat()] = "3"
+    datadog.asked.clear()
+    home.run()
+    asked = [one for one in datadog.asked if one.path == "/api/v2/query/timeseries"]
+    assert len(asked) == 2
+    assert home.rows(deployments) == [*expected, ("shop", "3", day(0) + timedelta(days=1))]
+    assert home.tables() == rebuilt(home)

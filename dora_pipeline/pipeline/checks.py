@@ -8,7 +8,7 @@ import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.tables import Daily, DeploymentCommits, Deployments, Failures, RejectedEvents, Table
-from dora_pipeline.warehouse.checks import check, repeated_keys
+from dora_pipeline.warehouse.checks import Finding, check, repeated_keys
 from dora_pipeline.warehouse.writer import Writer
 
 
@@ -22,68 +22,45 @@ class CheckResult:
     examples: pl.DataFrame
 
 
+_Look = Callable[[Writer, type[Table], Sequence[date], Settings], Finding]
+
+
 @dataclass(frozen=True)
 class _Check:
     description: str
-    look: Callable[[Writer, type[Table], Sequence[date], Settings], CheckResult]
+    look: _Look
 
 
-def _keys_unique(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> CheckResult:
-    found = repeated_keys(writer, table, days)
-    return CheckResult("keys_unique", found.wrong == 0, found.wrong, found.examples)
+def _query(name: str) -> _Look:
+    return lambda writer, table, days, settings: check(writer, name, days)
 
 
-def _nothing_before_first_selection(
-    writer: Writer, table: type[Table], days: Sequence[date], settings: Settings
-) -> CheckResult:
-    found = check(writer, "before_first_selection", days)
-    return CheckResult("nothing_before_first_selection", found.wrong == 0, found.wrong, found.examples)
-
-
-def _rates_equal_recount(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> CheckResult:
-    found = check(writer, "recount", days)
-    return CheckResult("rates_equal_recount", found.wrong == 0, found.wrong, found.examples)
-
-
-def _rejected_share(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> CheckResult:
+def _shares_over_threshold(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> Finding:
     found = check(writer, "rejected_share", days)
-    over = found.examples.filter(pl.col("share") > settings.rejected_share)
-    return CheckResult("rejected_share", over.is_empty(), over.height, found.examples)
+    # All of them are shown, to be looked at.
+    return Finding(found.examples.filter(pl.col("share") > settings.rejected_share).height, found.examples)
 
 
 _KEYS = _Check(
     "No two rows have the same key. If it fails: a fault of the pipeline; rebuild with `dora run --rebuild`.",
-    _keys_unique,
+    lambda writer, table, days, settings: repeated_keys(writer, table, days),
 )
+_SELECTED = _Check(
+    "No event counts before its source was first selected. If it fails: load the days again.",
+    _query("before_first_selection"),
+)
+_SHARE = _Check(
+    "Of each source and reason, no larger share of events is rejected than rejected_share allows. If it fails: look at "
+    "the payloads in core.rejected_events and mend the sender.",
+    _shares_over_threshold,
+)
+_RECOUNT = _Check("Counts and rates equal a recount of core. If it fails: load the days again.", _query("recount"))
 _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
-    Deployments: {
-        "keys_unique": _KEYS,
-        "nothing_before_first_selection": _Check(
-            "No event counts before its source was first selected. If it fails: load the days again.",
-            _nothing_before_first_selection,
-        ),
-    },
+    Deployments: {"keys_unique": _KEYS, "nothing_before_first_selection": _SELECTED},
     DeploymentCommits: {"keys_unique": _KEYS},
-    Failures: {
-        "keys_unique": _KEYS,
-        "nothing_before_first_selection": _Check(
-            "No event counts before its source was first selected. If it fails: load the days again.",
-            _nothing_before_first_selection,
-        ),
-    },
-    RejectedEvents: {
-        "rejected_share": _Check(
-            "Of each source and reason, no larger share of events is rejected than rejected_share allows. If it "
-            "fails: look at the payloads in core.rejected_events and mend the sender.",
-            _rejected_share,
-        )
-    },
-    Daily: {
-        "keys_unique": _KEYS,
-        "rates_equal_recount": _Check(
-            "Counts and rates equal a recount of core. If it fails: load the days again.", _rates_equal_recount
-        ),
-    },
+    Failures: {"keys_unique": _KEYS, "nothing_before_first_selection": _SELECTED},
+    RejectedEvents: {"rejected_share": _SHARE},
+    Daily: {"keys_unique": _KEYS, "rates_equal_recount": _RECOUNT},
 }
 
 
@@ -94,4 +71,8 @@ def check_descriptions(table: type[Table]) -> dict[str, str]:
 
 def check_results(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> list[CheckResult]:
     """Run the checks of a table on the days."""
-    return [item.look(writer, table, days, settings) for item in _CHECKS.get(table, {}).values()]
+    results = []
+    for name, item in _CHECKS.get(table, {}).items():
+        found = item.look(writer, table, days, settings)
+        results.append(CheckResult(name, found.wrong == 0, found.wrong, found.examples))
+    return results

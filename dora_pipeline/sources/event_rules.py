@@ -11,7 +11,7 @@ import polars as pl
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import repository_id
 from dora_pipeline.sources.event_attributes import Attributes, attribute_columns, payload
-from dora_pipeline.tables import LandedRejects, Table
+from dora_pipeline.tables import LandedFailures, LandedRejects, Table
 from dora_pipeline.timeline import EPOCH_UNITS, FUTURE_TOLERANCE, NEWEST_INSTANT, OLDEST_INSTANT
 
 _COMMIT_SHA = "^[0-9a-fA-F]{7,64}$"
@@ -119,3 +119,33 @@ def rejected(
         ),
         LandedRejects,
     )
+
+
+def normalized_failures(
+    told: pl.DataFrame, settings: Settings, *, source: str, failure_id: pl.Expr, as_told: pl.DataFrame | None = None
+) -> Normalized:
+    """Judged failures as rows, one per impacted service (`services`), and rejects, which are those with a `reason`.
+
+    `as_told` is the same records as their rejects show them, where that differs.
+    """
+    events = (
+        told.filter(pl.col("reason").is_null())
+        .with_columns(
+            source=pl.lit(source),
+            failure_id=failure_id,
+            restored_day=day(pl.col("finished_at"), settings),
+            day=day(pl.col("started_at"), settings),
+            service=pl.col("services"),
+        )
+        .explode("service", empty_as_null=True)
+    )
+    refused = told if as_told is None else as_told
+    return Normalized(
+        events=landed(events, LandedFailures),
+        rejected=rejected(refused, settings, event_type="failure", source=source, occurred_at=pl.col("started_at")),
+    )
+
+
+def seconds_to_restore() -> pl.Expr:
+    """`finished_at` minus `started_at` in seconds."""
+    return (pl.col("finished_at") - pl.col("started_at")).dt.total_microseconds() / 1_000_000

@@ -6,16 +6,14 @@ from dora_pipeline.config import Settings
 from dora_pipeline.sources.event_attributes import Attributes
 from dora_pipeline.sources.event_rules import (
     Normalized,
-    day,
-    landed,
+    normalized_failures,
     order_reasons,
     read_records,
     reason,
-    rejected,
+    seconds_to_restore,
     shape_reasons,
     start_reasons,
 )
-from dora_pipeline.tables import LandedFailures
 
 SOURCE = "failure_event_api"
 
@@ -36,24 +34,8 @@ def normalize_failures(records: pl.DataFrame, settings: Settings) -> Normalized:
             *order_reasons(),
         )
     )
-    restored_after = pl.col("finished_at") - pl.col("started_at")
-    events = (
-        told.filter(pl.col("reason").is_null())
-        .with_columns(
-            source=pl.lit(SOURCE),
-            failure_id=pl.col("record_id"),
-            url=pl.lit(None, dtype=pl.String),
-            time_to_restore_seconds=restored_after.dt.total_microseconds() / 1_000_000,
-            restored_day=day(pl.col("finished_at"), settings),
-            day=day(pl.col("started_at"), settings),
-            service=pl.col("services"),
-        )
-        .explode("service", empty_as_null=True)
-    )
-    return Normalized(
-        events=landed(events, LandedFailures),
-        rejected=rejected(told, settings, event_type="failure", source=SOURCE, occurred_at=pl.col("started_at")),
-    )
+    told = told.with_columns(url=pl.lit(None, dtype=pl.String), time_to_restore_seconds=seconds_to_restore())
+    return normalized_failures(told, settings, source=SOURCE, failure_id=pl.col("record_id"))
 
 
 def _fields(attributes: Attributes) -> dict[str, object]:

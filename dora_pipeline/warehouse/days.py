@@ -7,7 +7,7 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.tables import Daily, DeploymentCommits, Deployments, Failures, RejectedEvents, Table
-from dora_pipeline.warehouse.queries import count, frame, statement
+from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, make_alike, statement
 from dora_pipeline.warehouse.schema import quoted
 from dora_pipeline.warehouse.staleness import mark_days
 from dora_pipeline.warehouse.writer import Writer
@@ -73,26 +73,15 @@ def missing_commits(writer: Writer, reasons: Sequence[str]) -> pl.DataFrame:
 
 def assign_ranges(writer: Writer, ranges: pl.DataFrame) -> None:
     """Say for each looked-up deployment its range, or why there is none: deployment_id, range_id, reason."""
-    connection = writer.connection
-    connection.register("told_frame", ranges)
-    connection.execute("CREATE OR REPLACE TEMP TABLE deployment_ranges AS SELECT * FROM told_frame")
-    connection.unregister("told_frame")
+    execute_with(
+        writer.connection, ranges, "CREATE OR REPLACE TEMP TABLE deployment_ranges AS SELECT * FROM told_frame"
+    )
 
 
 def replace_table(connection: duckdb.DuckDBPyConnection, table: type[Table], rows: pl.DataFrame) -> pl.DataFrame:
     """Replace the rows of a table that is not loaded by days. Returns the rows that differ, before and after."""
-    connection.register("told_frame", rows)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE told_rows AS SELECT * FROM {table.table_name} LIMIT 0")
-    connection.execute("INSERT INTO told_rows BY NAME SELECT * FROM told_frame")
-    connection.unregister("told_frame")
-    changed = frame(
-        connection,
-        f"""
-        (SELECT * FROM {table.table_name} EXCEPT SELECT * FROM told_rows)
-        UNION ALL
-        (SELECT * FROM told_rows EXCEPT SELECT * FROM {table.table_name})
-        """,
-    )
+    make_alike(connection, "told_rows", table.table_name, rows)
+    changed = frame(connection, difference(table.table_name, "told_rows"))
     if changed.height:
         connection.execute(f"DELETE FROM {table.table_name}")
         connection.execute(f"INSERT INTO {table.table_name} SELECT * FROM told_rows")
@@ -108,9 +97,8 @@ def row_count(writer: Writer, table: type[Table], days: Sequence[date]) -> int:
 
 def make_days(connection: duckdb.DuckDBPyConnection, days: Sequence[date]) -> None:
     """Put the days into the temporary table run_days, which the SQL files read."""
-    connection.register("told_frame", pl.DataFrame({"day": days}, schema={"day": pl.Date}))
-    connection.execute("CREATE OR REPLACE TEMP TABLE run_days AS SELECT DISTINCT day FROM told_frame")
-    connection.unregister("told_frame")
+    told = pl.DataFrame({"day": days}, schema={"day": pl.Date})
+    execute_with(connection, told, "CREATE OR REPLACE TEMP TABLE run_days AS SELECT DISTINCT day FROM told_frame")
 
 
 def _mark_restored_days(connection: duckdb.DuckDBPyConnection) -> None:

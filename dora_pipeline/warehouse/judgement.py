@@ -6,8 +6,8 @@ Both work on what changed since the last time only, and say which days of core t
 import duckdb
 
 from dora_pipeline.tables import Deployments, RejectedEvents
-from dora_pipeline.warehouse.landing import APM, difference, replace_deployments
-from dora_pipeline.warehouse.queries import statement
+from dora_pipeline.warehouse.landing import APM, replace_deployments
+from dora_pipeline.warehouse.queries import difference, statement
 from dora_pipeline.warehouse.staleness import mark_days
 
 

@@ -13,6 +13,7 @@ from dora_pipeline.tables import (
     Failures,
     RejectedEvents,
 )
+from dora_pipeline.warehouse.queries import difference, execute_with, make_alike
 from dora_pipeline.warehouse.staleness import mark_all_days, mark_days
 
 APM = "apm_deployment_tracking"
@@ -41,7 +42,7 @@ def land_export(
     Services and environments whose sightings changed wait in landing.changed_pairs for `infer_deployments`.
     """
     told = pl.lit(name).alias("input")
-    _make_temporary(connection, "told_activity", activity.with_columns(told))
+    make_alike(connection, "told_activity", "landing.version_activity", activity.with_columns(told))
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE known_activity AS SELECT * FROM landing.version_activity WHERE input = ?", [name]
     )
@@ -54,7 +55,7 @@ def land_export(
         "INSERT INTO landing.changed_pairs SELECT service, env, MIN(day) FROM changed_activity GROUP BY service, env"
     )
     mark_days(connection, ApmVersionActivity, "SELECT day FROM changed_activity")
-    _make_temporary(connection, "told_deployments", deployments.with_columns(told))
+    make_alike(connection, "told_deployments", "landing.deployments", deployments.with_columns(told))
     connection.execute(
         """
         CREATE OR REPLACE TEMP TABLE known_deployments AS
@@ -85,7 +86,7 @@ def land_deployments(
 ) -> None:
     """Replace what was sent, or what was pulled, of deployments by id: rows of LandedDeployments and LandedRejects."""
     _make_ids(connection, ids)
-    _make_temporary(connection, "told_deployments", events)
+    make_alike(connection, "told_deployments", "landing.deployments", events)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known_deployments AS
@@ -111,7 +112,7 @@ def land_failures(
 ) -> None:
     """Replace what was sent, or what was pulled, of failures by id: rows of LandedFailures and LandedRejects."""
     _make_ids(connection, ids)
-    _make_temporary(connection, "told_failures", events)
+    make_alike(connection, "told_failures", "landing.failures", events)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known_failures AS
@@ -140,20 +141,9 @@ def _told_before(column: str) -> str:
     return f"source = $source AND {column} IN (SELECT id FROM told_ids) AND (input LIKE '{_DAY_FILE}') = $is_pulled"
 
 
-def _make_temporary(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
-    landed = {"told_activity": "version_activity", "told_deployments": "deployments", "told_failures": "failures"}[
-        table
-    ]
-    connection.register("told_frame", frame)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM landing.{landed} LIMIT 0")
-    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM told_frame")
-    connection.unregister("told_frame")
-
-
 def _make_ids(connection: duckdb.DuckDBPyConnection, ids: pl.Series) -> None:
-    connection.register("told_frame", ids.alias("id").to_frame())
-    connection.execute("CREATE OR REPLACE TEMP TABLE told_ids AS SELECT DISTINCT id FROM told_frame")
-    connection.unregister("told_frame")
+    told = ids.alias("id").to_frame()
+    execute_with(connection, told, "CREATE OR REPLACE TEMP TABLE told_ids AS SELECT DISTINCT id FROM told_frame")
 
 
 def open_failures(connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:
@@ -213,10 +203,7 @@ def _replace_rejects(
     connection: duckdb.DuckDBPyConnection, rejected: pl.DataFrame, known: str, parameters: dict[str, str | bool]
 ) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE known_rejects AS {known}", parameters)
-    connection.execute("CREATE OR REPLACE TEMP TABLE told_rejects AS SELECT * FROM landing.rejected_events LIMIT 0")
-    connection.register("told_frame", rejected)
-    connection.execute("INSERT INTO told_rejects BY NAME SELECT * FROM told_frame")
-    connection.unregister("told_frame")
+    make_alike(connection, "told_rejects", "landing.rejected_events", rejected)
     connection.execute(
         """
         DELETE FROM landing.rejected_events AS r
@@ -227,9 +214,3 @@ def _replace_rejects(
     )
     connection.execute("INSERT INTO landing.rejected_events SELECT * FROM told_rejects")
     mark_days(connection, RejectedEvents, f"SELECT day FROM ({difference('known_rejects', 'told_rejects')})")
-
-
-def difference(known: str, told: str) -> str:
-    """The query of the rows that stand in one of two tables only, whichever input told them."""
-    rows = "SELECT COLUMNS(lambda c: c <> 'input') FROM"
-    return f"({rows} {known} EXCEPT {rows} {told}) UNION ALL ({rows} {told} EXCEPT {rows} {known})"

@@ -32,3 +32,22 @@ def frame(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
     """The result of a query."""
     found: pl.DataFrame = connection.sql(query).pl()
     return found
+
+
+def execute_with(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, query: str) -> None:
+    """Execute a statement that reads the frame as `told_frame`."""
+    connection.register("told_frame", rows)
+    connection.execute(query)
+    connection.unregister("told_frame")
+
+
+def make_alike(connection: duckdb.DuckDBPyConnection, name: str, table: str, rows: pl.DataFrame) -> None:
+    """Make the temporary table `name` with the columns of `table` and the rows of the frame."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {table} LIMIT 0")
+    execute_with(connection, rows, f"INSERT INTO {name} BY NAME SELECT * FROM told_frame")
+
+
+def difference(known: str, told: str) -> str:
+    """The query of the rows that stand in one of two tables only, whichever input told them."""
+    rows = "SELECT COLUMNS(lambda c: c <> 'input') FROM"
+    return f"({rows} {known} EXCEPT {rows} {told}) UNION ALL ({rows} {told} EXCEPT {rows} {known})"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from dora_pipeline.warehouse.queries import execute_with
 from dora_pipeline.warehouse.writer import Writer
 
 
@@ -25,6 +26,4 @@ def keep_ranges(writer: Writer, ranges: pl.DataFrame, commits: pl.DataFrame) -> 
     """Keep looked-up ranges (rows of CommitRanges) with their commits (rows of RangeCommits)."""
     with writer.transaction() as connection:
         for name, frame in (("commit_ranges", ranges), ("range_commits", commits)):
-            connection.register("told_frame", frame)
-            connection.execute(f"INSERT INTO landing.{name} BY NAME SELECT * FROM told_frame")
-            connection.unregister("told_frame")
+            execute_with(connection, frame, f"INSERT INTO landing.{name} BY NAME SELECT * FROM told_frame")

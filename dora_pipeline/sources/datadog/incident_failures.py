@@ -22,13 +22,10 @@ from dora_pipeline.sources.datadog.incident_times import (
 )
 from dora_pipeline.sources.event_rules import (
     Normalized,
-    day,
-    landed,
+    normalized_failures,
     order_reasons,
     reason,
-    rejected,
 )
-from dora_pipeline.tables import LandedFailures
 
 SOURCE = "datadog_incidents"
 
@@ -82,24 +79,8 @@ def normalize_incidents(records: pl.DataFrame, settings: Settings, catalog: Cata
         )
     )
     nothing = pl.lit(None, dtype=pl.String)
-    events = (
-        told.filter(pl.col("reason").is_null())
-        .with_columns(
-            source=pl.lit(SOURCE),
-            failure_id=SOURCE + ":" + pl.col("record_id"),
-            version=nothing,
-            repository_id=nothing,
-            commit_sha=nothing,
-            restored_day=day(pl.col("finished_at"), settings),
-            day=day(pl.col("started_at"), settings),
-            service=pl.col("services"),
-        )
-        .explode("service", empty_as_null=True)
-    )
-    return Normalized(
-        events=landed(events, LandedFailures),
-        rejected=rejected(told, settings, event_type="failure", source=SOURCE, occurred_at=pl.col("started_at")),
-    )
+    told = told.with_columns(version=nothing, repository_id=nothing, commit_sha=nothing)
+    return normalized_failures(told, settings, source=SOURCE, failure_id=SOURCE + ":" + pl.col("record_id"))
 
 
 def _row(record: Mapping[str, object], settings: Settings) -> dict[str, object] | None:

@@ -13,19 +13,17 @@ from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.sources.event_attributes import Attributes
 from dora_pipeline.sources.event_rules import (
     Normalized,
-    day,
-    landed,
+    normalized_failures,
     order_reasons,
     read_records,
     reason,
-    rejected,
+    seconds_to_restore,
     shape_reasons,
     start_reasons,
 )
 from dora_pipeline.sources.pagerduty.impact import Impacts
 from dora_pipeline.sources.pagerduty.merges import Merges
 from dora_pipeline.sources.pagerduty.times import end_of, is_resolved
-from dora_pipeline.tables import LandedFailures
 from dora_pipeline.timeline import InstantError, instant
 
 _SOURCE = "pagerduty"
@@ -69,23 +67,13 @@ def normalize(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> No
             *order_reasons(),
         )
     )
-    restored_after = pl.col("finished_at") - pl.col("started_at")
-    events = (
-        told.filter(pl.col("reason").is_null())
-        .with_columns(
-            source=pl.lit(_SOURCE),
-            failure_id=pl.format(_SOURCE + ":{}", "record_id"),
-            time_to_restore_seconds=restored_after.dt.total_microseconds() / 1_000_000,
-            restored_day=day(pl.col("finished_at"), settings),
-            day=day(pl.col("started_at"), settings),
-            service=pl.col("services"),
-        )
-        .explode("service", empty_as_null=True)
-    )
-    as_told = told.with_columns(attributes="body", received_at="fetched_at")
-    return Normalized(
-        events=landed(events, LandedFailures),
-        rejected=rejected(as_told, settings, event_type="failure", source=_SOURCE, occurred_at=pl.col("started_at")),
+    told = told.with_columns(time_to_restore_seconds=seconds_to_restore())
+    return normalized_failures(
+        told,
+        settings,
+        source=_SOURCE,
+        failure_id=pl.format(_SOURCE + ":{}", "record_id"),
+        as_told=told.with_columns(attributes="body", received_at="fetched_at"),
     )
 
 

@@ -177,6 +177,11 @@ def test_a_rebuild_ends_in_the_same_tables(mine: TestHome, expected: Tables) -> 
     assert rebuilt(mine) == expected
 
 
+def test_a_rebuild_that_is_asked_for_a_day_takes_no_other_day_away(mine: TestHome, expected: Tables) -> None:
+    mine.run("2024-05-06", rebuild=True)
+    assert mine.tables() == expected
+
+
 def test_a_rebuild_needs_neither_the_event_store_nor_the_repositories(
     loaded: TestHome, expected: Tables, tmp_path: Path
 ) -> None:

@@ -113,7 +113,7 @@ def select(event_type: str, names: tuple[str, ...], at: datetime | None) -> None
 @dora.command(name="run")
 @click.option("--from", "first", type=_Day(), help="First day to load.")
 @click.option("--to", "last", type=_Day(), help="Last day to load.")
-@click.option("--rebuild", is_flag=True, help="Make the warehouse anew from the raw layer, without network.")
+@click.option("--rebuild", is_flag=True, help="Make the whole warehouse anew from the raw layer, without network.")
 def run_command(first: date | None, last: date | None, rebuild: bool) -> None:
     """Read what the sources have told, and load days: all that changed, or those from --from to --to."""
     window = _window(first, last)

@@ -124,9 +124,9 @@ def run(
 ) -> RunReport:
     """Land what is new, load days, publish.
 
-    Without a window: every day that no longer matches what has landed. With one: its days. `rebuild` makes the
-    warehouse anew from the raw layer, without network. Raises DoraError; what was published before then stays, unless
-    only a source failed: then the others are loaded and published first.
+    Without a window: every day that no longer matches what has landed. With one: its days. `rebuild` makes the whole
+    warehouse anew from the raw layer, without network, whatever the window. Raises DoraError; what was published before
+    then stays, unless only a source failed: then the others are loaded and published first.
     """
     progress = progress or Silence()
     settings = read_settings(home)
@@ -139,7 +139,8 @@ def run(
     with open_writer(home, settings, purpose, progress.note, anew=rebuild) as writer:
         current = Run(writer, home, settings, progress, fetches=not rebuild)
         current.prepare()
-        days = list(window) if window else current.stale_days()
+        # An empty warehouse lacks every day, whichever were asked for; publishing a few would take the others away.
+        days = list(window) if window and not rebuild else current.stale_days()
         report = RunReport(days)
         batches = list(_batches(days)) or [[]]
         for done, batch in enumerate(batches):

@@ -96,7 +96,8 @@ DEPLOYMENTS = {
                 "custom_tags": ["language:java", "department:engineering"],
                 "source": "apm_deployments",
                 "number_of_commits": 3,
-                "change_failure": None,
+                "change_failure": True,
+                "remediation": {"id": "X9RMqDwK-4c", "type": "rollback"},
                 "deployment_type": "standard",
             },
         },
@@ -151,11 +152,12 @@ def test_dora_deployments_are_ready_events(tmp_path: Path, name: str) -> None:
         written(tmp_path / name, json.dumps(DEPLOYMENTS).encode()), Settings(environments={"prod": ("production",)})
     )
     source, end, day = "apm_deployment_tracking", datetime(2026, 3, 1, 10, 0, 10, tzinfo=UTC), date(2026, 3, 1)
-    repository = "github.com/organization/example"
+    cart = ("cart", None, None, None, "github.com/org/cart", None)
+    shop = ("shopist", "prod", "v1.12.07", "backend", "github.com/organization/example", SHA)
     tags = ["language:java", "department:engineering"]
     assert found.deployments.rows() == [
-        (source, "apm:eG42zNIkVjM", "cart", None, None, None, "github.com/org/cart", None, AT, AT, [], AT, day),
-        (source, "apm:z_RwVLi7v4Y", "shopist", "prod", "v1.12.07", "backend", repository, SHA, AT, end, tags, AT, day),
+        (source, "apm:eG42zNIkVjM", *cart, AT, AT, [], None, None, None, AT, day),
+        (source, "apm:z_RwVLi7v4Y", *shop, AT, end, tags, True, "X9RMqDwK-4c", "rollback", AT, day),
     ]
     assert (found.activity.height, found.rejected.height, found.records) == (0, 0, 2)
 

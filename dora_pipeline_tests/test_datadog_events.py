@@ -52,7 +52,7 @@ def test_a_deployment_of_the_list_becomes_a_row_of_its_source() -> None:
         custom_tags=["language:java"],
         created_at="2026-02-01T10:06:00Z",
         source="api",
-        change_failure=None,
+        change_failure=False,
     )
     assert rows(DEPLOYMENT_EVENTS, told) == [
         {
@@ -67,6 +67,9 @@ def test_a_deployment_of_the_list_becomes_a_row_of_its_source() -> None:
             "started_at": moment(0),
             "finished_at": moment(300),
             "custom_tags": ["language:java"],
+            "change_failure": False,
+            "remediation_id": None,
+            "remediation_type": None,
             "received_at": moment(360),
             "day": date(2026, 2, 1),
         }

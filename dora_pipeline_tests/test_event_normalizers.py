@@ -73,6 +73,7 @@ def test_a_full_deployment_becomes_a_row() -> None:
         started_at=SECOND * 10**9 + 1_999,
         finished_at=(SECOND + 60) * 1000 + 5,
         change_failure=True,
+        remediation={"id": "z_RwVLi7v4Y", "type": "rollback"},
     )
     settings = Settings(environments={"production": ("prod-*",)}, timezone="Asia/Tokyo")
     assert one_deployment(told, settings) == {
@@ -87,6 +88,9 @@ def test_a_full_deployment_becomes_a_row() -> None:
         "started_at": NOON + timedelta(microseconds=1),
         "finished_at": NOON + timedelta(seconds=60, milliseconds=5),
         "custom_tags": ["b:2", "a:1", "b:2"],
+        "change_failure": True,
+        "remediation_id": "z_RwVLi7v4Y",
+        "remediation_type": "rollback",
         "received_at": RECEIVED,
         "day": date(2024, 5, 6),
     }
@@ -94,13 +98,17 @@ def test_a_full_deployment_becomes_a_row() -> None:
 
 def test_a_bare_deployment_becomes_a_row_of_nulls() -> None:
     row = one_deployment(deployment())
-    assert {name: row[name] for name in ("env", "version", "team", "repository_id", "commit_sha", "custom_tags")} == {
+    told = {"source", "deployment_id", "service", "started_at", "finished_at", "received_at", "day"}
+    assert {name: value for name, value in row.items() if name not in told} == {
         "env": None,
         "version": None,
         "team": None,
         "repository_id": None,
         "commit_sha": None,
         "custom_tags": [],
+        "change_failure": None,
+        "remediation_id": None,
+        "remediation_type": None,
     }
 
 
@@ -333,6 +341,9 @@ def test_a_failure_without_service_and_team_is_rejected(missing: dict[str, Any])
         {"custom_tags": "a:1"},
         {"custom_tags": ["a:1", 2]},
         {"custom_tags": [None]},
+        {"change_failure": "yes"},
+        {"remediation": "rollback"},
+        {"remediation": {"id": 7}},
         {"custom_tags": {}},
     ],
 )

@@ -1,6 +1,7 @@
 """Events told again, changed, deleted, resolved late, and two in one second."""
 
 import json
+from datetime import date
 
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.homes import TestHome, moment
@@ -317,3 +318,19 @@ def test_a_failure_of_several_services_counts_once_in_totals_and_once_for_each_s
             f"FROM metrics.summary_by('{dimension}', 'month', '2024-05-01', '2024-05-31') ORDER BY 3"
         )
         assert found == expected, name
+
+
+def test_a_deployment_that_is_marked_as_failed_later_shows_it_and_what_mended_it(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", "2024-05-06T10:00:00", id="broken", version="1")
+    home.deploy("shop", "2024-05-07T10:00:00", id="mended", version="2")
+    home.run()
+    query = """
+        SELECT deployment_id, change_failure, remediation_id, remediation_type
+        FROM core.deployments ORDER BY deployment_id
+    """
+    assert home.rows(query) == [("broken", None, None, None), ("mended", None, None, None)]
+    change(home, "deployment", "broken", change_failure=True, remediation={"id": "mended", "type": "rollforward"})
+    assert home.run().days == [date(2024, 5, 6)]
+    assert home.rows(query) == [("broken", True, "mended", "rollforward"), ("mended", None, None, None)]
+    assert_equal_to_a_rebuild(home)

@@ -53,7 +53,7 @@ def normalize_deployments(records: pl.DataFrame, settings: Settings) -> Normaliz
 
 def _fields(attributes: Attributes) -> dict[str, object]:
     service = attributes.text("service")
-    git = attributes.section("git")
+    git, remediation = attributes.section("git"), attributes.section("remediation")
     return {
         "services": [service] if service else [],
         "env": attributes.text("env"),
@@ -62,6 +62,9 @@ def _fields(attributes: Attributes) -> dict[str, object]:
         "repository_url": git.text("repository_url") or git.text("repository_id"),
         "commit_sha": git.text("commit_sha"),
         "custom_tags": attributes.tags("custom_tags"),
+        "change_failure": attributes.flag("change_failure"),
+        "remediation_id": remediation.text("id"),
+        "remediation_type": remediation.text("type"),
         **attributes.time("started_at", "started"),
         **attributes.time("finished_at", "finished"),
     }

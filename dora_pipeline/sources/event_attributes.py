@@ -31,6 +31,9 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "repository_url": pl.String,
     "commit_sha": pl.String,
     "custom_tags": pl.List(pl.String),
+    "change_failure": pl.Boolean,
+    "remediation_id": pl.String,
+    "remediation_type": pl.String,
     "started_number": pl.Int64,
     "started_moment": _MOMENT,
     "started_trouble": pl.String,
@@ -86,6 +89,14 @@ class Attributes:
         if value is not None and value != tags:
             self.wrong.append(name)
         return tags
+
+    def flag(self, name: str) -> bool | None:
+        """True or false; None where it is missing."""
+        value = self._fields.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        self.wrong.append(name)
+        return None
 
     def section(self, name: str) -> "Attributes":
         """The fields of an object; none where it is missing."""

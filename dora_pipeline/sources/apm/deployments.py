@@ -55,6 +55,7 @@ def deployment(told: Told, modified_at: datetime, settings: Settings) -> Row | F
             "started_at": started_at,
             "finished_at": finished_at,
             "custom_tags": _tags(attributes.get("custom_tags")),
+            **_verdict(attributes),
             "received_at": started_at,
             "day": day_of(finished_at, settings.zone),
         }
@@ -97,6 +98,16 @@ def _moment(fields: Row, name: str, modified_at: datetime) -> datetime | None:
     if moment > modified_at + FUTURE_TOLERANCE:
         raise _Unusable("time_in_future")
     return moment
+
+
+def _verdict(attributes: Row) -> dict[str, str | bool | None]:
+    failed, told = attributes.get("change_failure"), attributes.get("remediation")
+    remediation = told if isinstance(told, dict) else {}
+    return {
+        "change_failure": failed if isinstance(failed, bool) else None,
+        "remediation_id": _text(remediation, "id"),
+        "remediation_type": _text(remediation, "type"),
+    }
 
 
 def _git(told: object) -> dict[str, str | None]:

@@ -2,7 +2,8 @@
 -- The mean is a sum of whole microseconds, so that it does not depend on the order of the commits.
 SELECT
     d.deployment_id, d.source, d.service, d.env, d.version, d.team, d.repository_id, d.commit_sha,
-    d.started_at, d.finished_at, d.kind, d.custom_tags, d.duplicate_of, d.is_selected,
+    d.started_at, d.finished_at, d.kind, d.custom_tags, d.change_failure, d.remediation_id, d.remediation_type,
+    d.duplicate_of, d.is_selected,
     d.previous_deployment_id, d.previous_commit_sha, r.range_id,
     CASE WHEN r.range_id IS NOT NULL THEN COALESCE(c.commits, 0) END AS lead_time_commits,
     c.mean_seconds AS lead_time_mean_seconds,

@@ -52,6 +52,9 @@ SELECT
     l.first_seen_at AS started_at,
     l.first_seen_at AS finished_at,
     CAST([] AS VARCHAR[]) AS custom_tags,
+    CAST(NULL AS BOOLEAN) AS change_failure,
+    CAST(NULL AS VARCHAR) AS remediation_id,
+    CAST(NULL AS VARCHAR) AS remediation_type,
     l.first_seen_at AS received_at,
     CAST(NULL AS VARCHAR) AS input,
     l.day

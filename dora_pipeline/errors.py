@@ -7,7 +7,8 @@
     │  ├─ SourceRejected        lasting: credentials, permissions, refused requests
     │  └─ SourceIncomplete      the answer cannot be the whole truth: page loops, sudden shrinks
     ├─ RepositoryError          a git mirror could not be made or fetched
-    └─ WarehouseError           locked for too long, wrong version, disk full
+    └─ WarehouseError           wrong version, disk full
+       └─ WarehouseBusy         passing: locked for too long
 
 A message says what is wrong, where, and what to do next. Messages never hold secrets.
 """
@@ -50,3 +51,7 @@ class RepositoryError(DoraError):
 
 class WarehouseError(DoraError):
     """The warehouse cannot be written or read: locked, of another version, or no space."""
+
+
+class WarehouseBusy(WarehouseError):
+    """Another run holds the warehouse. Trying again later can help."""

@@ -221,6 +221,24 @@ class Daily(Table):
     time_to_restore_mean_seconds = _number("Mean time to restore.", nullable=True)
 
 
+class Freshness(Table):
+    """How new each other table of core and metrics is in the state that is published."""
+
+    table_name = "metrics.freshness"
+
+    # The name of a schema's table stands in the attribute `table_name`, so the column has another one in Python.
+    described = _text("The table, as schema.name.", alias="table_name", primary_key=True)
+    rows = _whole("Number of rows.")
+    newest_event_at = _moment(
+        "Newest instant at which an event of the table counts; of rejected events, their arrival; NULL without any.",
+        nullable=True,
+    )
+    newest_day = _day("Newest day that has rows; NULL without any.", nullable=True)
+    stale_days = _whole("Days on which the table does not show yet what was read; `dora run` loads them.")
+    last_run_at = _moment("When the last run published; it moves also with a run that changed no row.")
+    code_version = _text("Version of the program that published it.")
+
+
 class LandedInputs(Table):
     """Each input that has been read: export files as they were then, and segments of raw/."""
 
@@ -434,6 +452,7 @@ TABLES: tuple[type[Table], ...] = (
     Failures,
     RejectedEvents,
     Daily,
+    Freshness,
     LandedInputs,
     LandedVersionActivity,
     LandedDeployments,

@@ -34,6 +34,9 @@ def test_a_missing_file_is_all_defaults(home: Home) -> None:
     settings = read_settings(home)
     assert settings.timezone == "UTC"
     assert settings.merge_window == timedelta(minutes=10)
+    assert settings.shrink_share == 0.5
+    assert settings.missing_commits_share == 0.2
+    assert settings.sources_stale_after == timedelta(days=7)
     assert settings.sources.apm_deployment_tracking.quiet_gap == timedelta(hours=1)
     assert settings.sources.pagerduty.api_url == "https://api.pagerduty.com"
     assert home.exports(settings) == home.path / "exports" / "apm"
@@ -127,6 +130,18 @@ def test_a_duration_has_a_number_and_a_unit(home: Home, text: str, length: timed
 )
 def test_what_is_not_a_duration_is_a_mistake(home: Home, text: str) -> None:
     assert mistakes_of(home, f"merge_window: {text}").startswith(f"{home.settings_file}: merge_window: ")
+
+
+@pytest.mark.parametrize("key", ["rejected_share", "missing_commits_share", "shrink_share"])
+def test_a_share_is_a_number_from_0_to_1(home: Home, key: str) -> None:
+    assert [getattr(settings_of(home, f"{key}: {text}"), key) for text in ("0", "0.25", "1")] == [0, 0.25, 1]
+    for text in ("-0.1", "1.1", "50%", "null", ".nan"):
+        assert mistakes_of(home, f"{key}: {text}").startswith(f"{home.settings_file}: {key}: ")
+
+
+def test_sources_cannot_be_stale_at_once(home: Home) -> None:
+    assert settings_of(home, "sources_stale_after: 36h").sources_stale_after == timedelta(hours=36)
+    assert "must be longer than 0s" in mistakes_of(home, "sources_stale_after: 0s")
 
 
 @pytest.mark.parametrize("text", ["Mars/Olympus", "utc+1", "''", "3", "../../etc/passwd"])

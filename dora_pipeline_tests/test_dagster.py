@@ -3,39 +3,39 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster import DagsterInstance
 
+from dora_pipeline.assets.failures import failure_of
 from dora_pipeline.assets.jobs import select_sources
 from dora_pipeline.assets.partitions import daily_partitions
-from dora_pipeline.assets.resources import warehouse
 from dora_pipeline.assets.tables import SOURCES, table_assets
 from dora_pipeline.config import project_folder
+from dora_pipeline.definitions import definitions
+from dora_pipeline.errors import (
+    ConfigError,
+    DoraError,
+    SourceRejected,
+    SourceUnavailable,
+    WarehouseBusy,
+    WarehouseError,
+)
+from dora_pipeline.selection import SOURCES_OF
 from dora_pipeline.tables import TABLES
+from dora_pipeline_tests.dagster_runs import days_run, statuses
 from dora_pipeline_tests.homes import TestHome
 
 
-def definitions(home: TestHome) -> dg.Definitions:
-    """The definitions of a home, as `definitions.py` makes them."""
-    return dg.Definitions(
-        assets=[*SOURCES, *table_assets(daily_partitions(home.home))],
-        resources={"warehouse": warehouse},
-        executor=dg.in_process_executor,
-    )
-
-
-def materialized(home: TestHome, first: str, last: str) -> dg.ExecuteInProcessResult:
-    """Materialize everything for a range of days in one run."""
-    return (
-        definitions(home)
-        .resolve_implicit_global_asset_job_def()
-        .execute_in_process(
-            tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-        )
-    )
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    """An instance of Dagster in memory."""
+    with DagsterInstance.ephemeral() as made:
+        yield made
 
 
 @pytest.fixture
@@ -50,33 +50,75 @@ def filled(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> TestHome:
     return home
 
 
+def validation(home: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """What `dagster definitions validate` says where nothing but DORA_HOME is set."""
+    command = [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "dora_pipeline.definitions"]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(project_folder()),
+        "DORA_HOME": str(home),
+    }
+    return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+
 def test_definitions_load_with_an_empty_environment(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "definitions",
-        "validate",
-        "-w",
-        str(project_folder() / "workspace.yaml"),
-    ]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DORA_HOME": str(tmp_path / "nothing")}
-    result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = validation(tmp_path / "nothing", tmp_path)
     assert result.returncode == 0, result.stderr
     assert "All code locations passed validation" in result.stderr + result.stdout
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_settings_that_are_wrong_are_a_load_error_of_one_sentence(home: TestHome, tmp_path: Path) -> None:
+    home.settings(timezone="Mars/Olympus")
+    result = validation(home.home.path, tmp_path)
+    assert result.returncode != 0
+    expected = (
+        f"{home.home.settings_file}: timezone: 'Mars/Olympus' is not an IANA time zone such as Europe/Berlin; "
+        "then reload the code location"
+    )
+    assert expected in result.stderr + result.stdout
+    assert "ValidationError" not in result.stderr + result.stdout
+
+
+def test_a_home_that_is_a_file_is_a_load_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match=r"file.*reload the code location"):
+        definitions(TestHome(tmp_path).home.__class__(tmp_path / "file"))
 
 
 def test_assets_have_the_names_of_their_tables(home: TestHome) -> None:
     keys = {key.to_user_string() for assets in table_assets(daily_partitions(home.home)) for key in assets.keys}
-    expected = {table.table_name.replace(".", "/") for table in TABLES if not table.table_name.startswith("landing.")}
-    assert keys == expected
+    assert keys == {
+        "core/source_selections",
+        "core/services",
+        "core/apm_version_activity",
+        "core/deployments",
+        "core/deployment_commits",
+        "core/failures",
+        "core/rejected_events",
+        "metrics/daily",
+        "landing/source_states",
+    }
+    assert keys <= {table.table_name.replace(".", "/") for table in TABLES}
+
+
+def test_lineage_leads_from_every_source_to_the_metrics(home: TestHome) -> None:
+    graph = definitions(home.home).resolve_asset_graph()
+    for source in (*SOURCES_OF["deployment"], *SOURCES_OF["failure"], "repositories", "home"):
+        reached, found = {dg.AssetKey(["sources", source])}, True
+        while found:
+            found = {child for key in reached for child in graph.get(key).child_keys} - reached
+            reached |= found
+        assert dg.AssetKey(["metrics", "daily"]) in reached, source
+    assert {spec.group_name for spec in SOURCES} == {"sources"}
 
 
 def test_every_asset_tells_group_kinds_owner_columns_and_table(home: TestHome) -> None:
     for assets in table_assets(daily_partitions(home.home)):
         spec = next(iter(assets.specs))
         table = next(table for table in TABLES if table.table_name == ".".join(spec.key.path))
-        assert spec.group_name in ("core", "metrics")
+        assert spec.group_name in ("sources", "core", "metrics")
         assert "duckdb" in spec.kinds
         assert spec.owners == ["team:platform"]
         assert spec.description
@@ -94,23 +136,29 @@ def test_partitions_run_from_the_first_selection_to_today_in_the_zone(home: Test
     assert partitions.timezone == "Europe/Berlin"
 
 
-def test_a_range_of_days_is_one_run_and_gives_the_tables_of_dora_run(filled: TestHome, tmp_path: Path) -> None:
-    result = materialized(filled, "2024-05-06", "2024-05-08")
-    assert result.success
+def test_a_range_of_days_is_one_run_and_gives_the_tables_of_dora_run(
+    filled: TestHome, instance: DagsterInstance
+) -> None:
+    assert days_run(filled, instance, "2024-05-06", "2024-05-08").success
     by_dagster = filled.tables()
     filled.home.warehouse.unlink()
     filled.run(rebuild=True)
-    assert by_dagster == filled.tables()
+    by_command = filled.tables()
+    # It tells when and by which run the rest was published.
+    del by_dagster["metrics.freshness"], by_command["metrics.freshness"]
+    assert by_dagster == by_command
     assert by_dagster["core.deployments"]
 
 
-def test_a_day_is_loaded_alone(filled: TestHome) -> None:
-    assert materialized(filled, "2024-05-07", "2024-05-07").success
+def test_a_day_is_loaded_alone(filled: TestHome, instance: DagsterInstance) -> None:
+    assert days_run(filled, instance, "2024-05-07").success
     assert filled.rows("SELECT version, day FROM core.deployments") == [("2", date(2024, 5, 7))]
 
 
-def test_materializations_tell_rows_rejects_and_whether_people_see_them(filled: TestHome) -> None:
-    result = materialized(filled, "2024-05-06", "2024-05-08")
+def test_materializations_tell_rows_rejects_and_whether_people_see_them(
+    filled: TestHome, instance: DagsterInstance
+) -> None:
+    result = days_run(filled, instance, "2024-05-06", "2024-05-08")
     told = {
         event.asset_key.to_user_string(): event.materialization.metadata
         for event in result.get_asset_materialization_events()
@@ -122,15 +170,30 @@ def test_materializations_tell_rows_rejects_and_whether_people_see_them(filled: 
     assert told["metrics/daily"]["published"].value is True
 
 
-def test_checks_pass_on_good_days_and_warn_of_a_large_share_of_rejects(filled: TestHome) -> None:
-    result = materialized(filled, "2024-05-06", "2024-05-08")
-    passed = {evaluation.check_name: evaluation.passed for evaluation in result.get_asset_check_evaluations()}
-    assert passed == {
-        "keys_unique": True,
-        "nothing_before_first_selection": True,
-        "rates_equal_recount": True,
-        "rejected_share": False,
+def test_each_day_tells_its_rows_and_the_log_those_of_each_month(filled: TestHome, instance: DagsterInstance) -> None:
+    result = days_run(filled, instance, "2024-04-30", "2024-05-07")
+    rows = {
+        event.partition: event.materialization.metadata["dagster/partition_row_count"].value
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey(["core", "deployments"])
     }
+    assert rows == dict.fromkeys([f"2024-05-0{day}" for day in range(1, 6)], 0) | {
+        "2024-04-30": 0,
+        "2024-05-06": 1,
+        "2024-05-07": 1,
+    }
+    log = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert "core.deployments 2024-04: 1 days, 0 rows" in log
+    assert "core.deployments 2024-05: 7 days, 2 rows" in log
+
+
+def test_a_large_share_of_rejects_is_the_only_check_that_warns(filled: TestHome, instance: DagsterInstance) -> None:
+    result = days_run(filled, instance, "2024-05-06", "2024-05-08")
+    passed = {evaluation.check_name: evaluation.passed for evaluation in result.get_asset_check_evaluations()}
+    assert passed["keys_unique"] is True
+    assert passed["nothing_before_first_selection"] is True
+    assert passed["rates_equal_recount"] is True
+    assert passed["rejected_share"] is False
 
 
 def test_the_job_selects_sources(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,19 +212,78 @@ def test_the_job_selects_sources(home: TestHome, monkeypatch: pytest.MonkeyPatch
     assert text.splitlines()[1:] == ["failure,2024-01-02T03:04:05Z,pagerduty;failure_event_api"]
 
 
-def test_a_source_that_cannot_be_read_fails_the_run_and_the_others_are_loaded(filled: TestHome) -> None:
-    segment = filled.home.raw / "failure_event_api" / "000000000001-000000000001.jsonl.gz"
-    segment.parent.mkdir(parents=True)
-    segment.write_bytes(b"not gzip")
-    result = (
-        definitions(filled)
-        .resolve_implicit_global_asset_job_def()
-        .execute_in_process(
-            tags={
-                "dagster/asset_partition_range_start": "2024-05-06",
-                "dagster/asset_partition_range_end": "2024-05-08",
-            },
-            raise_on_error=False,
-        )
-    )
+def failed_steps(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """The steps that failed, and what the page shows of each."""
+    return {
+        event.step_key: str(event.step_failure_data.user_failure_data.description)
+        for event in result.all_events
+        if event.is_step_failure and event.step_key and event.step_failure_data.user_failure_data
+    }
+
+
+def test_a_source_that_cannot_be_read_fails_its_own_asset_and_days_are_loaded_from_the_others(
+    filled: TestHome, instance: DagsterInstance
+) -> None:
+    filled.select("failure", "failure_event_api", "pagerduty", at=None)
+    days = ["2024-05-06", "2024-05-07", "2024-05-08"]
+    result = days_run(filled, instance, days[0], days[-1], job="refresh")
     assert not result.success
+    assert failed_steps(result) == {
+        "landing__source_states": "pagerduty: the environment variable PAGERDUTY_API_TOKEN is not set; "
+        "it holds the secret of this source"
+    }
+    assert statuses(filled, instance, "metrics/daily", days) == dict.fromkeys(days, "MATERIALIZED")
+    assert any(
+        "PAGERDUTY_API_TOKEN is not set" in entry.user_message and "days are loaded from" in entry.user_message
+        for entry in instance.all_logs(days_run(filled, instance, days[0]).run_id)
+    )
+    assert filled.rows("SELECT COUNT(*) FROM core.failures") == [(1,)]
+    assert filled.rows("SELECT error IS NOT NULL FROM landing.source_states WHERE source = 'pagerduty'") == [(True,)]
+
+
+def test_a_home_that_became_wrong_fails_a_run_with_its_sentence_and_no_day_is_lost(
+    filled: TestHome, instance: DagsterInstance
+) -> None:
+    assert days_run(filled, instance, "2024-05-07").success
+    before = filled.tables()
+    job = definitions(filled.home).resolve_job_def("load_days")
+    filled.settings(merge_window="forever")
+    result = job.execute_in_process(instance=instance, partition_key="2024-05-07", raise_on_error=False)
+    told = set(failed_steps(result).values())
+    shown = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    assert not [error for error in shown if error and (error.cause or error.context)]
+    assert told == {
+        f"{filled.home.settings_file}: merge_window: 'forever' is not a duration; write it as 90s, 10m, 1h or 7d"
+    }
+    assert filled.tables() == before
+    filled.settings()
+    assert statuses(filled, instance, "core/deployments", ["2024-05-07"]) == {"2024-05-07": "FAILED"}
+    assert days_run(filled, instance, "2024-05-07").success
+    assert statuses(filled, instance, "core/deployments", ["2024-05-07"]) == {"2024-05-07": "MATERIALIZED"}
+
+
+@pytest.mark.parametrize(
+    "error", [SourceUnavailable("pagerduty", "HTTP 503"), WarehouseBusy("held by dora run")], ids=["source", "lock"]
+)
+def test_what_passes_is_tried_again_after_a_wait_and_then_fails_with_its_sentence(error: DoraError) -> None:
+    retries = [failure_of(error, attempt) for attempt in range(2)]
+    assert [retry.seconds_to_wait for retry in retries if isinstance(retry, dg.RetryRequested)] == [30, 60]
+    last = failure_of(error, 2)
+    assert isinstance(last, dg.Failure)
+    assert last.description == str(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError("https://user:word@host/x is wrong"),
+        SourceRejected("pagerduty", "HTTP 401 of https://user:word@host/x is wrong"),
+        WarehouseError("the disk is full: https://user:word@host/x is wrong"),
+    ],
+    ids=["config", "source", "disk"],
+)
+def test_what_lasts_fails_at_once_with_a_sentence_without_credentials(error: DoraError) -> None:
+    failure = failure_of(error, 0)
+    assert isinstance(failure, dg.Failure)
+    assert failure.allow_retries is False
+    assert str(failure.description).endswith("https://host/x is wrong")

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import sqlglot
 from pydantic import BaseModel
@@ -25,6 +26,7 @@ MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
 METADATA: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 DEPENDENCIES: list[str] = METADATA["project"]["dependencies"]
 DEV_DEPENDENCIES: list[str] = METADATA["project"]["optional-dependencies"]["dev"]
+COMMANDS = {name: dora.get_command(click.Context(dora), name) for name in dora.list_commands(click.Context(dora))}
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
@@ -43,7 +45,7 @@ def _leaves(model: type[BaseModel], above: str = "") -> list[str]:
 SETTINGS = _leaves(Settings)
 
 
-@pytest.mark.parametrize("command", sorted(dora.commands))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert f"| `dora {command}` |" in README
 
@@ -125,15 +127,12 @@ def test_the_commands_in_code_blocks_exist() -> None:
     assert [target for target in made if target not in targets] == []
     run = re.findall(r"(?:^|/|`)dora ([a-z]+)", shell + README, re.MULTILINE)
     assert set(run) >= {"init", "select", "run", "sql"}
-    assert [command for command in run if command not in dora.commands] == []
+    assert [command for command in run if command not in COMMANDS] == []
 
 
 def test_the_options_that_the_readme_names_exist() -> None:
     options = {
-        option
-        for command in (dora, *dora.commands.values())
-        for parameter in command.params
-        for option in parameter.opts
+        option for command in (dora, *COMMANDS.values()) for parameter in command.params for option in parameter.opts
     }
     text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
     assert [option for option in re.findall(r"`(?:dora [a-z]+ )?(--[a-z-]+)", text) if option not in options] == []

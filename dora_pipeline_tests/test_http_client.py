@@ -14,6 +14,7 @@ import pytest
 from dora_pipeline.config import secret
 from dora_pipeline.errors import ConfigError, DoraError, SourceRejected, SourceUnavailable
 from dora_pipeline.sources.http import DatadogKeys, HttpClient, NotFound, PagerDutyToken, Refused
+from dora_pipeline_tests.certificates import issued
 from dora_pipeline_tests.vendors.clocks import Clock
 from dora_pipeline_tests.vendors.server import (
     FakeVendor,
@@ -315,6 +316,47 @@ def test_a_slow_drip_ends_at_the_deadline(vendor: FakeVendor, call: Callable[...
     with pytest.raises(SourceUnavailable, match="still coming in: the 200 s that a run may take are over"):
         caller.things()
     assert len(vendor.asked) == 1
+
+
+def test_the_time_until_the_deadline_can_start_anew(vendor: FakeVendor, call: Callable[..., Caller]) -> None:
+    caller = call(deadline_seconds=100)
+    caller.clock.now = 99
+    caller.client.renew()
+    caller.clock.now = 198
+    assert caller.things() == {"things": [1, 2, 3]}
+    caller.clock.now = 199
+    with pytest.raises(SourceUnavailable, match="are over after 1 answers"):
+        caller.things()
+
+
+def test_a_client_may_take_other_refusals_as_passing_and_end_with_its_own_advice(
+    vendor: FakeVendor, call: Callable[..., Caller]
+) -> None:
+    vendor.spoil(refused(404), None, *[refused(404)] * 2)
+    caller = call(passing=(404, 429), attempts=2, consequence="send it again")
+    assert caller.things() == {"things": [1, 2, 3]}
+    with pytest.raises(SourceUnavailable, match=r"HTTP 404: no reason given, tried 2 times; send it again$"):
+        caller.things()
+    vendor.spoil(refused(408))
+    with pytest.raises(Refused, match="HTTP 408"):
+        caller.things()
+
+
+def test_a_named_authority_is_trusted_in_place_of_that_of_the_environment(
+    call: Callable[..., Caller], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, other = (issued(tmp_path / name, "127.0.0.1") for name in ("ours", "other"))
+    with FakeVendor(tls=ours.context) as vendor:
+        vendor.route("GET", "/things", lambda asked: Reply({"things": []}))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other.authority))
+        assert call(vendor.url, authority=str(ours.authority)).things() == {"things": []}
+        with pytest.raises(SourceRejected, match=r"not trusted .*; name your authority in REQUESTS_CA_BUNDLE"):
+            call(vendor.url).things()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ours.authority))
+        assert call(vendor.url).things() == {"things": []}
+        with pytest.raises(SourceRejected, match=f"not trusted .*; see {other.authority}"):
+            call(vendor.url, authority=str(other.authority)).things()
+    assert len(vendor.asked) == 2
 
 
 def test_an_answer_beyond_the_largest_size_is_refused(vendor: FakeVendor, call: Callable[..., Caller]) -> None:

@@ -1,17 +1,25 @@
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from sqlalchemy import NullPool, create_engine
 
+from dora_pipeline.intake.schema import metadata
 from dora_pipeline.intake.store import EventStore
 
 START = datetime(2024, 5, 6, tzinfo=UTC)
 SECOND = 1_714_996_800
+
+
+@pytest.fixture(name="store_url")
+def _sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/events.sqlite3"
+
 
 TEXTS = st.sampled_from([None, "", " ", "v1", "v2", "ü"])
 GIT = st.fixed_dictionaries({}, optional={"commit_sha": TEXTS, "repository_url": TEXTS})
@@ -27,6 +35,7 @@ TELLINGS = st.fixed_dictionaries(
         "custom_tags": st.sampled_from([None, [], ["x:y"], ["z"]]),
         "git": st.one_of(st.none(), st.just("main"), GIT),
         "change_failure": st.sampled_from([None, True, False]),
+        "remediation": st.sampled_from([None, {}, {"id": "x"}, {"type": "rollback"}]),
     },
 )
 SECONDS = {SECOND: 0, SECOND * 1000: 0, SECOND + 1: 1, (SECOND + 1) * 10**9: 1}
@@ -54,7 +63,7 @@ class Known:
                         git[part] = text
                 if git:
                     self.state["git"] = git
-            elif value is None or value == [] or (isinstance(value, str) and value.strip() == ""):
+            elif value is None or value in ([], {}) or (isinstance(value, str) and value.strip() == ""):
                 continue
             else:
                 self.state[name] = value
@@ -67,16 +76,16 @@ def natural(state: dict[str, Any]) -> tuple[str, str, int] | None:
 
 
 class MergingOfTellings(RuleBasedStateMachine):
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
         super().__init__()
-        self.folder = tempfile.mkdtemp()
-        self.store = EventStore(f"sqlite:///{self.folder}/events.sqlite3")
+        engine = create_engine(url, poolclass=NullPool)
+        metadata.drop_all(engine)
+        self.store = EventStore(url)
         self.known: list[Known] = []
         self.clock = 0
 
     def teardown(self) -> None:
         self.store.close()
-        shutil.rmtree(self.folder)
 
     def now(self) -> datetime:
         self.clock += 1
@@ -122,6 +131,8 @@ class MergingOfTellings(RuleBasedStateMachine):
                 if "finished_at" in changes and changes["finished_at"] is None:
                     event.state.pop("finished_at", None)
                 event.take(changes)
+                if changes.get("change_failure") is False:
+                    event.state.pop("remediation", None)
 
     @rule(number=st.integers(0, 5))
     def delete(self, number: int) -> None:
@@ -139,7 +150,13 @@ class MergingOfTellings(RuleBasedStateMachine):
         assert [event.sequence for event in stored] == sorted({event.sequence for event in stored})
 
 
-TestMergingOfTellings = MergingOfTellings.TestCase
-TestMergingOfTellings.settings = settings(
-    max_examples=40, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+SETTINGS = settings(
+    max_examples=40,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+
+
+def test_tellings_merge_as_the_rules_say(store_url: str) -> None:
+    run_state_machine_as_test(lambda: MergingOfTellings(store_url), settings=SETTINGS)

@@ -1,12 +1,27 @@
-"""Jobs that people start from the UI."""
+"""Jobs: what schedules and sensors start, and what people start from the page."""
 
 from datetime import datetime
 from typing import Literal
 
 import dagster as dg
 
+from dora_pipeline.assets.metadata import asset_key
+from dora_pipeline.assets.report import report_page
+from dora_pipeline.assets.tables import DAILY_TABLES, WHOLE_TABLES
 from dora_pipeline.config import default_home
+from dora_pipeline.errors import DoraError
 from dora_pipeline.pipeline.selections import select
+
+_WHOLE = dg.AssetSelection.assets(*(asset_key(table) for table in WHOLE_TABLES))
+_DAILY = dg.AssetSelection.assets(*(asset_key(table) for table in DAILY_TABLES), report_page)
+
+read_sources = dg.define_asset_job(
+    "read_sources", _WHOLE, description="Read what the sources have told since the last run; load no day."
+)
+load_days = dg.define_asset_job("load_days", _DAILY, description="Load days from what the sources have told.")
+refresh = dg.define_asset_job(
+    "refresh", _WHOLE | _DAILY, description="Load days; fails at its end where a source could not be read."
+)
 
 
 class SelectionConfig(dg.Config):
@@ -20,7 +35,10 @@ class SelectionConfig(dg.Config):
 @dg.op
 def append_to_selection_log(context: dg.OpExecutionContext, config: SelectionConfig) -> None:
     """Append one selection to source_selections.csv, as `dora select` does."""
-    selection = select(default_home(), config.event_type, config.sources, config.at)
+    try:
+        selection = select(default_home(), config.event_type, config.sources, config.at)
+    except DoraError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from None
     moment: datetime = selection.selected_at
     context.log.info(f"{selection.event_type}: {', '.join(selection.sources)} since {moment.isoformat()}")
 

@@ -1,62 +1,105 @@
-"""One asset a table of core and metrics."""
+"""One asset a table of core and metrics, and what sources they are made from."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import dagster as dg
 
-from dora_pipeline.assets.metadata import asset_key, check_specs, definition_metadata, description, materialization
+from dora_pipeline.assets.failures import failure_of
+from dora_pipeline.assets.metadata import (
+    FRESHNESS,
+    asset_key,
+    check_specs,
+    definition_metadata,
+    description,
+    materialization,
+    show_glimpse,
+)
 from dora_pipeline.assets.partitions import BACKFILL
-from dora_pipeline.pipeline.runs import Run
+from dora_pipeline.assets.resources import Warehouse
+from dora_pipeline.errors import DoraError
 from dora_pipeline.tables import (
     ApmVersionActivity,
     Daily,
     DeploymentCommits,
     Deployments,
     Failures,
+    Freshness,
     RejectedEvents,
     Services,
     SourceSelections,
+    SourceStates,
     Table,
 )
 
 _OWNERS = ["team:platform"]
-_EXPORTS = dg.AssetKey(["sources", "apm_exports"])
-_INTAKE = dg.AssetKey(["sources", "intake"])
-_REPOSITORIES = dg.AssetKey(["sources", "repositories"])
-_HOME = dg.AssetKey(["sources", "home"])
+# Runs of one pool wait in Dagster's queue; what protects the file is the writer's own lock.
+_POOL = "warehouse"
+
+
+def _source(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["sources", name])
+
+
+_APM = _source("apm_deployment_tracking")
+_DEPLOYMENT_EVENTS = _source("deployment_event_api")
+_FAILURES = [_source("datadog_incidents"), _source("pagerduty"), _source("failure_event_api")]
+_REPOSITORIES = _source("repositories")
+_HOME = _source("home")
 
 SOURCES = [
-    dg.AssetSpec(_EXPORTS, group_name="sources", description="APM exports in the folder exports/apm.", kinds={"json"}),
-    dg.AssetSpec(_INTAKE, group_name="sources", description="Events sent to the intake.", kinds={"api"}),
-    dg.AssetSpec(
-        _REPOSITORIES, group_name="sources", description="Git repositories named in settings or catalog.", kinds={"git"}
-    ),
-    dg.AssetSpec(_HOME, group_name="sources", description="source_selections.csv and services/*.yaml.", kinds={"file"}),
+    dg.AssetSpec(key, group_name="sources", description=text, kinds={kind})
+    for key, kind, text in (
+        (_APM, "json", "Versions seen by APM: exports in the folder exports/apm, or pulled from Datadog."),
+        (_DEPLOYMENT_EVENTS, "api", "Deployments sent to the intake, or pulled from Datadog."),
+        (_FAILURES[0], "datadog", "Incidents pulled from Datadog."),
+        (_FAILURES[1], "pagerduty", "Incidents pulled from PagerDuty, or told by its webhook."),
+        (_FAILURES[2], "api", "Failures sent to the intake, or pulled from Datadog."),
+        (_REPOSITORIES, "git", "Git repositories named in settings or catalog."),
+        (_HOME, "file", "dora.yaml, source_selections.csv and services/*.yaml."),
+    )
 ]
 
-_DEPENDS: dict[type[Table], Sequence[dg.AssetKey]] = {
+_DEPENDS: Mapping[type[Table], Sequence[dg.AssetKey]] = {
     SourceSelections: [_HOME],
     Services: [_HOME],
-    ApmVersionActivity: [_EXPORTS, asset_key(SourceSelections)],
+    SourceStates: [_APM, _DEPLOYMENT_EVENTS, *_FAILURES],
+    ApmVersionActivity: [_APM, asset_key(SourceSelections)],
     Deployments: [
-        _INTAKE,
+        _DEPLOYMENT_EVENTS,
         _REPOSITORIES,
         asset_key(ApmVersionActivity),
         asset_key(SourceSelections),
         asset_key(Services),
     ],
-    Failures: [_INTAKE, asset_key(SourceSelections), asset_key(Services)],
+    Failures: [*_FAILURES, asset_key(SourceSelections), asset_key(Services)],
     DeploymentCommits: [asset_key(Deployments)],
     RejectedEvents: [asset_key(ApmVersionActivity), asset_key(Deployments), asset_key(Failures)],
     Daily: [asset_key(Deployments), asset_key(DeploymentCommits), asset_key(Failures)],
 }
+WHOLE_TABLES: tuple[type[Table], ...] = (SourceSelections, Services, SourceStates)
+DAILY_TABLES: tuple[type[Table], ...] = tuple(table for table in _DEPENDS if table not in WHOLE_TABLES)
+
+
+# Written with every publication, whichever asset it is for.
+WRITTEN_ALONG = [
+    dg.AssetSpec(
+        asset_key(Freshness),
+        deps=[asset_key(Daily), asset_key(RejectedEvents)],
+        group_name="metrics",
+        kinds={"duckdb", "sql"},
+        owners=_OWNERS,
+        description=description(Freshness),
+        metadata=definition_metadata(Freshness),
+    )
+]
 
 
 def table_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The assets of core and metrics: two that are whole, the others by days."""
-    whole = {SourceSelections, Services}
-    return [_asset(table, None if table in whole else partitions) for table in _DEPENDS]
+    """The assets of all tables: a few that are whole, the others by days."""
+    whole = [_asset(table, None) for table in (SourceSelections, Services)]
+    return [*whole, _readings(), *(_asset(table, partitions) for table in DAILY_TABLES)]
 
 
 def _asset(table: type[Table], partitions: dg.DailyPartitionsDefinition | None) -> dg.AssetsDefinition:
@@ -71,9 +114,56 @@ def _asset(table: type[Table], partitions: dg.DailyPartitionsDefinition | None) 
         check_specs=check_specs(table),
         partitions_def=partitions,
         backfill_policy=BACKFILL if partitions else None,
+        freshness_policy=FRESHNESS if partitions else None,
+        pool=_POOL,
     )
-    def load(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Run]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
+    def load(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
         days = [date.fromisoformat(key) for key in context.partition_keys] if partitions else []
-        return materialization(warehouse.load_and_check(table, days))
+        try:
+            loaded = warehouse.load(table, days)
+        except DoraError as error:
+            failure = failure_of(error, context.retry_number)
+            raise failure from failure.__cause__
+        _tell_days(context, table, loaded.rows_by_day)
+        show_glimpse(context, loaded, context.partition_keys[-1] if partitions else None)
+        return materialization(loaded)
 
     return load
+
+
+def _readings() -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(SourceStates),
+        deps=_DEPENDS[SourceStates],
+        group_name="sources",
+        kinds={"duckdb"},
+        owners=_OWNERS,
+        description=f"{description(SourceStates)} It fails where a source could not be read; days are loaded from the "
+        "others all the same, and again when the source has answered.",
+        metadata=definition_metadata(SourceStates),
+        pool=_POOL,
+        # Last of a run, so that its retries wait for a source and nothing waits for them.
+        op_tags={"dagster/priority": "-1"},
+    )
+    def read(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
+        try:
+            readings = warehouse.readings()
+        except DoraError as error:
+            failure = failure_of(error, context.retry_number)
+            raise failure from failure.__cause__
+        for source, told in readings.items():
+            newest = told.newest_event_at.isoformat() if told.newest_event_at else None
+            metadata = {"rows": told.rows, "rejected": told.rejected, "newest_event_at": newest}
+            context.log_event(dg.AssetObservation(_source(source), metadata=metadata))
+        return dg.MaterializeResult(metadata={"dagster/row_count": len(readings)})
+
+    return read
+
+
+def _tell_days(context: dg.AssetExecutionContext, table: type[Table], rows_by_day: Mapping[date, int]) -> None:
+    months: dict[str, list[int]] = defaultdict(list)
+    for day, rows in rows_by_day.items():
+        context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=day.isoformat())
+        months[f"{day:%Y-%m}"].append(rows)
+    for month, counts in months.items():
+        context.log.info(f"{table.table_name} {month}: {len(counts)} days, {sum(counts):,} rows")

@@ -1,12 +1,13 @@
-"""`dora demo`: what it prints."""
+"""`dora demo`: the whole pipeline on bundled data, and what it prints."""
 
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
+import click
+
 from dora_pipeline.cli.display import console, duration_text, progress_bars, share_text, show_table
-from dora_pipeline.config import project_folder
 from dora_pipeline.demo import make_demo
 
 _HEADINGS = (
@@ -19,8 +20,12 @@ _HEADINGS = (
 )
 
 
-def run_demo(folder: Path) -> None:
-    """Make the demo and print the four metrics by quarter, how long it took, and what to try next."""
+@click.command("demo")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("dora-demo"), show_default=True, help="Where to put it."
+)
+def demo_command(folder: Path) -> None:
+    """Run the whole pipeline on bundled real data, and print the four metrics."""
     with progress_bars() as bars:
         report = make_demo(folder, bars)
     rows = [
@@ -45,12 +50,11 @@ def run_demo(folder: Path) -> None:
         console.print(f"  {table}: {count:,} rows", markup=False)
     console.print(f"Prepared in {report.preparing_seconds:.1f} s, loaded in {report.running_seconds:.1f} s.")
     home = shlex.quote(str(report.home.path))
-    dora, dagster = _command("dora"), _command("dagster")
+    dora = _command("dora")
     query = "SELECT * FROM metrics.summary('year', DATE '2018-01-01', DATE '2026-12-31')"
-    workspace = shlex.quote(str(project_folder() / "workspace.yaml"))
     console.print("\nNext:", markup=False)
     console.print(f'  1. Query it:        DORA_HOME={home} {dora} sql "{query}"', markup=False, soft_wrap=True)
-    console.print(f"  2. See the graph:   DORA_HOME={home} {dagster} dev -w {workspace}", markup=False, soft_wrap=True)
+    console.print(f"  2. See the graph:   DORA_HOME={home} {dora} dev", markup=False, soft_wrap=True)
     console.print(f"  3. Use your own:    {dora} init, then {dora} select and {dora} run", markup=False, soft_wrap=True)
 
 

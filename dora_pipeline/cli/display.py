@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -63,3 +64,8 @@ def duration_text(seconds: float | None) -> str:
 def share_text(rate: float | None) -> str:
     """A rate as a percentage; a dash for None."""
     return "–" if rate is None else f"{rate:.1%}"
+
+
+def moment_text(moment: datetime | None) -> str:
+    """An instant in UTC to the second; a dash for None."""
+    return "–" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")

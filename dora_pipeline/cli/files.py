@@ -1,8 +1,11 @@
-"""The files that `dora init` writes."""
+"""`dora init`: the files that a home begins with."""
 
 from pathlib import Path
 
-from dora_pipeline.config import Home
+import click
+
+from dora_pipeline.cli.display import console
+from dora_pipeline.config import Home, default_home
 from dora_pipeline.errors import ConfigError
 
 _SETTINGS = """\
@@ -13,7 +16,10 @@ _SETTINGS = """\
 #   production: [prod, Production, "prod-*"]
 # merge_window: 10m             # two sources that tell one deployment within this time count it once; at most 12h
 # reread: 7d                    # recent days in which what was missing is looked for again
-# rejected_share: 0.05          # a check fails when a larger share of a source's events is rejected
+# rejected_share: 0.05          # a check warns when a larger share of a source's events is rejected
+# missing_commits_share: 0.2    # a check warns when a larger share of deployments lacks its commits
+# shrink_share: 0.5             # a day that would lose a larger share of a source's rows waits until that is accepted
+# sources_stale_after: 7d       # a check warns of a selected source that told nothing for longer
 # lock_timeout: 30m             # how long a run waits for another
 # sources:
 #   apm_deployment_tracking: {path: exports/apm, quiet_gap: 1h, pull_from_datadog: false}
@@ -40,6 +46,13 @@ extensions:
   datadoghq.com/dora-metrics:
     source_patterns: []         # for a repository with several services: globs such as src/example/**
 """
+
+
+@click.command("init")
+def init_command() -> None:
+    """Write commented settings, an empty selection log and an example service definition. Never overwrites."""
+    for path, written in write_example_home(default_home()):
+        console.print(f"{'wrote' if written else 'kept '} {path}", markup=False, soft_wrap=True)
 
 
 def write_example_home(home: Home) -> list[tuple[Path, bool]]:

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import click
 import duckdb
 
-from dora_pipeline.config import Home
+from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.warehouse.reader import open_reader
 
@@ -27,9 +28,12 @@ class QueryError(DoraError):
     """The query is wrong, or not one that only reads."""
 
 
-def show_query(home: Home, query: str, form: str) -> None:
-    """Print the result; a table shows at most 1,000 rows, CSV and JSON all of them."""
-    with open_reader(home) as connection:
+@click.command("sql")
+@click.argument("query")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+def sql_command(query: str, form: str) -> None:
+    """Query the warehouse, read-only. A table shows at most 1,000 rows, CSV and JSON all of them."""
+    with open_reader(default_home()) as connection:
         try:
             relation = connection.sql(_reading_statement(connection, query))
             if relation is None:

@@ -13,12 +13,15 @@ from uuid import uuid4
 
 from sqlalchemy import Column, Connection, RowMapping, bindparam, insert, select, update
 
-from dora_pipeline.intake import database
+from dora_pipeline.intake import schema
 from dora_pipeline.intake.event import (
     Attributes,
     EventType,
     StoredEvent,
+    Telling,
+    amended,
     body_key,
+    event_moment,
     json_text,
     merged,
     natural_key,
@@ -28,15 +31,6 @@ from dora_pipeline.timeline import instant
 # Databases limit the parameters of a statement; PostgreSQL's and SQLite's limits are about 32,000.
 _LOOKUP = 1_000
 _MICROSECOND = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True)
-class Telling:
-    """What is told: the event's own id, if it has one, and the moment of receipt, if that is not now."""
-
-    event_id: str | None
-    body: Attributes
-    received_at: datetime | None
 
 
 @dataclass
@@ -49,37 +43,41 @@ class Held:
     is_new: bool
     is_changed: bool
 
+    @property
+    def is_untold(self) -> bool:
+        """Whether nothing of what was told so far stands."""
+        return self.event.is_deleted or self.event.sequence < self.first_sequence
+
 
 class Batch:
-    """Changes of events of one type. The counter's row is locked first, so that sequences are in commit order."""
+    """Changes of events. The counter's row is locked first, so that sequences are in commit order."""
 
-    def __init__(self, connection: Connection, event_type: EventType) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._event_type = event_type
-        self._sequence: int = connection.execute(select(database.state.c.sequence).with_for_update()).scalar_one()
+        self._sequence: int = connection.execute(select(schema.state.c.sequence).with_for_update()).scalar_one()
         self._now = datetime.now(UTC)
-        self._by_id: dict[str, Held] = {}
-        self._by_key: dict[str, list[Held]] = {}
+        self._by_id: dict[tuple[EventType, str], Held] = {}
+        self._by_key: dict[tuple[EventType, str], list[Held]] = {}
         self._tellings: list[dict[str, Any]] = []
 
     def tell(self, told: list[Telling]) -> list[StoredEvent]:
-        """The event after each telling."""
-        keys = [None if telling.event_id else self._told_key(telling.body) for telling in told]
-        self._load(database.events.c.event_id, (telling.event_id for telling in told if telling.event_id))
-        self._load(database.events.c.identity_key, (key for key in keys if key))
+        """The event after each telling, in the order in which they came."""
+        keys = [None if telling.event_id else _told_key(telling) for telling in told]
+        for event_type in dict.fromkeys(telling.event_type for telling in told):
+            of_type = [pair for pair in zip(told, keys, strict=True) if pair[0].event_type == event_type]
+            self._load(event_type, schema.events.c.event_id, (one.event_id for one, _ in of_type if one.event_id))
+            self._load(event_type, schema.events.c.identity_key, (key for _, key in of_type if key))
         return [self._tell(telling, key) for telling, key in zip(told, keys, strict=True)]
 
-    def find(self, event_id: str) -> Held | None:
+    def find(self, event_type: EventType, event_id: str) -> Held | None:
         """The event, None where it is unknown or deleted."""
-        self._load(database.events.c.event_id, [event_id])
-        held = self._by_id.get(event_id)
+        self._load(event_type, schema.events.c.event_id, [event_id])
+        held = self._by_id.get((event_type, event_id))
         return None if held is None or held.event.is_deleted else held
 
     def amend(self, held: Held, changes: Attributes, received_at: datetime | None) -> StoredEvent:
-        """The event after changes by its id; an explicit None clears `finished_at`."""
-        attributes = merged(held.event.attributes, changes)
-        if changes.get("finished_at", ...) is None:
-            attributes.pop("finished_at", None)
+        """The event after changes by its id."""
+        attributes = amended(held.event.attributes, changes)
         return self._record(held, "updated", changes, attributes, self._moment(received_at))
 
     def delete(self, held: Held, received_at: datetime | None) -> None:
@@ -93,7 +91,7 @@ class Batch:
             return
         new = [_row(held) for held in changed if held.is_new]
         known = [{f"new_{name}": value for name, value in _row(held).items()} for held in changed if not held.is_new]
-        table = database.events
+        table = schema.events
         if new:
             self._connection.execute(insert(table), new)
         if known:
@@ -104,8 +102,8 @@ class Batch:
                 column.name: bindparam(f"new_{column.name}") for column in table.c if not column.primary_key
             }
             self._connection.execute(update(table).where(is_it).values(values), known)
-        self._connection.execute(insert(database.tellings), self._tellings)
-        self._connection.execute(update(database.state).values(sequence=self._sequence))
+        self._connection.execute(insert(schema.tellings), self._tellings)
+        self._connection.execute(update(schema.state).values(sequence=self._sequence))
 
     def _moment(self, received_at: datetime | None) -> datetime:
         if received_at is not None:
@@ -114,27 +112,32 @@ class Batch:
         self._now += _MICROSECOND
         return self._now
 
-    def _told_key(self, body: Attributes) -> str:
-        return natural_key(self._event_type, body) or body_key(body)
-
     def _tell(self, telling: Telling, key: str | None) -> StoredEvent:
         moment = self._moment(telling.received_at)
-        held = self._by_id.get(telling.event_id) if telling.event_id else self._first_received(key)
+        if telling.event_id:
+            held = self._by_id.get((telling.event_type, telling.event_id))
+        else:
+            held = self._first_received(telling.event_type, key)
         if held is None:
-            held = self._new(telling.event_id or uuid4().hex, key, moment)
-        former = {} if held.event.is_deleted else held.event.attributes
-        return self._record(held, "told", telling.body, merged(former, telling.body), moment)
+            held = self._new(telling, key, moment)
+        if telling.event_type == "delivery":
+            # A delivery is one message: another body under its id is no news of it.
+            attributes = telling.body if held.is_untold else held.event.attributes
+        else:
+            attributes = merged({} if held.event.is_deleted else held.event.attributes, telling.body)
+        return self._record(held, "told", telling.body, attributes, moment)
 
-    def _first_received(self, key: str | None) -> Held | None:
-        candidates = [held for held in self._by_key.get(key or "", []) if held.identity_key == key]
+    def _first_received(self, event_type: EventType, key: str | None) -> Held | None:
+        candidates = [held for held in self._by_key.get((event_type, key or ""), []) if held.identity_key == key]
         return min(
             candidates,
             key=lambda held: (held.event.is_deleted, held.event.received_at, held.first_sequence),
             default=None,
         )
 
-    def _new(self, event_id: str, key: str | None, moment: datetime) -> Held:
-        event = StoredEvent(self._sequence, self._event_type, event_id, moment, moment, False, {})
+    def _new(self, telling: Telling, key: str | None, moment: datetime) -> Held:
+        event_id = telling.event_id or uuid4().hex
+        event = StoredEvent(self._sequence, telling.event_type, event_id, moment, moment, False, {})
         held = Held(event, key, self._sequence + 1, is_new=True, is_changed=True)
         self._hold(held)
         return held
@@ -149,8 +152,8 @@ class Batch:
         is_deleted: bool = False,
     ) -> StoredEvent:
         before = held.event
-        is_first = before.sequence < held.first_sequence
-        if not is_first and is_deleted == before.is_deleted and json_text(attributes) == json_text(before.attributes):
+        is_same = json_text(attributes) == json_text(before.attributes)
+        if is_same and is_deleted == before.is_deleted and before.sequence >= held.first_sequence:
             return before
         self._sequence += 1
         held.event = replace(
@@ -164,25 +167,25 @@ class Batch:
         self._tellings.append(
             {
                 "sequence": self._sequence,
-                "event_type": self._event_type,
+                "event_type": before.event_type,
                 "event_id": before.event_id,
                 "action": action,
                 "received_at": moment,
                 "body": json.dumps(body, separators=(",", ":")),
             }
         )
-        key = natural_key(self._event_type, attributes) or held.identity_key
+        key = natural_key(before.event_type, attributes) or held.identity_key
         if key != held.identity_key:
             held.identity_key = key
             self._index(held)
         return held.event
 
-    def _load(self, column: Column[Any], values: Iterable[str]) -> None:
+    def _load(self, event_type: EventType, column: Column[Any], values: Iterable[str]) -> None:
         rest = iter(dict.fromkeys(values))
         while chunk := list(islice(rest, _LOOKUP)):
-            query = select(database.events).where(database.events.c.event_type == self._event_type, column.in_(chunk))
+            query = select(schema.events).where(schema.events.c.event_type == event_type, column.in_(chunk))
             for row in self._connection.execute(query).mappings():
-                if row["event_id"] not in self._by_id:
+                if (event_type, row["event_id"]) not in self._by_id:
                     self._hold(
                         Held(
                             stored_event(row),
@@ -194,12 +197,16 @@ class Batch:
                     )
 
     def _hold(self, held: Held) -> None:
-        self._by_id[held.event.event_id] = held
+        self._by_id[held.event.event_type, held.event.event_id] = held
         self._index(held)
 
     def _index(self, held: Held) -> None:
         if held.identity_key:
-            self._by_key.setdefault(held.identity_key, []).append(held)
+            self._by_key.setdefault((held.event.event_type, held.identity_key), []).append(held)
+
+
+def _told_key(telling: Telling) -> str:
+    return natural_key(telling.event_type, telling.body) or body_key(telling.body)
 
 
 def stored_event(row: RowMapping) -> StoredEvent:
@@ -226,5 +233,7 @@ def _row(held: Held) -> dict[str, Any]:
         "changed_at": event.changed_at,
         "is_deleted": event.is_deleted,
         "identity_key": held.identity_key,
+        "started_at": event_moment(event.attributes, "started_at"),
+        "finished_at": event_moment(event.attributes, "finished_at"),
         "attributes": json_text(event.attributes),
     }

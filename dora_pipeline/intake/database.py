@@ -1,4 +1,4 @@
-"""The database below the event store: its tables, its connections, and its errors in plain words.
+"""The database below the event store: its connections, and its errors in plain words.
 
 SQLite and PostgreSQL behave alike through here. What does not belong here: rules about events.
 """
@@ -6,94 +6,22 @@ SQLite and PostgreSQL behave alike through here. What does not belong here: rule
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import uniform
+from time import monotonic, sleep
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Dialect,
-    Engine,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    TypeDecorator,
-    create_engine,
-    event,
-    func,
-    insert,
-    inspect,
-    make_url,
-    select,
-)
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from dora_pipeline.errors import ConfigError, DoraError, SourceUnavailable
 from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.intake import schema
 
-SCHEMA_VERSION = 1
 LOCK_SECONDS = 30
-_SCHEMA_LOCK = 0x0D0FA
 _WAL_ATTEMPTS = 10
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS_BETWEEN_TRIES = (0.0005, 0.0015)
 _SQLITE_LASTING = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_NOTADB", "SQLITE_CORRUPT")
-
-
-class Moment(TypeDecorator[datetime]):
-    """A UTC instant as whole microseconds since 1970: exact, and the same in both databases."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
-
-
-metadata = MetaData()
-
-state = Table(
-    "intake_state",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("schema_version", Integer, nullable=False),
-    Column("sequence", BigInteger, nullable=False),
-)
-
-events = Table(
-    "intake_events",
-    metadata,
-    Column("event_type", String(16), primary_key=True),
-    Column("event_id", Text, primary_key=True),
-    Column("sequence", BigInteger, nullable=False),
-    Column("first_sequence", BigInteger, nullable=False),
-    Column("received_at", Moment, nullable=False),
-    Column("changed_at", Moment, nullable=False),
-    Column("is_deleted", Boolean, nullable=False),
-    Column("identity_key", String(64)),
-    Column("attributes", Text, nullable=False),
-    Index("intake_events_by_sequence", "event_type", "sequence", unique=True),
-    Index("intake_events_by_identity", "event_type", "identity_key"),
-)
-
-tellings = Table(
-    "intake_tellings",
-    metadata,
-    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
-    Column("event_type", String(16), nullable=False),
-    Column("event_id", Text, nullable=False),
-    Column("action", String(16), nullable=False),
-    Column("received_at", Moment, nullable=False),
-    Column("body", Text, nullable=False),
-)
 
 
 def shown(url: URL) -> str:
@@ -120,7 +48,7 @@ def store_url(text: str | URL) -> URL:
 
 
 def opened(url: URL) -> Engine:
-    """An engine on the store, its tables made where they are missing.
+    """An engine on the store, its tables made where they are missing and brought up to date where they are older.
 
     Raises ConfigError for a folder that cannot be written, a missing driver and a newer schema; SourceUnavailable
     while the database is locked or does not answer.
@@ -138,8 +66,13 @@ def opened(url: URL) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    with explained(url):
-        _create_tables(engine, url)
+    patient = writer(engine).execution_options(lock_seconds=schema.UPGRADE_SECONDS)
+    try:
+        with explained(url):
+            schema.prepare(engine, patient, shown(url))
+    except DoraError:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -173,27 +106,28 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}")
+    options = connection.get_execution_options()
+    if options.get("begin") == "IMMEDIATE":
+        limit = float(str(connection.engine.url.query["timeout"]))
+        # SQLite's own waiting sleeps up to 100 ms at a time, so that one busy process starves the others.
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        try:
+            _begin_writing(connection, monotonic() + options.get("lock_seconds", limit))
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(limit * 1000)}")
+    else:
+        connection.exec_driver_sql("BEGIN")
 
 
-def _create_tables(engine: Engine, url: URL) -> None:
-    with engine.begin() as connection:
-        is_made = inspect(connection).has_table(state.name)
-    if not is_made:
-        with writer(engine).begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
-            metadata.create_all(connection)
-            if connection.scalar(select(state.c.id)) is None:
-                connection.execute(insert(state).values(id=1, schema_version=SCHEMA_VERSION, sequence=0))
-    with engine.begin() as connection:
-        version = connection.scalar(select(state.c.schema_version))
-    if version != SCHEMA_VERSION:
-        engine.dispose()
-        raise ConfigError(
-            f"the event store {shown(url)} has schema {version}, this version of dora knows {SCHEMA_VERSION}; "
-            "update dora"
-        )
+def _begin_writing(connection: Connection, end: float) -> None:
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return
+        except OperationalError as error:
+            if not getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY") or monotonic() >= end:
+                raise
+        sleep(uniform(*_SECONDS_BETWEEN_TRIES))
 
 
 @contextmanager

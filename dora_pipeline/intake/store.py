@@ -8,17 +8,23 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Self
+from itertools import islice
+from typing import Any, Literal, Self
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.engine import URL
 
 from dora_pipeline.config import Home
-from dora_pipeline.intake import database
-from dora_pipeline.intake.batch import Batch, Telling, stored_event
-from dora_pipeline.intake.event import EventType, StoredEvent, storable, usable_id
+from dora_pipeline.intake import database, schema
+from dora_pipeline.intake.batch import Batch, stored_event
+from dora_pipeline.intake.conditions import All, Condition, Term
+from dora_pipeline.intake.event import EventType, StoredEvent, Telling, storable, usable_id
+from dora_pipeline.intake.search import condition
+from dora_pipeline.timeline import instant
 
 __all__ = ["EventStore", "EventType", "StoredEvent"]
+
+_ROWS_AT_ONCE = 100
 
 
 class EventStore:
@@ -54,10 +60,7 @@ class EventStore:
         `started_at`, else by its whole body. Ids are 1 to 256 printable characters; anything else is taken as none.
         `received_at` is now unless told. Raises ValueError for attributes that are not JSON, such as NaN.
         """
-        own_id = usable_id(event_id) or usable_id(attributes.get("id"))
-        telling = Telling(own_id, storable(attributes), received_at)
-        with self._batch(event_type) as batch:
-            return batch.tell([telling])[0]
+        return self.commit([Telling.of(event_type, attributes, event_id, received_at)])[0]
 
     def append_many(
         self,
@@ -72,25 +75,28 @@ class EventStore:
         """
         bodies = list(tellings)
         moments = received_at if isinstance(received_at, Sequence) else [received_at] * len(bodies)
-        told = [
-            Telling(usable_id(body.get("id")), storable(body), moment)
-            for body, moment in zip(bodies, moments, strict=True)
-        ]
-        with self._batch(event_type) as batch:
-            return batch.tell(told)
+        return self.commit(
+            [Telling.of(event_type, body, None, moment) for body, moment in zip(bodies, moments, strict=True)]
+        )
+
+    def commit(self, tellings: list[Telling]) -> list[StoredEvent]:
+        """The events after each telling, in the order in which they came; all in one transaction."""
+        with self._batch() as batch:
+            return batch.tell(tellings)
 
     def update(
         self, event_type: EventType, event_id: str, changes: Mapping[str, Any], *, received_at: datetime | None = None
     ) -> StoredEvent | None:
         """The event after changes by its id; None where it is unknown or deleted.
 
-        Fields merge as in `append`, but an explicit None clears `finished_at`.
+        Fields merge as in `append`, but an explicit None clears `finished_at`, and `change_failure` false takes the
+        remediation away.
         """
         known_id, telling = usable_id(event_id), storable(changes)
         if known_id is None:
             return None
-        with self._batch(event_type) as batch:
-            held = batch.find(known_id)
+        with self._batch() as batch:
+            held = batch.find(event_type, known_id)
             return batch.amend(held, telling, received_at) if held else None
 
     def delete(self, event_type: EventType, event_id: str, *, received_at: datetime | None = None) -> bool:
@@ -98,8 +104,8 @@ class EventStore:
         known_id = usable_id(event_id)
         if known_id is None:
             return False
-        with self._batch(event_type) as batch:
-            held = batch.find(known_id)
+        with self._batch() as batch:
+            held = batch.find(event_type, known_id)
             if held:
                 batch.delete(held, received_at)
             return held is not None
@@ -107,7 +113,7 @@ class EventStore:
     def get(self, event_type: EventType, event_id: str) -> StoredEvent | None:
         """The event; None where it is unknown or deleted."""
         known_id = usable_id(event_id)
-        columns = database.events.c
+        columns = schema.events.c
         is_it = (columns.event_id == known_id) & columns.is_deleted.is_(False)
         found = self._found(event_type, is_it, 1) if known_id else []
         return found[0] if found else None
@@ -117,7 +123,59 @@ class EventStore:
 
         Sequences are in commit order: no later answer holds one below the last of this.
         """
-        return self._found(event_type, database.events.c.sequence > sequence, limit)
+        return self._found(event_type, schema.events.c.sequence > sequence, limit)
+
+    def search(
+        self,
+        event_type: EventType,
+        *,
+        first: datetime | None = None,
+        last: datetime | None = None,
+        query: str = "",
+        sort: Literal["started_at", "finished_at"] = "started_at",
+        descending: bool = True,
+        limit: int = 10,
+    ) -> list[StoredEvent]:
+        """Events that started between `first` and `last` (both included) and that the query finds.
+
+        The query is in the syntax of `dora_pipeline.intake.search`, which says when QueryError is raised. Events come
+        in order of the time `sort`, those without one last; equal times are in order of event id. Deleted events are
+        left out, and so are events without a readable start where `first` or `last` is told.
+        """
+        columns = schema.events.c
+        bounds = []
+        if first is not None:
+            bounds.append(columns.started_at >= instant(first))
+        if last is not None:
+            bounds.append(columns.started_at <= instant(last))
+        moment = columns[sort]
+        order = [moment.desc() if descending else moment.asc(), columns.event_id]
+        wanted = condition(query)
+        found = self._search(event_type, wanted, [*bounds, moment.is_not(None)], order, limit)
+        if len(found) < limit:
+            found += self._search(event_type, wanted, [*bounds, moment.is_(None)], order, limit - len(found))
+        return found
+
+    def newest_finished(self, service: str, env: str, version: str) -> StoredEvent | None:
+        """The deployment with these values that finished last, None where there is none.
+
+        Of several, it is the one that started last, then the one with the lowest id; those without a readable finish
+        are not considered.
+        """
+        columns = schema.events.c
+        values = {"service": service, "env": env, "version": version}
+        wanted = All(tuple(Term(key, (value.strip(),)) for key, value in values.items()))
+        order = [columns.finished_at.desc(), columns.started_at.desc(), columns.event_id]
+        found = self._search("deployment", wanted, [columns.finished_at.is_not(None)], order, 1)
+        return found[0] if found else None
+
+    def ping(self) -> None:
+        """Reads and writes the database; raises as the other methods do where that fails."""
+        sequence = schema.state.c.sequence
+        with database.explained(self._url), self._writer.begin() as connection:
+            # SQLite leaves out a write that changes nothing, and a full disk would go unnoticed.
+            connection.execute(update(schema.state).values(sequence=sequence + 1))
+            connection.execute(update(schema.state).values(sequence=sequence - 1))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -129,14 +187,36 @@ class EventStore:
         self.close()
 
     @contextmanager
-    def _batch(self, event_type: EventType) -> Iterator[Batch]:
+    def _batch(self) -> Iterator[Batch]:
         with database.explained(self._url), self._writer.begin() as connection:
-            batch = Batch(connection, event_type)
+            batch = Batch(connection)
             yield batch
             batch.save()
 
+    def _search(
+        self,
+        event_type: EventType,
+        wanted: Condition,
+        bounds: list[ColumnElement[bool]],
+        order: list[ColumnElement[Any]],
+        limit: int,
+    ) -> list[StoredEvent]:
+        table = schema.events
+        prefilter = wanted.prefilter()
+        if prefilter is not None:
+            bounds = [*bounds, prefilter]
+        living = [table.c.event_type == event_type, table.c.is_deleted.is_(False)]
+        query = select(table).where(*living, *bounds).order_by(*order).execution_options(yield_per=_ROWS_AT_ONCE)
+        with (
+            database.explained(self._url),
+            self._engine.begin() as connection,
+            connection.execute(query) as result,
+        ):
+            candidates = map(stored_event, result.mappings())
+            return list(islice(filter(wanted.matches, candidates), limit))
+
     def _found(self, event_type: EventType, condition: ColumnElement[bool], limit: int) -> list[StoredEvent]:
-        table = database.events
+        table = schema.events
         query = select(table).where(table.c.event_type == event_type, condition).order_by(table.c.sequence).limit(limit)
         with database.explained(self._url), self._engine.begin() as connection:
             return [stored_event(row) for row in connection.execute(query).mappings()]

@@ -1,12 +1,13 @@
 """Landing of events: those sent to the intake, and those pulled from vendors, through the raw layer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
 from dora_pipeline.config import Home, Settings
+from dora_pipeline.intake.event import EventType as ReceivedType
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.pulling import Held, pull
 from dora_pipeline.pipeline.session import Session
@@ -30,28 +31,45 @@ _NORMALIZERS: dict[EventType, Callable[[pl.DataFrame, Settings], Normalized]] = 
 
 def land_sent_events(session: Session, event_type: EventType, source: str) -> None:
     """Bring what the intake received since the last time into segments of the raw layer, and land the new segments."""
-    folder = session.home.raw / source
+    for told, records in fresh_segments(session, event_type, source, session.home.raw / source):
+        land_segment(session, event_type, source, told, records, _NORMALIZERS[event_type](records, session.settings))
+
+
+def fresh_segments(
+    session: Session, received: ReceivedType, source: str, folder: Path
+) -> Iterator[tuple[Input, pl.DataFrame]]:
+    """Bring what the intake received since the last time into a segment, and give all segments that have not landed.
+
+    Each comes with its records, which have the columns of RECORD_SCHEMA.
+    """
     if session.fetches:
-        _fetch_sent_events(session.home, event_type, folder)
+        _fetch_sent_events(session.home, received, folder)
     known = inputs.known_inputs(session.writer.connection, source)
     fresh = [segment for segment in segments(folder) if _input_name(session.home, segment.path) not in known]
     for done, segment in enumerate(fresh, start=1):
-        records = read_segment(source, segment)
-        normalized = _NORMALIZERS[event_type](records, session.settings)
-        told = _input(session.home, segment.path)
-        where = records.select(id="record_id", input=pl.lit(told.name))
-        _land(session.writer, event_type, source, [(told, records.height)], where, normalized, is_pulled=False)
+        yield _input(session.home, segment.path), read_segment(source, segment)
         session.progress.step(f"read {source}", done, len(fresh))
 
 
-def land_pulled_events(session: Session, event_type: EventType, source: PullSource) -> None:
-    """Pull a source into its day files, and land the files that changed; those of whole windows also when it fails."""
+def land_segment(
+    session: Session, event_type: EventType, source: str, told: Input, records: pl.DataFrame, normalized: Normalized
+) -> None:
+    """Land what the records of a segment became."""
+    where = records.select(id="record_id", input=pl.lit(told.name))
+    _land(session.writer, event_type, source, [(told, records.height)], where, normalized, is_pulled=False)
+
+
+def land_pulled_events(session: Session, event_type: EventType, source: PullSource, *, asks: bool) -> None:
+    """Pull a source into its day files, and land the files that changed; those of whole windows also when it fails.
+
+    `asks` False: nothing is asked of the source; what its files hold serves.
+    """
     files = DayFiles(session.home.raw / source.name, source.name, session.settings.zone)
     known_in = files.settled()
     # Which failures are open is known of what has landed.
     _land_day_files(session, event_type, source, files)
     # What was pulled once stays, also when pulling is switched off.
-    if session.fetches and is_pulled(source.name, session.settings):
+    if asks and is_pulled(source.name, session.settings):
         open_ids = landing.open_failures(session.writer.connection, source.name)
         open_records = [event_id.removeprefix(f"{source.name}:") for event_id in open_ids]
         held = Held(known_in, [record_id for record_id in open_records if record_id in known_in])
@@ -112,11 +130,11 @@ def _land(
             inputs.note_input(connection, source, one, records)
 
 
-def _fetch_sent_events(home: Home, event_type: EventType, folder: Path) -> None:
+def _fetch_sent_events(home: Home, received: ReceivedType, folder: Path) -> None:
     known = segments(folder)
     last = known[-1].last if known else 0
     with EventStore.at(home) as store:
-        while told := store.changed_since(event_type, last, _BATCH):
+        while told := store.changed_since(received, last, _BATCH):
             records = [
                 RawRecord(e.sequence, e.event_id, e.received_at, e.changed_at, e.is_deleted, e.attributes) for e in told
             ]

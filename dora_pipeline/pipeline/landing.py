@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from dora_pipeline.errors import ConfigError, DoraError, SourceError
+from dora_pipeline.pipeline.deliveries import lacks_token, land_deliveries
 from dora_pipeline.pipeline.events import land_pulled_events, land_sent_events
 from dora_pipeline.pipeline.exports import land_exports
 from dora_pipeline.pipeline.pulling import pull_sightings
@@ -56,7 +57,13 @@ def _land_source(session: Session, event_type: EventType, source: str) -> None:
         _land_sightings(session)
     if source in _SENT:
         land_sent_events(session, event_type, source)
-    land_pulled_events(session, event_type, PULL_SOURCES[source])
+    pulled, asks = PULL_SOURCES[source], session.fetches
+    if pulled.webhook is not None:
+        land_deliveries(session, pulled, pulled.webhook)
+        if asks and lacks_token(session, pulled, pulled.webhook):
+            asks = False
+            session.progress.note(f"{source}: {pulled.webhook.token} is not set; its webhooks alone tell what happens")
+    land_pulled_events(session, event_type, pulled, asks=asks)
 
 
 def _land_sightings(session: Session) -> None:

@@ -25,6 +25,7 @@ from dora_pipeline.tables import (
 )
 from dora_pipeline.warehouse import inputs, judgement, landing
 from dora_pipeline.warehouse.days import assign_ranges, derive_deployments, missing_commits, replace_days, replace_table
+from dora_pipeline.warehouse.shrinkage import begin_meant_shrinks
 from dora_pipeline.warehouse.staleness import (
     mark_all_days,
     mark_days_of_services,
@@ -90,6 +91,7 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
         normalized = repr((services, pagerduty.service_ids, pagerduty.team_ids, settings.datadog.site))
         if inputs.read_property(connection, "normalized_by") not in (None, normalized):
             inputs.forget_inputs(connection, list(PULL_SOURCES))
+            begin_meant_shrinks(connection)
         inputs.write_property(connection, "normalized_by", normalized)
 
 

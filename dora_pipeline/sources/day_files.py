@@ -1,6 +1,8 @@
 """The raw layer of pulled sources: `raw/<source>/<day>.jsonl.gz`, the records of a day as they came, ordered by id.
 
 A record that is told again replaces what was known of it, and moves with its day; one that is not told any more stays.
+What webhooks told of a record is kept beside it, by the ids of their deliveries: pulls and deliveries can come in any
+order and again, and neither takes anything away from the other.
 A day that says the same as before keeps its file untouched. `pulled_until` says up to when there are whole windows.
 """
 
@@ -10,7 +12,7 @@ import os
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,13 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.sources.pulls import PULLED_SCHEMA, PulledRecord, RecordState
-from dora_pipeline.timeline import day_of
+from dora_pipeline.sources.pulls import PULLED_SCHEMA, Change, PulledRecord, RecordState
+from dora_pipeline.timeline import OLDEST_INSTANT, day_of
 
 _ENDING = ".jsonl.gz"
 _PULLED_UNTIL = "pulled_until"
+# When a record was fetched that was only ever delivered.
+_NEVER = OLDEST_INSTANT.isoformat()
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class _Line:
     fetched_at: str
     state: RecordState
     body: dict[str, Any]
+    deliveries: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def told(self) -> dict[str, Any]:
+        return {**self.body, "deliveries": list(self.deliveries.values())} if self.deliveries else self.body
 
 
 class DayFiles:
@@ -50,25 +58,36 @@ class DayFiles:
         self, records: Iterable[PulledRecord], fetched_at: datetime, known_in: Mapping[str, Path] | None = None
     ) -> None:
         """Keep records in the files of their days. `known_in` says in which file each record was until now."""
-        told: dict[date, dict[str, _Line]] = defaultdict(dict)
+        told: dict[Path, dict[str, _Line]] = defaultdict(dict)
+        moved: dict[Path, dict[str, Path]] = defaultdict(dict)
         for record in records:
+            path = self._path(record.occurred_at)
             line = _Line(record.occurred_at.isoformat(), fetched_at.isoformat(), "present", record.body)
-            told[day_of(record.occurred_at, self._zone)][record.record_id] = line
-        paths = {day: self._folder / f"{day}{_ENDING}" for day in told}
-        moved: dict[Path, set[str]] = defaultdict(set)
-        for day, lines in told.items():
-            for record_id in lines:
-                former = (known_in or {}).get(record_id, paths[day])
-                if former != paths[day]:
-                    moved[former].add(record_id)
+            told[path][record.record_id] = line
+            former = (known_in or {}).get(record.record_id, path)
+            if former != path:
+                moved[former][record.record_id] = path
         # Into the new file first: a run that is killed in between leaves the record in both, for `settled` to see.
-        for day, lines in told.items():
-            self._merge(paths[day], lines)
-        for path, record_ids in moved.items():
-            self._remove(path, record_ids)
+        for path, lines in told.items():
+            self._merge(path, lines)
+        for path, targets in moved.items():
+            self._leave(path, targets)
+
+    def deliver(self, changes: Iterable[Change]) -> None:
+        """Keep what webhooks told, beside the records in the files of their days, for `settled` to bring together."""
+        told: dict[Path, dict[str, _Line]] = defaultdict(dict)
+        for change in changes:
+            blank = _Line(change.occurred_at.isoformat(), _NEVER, "present", {})
+            line = told[self._path(change.occurred_at)].setdefault(change.record_id, blank)
+            line.deliveries[change.delivery_id] = change.told
+        for path, lines in told.items():
+            self._merge(path, lines)
 
     def settled(self) -> dict[str, Path]:
-        """The file of each record. Of one in several files, as a killed run leaves it, the newest telling stays."""
+        """The file of each record. Of one in several files, as a killed run leaves it, the newest telling stays.
+
+        So does what webhooks told of it, in whichever file.
+        """
         newest: dict[str, tuple[datetime, Path]] = {}
         outdated: dict[Path, set[str]] = defaultdict(set)
         for path in self.paths():
@@ -79,7 +98,7 @@ class DayFiles:
                 if former != told:
                     outdated[min(told, former)[1]].add(record_id)
         for path, record_ids in outdated.items():
-            self._remove(path, record_ids)
+            self._leave(path, {record_id: newest[record_id][1] for record_id in record_ids})
         return {record_id: path for record_id, (_, path) in newest.items()}
 
     def close_missing(self, path: Path, record_id: str, state: RecordState, fetched_at: datetime) -> None:
@@ -96,7 +115,7 @@ class DayFiles:
                 datetime.fromisoformat(line.occurred_at),
                 datetime.fromisoformat(line.fetched_at),
                 line.state,
-                json.dumps(line.body),
+                json.dumps(line.told()),
             )
             for record_id, line in self._lines(path).items()
         ]
@@ -115,14 +134,24 @@ class DayFiles:
 
     def _merge(self, path: Path, told: dict[str, _Line]) -> None:
         known = self._lines(path) if path.exists() else {}
-        changed = {name: line for name, line in told.items() if not _says_the_same(known.get(name), line)}
+        united = {name: _united(known.get(name), line) for name, line in told.items()}
+        changed = {name: line for name, line in united.items() if not _says_the_same(known.get(name), line)}
         if changed:
             self._write(path, {**known, **changed})
 
-    def _remove(self, path: Path, record_ids: set[str]) -> None:
+    def _leave(self, path: Path, targets: Mapping[str, Path]) -> None:
+        """Leave records to other files that hold newer tellings of them; what webhooks told goes there, too."""
         known = self._lines(path) if path.exists() else {}
-        if known.keys() & record_ids:
-            self._write(path, {name: line for name, line in known.items() if name not in record_ids})
+        late: dict[Path, dict[str, _Line]] = defaultdict(dict)
+        for record_id in known.keys() & targets.keys():
+            late[targets[record_id]][record_id] = replace(known[record_id], fetched_at=_NEVER)
+        for target, lines in late.items():
+            self._merge(target, lines)
+        if late:
+            self._write(path, {name: line for name, line in known.items() if name not in targets})
+
+    def _path(self, moment: datetime) -> Path:
+        return self._folder / f"{day_of(moment, self._zone)}{_ENDING}"
 
     def _write(self, path: Path, lines: Mapping[str, _Line]) -> None:
         text = "".join(_written(name, lines[name]) for name in sorted(lines))
@@ -159,12 +188,16 @@ def _is_day(name: str) -> bool:
         return False
 
 
+def _united(known: _Line | None, told: _Line) -> _Line:
+    """The newer of two tellings of a record, with what webhooks told before and now."""
+    if known is None:
+        return told
+    newest = known if told.fetched_at == _NEVER else told
+    return replace(newest, deliveries={**known.deliveries, **told.deliveries})
+
+
 def _says_the_same(known: _Line | None, told: _Line) -> bool:
-    return known is not None and (known.state, known.occurred_at, known.body) == (
-        told.state,
-        told.occurred_at,
-        told.body,
-    )
+    return known is not None and replace(known, fetched_at=told.fetched_at) == told
 
 
 def _written(record_id: str, line: _Line) -> str:
@@ -175,4 +208,6 @@ def _written(record_id: str, line: _Line) -> str:
         "state": line.state,
         "body": line.body,
     }
+    if line.deliveries:
+        told["deliveries"] = {name: line.deliveries[name] for name in sorted(line.deliveries)}
     return json.dumps(told, separators=(",", ":")) + "\n"

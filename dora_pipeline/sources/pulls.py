@@ -32,6 +32,39 @@ class PulledRecord:
     body: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Change:
+    """What one delivery of a webhook told of a record.
+
+    `occurred_at` (UTC) is that of the record, for its day where nothing else is known of it; `told` is for the source's
+    `normalize`.
+    """
+
+    delivery_id: str
+    record_id: str
+    occurred_at: datetime
+    told: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What deliveries told: changes of records, and as rows of LandedRejects what could not be used of them."""
+
+    changes: list[Change]
+    rejected: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """How the deliveries of a source's webhooks are read: a frame with the columns of RECORD_SCHEMA (`raw.py`).
+
+    `token` is the environment variable without which the source cannot be pulled.
+    """
+
+    token: str
+    changes: Callable[[pl.DataFrame, Settings], Changes]
+
+
 class Connection(Protocol):
     """An open connection to a source. Every method raises SourceError, and returns whole answers or none."""
 
@@ -58,12 +91,14 @@ class PullSource:
 
     `connect` takes the settings and a function that is told what the user should know (a wait for a rate limit); it
     raises ConfigError where a secret is missing. `normalize` takes a frame with the columns of PULLED_SCHEMA (`body` is
-    JSON text), and gives rows of LandedDeployments or LandedFailures and rejects. A record that is `gone` or out of
-    `no_access` has the last body that was seen. Records of `context_days` before and after a day are given with it, for
-    sources whose records speak of each other; rows of them are not taken from there.
+    JSON text; what webhooks told of the record is its list `deliveries`), and gives rows of LandedDeployments or
+    LandedFailures and rejects. A record that is `gone` or out of `no_access` has the last body that was seen. Records
+    of `context_days` before and after a day are given with it, for sources whose records speak of each other; rows of
+    them are not taken from there.
     """
 
     name: str
     connect: Callable[[Settings, Callable[[str], None]], Connection]
     normalize: Callable[[pl.DataFrame, Settings, Catalog], Normalized]
     context_days: int = 0
+    webhook: Webhook | None = None

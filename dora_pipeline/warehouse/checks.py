@@ -1,6 +1,6 @@
 """Checks of loaded days: queries that find rows which must not be there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -8,7 +8,7 @@ import polars as pl
 
 from dora_pipeline.tables import Table
 from dora_pipeline.warehouse.days import make_days
-from dora_pipeline.warehouse.queries import frame, statement
+from dora_pipeline.warehouse.queries import statement
 from dora_pipeline.warehouse.writer import Writer
 
 EXAMPLES = 10
@@ -33,12 +33,12 @@ def repeated_keys(writer: Writer, table: type[Table], days: Sequence[date]) -> F
     )
 
 
-def check(writer: Writer, name: str, days: Sequence[date]) -> Finding:
+def check(writer: Writer, name: str, days: Sequence[date], parameters: Mapping[str, object] | None = None) -> Finding:
     """The rows that `sql/check_<name>.sql` finds on the days."""
     make_days(writer.connection, days)
-    return _finding(writer, statement(f"check_{name}"))
+    return _finding(writer, statement(f"check_{name}"), parameters)
 
 
-def _finding(writer: Writer, query: str) -> Finding:
-    found = frame(writer.connection, query)
+def _finding(writer: Writer, query: str, parameters: Mapping[str, object] | None = None) -> Finding:
+    found = writer.connection.sql(query, params=parameters).pl()
     return Finding(found.height, found.head(EXAMPLES))

@@ -95,6 +95,23 @@ def row_count(writer: Writer, table: type[Table], days: Sequence[date]) -> int:
     return count(writer.connection, query)
 
 
+def rows_by_day(writer: Writer, table: type[Table], days: Sequence[date]) -> dict[date, int]:
+    """The number of rows of a table on each of the days, in order."""
+    make_days(writer.connection, days)
+    found = writer.connection.execute(
+        f"""
+        SELECT r.day, COUNT(t.day) FROM run_days AS r LEFT JOIN {table.table_name} AS t ON r.day = t.day
+        GROUP BY r.day ORDER BY r.day
+        """
+    ).fetchall()
+    return dict(found)
+
+
+def all_row_count(writer: Writer, table: type[Table]) -> int:
+    """The number of rows of a table on all days."""
+    return count(writer.connection, f"SELECT COUNT(*) FROM {table.table_name}")
+
+
 def make_days(connection: duckdb.DuckDBPyConnection, days: Sequence[date]) -> None:
     """Put the days into the temporary table run_days, which the SQL files read."""
     told = pl.DataFrame({"day": days}, schema={"day": pl.Date})

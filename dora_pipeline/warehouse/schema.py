@@ -4,11 +4,13 @@ import dataframely as dy
 import duckdb
 import polars as pl
 
-from dora_pipeline.errors import WarehouseError
 from dora_pipeline.tables import TABLES, Table
 from dora_pipeline.warehouse.queries import count, first_row, statement
 
-SCHEMA_VERSION = "1"
+# Raise it when a table or a macro changes: the next run then makes every warehouse anew.
+SCHEMA_VERSION = "2"
+# The property of a working database that is to take the place of a published one, and lacks days.
+IS_MADE_ANEW = "is_made_anew"
 _SCHEMAS = ("core", "metrics", "landing")
 _MACROS = ("period", "summary", "summary_by")
 _TYPES = {
@@ -54,16 +56,10 @@ def definitions(table: type[Table]) -> list[str]:
     ]
 
 
-def ensure_schema(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make what is missing. Raises WarehouseError for a warehouse of another version."""
-    version = _version(connection)
-    if version == SCHEMA_VERSION:
+def ensure_schema(connection: duckdb.DuckDBPyConnection, *, replaces: bool) -> None:
+    """Make schemas, tables and macros in an empty database; `replaces` says that another warehouse is published."""
+    if schema_version(connection) is not None:
         return
-    if version is not None:
-        raise WarehouseError(
-            f"the warehouse has schema version {version}, this program knows version {SCHEMA_VERSION}; "
-            "run `dora run --rebuild` with this program, or use the newer program"
-        )
     connection.execute("BEGIN")
     for schema in _SCHEMAS:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
@@ -73,10 +69,13 @@ def ensure_schema(connection: duckdb.DuckDBPyConnection) -> None:
     for macro in _MACROS:
         connection.execute(statement(macro))
     connection.execute("INSERT INTO landing.properties VALUES ('schema_version', ?)", [SCHEMA_VERSION])
+    if replaces:
+        connection.execute("INSERT INTO landing.properties VALUES (?, 'true')", [IS_MADE_ANEW])
     connection.execute("COMMIT")
 
 
-def _version(connection: duckdb.DuckDBPyConnection) -> str | None:
+def schema_version(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """The version that made the warehouse, None for an empty database."""
     known = count(
         connection,
         "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'landing' AND table_name = 'properties'",

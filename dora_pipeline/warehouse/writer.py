@@ -15,9 +15,10 @@ import duckdb
 import filelock
 
 from dora_pipeline.config import Home, Settings
-from dora_pipeline.errors import ConfigError, WarehouseError
+from dora_pipeline.errors import ConfigError, WarehouseBusy, WarehouseError
 from dora_pipeline.warehouse.publication import is_published, publish, remove_remains, working_file
-from dora_pipeline.warehouse.schema import ensure_schema
+from dora_pipeline.warehouse.schema import SCHEMA_VERSION, ensure_schema
+from dora_pipeline.warehouse.upgrades import is_outdated, refuse_newer_publication
 
 # Files of this storage version are readable by DuckDB 1.2 and later.
 STORAGE_VERSION = "v1.2.0"
@@ -44,16 +45,18 @@ class Writer:
                 self.connection.execute("ROLLBACK")
             raise
 
-    def publish(self) -> bool:
-        """Put a copy of the database where people query it, unless it is there already. Whether it was copied.
+    def is_published(self) -> bool:
+        """Whether people see the database as it is now."""
+        self.connection.execute("CHECKPOINT")
+        return is_published(self._home)
+
+    def publish(self) -> None:
+        """Put a copy of the database where people query it.
 
         Raises WarehouseError where there is no space; what was published before then stays.
         """
         self.connection.execute("CHECKPOINT")
-        if is_published(self._home):
-            return False
         publish(self._home)
-        return True
 
 
 @contextlib.contextmanager
@@ -67,19 +70,20 @@ def open_writer(
 ) -> Iterator[Writer]:
     """The writer, alone: take the lock, and open the working database for as long as the block lasts.
 
-    `purpose` names the run for those who wait. `on_wait` is told once for whom this one waits. `anew` starts from an
-    empty database. Raises WarehouseError when the lock is not free within `lock_timeout`, or the disk is full.
+    `purpose` names the run for those who wait. `on_wait` is told once for whom this one waits, and where a warehouse
+    of an older program gives way to an empty one. `anew` starts from an empty database. Raises WarehouseError when the
+    lock is not free within `lock_timeout`, the disk is full, or a newer program made the warehouse.
     """
-    make_folder(home)
-    with _full_disk_explained(home), _lock(home, settings, purpose, on_wait):
+    with _full_disk_explained(home), held_lock(home, settings, purpose, on_wait):
         remove_remains(home)
-        working = working_file(home)
         if anew:
-            for path in (working, working.with_name(working.name + ".wal")):
-                path.unlink(missing_ok=True)
+            _remove_working_file(home)
+        else:
+            refuse_newer_publication(home)
+            _remove_outdated(home, on_wait)
         writer = Writer(home, _opened(home))
         try:
-            ensure_schema(writer.connection)
+            ensure_schema(writer.connection, replaces=home.warehouse.exists())
             yield writer
         except duckdb.Error as error:
             raise _explained(home, error) from error
@@ -96,6 +100,28 @@ def make_folder(home: Home) -> None:
         raise ConfigError(
             f"{home.work}: cannot be made: {error.strerror}; DORA_HOME must be a folder that this user can write"
         ) from error
+
+
+def _remove_working_file(home: Home) -> None:
+    working = working_file(home)
+    for path in (working, working.with_name(working.name + ".wal")):
+        path.unlink(missing_ok=True)
+
+
+def _remove_outdated(home: Home, note: Callable[[str], None]) -> None:
+    if not working_file(home).exists():
+        return
+    with _opened(home) as connection:
+        try:
+            if not is_outdated(connection):
+                return
+        except duckdb.Error as error:
+            raise _explained(home, error) from error
+    note(
+        f"the warehouse is of an older version: it is made anew in version {SCHEMA_VERSION} from the raw layer; "
+        "what is published stays until that is whole"
+    )
+    _remove_working_file(home)
 
 
 def _opened(home: Home) -> duckdb.DuckDBPyConnection:
@@ -134,7 +160,9 @@ def _explained(home: Home, error: duckdb.Error) -> WarehouseError:
 
 
 @contextlib.contextmanager
-def _lock(home: Home, settings: Settings, purpose: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+def held_lock(home: Home, settings: Settings, purpose: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of everything that writes the warehouse and the raw layer, as `open_writer` does."""
+    make_folder(home)
     lock = filelock.FileLock(home.work / "warehouse.lock", thread_local=False)
     holder = home.work / "warehouse.lock.holder"
     try:
@@ -145,7 +173,7 @@ def _lock(home: Home, settings: Settings, purpose: str, on_wait: Callable[[str],
         try:
             lock.acquire(timeout=settings.lock_timeout.total_seconds(), poll_interval=0.2)
         except filelock.Timeout:
-            raise WarehouseError(
+            raise WarehouseBusy(
                 f"{home.warehouse}: {_holder_name(home)} has held the warehouse for longer than lock_timeout "
                 f"({settings.lock_timeout}); wait for it to end, or end it, and run again"
             ) from None

@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -124,10 +126,20 @@ def echo(status: int) -> Fault:
     )
 
 
-class FakeVendor:
-    """A server on loopback, up between `with` and its end."""
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
 
-    def __init__(self) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that does not trust the certificate ends the handshake.
+        if not isinstance(sys.exception(), ssl.SSLError):
+            super().handle_error(request, client_address)
+
+
+class FakeVendor:
+    """A server on loopback, up between `with` and its end; it speaks HTTPS where `tls` is given."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._scheme = "http" if tls is None else "https"
         self.asked: list[Asked] = []
         self._routes: list[tuple[str, re.Pattern[str], Callable[[Asked], Reply]]] = []
         self._faults: list[Fault | None] = []
@@ -145,8 +157,10 @@ class FakeVendor:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            # The handshake is left to the thread that reads.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     def __enter__(self) -> "FakeVendor":
@@ -162,7 +176,7 @@ class FakeVendor:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def route(self, method: str, pattern: str, answer: Callable[[Asked], Reply]) -> None:
         """Answer requests whose path is all of the pattern."""

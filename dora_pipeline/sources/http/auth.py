@@ -17,14 +17,15 @@ class PagerDutyToken(AuthBase):
 
 
 class DatadogKeys(AuthBase):
-    """`DD-API-KEY` and `DD-APPLICATION-KEY`."""
+    """`DD-API-KEY`, and `DD-APPLICATION-KEY` where there is one: sending events needs none."""
 
-    def __init__(self, api_key: str, application_key: str) -> None:
+    def __init__(self, api_key: str, application_key: str | None = None) -> None:
         self._api_key = api_key
         self._application_key = application_key
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Sign the request."""
         request.headers["DD-API-KEY"] = self._api_key
-        request.headers["DD-APPLICATION-KEY"] = self._application_key
+        if self._application_key is not None:
+            request.headers["DD-APPLICATION-KEY"] = self._application_key
         return request

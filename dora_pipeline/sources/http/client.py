@@ -5,7 +5,7 @@ Errors are raised outside of `except` blocks: those of requests hold headers and
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count
@@ -25,7 +25,6 @@ Parameters = Mapping[str, str | int | Sequence[str]]
 Check = Callable[[Any], str | None]
 
 _SHORTEST_NOTED_WAIT = 5.0
-_AGAIN = "what was known before is kept; run again later"
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,9 @@ class HttpClient:
     `base_url` may have a path. `secrets` are taken out of every text that leaves the client; `note` is told of waits.
     `headers` go with every request; `advice` says by HTTP status which secret or scope to check. `attempts` are those
     of one request; a wait that the server asks for is cut at `maximum_wait_seconds`. `timeout` is that of connecting
-    and that of silence, in seconds. Raises ConfigError where `base_url` is not an http(s) address.
+    and that of silence, in seconds. `passing` are the 4xx after which a request is sent again; `authority` is a file of
+    the certificates to trust in place of the usual ones; `consequence` ends the message of what passes and did not pass
+    in time. Raises ConfigError where `base_url` is not an http(s) address.
     """
 
     def __init__(
@@ -65,6 +66,9 @@ class HttpClient:
         deadline_seconds: float = 1800,
         attempts: int = 6,
         maximum_wait_seconds: float = 300,
+        passing: Collection[int] = (408, 429),
+        authority: str | None = None,
+        consequence: str = "what was known before is kept; run again later",
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -78,9 +82,12 @@ class HttpClient:
         self._deadline_seconds = deadline_seconds
         self._attempts = attempts
         self._maximum_wait = maximum_wait_seconds
+        self._passing = frozenset(passing)
+        self._authority = authority
+        self._consequence = consequence
         self._sleep = sleep
         self._clock = clock
-        self._deadline = clock() + deadline_seconds
+        self.renew()
         self._pause_until: float | None = None
         self._answers = 0
         self._session = Session()
@@ -98,8 +105,12 @@ class HttpClient:
         return self._ask(_Request("GET", path, params or {}, None, check))
 
     def post(self, path: str, body: Mapping[str, Any], *, check: Check) -> Any:
-        """As `get`, for a POST that only reads: it is sent again like a GET."""
+        """As `get`, for a POST that may come twice: one that only reads, or tells what has an identity."""
         return self._ask(_Request("POST", path, {}, body, check))
+
+    def renew(self) -> None:
+        """Start the time until the deadline anew."""
+        self._deadline = self._clock() + self._deadline_seconds
 
     def close(self) -> None:
         """Close the connections."""
@@ -116,7 +127,9 @@ class HttpClient:
             if outcome.lasts:
                 raise SourceRejected(self._source, f"{place}: {outcome.reason}")
             if attempt >= self._attempts:
-                raise SourceUnavailable(self._source, f"{place}: {outcome.reason}, tried {attempt} times; {_AGAIN}")
+                raise SourceUnavailable(
+                    self._source, f"{place}: {outcome.reason}, tried {attempt} times; {self._consequence}"
+                )
             self._wait(self._pause(outcome, attempt, place), place, outcome.reason)
 
     def _attempt(self, request: _Request, place: str) -> _Told | Fault:
@@ -129,6 +142,7 @@ class HttpClient:
             params=dict(request.params),
             body=request.body,
             timeout=(min(connecting, left), min(silence, left)),
+            authority=self._authority,
             check_time=self._check_time,
         )
         return self._judged(outcome, request, place) if isinstance(outcome, Answer) else outcome
@@ -138,7 +152,7 @@ class HttpClient:
         if pause is not None:
             self._pause_until = self._clock() + min(pause, self._maximum_wait)
         status = answer.status
-        if status in {408, 429} or status >= 500:
+        if status in self._passing or status >= 500:
             said = self._redacted(complaint(answer.body)[0])
             return Fault(f"HTTP {status}: {said}", status, asked_wait(status, answer.headers))
         if status >= 400:
@@ -180,7 +194,7 @@ class HttpClient:
             raise SourceUnavailable(
                 self._source,
                 f"{place}: {fault.reason}; the wait of {fault.asked:.0f} s that it asks for is more than this run has "
-                f"left; {_AGAIN}",
+                f"left; {self._consequence}",
             )
         return max(min(fault.asked, self._maximum_wait) + random.random(), chosen)
 
@@ -207,7 +221,7 @@ class HttpClient:
         raise SourceUnavailable(
             self._source,
             f"{where}: the {self._deadline_seconds:.0f} s that a run may take are over after {self._answers} answers; "
-            f"{_AGAIN}",
+            f"{self._consequence}",
         )
 
 

@@ -57,13 +57,24 @@ def exchanged(
     params: dict[str, Any],
     body: Mapping[str, Any] | None,
     timeout: tuple[float, float],
+    authority: str | None,
     check_time: Callable[[], None],
 ) -> Answer | Fault:
-    """The answer to a request, or why there is none. `check_time` may raise TimeIsUp while the body comes in."""
+    """The answer to a request, or why there is none. `check_time` may raise TimeIsUp while the body comes in.
+
+    `authority` is a file of certificates to trust; without one, those of the environment or of the package certifi.
+    """
     silence = f"nothing came for {timeout[1]:.0f} s"
     try:
         response = session.request(
-            method, url, params=params, json=body, timeout=timeout, stream=True, allow_redirects=False
+            method,
+            url,
+            params=params,
+            json=body,
+            timeout=timeout,
+            verify=authority,
+            stream=True,
+            allow_redirects=False,
         )
     except requests.exceptions.ConnectTimeout:
         return Fault(f"no connection within {timeout[0]:.0f} s")
@@ -74,7 +85,7 @@ def exchanged(
     except ValueError:
         return Fault("the address of the API, that of the proxy or a secret is malformed; correct it", lasts=True)
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        return _lost(error)
+        return _lost(error, authority)
     try:
         with response:
             return Answer(response.status_code, response.headers, read_body(response, check_time))
@@ -88,12 +99,12 @@ def exchanged(
         return Fault("the answer was cut or broken on the way")
 
 
-def _lost(error: BaseException) -> Fault:
+def _lost(error: BaseException, authority: str | None) -> Fault:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            text = f"the certificate is not trusted ({cause.verify_message}); name your authority in REQUESTS_CA_BUNDLE"
-            return Fault(text, lasts=True)
+            advice = f"see {authority}" if authority else "name your authority in REQUESTS_CA_BUNDLE"
+            return Fault(f"the certificate is not trusted ({cause.verify_message}); {advice}", lasts=True)
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
             return Fault(f"no connection ({cause.strerror})")
         cause = cause.__cause__ or cause.__context__

@@ -1,10 +1,13 @@
-"""PagerDuty: incidents of its REST API v2 as failures."""
+"""PagerDuty: incidents of its REST API v2 and its v3 webhooks as failures."""
 
-from dora_pipeline.sources.pagerduty.incidents import SOURCE, connect
+from dora_pipeline.sources.pagerduty.deliveries import changes
+from dora_pipeline.sources.pagerduty.incidents import SOURCE, TOKEN, connect
 from dora_pipeline.sources.pagerduty.normalize import normalize
-from dora_pipeline.sources.pulls import PullSource
+from dora_pipeline.sources.pulls import PullSource, Webhook
 
 # An incident is merged into one that is still open, which may have started weeks before.
-PAGERDUTY = PullSource(name=SOURCE, connect=connect, normalize=normalize, context_days=31)
+PAGERDUTY = PullSource(
+    name=SOURCE, connect=connect, normalize=normalize, context_days=31, webhook=Webhook(TOKEN, changes)
+)
 
 __all__ = ["PAGERDUTY"]

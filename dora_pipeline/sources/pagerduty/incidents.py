@@ -19,8 +19,8 @@ from dora_pipeline.sources.pulls import PulledRecord
 from dora_pipeline.timeline import OLDEST_INSTANT
 
 SOURCE = "pagerduty"
+TOKEN = "PAGERDUTY_API_TOKEN"
 
-_TOKEN = "PAGERDUTY_API_TOKEN"
 _LONGEST_WINDOW = timedelta(days=90)
 _SHORTEST_WINDOW = timedelta(seconds=2)
 _SECOND = timedelta(seconds=1)
@@ -29,16 +29,16 @@ _LOST_ACCESS = 2018
 # `include[]` costs no request; the entry tells the tags of the Datadog monitor that raised the incident.
 _DETAILS: Parameters = {"time_zone": "UTC", "include[]": ["first_trigger_log_entries"]}
 _ADVICE = {
-    401: f"check {_TOKEN}, and that sources.pagerduty.api_url is that of the account's region "
+    401: f"check {TOKEN}, and that sources.pagerduty.api_url is that of the account's region "
     "(https://api.eu.pagerduty.com in the EU)",
     402: "the plan of the account lacks an ability; take out sources.pagerduty.team_ids",
-    403: f"the key in {_TOKEN} may not read this; use one that may read the incidents of all services and teams",
+    403: f"the key in {TOKEN} may not read this; use one that may read the incidents of all services and teams",
 }
 
 
 def connect(settings: Settings, note: Callable[[str], None]) -> "Incidents":
     """A connection to the account of PAGERDUTY_API_TOKEN. Raises ConfigError where the token is missing."""
-    token = secret(_TOKEN, SOURCE)
+    token = secret(TOKEN, SOURCE)
     told = settings.sources.pagerduty
     client = HttpClient(
         SOURCE,

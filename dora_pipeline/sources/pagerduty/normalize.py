@@ -21,6 +21,7 @@ from dora_pipeline.sources.event_rules import (
     shape_reasons,
     start_reasons,
 )
+from dora_pipeline.sources.pagerduty.deliveries import with_deliveries
 from dora_pipeline.sources.pagerduty.impact import Impacts
 from dora_pipeline.sources.pagerduty.merges import Merges
 from dora_pipeline.sources.pagerduty.times import end_of, is_resolved
@@ -42,9 +43,10 @@ def normalize(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> No
     An incident that was merged into another gives no row; the other one starts when the first of them did. That holds
     for incidents of one frame: one whose target is not in it is rejected as `merge_target_missing`. One that is gone
     ended when that was found, unless it was resolved before. Incidents outside the configured services and teams are
-    left out. Severity is the priority, as PagerDuty's urgency only says whom it wakes.
+    left out. Severity is the priority, as PagerDuty's urgency only says whom it wakes. The environment is that of the
+    Datadog monitor that raised it, else that of the webhook (`dd_env`).
     """
-    records = records.with_columns(received_at="occurred_at", changed_at="fetched_at")
+    records = with_deliveries(records).with_columns(received_at="occurred_at")
     told = read_records(
         pl.concat([records, _translated(records, settings, catalog)], how="horizontal"), settings, _fields
     )
@@ -73,7 +75,7 @@ def normalize(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> No
         settings,
         source=_SOURCE,
         failure_id=pl.format(_SOURCE + ":{}", "record_id"),
-        as_told=told.with_columns(attributes="body", received_at="fetched_at"),
+        as_told=told.with_columns(attributes="body", received_at="changed_at"),
     )
 
 
@@ -102,7 +104,7 @@ def _attributes(incident: Mapping[str, Any], impacts: Impacts, start: datetime |
     return {
         "services": impact.services,
         "team": impact.team,
-        "env": impact.env,
+        "env": impact.env or incident.get("dd_env"),
         "name": incident.get("title") or incident.get("summary"),
         # A reference has a summary only, a full priority both.
         "severity": priority.get("summary") or priority.get("name") if isinstance(priority, dict) else priority,

@@ -1,0 +1,106 @@
+"""What a backfill from the page costs, and one day by each of the ways to load it.
+
+    PYTHONPATH=. python benchmarks/backfills.py [--days N ...]
+
+On a home with the sample: one day by `dora run` and through the daemon; then backfills of N days over GraphQL, as the
+page launches them. Prints runs, wall seconds, processor seconds and the peak of resident memory of all processes of
+Dagster together; the yardstick is the same days loaded by `dora run` in a process of its own.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from dora_pipeline.config import Home
+from dora_pipeline.demo import prepare_demo
+from dora_pipeline.pipeline.progress import Silence
+from dora_pipeline.pipeline.runs import run
+from dora_pipeline_tests.dagster_servers import Units, eventually
+
+_OVER = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED")
+
+
+@dataclass
+class Figures:
+    """Seconds of wall time and of processors, and bytes of memory at the peak."""
+
+    wall: float
+    processor: float
+    peak: int
+
+
+def main() -> int:
+    """Print a table; 1 where a backfill did not succeed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--days", type=int, nargs="*", default=[1, 365, 3650])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder) / "home")
+        prepare_demo(home, Silence())
+        # More than ten years of partitions; the first of them are empty.
+        log = home.selection_log.read_text(encoding="utf-8")
+        home.selection_log.write_text(log.replace("2018-01-01", "2016-10-01"), encoding="utf-8")
+        run(home)
+        with Units(home.path, Path(folder) / "logs") as units:
+            days = units.page.days()
+            print("| days | by | runs | wall s | processor s | peak MiB |\n|---|---|---|---|---|---|")
+            succeeded = True
+            for wanted in options.days:
+                chosen = days[-wanted:]
+                report(len(chosen), "dora run", 1, by_command(home, chosen))
+                known = {item["runId"] for item in units.page.runs(1000)}
+                state, figures = by_backfill(units, chosen)
+                new = [item for item in units.page.runs(1000) if item["runId"] not in known]
+                report(len(chosen), "backfill", len(new), figures)
+                inside = sum(item["endTime"] - item["startTime"] for item in new if item["endTime"])
+                print(f"  {state}; seconds inside its runs: {inside:.1f}; {units.page.partitions('metrics/daily')}")
+                succeeded &= state == "COMPLETED_SUCCESS"
+    return 0 if succeeded else 1
+
+
+def report(days: int, by: str, runs: int, figures: Figures) -> None:
+    """A row of the table."""
+    peak = figures.peak / 1024 / 1024
+    print(f"| {days} | {by} | {runs} | {figures.wall:.1f} | {figures.processor:.1f} | {peak:.0f} |", flush=True)
+
+
+def by_command(home: Home, days: list[str]) -> Figures:
+    """The days by `dora run --from --to`."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.monotonic()
+    command = [sys.executable, "-m", "dora_pipeline.cli", "run", "--from", days[0], "--to", days[-1]]
+    subprocess.run(command, env={**os.environ, "DORA_HOME": str(home.path)}, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Figures(time.monotonic() - began, processor, after.ru_maxrss * 1024)
+
+
+def by_backfill(units: Units, days: list[str]) -> tuple[str, Figures]:
+    """The days by a backfill, watched."""
+    peak, is_over = [0], threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(0.5):
+            peak[0] = max(peak[0], units.memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    before, began = units.processor_seconds(), time.monotonic()
+    backfill = units.page.backfill(days)
+    eventually(lambda: units.page.backfill_state(backfill) in _OVER, "the backfill", 3600)
+    figures = Figures(time.monotonic() - began, units.processor_seconds() - before, 0)
+    is_over.set()
+    watcher.join()
+    figures.peak = peak[0]
+    return units.page.backfill_state(backfill), figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

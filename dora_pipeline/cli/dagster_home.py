@@ -1,0 +1,112 @@
+"""The folder with Dagster's settings and history: `DAGSTER_HOME`, else `dagster/` in the home."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from importlib import metadata, resources
+from pathlib import Path
+
+import filelock
+
+from dora_pipeline.config import Home
+from dora_pipeline.errors import ConfigError, DoraError
+
+_HEAD = "# Written by `dora dev`, which keeps it in step with the program until you change it. sha256 "
+_SHIPPED = resources.files("dora_pipeline")
+
+
+class DagsterError(DoraError):
+    """Dagster did not start, ended by itself, or runs already."""
+
+
+class DagsterHome:
+    """The folder of one home. Paths are absolute."""
+
+    def __init__(self, home: Home) -> None:
+        named = os.environ.get("DAGSTER_HOME", "").strip()
+        self.path = Path(named).expanduser().absolute() if named else home.path / "dagster"
+        self.settings = self.path / "dagster.yaml"
+        self.environment = {**os.environ, "DORA_HOME": str(home.path), "DAGSTER_HOME": str(self.path)}
+
+    def make(self) -> bool:
+        """Make the folder, and write the shipped settings into it. False where the user has settings of their own.
+
+        Raises ConfigError for a folder that cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            known = self.settings.read_text(encoding="utf-8") if self.settings.exists() else None
+            if known is not None and not _is_written_here(known):
+                return False
+            shipped = (_SHIPPED / "dagster.yaml").read_text(encoding="utf-8")
+            text = f"{_HEAD}{_digest(shipped)}\n{shipped}"
+            if known != text:
+                self.settings.write_text(text, encoding="utf-8")
+            return True
+        except OSError as error:
+            raise ConfigError(
+                f"{error.filename}: cannot be written: {error.strerror}; DORA_HOME, and DAGSTER_HOME where it is set, "
+                "must be folders that this user can write"
+            ) from error
+
+    def migrate(self) -> bool:
+        """Bring the storage of another version of Dagster up to date. Whether that was needed.
+
+        Raises DagsterError where Dagster could not do it.
+        """
+        noted, version = self.path / "dagster.version", metadata.version("dagster")
+        known = noted.read_text(encoding="ascii").strip() if noted.exists() else None
+        if known == version:
+            return False
+        is_used = known is not None or (self.path / "history").exists()
+        if is_used:
+            command = [sys.executable, "-m", "dagster", "instance", "migrate"]
+            ended = subprocess.run(command, env=self.environment, cwd=self.path, capture_output=True, text=True)
+            if ended.returncode:
+                told = (ended.stderr.strip().splitlines() or ["no reason given"])[-1]
+                raise DagsterError(f"{self.path}: Dagster {version} could not take over its storage: {told}")
+        noted.write_text(f"{version}\n", encoding="ascii")
+        return is_used
+
+    @contextlib.contextmanager
+    def held(self, address: str) -> Iterator[None]:
+        """Hold the folder for one `dora dev` with its page at `address`. Raises DagsterError where another holds it."""
+        holder = self.path / "dora-dev.holder"
+        lock = filelock.FileLock(self.path / "dora-dev.lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise DagsterError(f"{self.path}: `dora dev` runs here already{_holder_text(holder)}") from None
+        try:
+            holder.write_text(json.dumps({"pid": os.getpid(), "address": address}), encoding="utf-8")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def workspace_file() -> Path:
+    """The shipped list of code locations."""
+    return Path(str(_SHIPPED / "workspace.yaml"))
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _is_written_here(text: str) -> bool:
+    head, _, body = text.partition("\n")
+    return bool(re.fullmatch(re.escape(_HEAD) + "[0-9a-f]{64}", head)) and head.endswith(_digest(body))
+
+
+def _holder_text(holder: Path) -> str:
+    try:
+        told: Mapping[str, object] = json.loads(holder.read_text(encoding="utf-8"))
+        return f": process {told['pid']}, {told['address']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

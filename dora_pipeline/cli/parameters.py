@@ -1,0 +1,44 @@
+"""Types of options that several commands have."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+import click
+
+from dora_pipeline.timeline import InstantError, instant
+
+
+class Instant(click.ParamType[datetime]):
+    """A time with a zone, or a Unix time in seconds, milliseconds, microseconds or nanoseconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The instant in UTC."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return instant(value)
+        except InstantError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Text(click.ParamType[str]):
+    """Text that is not blank, and all of it of a form where one is given; `expected` says in words what form."""
+
+    def __init__(self, name: str = "text", form: str = ".+", expected: str = "text") -> None:
+        self.name = name
+        self._form = re.compile(form, re.DOTALL)
+        self._expected = expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text, trimmed. Messages do not repeat it: it may hold a password."""
+        text = str(value).strip()
+        if not text:
+            self.fail("it is blank; give a value or leave the option out", param, ctx)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            self.fail("it is not UTF-8 text", param, ctx)
+        if self._form.fullmatch(text) is None:
+            self.fail(f"it is not {self._expected}", param, ctx)
+        return text

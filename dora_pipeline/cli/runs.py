@@ -1,0 +1,54 @@
+"""`dora run`: loads days."""
+
+import time
+from datetime import date
+from typing import Any
+
+import click
+
+from dora_pipeline.cli.display import console, progress_bars
+from dora_pipeline.config import default_home
+from dora_pipeline.pipeline.runs import run
+from dora_pipeline.timeline import Window
+
+
+class _Day(click.ParamType[date]):
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a day; write it as 2024-05-06", param, ctx)
+
+
+@click.command("run")
+@click.option("--from", "first", type=_Day(), help="First day to load.")
+@click.option("--to", "last", type=_Day(), help="Last day to load.")
+@click.option("--rebuild", is_flag=True, help="Make the whole warehouse anew from the raw layer, without network.")
+@click.option("--accept-shrink", is_flag=True, help="Load also days that lose much of what they show.")
+def run_command(first: date | None, last: date | None, rebuild: bool, accept_shrink: bool) -> None:
+    """Read what the sources have told, and load days: all that changed, or those from --from to --to."""
+    window = _window(first, last)
+    began = time.monotonic()
+    with progress_bars() as bars:
+        report = run(default_home(), window, rebuild=rebuild, accepts_shrink=accept_shrink, progress=bars)
+    loaded = f"{len(report.days):,} days loaded" if report.days else "nothing has changed"
+    console.print(f"{loaded} in {time.monotonic() - began:.1f} s", markup=False)
+    for table, count in report.rows.items():
+        if report.days:
+            console.print(f"  {table}: {count:,} rows", markup=False)
+    if report.stale:
+        console.print(f"{len(report.stale):,} other days have changed too; `dora run` loads them", markup=False)
+
+
+def _window(first: date | None, last: date | None) -> Window | None:
+    if first is None and last is None:
+        return None
+    if first is None or last is None:
+        raise click.UsageError("give both --from and --to, or none of them")
+    if last < first:
+        raise click.UsageError(f"--to {last} is before --from {first}")
+    return Window(first, last)

@@ -1,0 +1,178 @@
+"""What a search asks of an event: values by their keys, with wildcards, joined by and, or and not.
+
+A condition answers in full in Python (`matches`), and coarsely in SQL (`prefilter`), so that most of the others
+are never read. What does not belong here: the syntax of queries.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Protocol
+
+from sqlalchemy import ColumnElement, and_, or_
+
+from dora_pipeline.identifiers import repository_id
+from dora_pipeline.intake import schema
+from dora_pipeline.intake.event import StoredEvent, json_text, usable_id
+
+_TEXTS = {
+    "service": ("service", "services"),
+    "services": ("service", "services"),
+    "env": ("env",),
+    "team": ("team",),
+    "version": ("version",),
+    "severity": ("severity",),
+    "name": ("name",),
+}
+_COMMIT = ("commit_sha", "git.commit_sha")
+_REPOSITORY = ("repository_id", "git.repository_id", "git.repository_url")
+_MOST_PREFILTERS = 8
+_LONGEST_NEEDLE = 1_000
+
+
+class Condition(Protocol):
+    """Something that an event fulfils or not."""
+
+    def matches(self, event: StoredEvent) -> bool: ...
+
+    def prefilter(self) -> ColumnElement[bool] | None:
+        """SQL that is true for every event that matches; None where there is none that helps."""
+
+
+class Wildcard(Enum):
+    """`*` stands for any text, also none; `?` for one character."""
+
+    MANY = "*"
+    ONE = "?"
+
+
+Pattern = tuple[str | Wildcard, ...]
+
+
+@dataclass(frozen=True)
+class Everything:
+    """True of every event."""
+
+    def matches(self, event: StoredEvent) -> bool:
+        return True
+
+    def prefilter(self) -> ColumnElement[bool] | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Term:
+    """One of the values of a key is like the pattern. Values are trimmed and compared case-sensitively, but commits."""
+
+    key: str
+    pattern: Pattern
+
+    def matches(self, event: StoredEvent) -> bool:
+        return any(self._expression.fullmatch(value) for value in _values(event, self.key))
+
+    def prefilter(self) -> ColumnElement[bool] | None:
+        columns = schema.events.c
+        texts = [piece for piece in self.pattern if isinstance(piece, str)]
+        if self.key == "id":
+            is_whole = len(self.pattern) == 1 and texts and usable_id(texts[0]) == texts[0]
+            return columns.event_id == texts[0] if is_whole else None
+        needle = max((json_text(text)[1:-1] for text in texts), key=len, default="")
+        if self.key in _REPOSITORY or not 0 < len(needle) <= _LONGEST_NEEDLE:
+            return None
+        holds = columns.attributes.icontains if self.key in _COMMIT else columns.attributes.contains
+        return holds(needle, autoescape=True)
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        pattern = self.pattern
+        if self.key in _COMMIT or self.key in _REPOSITORY:
+            pattern = tuple(piece.lower() if isinstance(piece, str) else piece for piece in pattern)
+        if self.key in _REPOSITORY and isinstance(pattern[0], str) and len(pattern) == 1:
+            pattern = (repository_id(pattern[0]) or pattern[0],)
+        return _expression(pattern)
+
+
+@dataclass(frozen=True)
+class All:
+    """Every part is true."""
+
+    parts: tuple[Condition, ...]
+
+    def matches(self, event: StoredEvent) -> bool:
+        return all(part.matches(event) for part in self.parts)
+
+    def prefilter(self) -> ColumnElement[bool] | None:
+        parts = [part.prefilter() for part in self.parts[:_MOST_PREFILTERS]]
+        known = [part for part in parts if part is not None]
+        return and_(*known) if known else None
+
+
+@dataclass(frozen=True)
+class Either:
+    """At least one part is true."""
+
+    parts: tuple[Condition, ...]
+
+    def matches(self, event: StoredEvent) -> bool:
+        return any(part.matches(event) for part in self.parts)
+
+    def prefilter(self) -> ColumnElement[bool] | None:
+        if len(self.parts) > _MOST_PREFILTERS:
+            return None
+        parts = [part.prefilter() for part in self.parts]
+        known = [part for part in parts if part is not None]
+        return or_(*known) if len(known) == len(parts) else None
+
+
+@dataclass(frozen=True)
+class Not:
+    """The part is false."""
+
+    part: Condition
+
+    def matches(self, event: StoredEvent) -> bool:
+        return not self.part.matches(event)
+
+    def prefilter(self) -> ColumnElement[bool] | None:
+        return None
+
+
+def _expression(pattern: Pattern) -> re.Pattern[str]:
+    """A regular expression that never tries a `*` twice, so that it takes no exponential time."""
+    runs = [""]
+    for piece in pattern:
+        if piece is Wildcard.MANY:
+            runs.append("")
+        else:
+            runs[-1] += "." if piece is Wildcard.ONE else re.escape(str(piece))
+    first, *rest = runs
+    middle = "".join(f"(?>.*?{run})" for run in rest[:-1] if run)
+    last = f".*{rest[-1]}" if rest else ""
+    return re.compile(first + middle + last, re.DOTALL)
+
+
+def _values(event: StoredEvent, key: str) -> list[str]:
+    attributes = event.attributes
+    if key in _TEXTS:
+        return [text for name in _TEXTS[key] for text in _texts(attributes.get(name))]
+    if key == "id":
+        return [event.event_id]
+    if key == "change_failure":
+        told = attributes.get("change_failure")
+        return [json_text(told)] if isinstance(told, bool) else []
+    if key in _COMMIT or key in _REPOSITORY:
+        told = attributes.get("git")
+        git = told if isinstance(told, dict) else {}
+        if key in _COMMIT:
+            return [text.lower() for text in _texts(git.get("commit_sha"))]
+        urls = _texts(git.get("repository_url")) + _texts(git.get("repository_id"))
+        return [name for name in map(repository_id, urls) if name]
+    tags = [tag.partition(":") for tag in _texts(attributes.get("custom_tags"))]
+    return [value for name, colon, value in tags if colon and name == key.removeprefix("@")]
+
+
+def _texts(value: object) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    texts = [text.strip() for text in values if isinstance(text, str)]
+    return [text for text in texts if text]

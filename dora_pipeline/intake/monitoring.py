@@ -1,0 +1,127 @@
+"""What operators see: a line and a count for each request, and whether the process and its store are well.
+
+Neither holds keys, bodies or query strings, and labels of metrics come from the declared routes only.
+"""
+
+import asyncio
+import logging
+import os
+import time
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dora_pipeline.errors import DoraError
+from dora_pipeline.intake.event import EventType
+
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_METHODS = {"GET", "POST", "PATCH", "DELETE"}
+_PING_SECONDS = 5.0
+
+log = logging.getLogger("dora_pipeline.intake")
+access_log = logging.getLogger("dora_pipeline.intake.access")
+router = APIRouter()
+
+
+class Metrics:
+    """The counts of this process, or of all workers where they share a folder."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "dora_intake_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "dora_intake_request_seconds",
+            "Time from the head of a request to its answer.",
+            ["route"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=self.registry,
+        )
+        self.events = Counter(
+            "dora_intake_events", "Events that were told and are on disk.", ["event_type"], registry=self.registry
+        )
+
+    def count_event(self, event_type: EventType) -> None:
+        """One more event is on disk."""
+        self.events.labels(event_type).inc()
+
+    def text(self) -> bytes:
+        """The format of Prometheus."""
+        if METRICS_FOLDER not in os.environ:
+            return generate_latest(self.registry)
+        shared = CollectorRegistry()
+        multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]  # the library has it untyped
+        return generate_latest(shared)
+
+
+class Monitor:
+    """Counts and logs every request on its way through."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is no request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 500
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_status)
+        finally:
+            self._note(scope, status, time.perf_counter() - began)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, route, status).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        client = scope["client"][0] if scope.get("client") else "-"
+        # The route in place of the path: what a stranger writes there has no place in the log.
+        access_log.info("%s %s %s %d %.1f ms", client, method, route, status, seconds * 1000)
+
+
+@router.get("/healthz", tags=["Operating"], summary="Whether the process answers")
+async def healthz() -> JSONResponse:
+    """Always 200."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get(
+    "/readyz",
+    tags=["Operating"],
+    summary="Whether the event store can be written",
+    responses={503: {"description": "The event store does not answer", "content": {"application/json": {}}}},
+)
+async def readyz(request: Request) -> JSONResponse:
+    """200, or 503 where the store does not answer within 5 seconds."""
+    intake = request.app.state.intake
+    try:
+        # One at a time, so that strangers cannot keep the store busy.
+        async with asyncio.timeout(_PING_SECONDS), intake.pinging:
+            await run_in_threadpool(intake.store.ping)
+    except (DoraError, TimeoutError) as error:
+        log.warning("not ready: %s", error)
+        return JSONResponse({"status": "the event store does not answer"}, 503)
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/metrics", tags=["Operating"], summary="Metrics for Prometheus", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """Counts of requests and events, and times of requests."""
+    text = await run_in_threadpool(request.app.state.intake.metrics.text)
+    return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})

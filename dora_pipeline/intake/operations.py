@@ -1,0 +1,111 @@
+"""What the routes of deployments and failures have in common: telling, listing, getting and deleting an event.
+
+Each answers only after what it says is true: 2xx for a telling means that it is on disk.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from dora_pipeline.intake.access import Door
+from dora_pipeline.intake.answers import Answer, receipt, shown
+from dora_pipeline.intake.bodies import Body, ListAttributes
+from dora_pipeline.intake.committer import Committer
+from dora_pipeline.intake.event import EventType, StoredEvent
+from dora_pipeline.intake.limits import body_of
+from dora_pipeline.intake.monitoring import Metrics
+from dora_pipeline.intake.refusals import unknown
+from dora_pipeline.intake.store import EventStore
+from dora_pipeline.intake.wire import WireError, json_object
+
+AnyBody = TypeVar("AnyBody", bound=Body)
+Answered = TypeVar("Answered")
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What a worker works with."""
+
+    store: EventStore
+    committer: Committer
+    door: Door
+    metrics: Metrics
+    webhook_secrets: tuple[str, ...]
+    pinging: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def tell(
+        self, event_type: EventType, attributes: Mapping[str, Any], event_id: str | None = None
+    ) -> StoredEvent:
+        """The event after this telling, once it is on disk. Raises WireError for what cannot be stored."""
+        try:
+            told = await asyncio.wrap_future(self.committer.submit(event_type, attributes, event_id))
+        except ValueError as error:
+            raise WireError([str(error)]) from error
+        self.metrics.count_event(event_type)
+        return told
+
+
+def intake_of(request: Request) -> Intake:
+    """The parts of the worker that answers."""
+    intake: Intake = request.app.state.intake
+    return intake
+
+
+async def admit_sender(request: Request) -> None:
+    """Raises Refusal for a request without a right API key."""
+    intake_of(request).door.admit_sender(request)
+
+
+async def admit_reader(request: Request) -> None:
+    """Raises Refusal for a request without a right API key and application key."""
+    intake_of(request).door.admit_reader(request)
+
+
+async def body_as(model: type[AnyBody], request: Request) -> AnyBody:
+    """The body of a request. Raises Refusal or WireError, with every mistake, where it is not as the model says."""
+    return model.of(json_object(await body_of(request)))
+
+
+async def in_thread(call: Callable[..., Answered], *arguments: object, **named: object) -> Answered:
+    """What a call of the store gives, without holding up other requests."""
+    return await run_in_threadpool(call, *arguments, **named)
+
+
+async def tell(request: Request, event_type: EventType, attributes: Mapping[str, Any]) -> Answer:
+    """The receipt of an event that is on disk."""
+    return Answer(receipt(await intake_of(request).tell(event_type, attributes)))
+
+
+async def listing(request: Request, event_type: EventType, wanted: ListAttributes) -> Answer:
+    """The events that a search finds, newest first unless it says otherwise."""
+    events = await in_thread(
+        intake_of(request).store.search,
+        event_type,
+        first=wanted.from_,
+        last=wanted.to,
+        query=wanted.query or "",
+        sort=wanted.sort.removeprefix("-"),
+        descending=wanted.sort.startswith("-"),
+        limit=wanted.limit,
+    )
+    return Answer({"data": [shown(event) for event in events]})
+
+
+async def fetched(request: Request, event_type: EventType, event_id: str) -> StoredEvent:
+    """An event. Raises Refusal where there is none."""
+    event = await in_thread(intake_of(request).store.get, event_type, event_id)
+    if event is None:
+        raise unknown(event_type, event_id)
+    return event
+
+
+async def deleted(request: Request, event_type: EventType, event_id: str) -> Response:
+    """An empty answer, once the deletion is on disk. Raises Refusal where there is no such event."""
+    if not await in_thread(intake_of(request).store.delete, event_type, event_id):
+        raise unknown(event_type, event_id)
+    return Response(status_code=202)

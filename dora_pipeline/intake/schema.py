@@ -1,0 +1,169 @@
+"""The tables of the event store, how they are made, and how those of an older version are brought up to date.
+
+What does not belong here: connections, and rules about events.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Dialect,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    bindparam,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.schema import CreateColumn
+
+from dora_pipeline.errors import ConfigError
+from dora_pipeline.intake.event import event_moment
+
+SCHEMA_VERSION = 2
+UPGRADE_SECONDS = 600
+_SCHEMA_LOCK = 0x0D0FA
+_CHUNK = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A UTC instant as whole microseconds since 1970: exact, and the same in both databases."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+metadata = MetaData()
+
+state = Table(
+    "intake_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+)
+
+events = Table(
+    "intake_events",
+    metadata,
+    Column("event_type", String(16), primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("first_sequence", BigInteger, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("is_deleted", Boolean, nullable=False),
+    Column("identity_key", String(64)),
+    Column("attributes", Text, nullable=False),
+    # The times that the attributes tell; NULL where they cannot be read.
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Index("intake_events_by_sequence", "event_type", "sequence", unique=True),
+    Index("intake_events_by_identity", "event_type", "identity_key"),
+)
+
+# The id makes the order whole; without it SQLite reads all events to find those without a time.
+_BY_TIME = (
+    Index("intake_events_by_start", events.c.event_type, events.c.started_at, events.c.event_id),
+    Index("intake_events_by_finish", events.c.event_type, events.c.finished_at, events.c.event_id),
+)
+
+tellings = Table(
+    "intake_tellings",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_type", String(16), nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+
+def prepare(engine: Engine, patient: Engine, store: str) -> None:
+    """Make the tables where they are missing, and bring older ones up to date in one transaction.
+
+    `patient` begins writing transactions and waits long for the process that does the same; `store` is the name for
+    messages. Raises ConfigError for a newer schema.
+    """
+    version = _version(engine)
+    if version is None or version < SCHEMA_VERSION:
+        with patient.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SET LOCAL lock_timeout = '{UPGRADE_SECONDS}s'"))
+                connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            if not inspect(connection).has_table(state.name):
+                metadata.create_all(connection)
+                connection.execute(insert(state).values(id=1, schema_version=SCHEMA_VERSION, sequence=0))
+            elif connection.scalar(select(state.c.schema_version).with_for_update()) == 1:
+                _add_times(connection)
+        version = _version(engine)
+    if version != SCHEMA_VERSION:
+        raise ConfigError(
+            f"the event store {store} has schema {version}, this version of dora knows {SCHEMA_VERSION}; update dora"
+        )
+
+
+def _version(engine: Engine) -> int | None:
+    with engine.begin() as connection:
+        is_made = inspect(connection).has_table(state.name)
+        return connection.scalar(select(state.c.schema_version)) if is_made else None
+
+
+def _add_times(connection: Connection) -> None:
+    """Schema 1 had no times of its own: the attributes tell them."""
+    for column in (events.c.started_at, events.c.finished_at):
+        definition = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.execute(text(f"ALTER TABLE {events.name} ADD COLUMN {definition}"))
+    fill = (
+        update(events)
+        .where(events.c.event_type == bindparam("of_type"), events.c.sequence == bindparam("of_sequence"))
+        .values(started_at=bindparam("started"), finished_at=bindparam("finished"))
+    )
+    for event_type in ("deployment", "failure"):
+        for times in _times(connection, event_type):
+            connection.execute(fill, times)
+    for index in _BY_TIME:
+        index.create(connection)
+    connection.execute(update(state).values(schema_version=SCHEMA_VERSION))
+
+
+def _times(connection: Connection, event_type: str) -> Iterator[list[dict[str, Any]]]:
+    """The times of a type's events, in chunks."""
+    chunk = (
+        select(events.c.sequence, events.c.attributes)
+        .where(events.c.event_type == event_type, events.c.sequence > bindparam("after"))
+        .order_by(events.c.sequence)
+        .limit(_CHUNK)
+    )
+    last = -1
+    while rows := connection.execute(chunk, {"after": last}).all():
+        times = []
+        for sequence, attributes in rows:
+            body = json.loads(attributes)
+            started, finished = event_moment(body, "started_at"), event_moment(body, "finished_at")
+            times.append({"of_type": event_type, "of_sequence": sequence, "started": started, "finished": finished})
+        yield times
+        last = rows[-1].sequence

@@ -1,0 +1,199 @@
+"""The intake as processes: keys, TLS, the socket, the workers, and their end.
+
+What does not belong here: what a request gets.
+"""
+
+import os
+import signal
+import socket
+import ssl
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from dora_pipeline.config import Home
+from dora_pipeline.errors import ConfigError
+from dora_pipeline.intake.access import API_KEYS, APP_KEYS, SHORTEST_KEY, Keys
+from dora_pipeline.intake.app import IntakeSettings, make_app
+from dora_pipeline.intake.connections import Connection
+from dora_pipeline.intake.database import shown, store_url
+from dora_pipeline.intake.monitoring import METRICS_FOLDER
+from dora_pipeline.intake.store import EventStore
+
+WEBHOOK_SECRETS = "PAGERDUTY_WEBHOOK_SECRETS"
+# Longer than nginx keeps its connections to us, so that it never writes into one that just ended.
+_KEEP_ALIVE_SECONDS = 75
+_GRACE_SECONDS = 20
+_HEALTH_SECONDS = 30
+_BACKLOG = 2048
+_LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {
+        "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "dora_pipeline.intake": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Tls:
+    """A certificate with its chain, and its key; files in PEM."""
+
+    certificate: Path
+    key: Path
+
+
+class IntakeServer:
+    """Checks everything that can be wrong, listens, and then `run` answers until SIGTERM or SIGINT.
+
+    `port` 0 takes a free one. Raises ConfigError for keys, TLS files, an address or a store that cannot be used.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        host: str,
+        port: int,
+        *,
+        tls: Tls | None = None,
+        workers: int = 1,
+        requests_per_minute: int = 0,
+        is_insecure: bool = False,
+    ) -> None:
+        self._tls = tls
+        self._workers = workers
+        self.keys = Keys.of(os.environ)
+        secrets = os.environ.get(WEBHOOK_SECRETS, "").split(",")
+        webhook_secrets = tuple(secret.strip() for secret in secrets if secret.strip())
+        _check_keys(self.keys, host, is_insecure)
+        self._settings = IntakeSettings(home.path, self.keys, webhook_secrets, requests_per_minute)
+        if tls is not None:
+            _check_tls(tls)
+        with EventStore.at(home) as store:
+            store.ping()
+        named = os.environ.get("DORA_INTAKE_URL", "").strip()
+        self.store_address = shown(store_url(named)) if named else str(home.intake)
+        self._socket = _bound(host, port)
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as a URL."""
+        host, port = self._socket.getsockname()[:2]
+        return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def run(self, announce: Callable[[], None]) -> None:
+        """Answer requests; `announce` is called as soon as a signal ends it in order.
+
+        What was accepted when the signal came is finished within 20 seconds.
+        """
+        # The workers get digests; nothing else that is started from here gets the keys.
+        for name in (API_KEYS, APP_KEYS, WEBHOOK_SECRETS):
+            os.environ.pop(name, None)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sys.exit(0))
+        announce()
+        config = self._config()
+        try:
+            if self._workers == 1:
+                uvicorn.Server(config).run(sockets=[self._socket])
+            else:
+                with _metrics_folder():
+                    _supervise(config, self._socket)
+        except SystemExit as ended:
+            if ended.code == STARTUP_FAILURE:
+                raise ConfigError("the intake did not start; the lines above say why") from None
+            raise
+
+    def _config(self) -> uvicorn.Config:
+        return uvicorn.Config(
+            partial(make_app, self._settings),
+            factory=True,
+            workers=self._workers,
+            http=Connection,
+            ws="none",
+            log_config=_LOGGING,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_worker_healthcheck=_HEALTH_SECONDS,
+            ssl_certfile=self._tls.certificate if self._tls else None,
+            ssl_keyfile=self._tls.key if self._tls else None,
+        )
+
+
+def _check_keys(keys: Keys, host: str, is_insecure: bool) -> None:
+    is_local = _is_loopback(host)
+    if is_insecure and not is_local:
+        raise ConfigError(f"--insecure is for loopback only, and {host} is not; set {API_KEYS} in its place")
+    if not keys.api and not is_insecure:
+        raise ConfigError(
+            f"the environment variable {API_KEYS} is not set; it holds the keys of senders, separated by commas "
+            "(--insecure lets everyone in, on loopback only)"
+        )
+    if keys.short and not is_local:
+        raise ConfigError(
+            f"{'; '.join(keys.short)}; beyond loopback a key must have {SHORTEST_KEY}, so that none can be guessed"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
+
+
+def _check_tls(tls: Tls) -> None:
+    for option, path in (("--tls-cert", tls.certificate), ("--tls-key", tls.key)):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{option}: {path} cannot be read: {error.strerror}") from None
+    try:
+        # An encrypted key would ask for its password on the terminal.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key, password=lambda: "")
+    except (ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ConfigError(
+            f"--tls-cert {tls.certificate} and --tls-key {tls.key} are no pair in PEM without a password: {reason}"
+        ) from None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        # Of addresses in use, Python tells the address once more.
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise ConfigError(f"{host}:{port} cannot be listened on: {reason}; choose another --host or --port") from None
+
+
+@contextmanager
+def _metrics_folder() -> Iterator[None]:
+    with tempfile.TemporaryDirectory(prefix="dora-metrics-") as folder:
+        os.environ[METRICS_FOLDER] = folder
+        yield
+
+
+def _supervise(config: uvicorn.Config, listening: socket.socket) -> None:
+    supervisor = Multiprocess(config, sockets=[listening])
+    supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        sys.exit(STARTUP_FAILURE)

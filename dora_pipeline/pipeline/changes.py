@@ -1,0 +1,152 @@
+"""What has changed outside since the published warehouse was made: looks that are cheap enough for every few seconds.
+
+They compare what lies there with what has landed, and keep nothing. A change is told by its state: text that stays the
+same as long as the same waits to be read. What does not belong here: reading what has changed, which a run does.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+from dora_pipeline.config import Home, Settings
+from dora_pipeline.errors import ConfigError
+from dora_pipeline.intake.store import EventStore
+from dora_pipeline.selection import EventType, read_selection_log
+from dora_pipeline.sources.apm.files import export_files
+from dora_pipeline.timeline import Window
+from dora_pipeline.warehouse.inputs import Input, known_inputs
+from dora_pipeline.warehouse.landing import APM
+from dora_pipeline.warehouse.reader import open_reader
+from dora_pipeline.warehouse.waiting import landed_until, waiting_days
+
+# A file that changed this recently may still be written to.
+_SETTLING = timedelta(seconds=5)
+# Starting another run costs about as much as loading this many more days.
+_CHEAP_GAP = 30
+_FEW = 4
+
+_SENT: Mapping[EventType, str] = {"deployment": "deployment_event_api", "failure": "failure_event_api"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that waits to be read: its state, and what it is in words."""
+
+    state: str
+    told: str
+
+
+def unread_events(home: Home) -> Change | None:
+    """Events of selected sources that were sent and have not landed.
+
+    The state is that of the first one, so it stays while more are sent. Raises ConfigError and SourceUnavailable.
+    """
+    log = read_selection_log(home)
+    sources = {kind: source for kind, source in _SENT.items() if log.first_selected_at(source) is not None}
+    if not sources or not (os.environ.get("DORA_INTAKE_URL", "").strip() or home.intake.exists()):
+        return None
+    landed = dict.fromkeys(sources.values(), 0)
+    if home.warehouse.exists():
+        with open_reader(home) as connection:
+            landed = {source: landed_until(connection, source) for source in landed}
+    with EventStore.at(home) as store:
+        first = {
+            source: told[0].sequence
+            for kind, source in sources.items()
+            if (told := store.changed_since(kind, landed[source], 1))
+        }
+    if not first:
+        return None
+    return Change(" ".join(f"{source}:{sequence}" for source, sequence in first.items()), f"events of {_and(first)}")
+
+
+def unread_exports(home: Home, settings: Settings, now: datetime) -> Change | None:
+    """Exports that were added, changed or removed, but for those that changed in the last seconds before `now` (UTC).
+
+    Raises ConfigError and SourceUnavailable.
+    """
+    if read_selection_log(home).first_selected_at(APM) is None:
+        return None
+    name = settings.sources.apm_deployment_tracking.path
+    files = {f"{name}/{file.name}": file for file in export_files(home.exports(settings))}
+    known: Mapping[str, Input] = {}
+    if home.warehouse.exists():
+        with open_reader(home) as connection:
+            known = known_inputs(connection, APM)
+    lines = [
+        f"{path} {file.size} {file.modified_at.isoformat()}"
+        for path, file in files.items()
+        if (path not in known or (known[path].size, known[path].modified_at) != (file.size, file.modified_at))
+        and not timedelta(0) <= now - file.modified_at < _SETTLING
+    ]
+    gone = [path for path in known if path.startswith(f"{name}/") and path not in files]
+    if not lines and not gone:
+        return None
+    return Change(_digest([*lines, *gone]), f"{len(lines)} new or changed exports, {len(gone)} removed")
+
+
+def rules_of(home: Home) -> Change:
+    """Settings, selections and service definitions, as they are now. Raises ConfigError for a file that hides."""
+    paths = [home.settings_file, home.selection_log, *sorted(home.services.rglob("*.y*ml"))]
+    lines = [f"{path.relative_to(home.path)} {_digest_of_file(path)}" for path in paths]
+    return Change(_digest(lines), "settings, selections or service definitions")
+
+
+def stale_days(home: Home) -> dict[date, str]:
+    """The days that no longer match what has landed, in order, each with a state that changes when it changes again.
+
+    Raises WarehouseError where the published warehouse cannot be read.
+    """
+    if not home.warehouse.exists():
+        return {}
+    with open_reader(home) as connection:
+        return waiting_days(connection)
+
+
+def ranges(days: Iterable[date], longest: int) -> list[Window]:
+    """The days as few ranges of at most `longest` days.
+
+    A few ranges are exact. More of them are joined over gaps that cost less than a run, so that a run also loads days
+    that did not ask for it, which changes nothing.
+    """
+    exact = _joined(sorted(set(days)), 1)
+    joined = exact if len(exact) <= _FEW else _joined(sorted(set(days)), _CHEAP_GAP + 1)
+    return [part for window in joined for part in _parts(window, longest)]
+
+
+def _joined(days: Sequence[date], step: int) -> list[Window]:
+    windows: list[Window] = []
+    for day in days:
+        if windows and day - windows[-1].last <= timedelta(days=step):
+            windows[-1] = Window(windows[-1].first, day)
+        else:
+            windows.append(Window(day, day))
+    return windows
+
+
+def _parts(window: Window, longest: int) -> Iterator[Window]:
+    first = window.first
+    while first <= window.last:
+        last = min(window.last, first + timedelta(days=longest - 1))
+        yield Window(first, last)
+        first = last + timedelta(days=1)
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _digest_of_file(path: Path) -> str:
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return "none"
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; check the file's owner and mode") from error
+
+
+def _and(names: Iterable[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,41 @@
+"""The queries of the report: what is asked is what the page shows, word for word."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import duckdb
+
+from dora_pipeline.warehouse.queries import statement
+from dora_pipeline.warehouse.schema import quoted
+
+Value = date | str | int | None
+
+
+class Questions:
+    """Asks the queries `sql/report_<name>.sql` of a connection, and keeps the text of each by its title."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.texts: dict[str, str] = {}
+        self._connection = connection
+
+    def rows(self, name: str, title: str = "", /, **parameters: Value) -> list[tuple[Any, ...]]:
+        """The rows of a query whose `$name`s are the parameters; with a title, the page shows its text."""
+        text = filled(statement(f"report_{name}"), parameters)
+        if title:
+            self.texts[title] = text
+        return self._connection.execute(text).fetchall()
+
+
+def filled(text: str, parameters: Mapping[str, Value]) -> str:
+    """The statement with its parameters written into it, so that it can be copied."""
+    return re.sub(r"\$(\w+)", lambda match: _literal(parameters[match[1]]), text).strip()
+
+
+def _literal(value: Value) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, date):
+        return f"DATE '{value}'"
+    return quoted(value) if isinstance(value, str) else str(value)

@@ -1,0 +1,100 @@
+"""The environments of the report: which come first, their figures, and their trends."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from dora_pipeline.pipeline.report_queries import Questions
+from dora_pipeline.report.content import NOTHING, Environment, Figures, Point
+from dora_pipeline.timeline import Window
+
+_PRODUCTION = ("production", "prod")
+
+
+def environments(
+    questions: Questions,
+    told: Sequence[tuple[Any, ...]],
+    before: Window,
+    period: Window,
+    since: date,
+    known: Callable[[Figures], Figures],
+    failures_since: date | None,
+) -> list[Environment]:
+    """Every environment that was told of since the day: production first, then by number of deployments.
+
+    `told` are the rows of the query of figures for the period; `known` takes out what no selected source tells.
+    """
+    rows = questions.rows("environments", since_day=since, to_day=period.last)
+    now = _by_env(told)
+    earlier = _by_env(
+        questions.rows(
+            "figures", "Cards, the period before", since_day=before.first, from_day=before.first, to_day=before.last
+        )
+    )
+    year = _year_before(period.last)
+    trends = {
+        grain: _points(
+            questions.rows("trends", f"Trends by {grain}", grain=grain, from_day=first, to_day=period.last),
+            grain,
+            period.last,
+        )
+        for grain, first in (("month", year), ("week", year - timedelta(days=year.weekday())))
+    }
+    return [
+        Environment(
+            env,
+            first,
+            known(now.get(env, NOTHING)),
+            known(earlier.get(env, NOTHING)) if first is not None and first <= before.first else None,
+            *(
+                [_as_known(point, first, failures_since, known) for point in trends[grain].get(env, [])]
+                for grain in ("month", "week")
+            ),
+        )
+        for env, first, _ in sorted(rows, key=_is_not_production)
+    ]
+
+
+def _by_env(told: Sequence[tuple[Any, ...]]) -> dict[str | None, Figures]:
+    return {env: Figures(*figures) for kind, _, env, _, *figures in told if kind == "env"}
+
+
+def _points(rows: Sequence[tuple[Any, ...]], grain: str, last: date) -> dict[str | None, list[Point]]:
+    points: dict[str | None, list[Point]] = {}
+    for env, first, *figures in rows:
+        end = _end(first, grain)
+        points.setdefault(env, []).append(Point(Window(first, end), end <= last, Figures(*figures)))
+    return points
+
+
+def _year_before(day: date) -> date:
+    """The first day of the twelve months that end with the month of the day."""
+    month = day.year * 12 + day.month - 1 - 11
+    return date(month // 12, month % 12 + 1, 1)
+
+
+def _end(first: date, grain: str) -> date:
+    if grain == "week":
+        return first + timedelta(days=6)
+    return (first.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+
+
+def _as_known(
+    point: Point, first: date | None, failures_since: date | None, known: Callable[[Figures], Figures]
+) -> Point:
+    """The point without what was not told of yet, and as a part where that began in the middle of it."""
+    figures, is_whole = known(point.figures), point.is_whole
+    if first is not None:
+        if point.window.last < first:
+            figures = figures.without_deployments()
+        is_whole = is_whole and not (point.window.first < first <= point.window.last)
+    if failures_since is not None:
+        if point.window.last < failures_since:
+            figures = figures.without_failures()
+        is_whole = is_whole and not (point.window.first < failures_since <= point.window.last)
+    return Point(point.window, is_whole, figures)
+
+
+def _is_not_production(row: tuple[Any, ...]) -> int:
+    name = (row[0] or "").lower()
+    return _PRODUCTION.index(name) if name in _PRODUCTION else len(_PRODUCTION)

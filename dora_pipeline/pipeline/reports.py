@@ -1,0 +1,159 @@
+"""The report: read from the published warehouse, made into a page, put in place whole."""
+
+import os
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+
+from dora_pipeline.config import Home, Settings, read_settings
+from dora_pipeline.errors import DoraError, WarehouseError
+from dora_pipeline.pipeline.report_queries import Questions
+from dora_pipeline.pipeline.report_trends import environments
+from dora_pipeline.report.content import (
+    Excerpt,
+    Figures,
+    Member,
+    Oddity,
+    Query,
+    Rejected,
+    Report,
+    SelectedSource,
+    ToldDeployment,
+    ToldFailure,
+    WithoutLeadTime,
+)
+from dora_pipeline.report.page import page
+from dora_pipeline.timeline import Window, day_of
+from dora_pipeline.warehouse.reader import open_reader
+
+DAYS = 30
+# What a page holds at most, so that its size is bounded however large the warehouse is.
+_MOST_ENVIRONMENTS = 6
+_MOST_SERVICES = 500
+_MOST_TEAMS = 200
+_MOST_REASONS = 50
+_MOST_OPEN = 50
+_MOST_EVENTS = 25
+
+
+class ReportError(DoraError):
+    """The report cannot be written."""
+
+
+def write_report(home: Home, days: int = DAYS) -> Path:
+    """Write `report/index.html` of the home, and return its path; `days` is the length of the period of its figures.
+
+    What the page says depends on the published warehouse and the settings only, not on the clock. Raises WarehouseError
+    where nothing was published yet, or by a program whose tables are others, and ReportError where the file cannot be
+    written; the report that was there stays then.
+    """
+    settings = read_settings(home)
+    with open_reader(home) as connection:
+        try:
+            report = _report(Questions(connection), settings, days)
+        except duckdb.Error as error:
+            told = str(error).splitlines()[0]
+            raise WarehouseError(
+                f"{home.warehouse}: cannot be read for the report; `dora run` brings it up to date: {told}"
+            ) from error
+    path = home.path / "report" / "index.html"
+    _put(path, page(report))
+    return path
+
+
+def _report(questions: Questions, settings: Settings, days: int) -> Report:
+    zone = settings.zone
+    ((newest_day, newest_event_at, read_at),) = questions.rows("span")
+    sources = [SelectedSource(*row) for row in questions.rows("sources", "Selected sources")]
+    firsts = [source.first_selected_at for source in sources if source.event_type == "failure"]
+    failures_since = day_of(min(firsts), zone) if firsts else None
+    if newest_day is None:
+        rejected = questions.rows("rejected", "Rejected events", from_day=None, to_day=None)
+        return Report(
+            zone,
+            newest_event_at,
+            read_at,
+            sources,
+            rejected=Excerpt.of([Rejected(*row) for row in rejected], _MOST_REASONS),
+            queries=_queries(questions),
+        )
+    period = Window(newest_day - timedelta(days=days - 1), newest_day)
+    before = Window(period.first - timedelta(days=days), period.first - timedelta(days=1))
+    since = min(newest_day - timedelta(days=365), before.first)
+    of_deployments = any(source.event_type == "deployment" for source in sources)
+
+    def known(figures: Figures) -> Figures:
+        if failures_since is None or failures_since > period.last:
+            figures = figures.without_failures()
+        return figures if of_deployments else figures.without_deployments()
+
+    bounds = {"from_day": period.first, "to_day": period.last}
+    told = questions.rows("figures", "Cards, services and teams", since_day=since, **bounds)
+    all_environments = environments(questions, told, before, period, since, known, failures_since)
+    shown = Excerpt.of(all_environments, _MOST_ENVIRONMENTS)
+    names = {environment.env for environment in shown.rows}
+    places = {environment.env: place for place, environment in enumerate(all_environments)}
+    teams = dict(questions.rows("teams", since_day=since))
+
+    def members(dimension: str, most: int) -> Excerpt[Member]:
+        rows = [
+            Member(service, env, team or teams.get(service), known(Figures(*figures)))
+            for kind, service, env, team, *figures in told
+            if kind == dimension
+        ]
+        # The query sorts by deployments within an environment; sorting keeps that.
+        return Excerpt.of(sorted(rows, key=lambda row: places[row.env]), most)
+
+    return Report(
+        zone,
+        newest_event_at,
+        read_at,
+        sources,
+        period,
+        before,
+        failures_since,
+        shown,
+        members("service", _MOST_SERVICES),
+        members("team", _MOST_TEAMS),
+        Excerpt.of([Rejected(*row) for row in questions.rows("rejected", "Rejected events", **bounds)], _MOST_REASONS),
+        Excerpt.of(
+            [
+                WithoutLeadTime(*row)
+                for row in questions.rows("reasons", "Deployments without a change lead time", **bounds)
+            ],
+            _MOST_REASONS,
+        ),
+        Excerpt.of([ToldFailure(*row) for row in questions.rows("open_failures", "Open failures")], _MOST_OPEN),
+        [Oddity(*row) for row in questions.rows("oddities", "Counted, and to be looked at", **bounds)],
+        [
+            deployment
+            for row in questions.rows("deployments", "Newest deployments", since_day=since, most=_MOST_EVENTS)
+            if (deployment := ToldDeployment(*row)).env in names
+        ],
+        [
+            failure
+            for row in questions.rows("failures", "Newest failures", since_day=since, most=_MOST_EVENTS)
+            if (failure := ToldFailure(*row)).env in names
+        ],
+        _queries(questions),
+    )
+
+
+def _queries(questions: Questions) -> list[Query]:
+    return [Query(title, text) for title, text in questions.texts.items()]
+
+
+def _put(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.writing-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be written: {error.strerror}; check space, owner and mode") from error

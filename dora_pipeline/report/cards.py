@@ -1,0 +1,176 @@
+"""The four cards of an environment: a figure, what it is made of, and the difference to the period before."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from dora_pipeline.report.content import UNKNOWN, Environment, Figures
+from dora_pipeline.report.words import (
+    count_text,
+    counted,
+    day_text,
+    duration_text,
+    frequency_text,
+    share_text,
+)
+from dora_pipeline.timeline import Window
+
+# Below this many deployments a card says what one failure more would do.
+_FEW_DEPLOYMENTS = 20
+
+
+@dataclass(frozen=True)
+class Card:
+    """`value` is the exact number, `text` how it is shown, `notes` stand under it."""
+
+    title: str
+    value: float | None
+    text: str
+    unit: str
+    notes: Sequence[str]
+    comparison: str
+
+
+def cards(environment: Environment, period: Window, failures_since: date | None) -> list[Card]:
+    """Deployment frequency, change lead time, change failure rate and time to restore, in this order.
+
+    `failures_since` is the day from which failures are told, None where no source of failures is selected.
+    """
+    now, before = environment.now, environment.before or UNKNOWN
+    days = len(period)
+    are_failures_told = failures_since is not None and (period.first - failures_since).days >= days
+    told = before if are_failures_told else UNKNOWN
+    return [
+        Card(
+            "Deployment frequency",
+            now.deployments,
+            count_text(now.deployments),
+            "" if now.deployments is None else "deployment" if now.deployments == 1 else "deployments",
+            _frequency_notes(environment, period),
+            _comparison(now.deployments, before.deployments, days, _count_difference, count_text(before.deployments)),
+        ),
+        Card(
+            "Change lead time",
+            now.lead_time_p50_seconds,
+            duration_text(now.lead_time_p50_seconds),
+            f"median over {counted(now.lead_time_commits, 'commit')}",
+            _lead_time_notes(now),
+            _comparison(
+                now.lead_time_p50_seconds,
+                before.lead_time_p50_seconds,
+                days,
+                _duration_difference,
+                f"{duration_text(before.lead_time_p50_seconds)}, {counted(before.lead_time_commits, 'commit')}",
+            ),
+        ),
+        Card(
+            "Change failure rate",
+            now.change_failure_rate,
+            share_text(now.change_failure_rate),
+            _rate_unit(now),
+            _rate_notes(now, period, failures_since),
+            _comparison(
+                now.change_failure_rate,
+                told.change_failure_rate,
+                days,
+                _rate_difference,
+                f"{share_text(told.change_failure_rate)}, {_rate_unit(told)}",
+            ),
+        ),
+        Card(
+            "Time to restore",
+            now.time_to_restore_p50_seconds,
+            duration_text(now.time_to_restore_p50_seconds),
+            f"median of {counted(now.restores, 'restored failure')}",
+            _restore_notes(now),
+            _comparison(
+                now.time_to_restore_p50_seconds,
+                told.time_to_restore_p50_seconds,
+                days,
+                _duration_difference,
+                f"{duration_text(told.time_to_restore_p50_seconds)}, {counted(told.restores, 'restore')}",
+            ),
+        ),
+    ]
+
+
+def _frequency_notes(environment: Environment, period: Window) -> list[str]:
+    number, first = environment.now.deployments, environment.first_deployment_day
+    if number is None:
+        return ["No source of deployments is selected."]
+    if first is not None and first > period.first:
+        days = (period.last - first).days + 1
+        return [f"{frequency_text(number, days)} over the {counted(days, 'day')} since the first deployment"]
+    return [f"{frequency_text(number, len(period))} over {counted(len(period), 'day')}"]
+
+
+def _lead_time_notes(now: Figures) -> list[str]:
+    if now.lead_time_p50_seconds is None:
+        return ["No deployment of these days brought commits that are known."]
+    return [
+        f"90th percentile {duration_text(now.lead_time_p90_seconds)}, mean {duration_text(now.lead_time_mean_seconds)}",
+        f"Median over deployments: {duration_text(now.deployment_lead_time_p50_seconds)}",
+    ]
+
+
+def _rate_unit(figures: Figures) -> str:
+    if figures.deployments is None or figures.failures is None:
+        return ""
+    return f"{counted(figures.failures, 'failure')}, {counted(figures.deployments, 'deployment')}"
+
+
+def _rate_notes(now: Figures, period: Window, failures_since: date | None) -> list[str]:
+    notes = []
+    if failures_since is None:
+        return ["No source of failures is selected."]
+    if period.first < failures_since:
+        notes.append(f"Failures are told only since {day_text(failures_since)}.")
+    if now.deployments is not None and 0 < now.deployments < _FEW_DEPLOYMENTS:
+        notes.append(f"Few deployments: one failure more adds {100 / now.deployments:.1f} points.")
+    return notes
+
+
+def _restore_notes(now: Figures) -> list[str]:
+    notes = []
+    if now.time_to_restore_p50_seconds is not None:
+        notes.append(
+            f"90th percentile {duration_text(now.time_to_restore_p90_seconds)}, "
+            f"mean {duration_text(now.time_to_restore_mean_seconds)}"
+        )
+    if now.open_failures:
+        verb = "is" if now.open_failures == 1 else "are"
+        notes.append(f"{counted(now.open_failures, 'failure')} {verb} open and not in it.")
+    return notes
+
+
+def _comparison(
+    now: float | None, before: float | None, days: int, difference: Callable[[float, float], str], text_before: str
+) -> str:
+    if now is None:
+        return "Not compared: no data now."
+    if before is None:
+        return f"Not compared: no data for the whole of the {days} days before."
+    return f"{difference(now, before)} in the {days} days before ({text_before})."
+
+
+def _count_difference(now: float, before: float) -> str:
+    if now == before:
+        return "As many as"
+    return f"{_sign(now - before)}{abs(now - before):,.0f}: {'more' if now > before else 'fewer'} than"
+
+
+def _duration_difference(now: float, before: float) -> str:
+    if now == before:
+        return "As long as"
+    size = duration_text(abs(now - before))
+    return f"{_sign(now - before)}{size}: {'longer' if now > before else 'shorter'} than"
+
+
+def _rate_difference(now: float, before: float) -> str:
+    if now == before:
+        return "As high as"
+    return f"{_sign(now - before)}{abs(now - before) * 100:,.1f} points: {'higher' if now > before else 'lower'} than"
+
+
+def _sign(value: float) -> str:
+    return "+" if value > 0 else "−"

@@ -1,0 +1,205 @@
+"""What the report tells, as plain values.
+
+Days are those of the report's time zone, instants are UTC, durations seconds. None is `no data`, never 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Generic, TypeVar
+from zoneinfo import ZoneInfo
+
+from dora_pipeline.timeline import Window
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The four metrics of one period, in the columns of `metrics.summary`, and the failures that are open."""
+
+    deployments: int | None
+    failures: int | None
+    change_failure_rate: float | None
+    lead_time_commits: int
+    lead_time_p50_seconds: float | None
+    lead_time_p90_seconds: float | None
+    lead_time_mean_seconds: float | None
+    deployment_lead_time_p50_seconds: float | None
+    restores: int
+    time_to_restore_p50_seconds: float | None
+    time_to_restore_p90_seconds: float | None
+    time_to_restore_mean_seconds: float | None
+    open_failures: int = 0
+
+    def without_deployments(self) -> "Figures":
+        """The same where nothing tells of deployments: their number is not known, and no rate either."""
+        return replace(self, deployments=None, change_failure_rate=None)
+
+    def without_failures(self) -> "Figures":
+        """The same where nothing tells of failures: their number is not known, and no rate either."""
+        return replace(self, failures=None, change_failure_rate=None)
+
+
+# Of whom nothing was told in a period that was watched, and of a period that was not.
+NOTHING = Figures(0, 0, None, 0, None, None, None, None, 0, None, None, None)
+UNKNOWN = NOTHING.without_deployments().without_failures()
+
+
+@dataclass(frozen=True)
+class Point:
+    """The figures of a week or month of a trend; `is_whole`: all its days are in the data."""
+
+    window: Window
+    is_whole: bool
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment: its figures now, those of the period before, and its trends.
+
+    `before` is None where the data does not reach back over that whole period.
+    """
+
+    env: str | None
+    first_deployment_day: date | None
+    now: Figures
+    before: Figures | None
+    months: Sequence[Point]
+    weeks: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class Member:
+    """The figures of a service in an environment, or of a team in an environment."""
+
+    service: str | None
+    env: str | None
+    team: str | None
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class Excerpt(Generic[Row]):
+    """The first rows of `total`."""
+
+    rows: Sequence[Row] = ()
+    total: int = 0
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], most: int) -> "Excerpt[Row]":
+        """At most `most` of the rows."""
+        return cls(rows[:most], len(rows))
+
+
+@dataclass(frozen=True)
+class SelectedSource:
+    """A source that is selected now."""
+
+    event_type: str
+    source: str
+    priority: int
+    first_selected_at: datetime
+    read_at: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Events that were rejected for one reason."""
+
+    event_type: str
+    source: str
+    reason: str
+    in_period: int
+    in_all: int
+    newest_at: datetime
+
+
+@dataclass(frozen=True)
+class WithoutLeadTime:
+    """Deployments of an environment that have no lead time for one reason."""
+
+    env: str | None
+    reason: str
+    in_period: int
+    in_all: int
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """Rows of one kind that are counted and should be looked at."""
+
+    kind: str
+    in_period: int
+    in_all: int
+
+
+@dataclass(frozen=True)
+class ToldDeployment:
+    """A deployment that counts."""
+
+    deployment_id: str
+    source: str
+    service: str
+    env: str | None
+    team: str | None
+    version: str | None
+    commit_sha: str | None
+    kind: str
+    finished_at: datetime
+    lead_time_commits: int | None
+    lead_time_mean_seconds: float | None
+    lead_time_reason: str | None
+
+
+@dataclass(frozen=True)
+class ToldFailure:
+    """A failure of one service that counts."""
+
+    failure_id: str
+    source: str
+    service: str | None
+    env: str | None
+    team: str | None
+    name: str | None
+    url: str | None
+    started_at: datetime
+    finished_at: datetime | None
+    time_to_restore_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Query:
+    """The SQL that gave a part of the page."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page shows. `period` is None where there is no event yet."""
+
+    zone: ZoneInfo
+    newest_event_at: datetime | None
+    read_at: datetime | None
+    sources: Sequence[SelectedSource]
+    period: Window | None = None
+    before: Window | None = None
+    failures_since: date | None = None
+    environments: Excerpt[Environment] = field(default_factory=Excerpt)
+    services: Excerpt[Member] = field(default_factory=Excerpt)
+    teams: Excerpt[Member] = field(default_factory=Excerpt)
+    rejected: Excerpt[Rejected] = field(default_factory=Excerpt)
+    without_lead_time: Excerpt[WithoutLeadTime] = field(default_factory=Excerpt)
+    open_failures: Excerpt[ToldFailure] = field(default_factory=Excerpt)
+    oddities: Sequence[Oddity] = ()
+    deployments: Sequence[ToldDeployment] = ()
+    failures: Sequence[ToldFailure] = ()
+    queries: Sequence[Query] = ()
+
+    def selected(self, event_type: str) -> bool:
+        """Whether any source of deployments or of failures is selected."""
+        return any(source.event_type == event_type for source in self.sources)

@@ -1,0 +1,17 @@
+"""How new the tables are, told in the warehouse itself."""
+
+from datetime import datetime
+
+from dora_pipeline.tables import Freshness
+from dora_pipeline.warehouse.queries import statement
+from dora_pipeline.warehouse.writer import Writer
+
+
+def tell_freshness(writer: Writer, last_run_at: datetime, code_version: str) -> None:
+    """Replace metrics.freshness by how the tables are now; `last_run_at` is UTC."""
+    with writer.transaction() as connection:
+        connection.execute(f"DELETE FROM {Freshness.table_name}")
+        connection.execute(
+            f"INSERT INTO {Freshness.table_name} BY NAME {statement('freshness')}",
+            {"last_run_at": last_run_at, "code_version": code_version},
+        )

@@ -1,0 +1,1 @@
+"""Tests with foreign programs; they fail where a program is missing."""

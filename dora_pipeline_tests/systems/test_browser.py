@@ -1,0 +1,144 @@
+"""What an operator does in Dagster's page, by clicks in a real browser, on the bundled sample."""
+
+import shutil
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from dora_pipeline.config import Home
+from dora_pipeline.demo import prepare_demo
+from dora_pipeline.pipeline.progress import Silence
+from dora_pipeline.pipeline.runs import run
+from dora_pipeline_tests.dagster_servers import Dagster, eventually, running_dagster
+
+_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_SELECTION = """ops:
+  append_to_selection_log:
+    config:
+      event_type: deployment
+      sources: [deployment_event_api]
+"""
+_RANGE = "[2026-09-01...2026-09-05]"
+# Dagster's daemon looks for backfills every half minute.
+_SLOW = 180_000
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    found = Home(tmp_path_factory.mktemp("browser") / "home")
+    prepare_demo(found, Silence(), first_year=2026)
+    run(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(home: Home) -> Iterator[Dagster]:
+    with running_dagster(home.path, home.path.parent / "dev.log") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def page(server: Dagster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    chromium = shutil.which("chromium")
+    assert chromium, "Chromium is needed: apt-get install chromium"
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("chromium"),
+            executable_path=chromium,
+            args=_FLAGS,
+            base_url=server.url,
+            viewport={"width": 1600, "height": 1000},
+        )
+        found = context.new_page()
+        found.set_default_timeout(60_000)
+        yield found
+        found.screenshot(path=tmp_path_factory.getbasetemp() / "last-page.png")
+        context.close()
+
+
+def selected_deployments(home: Home) -> dict[str, int]:
+    """Deployments by service as metrics.daily counts them now."""
+    with duckdb.connect(str(home.warehouse), read_only=True) as connection:
+        counted = (
+            "SELECT service, CAST(SUM(deployments) AS BIGINT) FROM metrics.daily GROUP BY service ORDER BY service"
+        )
+        return dict(connection.execute(counted).fetchall())
+
+
+def test_the_graph_reads_from_sources_to_the_report(page: Page) -> None:
+    page.goto("/asset-groups")
+    places = []
+    for group in ("sources", "core", "metrics", "report"):
+        box = page.get_by_text(group, exact=True).first.bounding_box()
+        assert box is not None
+        places.append(box["x"])
+    assert places == sorted(places)
+
+
+def test_a_range_is_backfilled_until_it_is_green(page: Page, server: Dagster) -> None:
+    page.goto("/asset-groups")
+    page.get_by_role("button", name="Materialize all").click()
+    page.get_by_text("Show all partitions").click()
+    box = page.locator("input[type=text]").last
+    box.fill(_RANGE)
+    box.press("Enter")
+    expect(page.get_by_text("5 partitions").first).to_be_visible()
+    page.get_by_role("button", name="Launch backfill").click()
+    page.get_by_role("link", name="View").click()
+    expect(page.get_by_text("Completed").first).to_be_visible(timeout=_SLOW)
+    assert server.partitions("metrics/daily")["failed"] == 0
+    assert server.partitions("metrics/daily")["materialized"] >= 5
+
+
+def test_the_page_of_an_asset_explains_it(page: Page) -> None:
+    page.goto("/assets/metrics/daily?view=overview")
+    expect(page.get_by_text("The four metrics by day, service and env").first).to_be_visible()
+    expect(page.get_by_text("deployment_lead_time_p50_seconds").first).to_be_visible()
+    expect(page.get_by_text("Row count").first).to_be_visible()
+
+
+def test_a_schedule_is_turned_off_and_on(page: Page) -> None:
+    page.goto("/automation")
+    switch = schedule_switch(page)
+    expect(switch).to_be_checked()
+    switch.click(force=True)
+    expect(switch).not_to_be_checked()
+    page.reload()
+    expect(schedule_switch(page)).not_to_be_checked()
+    schedule_switch(page).click(force=True)
+    expect(schedule_switch(page)).to_be_checked()
+
+
+def test_metrics_follow_a_selection_made_in_the_launchpad(page: Page, home: Home) -> None:
+    before = selected_deployments(home)
+    assert before["metaphysics"] > 0
+    page.goto("/locations/dora_pipeline/jobs/select_sources")
+    page.get_by_role("tab", name="Launchpad").click()
+    page.locator(".CodeMirror").first.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(_SELECTION)
+    page.get_by_role("button", name="Launch run").click()
+    page.wait_for_url("**/runs/*")
+
+    def follows() -> bool:
+        return selected_deployments(home) == {**before, "metaphysics": 0}
+
+    eventually(follows, "metrics of the selected source only", 120)
+
+
+def schedule_switch(page: Page) -> Locator:
+    row = page.locator("[class*=ListItem_listItem]", has=page.get_by_text("daily", exact=True))
+    return row.locator("input[type=checkbox]").last

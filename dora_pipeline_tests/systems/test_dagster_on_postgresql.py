@@ -1,0 +1,55 @@
+"""Dagster's own storage on PostgreSQL, with the settings that docs/production ships."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from dora_pipeline.cli.dagster_home import DagsterHome
+from dora_pipeline.config import project_folder
+from dora_pipeline_tests.dagster_servers import Dagster, Units, eventually
+from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.postgresql import running_postgresql
+
+DAYS = ("2024-05-06", "2024-05-07")
+
+
+def made_days(page: Dagster) -> int | None:
+    """The days of metrics.daily that are materialized; None where Dagster met a connection that the server had ended.
+
+    It keeps some open, and finds each of them broken only by using it.
+    """
+    with suppress(AssertionError):
+        return page.partitions("metrics/daily")["materialized"]
+    return None
+
+
+@pytest.mark.timeout(400)
+def test_a_backfill_is_kept_in_postgresql_and_outlives_a_restart_of_it(
+    home: TestHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.select_events()
+    for day in DAYS:
+        home.deploy("shop", f"{day} 10:00:00", version=day)
+    dagster = DagsterHome(home.home)
+    dagster.make()
+    fragment = (project_folder() / "docs" / "production" / "dagster-postgresql.yaml").read_text()
+    dagster.settings.write_text(dagster.settings.read_text() + fragment)
+    with running_postgresql() as server:
+        url = server.new_database()
+        monkeypatch.setenv("DAGSTER_PG_URL", url.replace("+psycopg:", "+psycopg2:"))
+        with Units(home.home.path, tmp_path / "logs") as units:
+            page = units.page
+            backfill = page.backfill(DAYS)
+            eventually(lambda: page.backfill_state(backfill) == "COMPLETED_SUCCESS", "the backfill", 180)
+            assert made_days(page) == 2
+            server.stop()
+            server.start()
+            eventually(page.is_ready, "page and daemon after the restart", 90)
+            eventually(lambda: made_days(page) == 2, "the partitions after the restart")
+            assert page.backfill_state(backfill) == "COMPLETED_SUCCESS"
+        with psycopg.connect(url.replace("+psycopg", "")) as connection:
+            assert connection.execute("SELECT COUNT(*) FROM runs").fetchone() != (0,)
+    assert not (dagster.path / "history").exists()
+    assert [version for (version,) in home.rows("SELECT version FROM core.deployments ORDER BY day")] == list(DAYS)

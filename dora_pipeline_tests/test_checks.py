@@ -1,0 +1,279 @@
+"""Checks of what was told and loaded: each warns of its fault, names examples, and is quiet otherwise."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from dora_pipeline.config import read_settings
+from dora_pipeline.pipeline.checks import CheckResult, check_descriptions, check_results
+from dora_pipeline.tables import TABLES, Daily, DeploymentCommits, Deployments, Failures, RejectedEvents, Table
+from dora_pipeline.warehouse.writer import open_writer
+from dora_pipeline_tests.full_homes import FIRST_DAY, fill
+from dora_pipeline_tests.git_histories import History
+from dora_pipeline_tests.homes import TestHome
+
+DAY = "2024-05-06"
+SERVICES = """\
+apiVersion: v3
+kind: service
+metadata: {name: shop, owner: sales}
+"""
+
+
+def results(home: TestHome, table: type[Table], *days: str) -> dict[str, CheckResult]:
+    """The results of the checks of a table on the days, by name."""
+    settings = read_settings(home.home)
+    with open_writer(home.home, settings, "test") as writer:
+        told = check_results(writer, table, [date.fromisoformat(day) for day in days or (DAY,)], settings)
+    return {result.name: result for result in told}
+
+
+def ago(**duration: float) -> str:
+    """A moment so long before now."""
+    return f"{datetime.now(UTC) - timedelta(**duration):%Y-%m-%d %H:%M:%S}"
+
+
+def columns(result: CheckResult, *names: str) -> list[tuple[Any, ...]]:
+    """Columns of the examples."""
+    return [tuple(row[name] for name in names) for row in result.examples]
+
+
+def add_catalog(home: TestHome) -> None:
+    """A catalog that knows one service, shop."""
+    home.home.services.mkdir()
+    (home.home.services / "one.yaml").write_text(SERVICES, encoding="utf-8")
+
+
+def test_every_check_says_what_to_do() -> None:
+    checks = [text for table in TABLES for text in check_descriptions(table).values()]
+    assert len(checks) >= 17
+    assert [text for text in checks if "If it fails: " not in text and "If it warns: " not in text] == []
+
+
+def test_a_home_with_everything_in_order_passes_every_check(home: TestHome) -> None:
+    add_catalog(home)
+    home.settings(environments={"prod": []}, repositories={"github.com/o/shop": str(home.home.path / "shop.git")})
+    home.select_events()
+    history = History()
+    first = history.commit(committed=0)
+    second = history.commit(first, committed=3600)
+    shas = history.write(home.home.path / "shop.git", {"main": second})
+    for day, commit in ((2, first), (1, second)):
+        git = {"repository_url": "https://github.com/o/shop", "commit_sha": shas[commit]}
+        home.deploy("shop", ago(days=day), git=git)
+    home.fail(["shop"], ago(days=1, minutes=5), ago(days=1))
+    home.run()
+    days = [ago(days=day)[:10] for day in range(4)]
+    for table in (Deployments, DeploymentCommits, Failures, RejectedEvents, Daily):
+        told = results(home, table, *days)
+        assert told.keys() == check_descriptions(table).keys()
+        assert {name: result.examples for name, result in told.items() if not result.passed} == {}
+
+
+# Sources
+
+
+def test_a_source_that_told_nothing_for_too_long_is_named(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", ago(days=8))
+    home.fail(["shop"], ago(days=6))
+    home.run()
+    late = results(home, Deployments)["sources_fresh"]
+    assert (late.passed, late.wrong, late.is_warning) == (False, 1, True)
+    assert columns(late, "source", "finding") == [("deployment_event_api", "nothing was told for too long")]
+    assert late.examples[0]["newest_event_at"]
+    assert results(home, Failures)["sources_fresh"].passed
+    home.settings(sources_stale_after="9d")
+    assert results(home, Deployments)["sources_fresh"].passed
+
+
+def test_a_source_that_never_told_anything_counts_from_its_selection(home: TestHome) -> None:
+    home.select("deployment", "deployment_event_api", at=datetime.now(UTC) - timedelta(days=6))
+    home.select("failure", "failure_event_api", at=datetime.now(UTC) - timedelta(days=8))
+    home.run()
+    assert results(home, Deployments)["sources_fresh"].passed
+    assert columns(results(home, Failures)["sources_fresh"], "source", "finding") == [
+        ("failure_event_api", "nothing was told since it was selected")
+    ]
+
+
+def test_sightings_without_new_versions_keep_a_source_fresh(home: TestHome) -> None:
+    home.select("deployment", "apm_deployment_tracking")
+    seen = [ago(days=days).replace(" ", "T") + "Z" for days in (10, 1)]
+    home.drop_export("one.jsonl", [{"timestamp": at, "service": "s", "env": "e", "version": "1"} for at in seen])
+    home.run()
+    assert results(home, Deployments)["sources_fresh"].passed
+
+
+def test_a_source_that_could_not_be_read_is_named_with_its_error(home: TestHome) -> None:
+    home.select("failure", "pagerduty", at=datetime.now(UTC) - timedelta(days=1))
+    with pytest.raises(Exception, match="PAGERDUTY_API_TOKEN"):
+        home.run()
+    (example,) = results(home, Failures)["sources_fresh"].examples
+    assert example["source"] == "pagerduty"
+    assert "PAGERDUTY_API_TOKEN" in str(example["finding"])
+
+
+def test_a_source_that_is_not_selected_now_may_be_late(home: TestHome) -> None:
+    home.select("deployment", "deployment_event_api")
+    home.deploy("shop", "2024-05-06 10:00:00")
+    home.select("deployment", "apm_deployment_tracking", at=datetime.now(UTC) - timedelta(days=1))
+    home.run()
+    assert results(home, Deployments)["sources_fresh"].passed
+
+
+# Services and environments
+
+
+def test_services_that_the_catalog_does_not_know_are_named(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", f"{DAY} 10:00:00")
+    home.deploy("cart", f"{DAY} 11:00:00")
+    home.deploy("cart", f"{DAY} 12:00:00")
+    home.deploy("till", "2024-05-07 12:00:00")
+    home.fail(["shop", "pay"], f"{DAY} 12:00:00")
+    home.fail([], f"{DAY} 13:00:00", team="sales")
+    home.run()
+    assert results(home, Deployments)["services_known"].passed
+    add_catalog(home)
+    home.run()
+    unknown = results(home, Deployments)["services_known"]
+    assert (unknown.wrong, unknown.is_warning) == (1, True)
+    assert columns(unknown, "service", "events") == [("cart", 2)]
+    assert columns(results(home, Failures)["services_known"], "service", "events") == [("pay", 1)]
+    assert columns(results(home, Deployments, "2024-05-07")["services_known"], "service") == [("till",)]
+
+
+def test_environments_that_no_setting_names_are_told_where_settings_name_any(home: TestHome) -> None:
+    home.select_events()
+    for hour, env in enumerate(("prod", "Production", "staging", "staging", None)):
+        home.deploy("shop", f"{DAY} {hour:02}:00:00", env=env)
+    home.fail(["shop"], f"{DAY} 12:00:00", env="test")
+    home.run()
+    assert results(home, Deployments)["environments_known"].passed
+    home.settings(environments={"production": ["prod", "Production"]})
+    home.run()
+    unknown = results(home, Deployments)["environments_known"]
+    assert (unknown.wrong, unknown.is_warning) == (1, True)
+    assert columns(unknown, "env", "events", "service") == [("staging", 2, "shop")]
+    assert columns(results(home, Failures)["environments_known"], "env") == [("test",)]
+
+
+# Commits
+
+
+def test_the_share_of_deployments_without_commits_is_told_by_reason(home: TestHome) -> None:
+    home.select_events()
+    for hour in range(8):
+        home.deploy(f"s{hour}", f"{DAY} {hour:02}:00:00", git={"commit_sha": f"{hour}" * 40})
+    home.deploy("shop", f"{DAY} 20:00:00")
+    home.deploy("cart", f"{DAY} 21:00:00")
+    home.run()
+    assert results(home, Deployments)["commits_known"].passed
+    home.settings(missing_commits_share=0.19)
+    told = results(home, Deployments)["commits_known"]
+    assert (told.passed, told.wrong, told.is_warning) == (False, 2, True)
+    assert columns(told, "reason", "is_lacking", "deployments", "share") == [
+        ("no_commit", True, 2, 0.2),
+        ("first_deployment", False, 8, 0.8),
+    ]
+
+
+def test_commits_that_are_younger_than_their_deployment_are_told_by_service(home: TestHome) -> None:
+    home.settings(repositories={"github.com/o/shop": str(home.home.path / "shop.git")})
+    home.select_events()
+    history = History()
+    first = history.commit(committed=0)
+    newest = first
+    # 6 May is 126 days after 1 January 2024; the last two commits are of its evening.
+    for hour in (1, 2, 22, 23):
+        newest = history.commit(newest, committed=126 * 86400 + hour * 3600)
+    shas = history.write(home.home.path / "shop.git", {"main": newest})
+    for finished, commit in (("2024-05-05 12:00:00", first), (f"{DAY} 12:00:00", newest)):
+        git = {"repository_url": "https://github.com/o/shop", "commit_sha": shas[commit]}
+        home.deploy("shop", finished, git=git)
+    home.run()
+    told = results(home, DeploymentCommits)["lead_times_not_negative"]
+    assert (told.passed, told.is_warning) == (False, True)
+    assert columns(told, "service", "commits", "negative", "share", "least_seconds") == [
+        ("shop", 4, 2, 0.5, -11 * 3600.0)
+    ]
+    assert results(home, DeploymentCommits, "2024-05-05")["lead_times_not_negative"].passed
+
+
+# Clocks and open failures
+
+
+def test_events_that_were_told_before_they_happened_are_named(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", f"{DAY} 10:00:59", received=f"{DAY} 10:00:00")
+    home.fail(["shop"], f"{DAY} 10:00:59", f"{DAY} 10:04:00", received=f"{DAY} 10:00:00")
+    home.run()
+    assert results(home, Deployments)["clocks_agree"].passed
+    assert results(home, Failures)["clocks_agree"].passed
+    home.deploy("cart", f"{DAY} 11:01:30", received=f"{DAY} 11:00:00")
+    home.deploy("cart", f"{DAY} 12:04:00", received=f"{DAY} 12:00:00")
+    home.fail(["cart"], f"{DAY} 11:02:00", received=f"{DAY} 11:00:00")
+    home.run()
+    early = results(home, Deployments)["clocks_agree"]
+    assert (early.wrong, early.is_warning) == (1, True)
+    assert columns(early, "source", "service", "events", "most_seconds_early") == [
+        ("deployment_event_api", "cart", 2, 240.0)
+    ]
+    assert columns(results(home, Failures)["clocks_agree"], "service", "most_seconds_early") == [("cart", 120.0)]
+
+
+def test_failures_that_are_open_for_more_than_30_days_are_named_whatever_the_loaded_day(home: TestHome) -> None:
+    home.select_events()
+    forgotten = home.fail(["shop"], ago(days=31), name="forgotten")
+    home.fail(["shop"], ago(days=29))
+    home.fail(["shop"], ago(days=60), ago(days=1))
+    home.run()
+    told = results(home, Failures, "2020-01-01")["nothing_open_for_long"]
+    assert (told.wrong, told.is_warning) == (1, True)
+    ((failure_id, name, days),) = columns(told, "failure_id", "name", "open_days")
+    assert forgotten in failure_id
+    assert name == "forgotten"
+    assert 31 <= days < 31.01
+
+
+def test_open_failures_of_a_source_that_is_not_selected_now_are_left_alone(home: TestHome) -> None:
+    home.select("failure", "failure_event_api")
+    home.fail(["shop"], "2024-05-06 10:00:00")
+    home.run()
+    assert not results(home, Failures)["nothing_open_for_long"].passed
+    home.select("failure", "datadog_incidents", at=datetime.now(UTC) - timedelta(days=1))
+    home.settings(datadog={"api_url": "http://127.0.0.1:1"})
+    with pytest.raises(Exception, match="datadog_incidents"):
+        home.run()
+    assert results(home, Failures)["nothing_open_for_long"].passed
+
+
+# What the pipeline made
+
+
+def test_counts_that_differ_from_a_recount_and_repeated_keys_are_faults(home: TestHome) -> None:
+    fill(home)
+    home.run()
+    day = str(FIRST_DAY)
+    assert all(result.passed for result in results(home, Daily, day).values())
+    settings = read_settings(home.home)
+    with open_writer(home.home, settings, "test") as writer:
+        writer.connection.execute("INSERT INTO metrics.daily SELECT * FROM metrics.daily WHERE day = ?", [FIRST_DAY])
+    told = results(home, Daily, day)
+    assert [(name, told[name].passed, told[name].is_warning) for name in sorted(told)] == [
+        ("keys_unique", False, False),
+        ("rates_equal_recount", False, False),
+    ]
+
+
+def test_a_check_shows_at_most_ten_examples_and_counts_all(home: TestHome) -> None:
+    home.settings(environments={"production": ["prod"]})
+    home.select_events()
+    for number in range(12):
+        home.deploy("shop", f"{DAY} 10:00:{number:02}", env=f"env-{number:02}")
+    home.run()
+    told = results(home, Deployments)["environments_known"]
+    assert told.wrong == 12
+    assert len(told.examples) == 10

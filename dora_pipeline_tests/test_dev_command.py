@@ -1,0 +1,227 @@
+"""`dora dev`: a working Dagster in one command, its settings, and how it starts and stops."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from dora_pipeline.cli.dagster_home import DagsterError, DagsterHome
+from dora_pipeline.config import Home, project_folder
+from dora_pipeline_tests.command import command_line, environment, process, without_root
+from dora_pipeline_tests.dagster_servers import Dagster, free_port
+from dora_pipeline_tests.homes import TestHome
+
+SHIPPED = (project_folder() / "dora_pipeline" / "dagster.yaml").read_text()
+
+
+@contextmanager
+def started(home: Path, port: int, before: Sequence[str] = ()) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """`dora dev` whose page answers, and what it has said until then."""
+    command = [*before, *command_line("dev", "--port", str(port))]
+    with subprocess.Popen(
+        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as child:
+        try:
+            assert child.stdout is not None
+            said = []
+            while not any(" is ready after " in line for line in said):
+                line = child.stdout.readline()
+                assert line, said
+                said.append(line)
+            yield child, said
+        finally:
+            child.terminate()
+
+
+def said_until_the_end(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    rest = child.stdout.read()
+    child.wait(60)
+    return rest
+
+
+def processes_of(home: Path) -> list[int]:
+    """The processes that were started for a home."""
+    wanted = os.fsencode(f"DORA_HOME={home}")
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_one_command_shows_the_assets_and_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    home, port = tmp_path / "home", free_port()
+    # In a script's background, SIGINT is ignored, and Dagster alone would then ignore SIGTERM too.
+    with started(home, port, ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]) as (child, said):
+        page = Dagster(f"http://127.0.0.1:{port}")
+        told = page.ask(
+            """{
+                assetNodes { id }
+                workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } }
+                instance { runQueueConfig { maxConcurrentRuns } runQueuingSupported }
+            }"""
+        )
+        assert told["assetNodes"]
+        assert told["workspaceOrError"]["locationEntries"] == [{"name": "dora_pipeline", "loadStatus": "LOADED"}]
+        assert told["instance"]["runQueueConfig"] == {"maxConcurrentRuns": 2}
+        assert f"http://127.0.0.1:{port} is ready" in "".join(said)
+        again = process(home, "dev", "--port", str(free_port()))
+        assert again.code == 1
+        (line,) = again.err.splitlines()
+        assert line == (
+            f"dora: {home}/dagster: `dora dev` runs here already: process {child.pid}, http://127.0.0.1:{port}"
+        )
+        assert len(processes_of(home)) >= 4
+        child.terminate()
+        rest = said_until_the_end(child)
+        assert child.returncode == 0
+        assert rest.splitlines()[0].startswith("no source is selected yet; in another terminal: dora init")
+        assert rest.splitlines()[-1] == "stopping"
+    assert processes_of(home) == []
+    assert (home / "dagster" / "history").is_dir()
+
+
+@pytest.mark.timeout(300)
+def test_ctrl_c_ends_it(home: TestHome) -> None:
+    home.select_events()
+    with started(home.home.path, free_port()) as (child, _):
+        child.send_signal(signal.SIGINT)
+        rest = said_until_the_end(child)
+        assert (child.returncode, rest.splitlines()[-1]) == (0, "stopping")
+    assert processes_of(home.home.path) == []
+
+
+def test_a_port_that_is_in_use_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = process(tmp_path / "home", "dev", "--port", str(port))
+    assert answer.code == 1
+    assert answer.err == f"dora: 127.0.0.1:{port}: Address already in use; name another with --host and --port\n"
+
+
+def test_a_host_that_is_none_is_said_in_one_line(tmp_path: Path) -> None:
+    answer = process(tmp_path / "home", "dev", "--host", "no host")
+    assert answer.code == 1
+    (line,) = answer.err.splitlines()
+    assert line == "dora: no host:3000: Name or service not known; name another with --host and --port"
+
+
+def test_a_home_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o500)
+    answer = process(home, "dev", before=without_root())
+    assert answer.code == 1
+    (line,) = answer.err.splitlines()
+    assert line.startswith(f"dora: {home}/dagster: cannot be written: Permission denied; DORA_HOME, and DAGSTER_HOME")
+
+
+def test_settings_that_are_wrong_are_said_before_anything_starts(home: TestHome) -> None:
+    home.settings(timezone="Mars")
+    answer = process(home.home.path, "dev")
+    assert answer.code == 1
+    assert "timezone" in answer.err
+    assert not (home.home.path / "dagster").exists()
+
+
+# The folder with Dagster's settings
+
+
+@pytest.fixture
+def dagster(tmp_path: Path) -> DagsterHome:
+    return DagsterHome(Home(tmp_path / "home"))
+
+
+def test_the_shipped_settings_are_written_beside_the_history(dagster: DagsterHome, tmp_path: Path) -> None:
+    assert dagster.make()
+    assert dagster.settings == tmp_path / "home" / "dagster" / "dagster.yaml"
+    assert dagster.settings.read_text().endswith(SHIPPED)
+    assert dagster.environment["DAGSTER_HOME"] == str(tmp_path / "home" / "dagster")
+
+
+def test_the_project_folder_has_the_same_settings_and_not_a_copy_of_them() -> None:
+    for name in ("dagster.yaml", "workspace.yaml"):
+        assert (project_folder() / name).resolve() == project_folder() / "dora_pipeline" / name
+
+
+def test_settings_of_another_version_of_the_program_are_replaced(dagster: DagsterHome) -> None:
+    dagster.make()
+    former = "nux:\n  enabled: true\n"
+    digest = subprocess.run(["sha256sum"], input=former.encode(), capture_output=True, check=True).stdout.decode()[:64]
+    head = dagster.settings.read_text().partition("\n")[0]
+    dagster.settings.write_text(f"{head[:-64]}{digest}\n{former}")
+    assert dagster.make()
+    assert dagster.settings.read_text().endswith(SHIPPED)
+
+
+@pytest.mark.parametrize("edit", ["a line more", "all their own", "nothing in it"])
+def test_settings_that_the_user_has_changed_stay(dagster: DagsterHome, edit: str) -> None:
+    dagster.make()
+    written = dagster.settings.read_text()
+    theirs = {"a line more": written + "\npython_logs: {}\n", "all their own": "nux: {}\n", "nothing in it": ""}[edit]
+    dagster.settings.write_text(theirs)
+    assert not dagster.make()
+    assert dagster.settings.read_text() == theirs
+
+
+def test_a_dagster_home_of_the_user_s_own_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "elsewhere"))
+    dagster = DagsterHome(Home(tmp_path / "home"))
+    dagster.make()
+    assert (tmp_path / "elsewhere" / "dagster.yaml").exists()
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_service_prepares_the_folder_before_dagster_starts(tmp_path: Path) -> None:
+    answer = process(tmp_path / "home", "dev", "--prepare")
+    assert (answer.code, answer.out, answer.err) == (0, "", "")
+    files = sorted(path.name for path in (tmp_path / "home" / "dagster").iterdir())
+    assert files == ["dagster.version", "dagster.yaml"]
+
+
+def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    dagster = DagsterHome(Home(Path("home")))
+    assert dagster.environment["DORA_HOME"] == str(tmp_path / "home")
+    assert dagster.environment["DAGSTER_HOME"] == str(tmp_path / "home" / "dagster")
+
+
+def test_the_storage_of_another_version_of_dagster_is_taken_over_once(dagster: DagsterHome) -> None:
+    dagster.make()
+    assert not dagster.migrate()
+    noted = dagster.path / "dagster.version"
+    assert noted.read_text().strip() == metadata.version("dagster")
+    noted.write_text("1.12.0\n")
+    assert dagster.migrate()
+    assert not dagster.migrate()
+    assert (dagster.path / "history" / "runs.db").exists()
+
+
+def test_a_storage_that_cannot_be_taken_over_is_an_error(dagster: DagsterHome) -> None:
+    dagster.make()
+    (dagster.path / "history").mkdir()
+    (dagster.path / "history" / "runs.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(DagsterError, match="could not take over its storage"):
+        dagster.migrate()
+    assert not (dagster.path / "dagster.version").exists()
+
+
+def test_the_shipped_settings_are_ones_that_dagster_takes(dagster: DagsterHome) -> None:
+    dagster.make()
+    command = [sys.executable, "-m", "dagster", "instance", "info"]
+    ended = subprocess.run(command, env=dagster.environment, cwd=dagster.path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "retry_on_asset_or_op_failure: false" in ended.stdout
+    assert "default_limit: 1" in ended.stdout

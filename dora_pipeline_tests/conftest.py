@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,10 @@ def home(tmp_path: Path) -> TestHome:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DORA_HOME", "DAGSTER_HOME", "DORA_INTAKE_URL"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _enabled_loggers() -> None:
+    # Dagster makes its storage with Alembic, whose logging configuration disables every logger that is there.
+    for name in logging.root.manager.loggerDict:
+        logging.getLogger(name).disabled = False

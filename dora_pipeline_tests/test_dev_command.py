@@ -153,7 +153,7 @@ def test_the_shipped_settings_are_written_beside_the_history(dagster: DagsterHom
 
 def test_the_project_folder_has_the_same_settings_and_not_a_copy_of_them() -> None:
     for name in ("dagster.yaml", "workspace.yaml"):
-        assert (project_folder() / name).resolve() == project_folder() / "dora_pipeline" / name
+        assert (project_folder() / "dora_pipeline" / name).resolve() == project_folder() / name
 
 
 def test_settings_of_another_version_of_the_program_are_replaced(dagster: DagsterHome) -> None:

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_the_answer_is_the_json_and_the_request_names_the_product_and_its_versio
     asked = vendor.asked[0]
     assert asked.query == {"ids[]": ["A", "B"], "limit": ["3"]}
     assert asked.headers["authorization"] == f"Token token={TOKEN}"
-    assert asked.headers["user-agent"] == "dora-pipeline/0.1.0"
+    assert asked.headers["user-agent"] == f"dora-pipeline/{metadata.version('dora-pipeline')}"
 
 
 def test_an_address_with_a_path_is_the_root_of_all_requests(vendor: FakeVendor, call: Callable[..., Caller]) -> None:

@@ -83,6 +83,11 @@ class Dagster:
         backfill_id: str = told["backfillId"]
         return backfill_id
 
+    def newest_backfill(self) -> str | None:
+        """The id of the backfill that was launched last; None where there is none yet."""
+        told = self.ask("{ partitionBackfillsOrError(limit: 1) { ... on PartitionBackfills { results { id } } } }")
+        return next((item["id"] for item in told["partitionBackfillsOrError"]["results"]), None)
+
     def backfill_state(self, backfill_id: str) -> str:
         """The status of a backfill, such as COMPLETED_SUCCESS."""
         state: str = self.ask(

@@ -1,6 +1,6 @@
 """Whether a backfill survives what kills the processes of Dagster: no lost day, no half day, no wrong status.
 
-    PYTHONPATH=. python benchmarks/killed_dagster.py [--kills N] [--first-year YEAR]
+    PYTHONPATH=. python benchmarks/killed_dagster.py [--kills N] [--first-year YEAR] [--daemons N]
 
 Webserver and daemon run on a home with the sample, and are started again when they end, as a service manager does.
 While a backfill of all days goes on, N times at random one of run worker, daemon, webserver and code server gets
@@ -38,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--first-year", type=int, default=2018)
+    parser.add_argument("--daemons", type=int, default=1, help="2: a mistake that must harm nothing")
     parser.add_argument("--seed", type=int, default=20261123)
     options = parser.parse_args()
     chance = random.Random(options.seed)
@@ -47,7 +48,7 @@ def main() -> int:
         home = Home(Path(folder) / "home")
         shutil.copytree(undisturbed.path, home.path)
         run(undisturbed)
-        with Units(home.path, Path(folder) / "logs") as units:
+        with Units(home.path, Path(folder) / "logs", options.daemons) as units:
             return 0 if survives(units, home, undisturbed, options.kills, chance) else 1
 
 

@@ -161,9 +161,9 @@ class Dagster:
 
 
 class Units:
-    """Webserver and daemon as services of their own on a home, started again when they end."""
+    """Webserver and daemons as services of their own on a home, started again when they end."""
 
-    def __init__(self, home: Path, logs: Path) -> None:
+    def __init__(self, home: Path, logs: Path, daemons: int = 1) -> None:
         self._logs = logs
         port = free_port()
         self.page = Dagster(f"http://127.0.0.1:{port}")
@@ -174,7 +174,7 @@ class Units:
         told = ["-w", str(workspace_file())]
         self._commands = {
             "webserver": ["dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *told],
-            "daemon": ["dagster._daemon", "run", *told],
+            **{f"daemon-{number}": ["dagster._daemon", "run", *told] for number in range(1, daemons + 1)},
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._is_over = threading.Event()

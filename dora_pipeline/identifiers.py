@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SCP_STYLE = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[^:/\s@]+):(?!\d+/)(?![^/]*@)(?P<path>[^\s]+)$")
-# The second form is a password with a slash in it. Lengths are bounded so that long text costs linear time.
-_CREDENTIALS = re.compile(r"://(?:[^/\s\"@]{0,1000}@|[^/\s\"@:]{0,255}:(?!\d*/)[^\s\"@]{0,255}@)+")
+# The second form is a password with a slash in it; its lengths are bounded so that long text costs linear time.
+_CREDENTIALS = re.compile(r"://(?:[^/\s\"@]*+@|[^/\s\"@:]{0,255}:(?!\d*/)[^\s\"@]{0,255}@)+")
 _HOST = re.compile(r"[^:\s]*(?::\d*)?|\[[0-9a-f:.]+\](?::\d+)?", re.IGNORECASE)
 _DEFAULT_PORT = re.compile(r":(?:22|443)$")
 

@@ -163,12 +163,30 @@ def test_what_else_is_to_be_kept_is_said(home: TestHome, tmp_path: Path, monkeyp
         sources={"apm_deployment_tracking": {"path": str(tmp_path / "elsewhere")}},
     )
     monkeypatch.setenv("DORA_INTAKE_URL", "postgresql+psycopg://dora:hunter2@database/dora")
+    home.home.services.mkdir()
+    (home.home.services / "shop.yaml").write_text("url: https://user:hunter2@github.com/a/b\n")
     notes = back_up(home.home, tmp_path / "dora.tar.gz", Silence()).notes
-    assert len(notes) == 3
+    assert len(notes) == 4
     assert "pg_dump" in notes[0]
-    assert "credentials" in notes[1]
-    assert str(tmp_path / "elsewhere") in notes[2]
+    assert notes[1].startswith("dora.yaml holds credentials")
+    assert notes[2].startswith("services/shop.yaml holds credentials")
+    assert str(tmp_path / "elsewhere") in notes[3]
     assert not any("hunter2" in note for note in notes)
+
+
+@pytest.mark.parametrize(("path", "is_kept"), [("../shared", False), ("exports/../exports/apm", True)])
+def test_exports_are_kept_where_they_lie_in_the_home_however_their_path_is_written(
+    home: TestHome, tmp_path: Path, path: str, is_kept: bool
+) -> None:
+    home.settings(sources={"apm_deployment_tracking": {"path": path}})
+    folder = home.home.path / path
+    folder.mkdir(parents=True)
+    (folder / "one.jsonl").write_text("{}\n")
+    archive = tmp_path / "dora.tar.gz"
+    assert len(back_up(home.home, archive, Silence()).notes) == (0 if is_kept else 1)
+    assert ("exports/apm/one.jsonl" in names(archive)) == is_kept
+    again = restored(archive, tmp_path / "again")
+    assert (again.home.path / "exports" / "apm" / "one.jsonl").exists() == is_kept
 
 
 # What is refused

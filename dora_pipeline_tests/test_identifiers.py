@@ -101,3 +101,9 @@ def test_a_password_is_neither_in_the_id_nor_in_a_message(user: str, secret: str
 def test_an_id_never_ends_the_program_and_is_lower_case(text: str) -> None:
     identity = repository_id(text)
     assert identity is None or identity == identity.lower()
+
+
+def test_a_token_of_any_length_is_taken_out_of_a_url() -> None:
+    token = "eyJ" + "a" * 5_000
+    assert without_credentials(f"https://build:{token}@example.com/o/r") == "https://example.com/o/r"
+    assert without_credentials(f"https://{token}@example.com/o/r and more") == "https://example.com/o/r and more"

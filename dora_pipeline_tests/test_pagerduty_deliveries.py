@@ -514,3 +514,13 @@ def test_many_orders_and_groups_of_deliveries_and_pulls_end_in_the_same_tables(
                 account.add(pulled)
             each.run()
         assert each.rows(FAILURES) == [failure(60, severity="P1")]
+
+
+@pytest.mark.parametrize("created_at", ["0001-01-01T00:00:00", "9999-12-31T23:59:59"])
+def test_an_incident_from_the_ends_of_time_is_rejected_and_keeps_no_other(alone: TestHome, created_at: str) -> None:
+    for zone in ("America/New_York", "Asia/Tokyo"):
+        alone.settings(timezone=zone)
+        deliver(alone, message("incident.triggered", 0, created_at=created_at), OTHER_TRIGGERED)
+        alone.run()
+        assert [row[0] for row in alone.rows(FAILURES)] == ["pagerduty:Q2"]
+        assert alone.rows("SELECT reason FROM core.rejected_events") == [("time_without_zone",)]

@@ -372,6 +372,21 @@ def test_a_notice_that_is_not_taken_is_posted_again_and_none_after_it_is_lost(
     assert "s3cr3t" not in caplog.text
 
 
+def test_a_notice_that_will_never_be_taken_keeps_none_behind_it_back(
+    home: TestHome, instance: DagsterInstance, webhook: Webhook
+) -> None:
+    home.select_events()
+    notices = Sensor(home, instance, "failed_runs")
+    notices.tick()
+    failed_run(home, instance)
+    webhook.status = 400
+    notices.tick()
+    webhook.status = 200
+    later = failed_run(home, instance)
+    notices.tick()
+    assert [posted["run_id"] for posted in webhook.posted] == [later]
+
+
 @pytest.mark.parametrize(
     ("address", "reason"),
     [

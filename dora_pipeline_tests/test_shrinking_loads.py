@@ -1,20 +1,23 @@
 """Loads that shrink a day: refused until somebody confirms, and never where the loss is no loss of what was told."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.command import process
+from dora_pipeline_tests.dagster_runs import job_run, range_tags
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, LONG_AGO, TestHome
 from dora_pipeline_tests.pulled_homes import TOKEN, Account, day, happened
 from dora_pipeline_tests.vendors.pagerduty import FakePagerDuty
 from dora_pipeline_tests.vendors.server import FakeVendor
 
 FAILURES_A_DAY = 24
+SERVICE = "apiVersion: v3\nkind: service\nmetadata:\n  name: shop\n"
 
 
 def sightings(day: str, services: int, second: int = 0, **more: Any) -> list[dict[str, Any]]:
@@ -236,3 +239,32 @@ def test_a_loss_after_one_that_was_meant_is_refused_again(pulling: TestHome, acc
     pulling.run()
     account.add(*failures(minutes=-1))
     assert "24 rows before, 0 now" in refusal(pulling)
+
+
+def test_a_refused_load_is_accepted_by_the_tag_of_a_run(exporting: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DORA_HOME", str(exporting.home.path))
+    exporting.drop_export("one.jsonl", [*sightings("2024-05-06", 3), *sightings("2024-05-07", 40)])
+    tags = range_tags("2024-05-06", "2024-05-07")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert not job_run(exporting, instance, "load_days", tags).success
+        assert days(exporting) == [("2024-05-06", 40), ("2024-05-07", 40)]
+        assert job_run(exporting, instance, "load_days", {**tags, "dora/accept_shrink": "true"}).success
+    assert days(exporting) == [("2024-05-06", 3), ("2024-05-07", 40)]
+
+
+def test_sightings_before_the_selection_do_not_switch_the_guard_off(
+    home: TestHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DORA_HOME", str(home.home.path))
+    home.select("deployment", *DEPLOYMENTS_BY_APM, at=datetime(2024, 5, 6, tzinfo=UTC))
+    early = sightings("2024-05-01", 30)
+    home.drop_export("one.jsonl", [*early, *sightings("2024-05-06", 40)])
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert job_run(home, instance, "load_days", range_tags("2024-05-06", "2024-05-06")).success
+        home.home.services.mkdir()
+        (home.home.services / "shop.yaml").write_text(SERVICE)
+        assert job_run(home, instance, "load_days", range_tags("2024-05-06", "2024-05-06")).success
+        assert home.rows("SELECT SUM(stale_days) FROM metrics.freshness") == [(0,)]
+        home.drop_export("one.jsonl", [*early, *sightings("2024-05-06", 3)])
+        assert not job_run(home, instance, "load_days", range_tags("2024-05-06", "2024-05-06")).success
+    assert days(home) == [("2024-05-06", 40)]

@@ -23,7 +23,7 @@ _FAILURES = dg.DagsterEventType.RUN_FAILURE
     description=f"Posts a notice of each failed run to the webhook in {_ADDRESS}, with a link where {_PAGE} is set.",
 )
 def failed_runs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """Post the failures since the cursor, in order; the cursor stops at the first that is not delivered."""
+    """Post the failures since the cursor, in order; it stops at the first that may be delivered later."""
     address = os.environ.get(_ADDRESS, "").strip()
     if not address:
         return dg.SensorResult(skip_reason=f"{_ADDRESS} is not set; no notices are posted")
@@ -40,10 +40,12 @@ def failed_runs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         if run is not None and run.tags.get("dagster/will_retry") != "true":
             try:
                 post_notice(address, _notice(context.instance, run))
+                context.log.info(f"run {run.run_id[:8]}: notice posted")
             except NotDelivered as error:
-                context.log.error(f"run {run.run_id[:8]}: {error}; the next tick tries again")
-                return dg.SensorResult(skip_reason=f"{error}; the next tick tries again", cursor=cursor)
-            context.log.info(f"run {run.run_id[:8]}: notice posted")
+                if not error.is_lasting:
+                    context.log.error(f"run {run.run_id[:8]}: {error}; the next tick tries again")
+                    return dg.SensorResult(skip_reason=f"{error}; the next tick tries again", cursor=cursor)
+                context.log.error(f"run {run.run_id[:8]}: {error}; this notice is given up")
         cursor = str(record.storage_id)
     return dg.SensorResult(skip_reason=f"{len(found.records)} failures", cursor=cursor)
 

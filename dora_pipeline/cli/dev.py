@@ -92,7 +92,9 @@ def _stop_signals_raised() -> Iterator[None]:
 
     What Dagster inherits is then the default, which it needs to stop by SIGTERM.
     """
-    former = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
+    # nohup ignores SIGHUP on purpose.
+    numbers = [one for one in _SIGNALS if one != signal.SIGHUP or signal.getsignal(one) != signal.SIG_IGN]
+    former = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -34,14 +34,15 @@ _RETRY_SECONDS = "1"
 
 @dataclass(frozen=True)
 class IntakeSettings:
-    """What a worker needs to know; it travels to worker processes, and holds keys as digests only.
+    """What a worker needs to know; it travels to worker processes.
 
-    `requests_per_minute` counts for a key and worker, 0 is no limit.
+    It holds keys as digests only; PagerDuty's secrets are needed in clear. `requests_per_minute` counts for a key and
+    worker, 0 is no limit.
     """
 
     home: Path
     keys: Keys
-    webhook_secrets: tuple[str, ...] = ()
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     requests_per_minute: int = 0
 
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from dora_pipeline.intake.document import BODY_REFUSALS, SENDER, answered, described_delivery
 from dora_pipeline.intake.limits import body_of
-from dora_pipeline.intake.operations import admit_sender, intake_of
+from dora_pipeline.intake.operations import admit_sender, in_thread, intake_of
 from dora_pipeline.intake.refusals import BAD_REQUEST, Refusal, failure, mistakes
 from dora_pipeline.intake.webhooks import WrongDelivery, WrongSignature, delivery
 
@@ -28,7 +28,7 @@ async def take_delivery(request: Request) -> Response:
     intake = intake_of(request)
     body = await body_of(request)
     try:
-        told = delivery(body, request.headers, intake.webhook_secrets)
+        told = await in_thread(delivery, body, request.headers, intake.webhook_secrets)
     except WrongSignature:
         raise Refusal(403, failure("Forbidden: the signature fits none of the webhook's secrets")) from None
     except WrongDelivery as error:

@@ -23,6 +23,9 @@ from dora_pipeline.intake.refusals import unknown
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.intake.wire import WireError, json_object
 
+# A search may hold a connection of the store for long; writing needs one too.
+_MOST_SEARCHES = 4
+
 AnyBody = TypeVar("AnyBody", bound=Body)
 Answered = TypeVar("Answered")
 
@@ -36,7 +39,16 @@ class Intake:
     door: Door
     metrics: Metrics
     webhook_secrets: tuple[str, ...]
-    pinging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    searching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_SEARCHES))
+    pings: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def ping(self) -> asyncio.Task[None]:
+        """The one look at the store that is under way, so that strangers cannot keep it busy."""
+        if not self.pings or self.pings[0].done():
+            self.pings[:] = [asyncio.create_task(run_in_threadpool(self.store.ping))]
+            # Nobody may wait for it any more.
+            self.pings[0].add_done_callback(lambda ping: ping.cancelled() or ping.exception())
+        return self.pings[0]
 
     async def tell(
         self, event_type: EventType, attributes: Mapping[str, Any], event_id: str | None = None
@@ -83,16 +95,18 @@ async def tell(request: Request, event_type: EventType, attributes: Mapping[str,
 
 async def listing(request: Request, event_type: EventType, wanted: ListAttributes) -> Answer:
     """The events that a search finds, newest first unless it says otherwise."""
-    events = await in_thread(
-        intake_of(request).store.search,
-        event_type,
-        first=wanted.from_,
-        last=wanted.to,
-        query=wanted.query or "",
-        sort=wanted.sort.removeprefix("-"),
-        descending=wanted.sort.startswith("-"),
-        limit=wanted.limit,
-    )
+    intake = intake_of(request)
+    async with intake.searching:
+        events = await in_thread(
+            intake.store.search,
+            event_type,
+            first=wanted.from_,
+            last=wanted.to,
+            query=wanted.query or "",
+            sort=wanted.sort.removeprefix("-"),
+            descending=wanted.sort.startswith("-"),
+            limit=wanted.limit,
+        )
     return Answer({"data": [shown(event) for event in events]})
 
 

@@ -88,14 +88,18 @@ def back_up(home: Home, target: Path, progress: Progress, dagster_home: Path | N
         raise BackupError(f"{target}: lies in the home and would be lost with it; name a file elsewhere")
     report = BackupReport(notes=_notes(home, dagster_home))
     exports = home.exports(settings)
-    if not exports.resolve().is_relative_to(home.path.resolve()):
+    named = [home.settings_file, home.selection_log, home.services, home.raw]
+    if exports.resolve().is_relative_to(home.path.resolve()):
+        # Without `..`, so that every name in the archive lies in the home.
+        named.append(Path(os.path.normpath(exports)))
+    else:
         report.notes.append(f"the exports in {exports} are outside the home and not in the backup")
     with (
         held_lock(home, settings, "dora backup", progress.note),
         _written_whole(target) as handle,
         tarfile.open(fileobj=handle, mode="w:gz", compresslevel=6) as archive,
     ):
-        paths = _files(home, [home.settings_file, home.selection_log, home.services, exports, home.raw])
+        paths = _files(home, named)
         for done, path in enumerate(paths):
             progress.step("back up", done, len(paths))
             report.files.append(_add(archive, path.relative_to(home.path).as_posix(), path))
@@ -145,10 +149,11 @@ def _notes(home: Home, dagster_home: Path | None) -> list[str]:
             f"DORA_INTAKE_URL names a store outside the home: back it up with {tool}, after the home, so that it holds "
             "no less than the raw layer"
         )
-    if home.settings_file.exists():
-        text = home.settings_file.read_text(encoding="utf-8", errors="replace")
+    for path in (home.settings_file, *sorted(home.services.rglob("*.yaml"))):
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         if without_credentials(text) != text:
-            notes.append("dora.yaml holds credentials in a URL, and so does the backup: keep it like a secret")
+            name = path.relative_to(home.path).as_posix()
+            notes.append(f"{name} holds credentials in a URL, and so does the backup: keep it like a secret")
     if dagster_home is not None and not (dagster_home / "history").exists():
         notes.append(f"{dagster_home}: no history in SQLite; back up Dagster's database with pg_dump where it has one")
     return notes

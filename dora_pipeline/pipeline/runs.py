@@ -120,6 +120,7 @@ class Run:
                 raise errors[0]
         self.errors = land(session)
         loading.look_for_missing_commits(self.writer, self._repositories, today - self.settings.reread)
+        self._load_days_before_selections()
         self._is_prepared = True
 
     @property
@@ -190,13 +191,20 @@ class Run:
             raise error
         return source_figures(self.writer.connection)
 
-    def refused_days(self, table: type[Table]) -> list[date]:
-        """The days of a table that were not loaded, because they would have lost much of what they show."""
-        return self._guard.refused_days(table)
-
     def stale_days(self) -> list[date]:
         """The days whose events no longer match what has landed."""
         return stale_days(self.writer.connection, loading.EVENT_TABLES)
+
+    def _load_days_before_selections(self) -> None:
+        # Nothing of them is shown, and they are no partition of Dagster's: nobody would load them.
+        moments = [entry.selected_at for entry in self._session.log.entries]
+        if not moments:
+            return
+        first = day_of(min(moments), self.settings.zone)
+        for table in loading.EVENT_TABLES:
+            early = [day for day in stale_days(self.writer.connection, (table,)) if day < first]
+            if early:
+                self.load(table, early)
 
     def _load_what_follows(self) -> None:
         # What an interrupted run has left, and rejects that landed, would keep a run that loads no day from publishing.

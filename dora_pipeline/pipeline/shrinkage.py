@@ -35,10 +35,6 @@ class ShrinkGuard:
         self._refused.setdefault(table, {}).update({(found.source, found.day): found for found in shrunken})
         return sorted({*days} - {found.day for found in shrunken})
 
-    def refused_days(self, table: type[Table]) -> list[date]:
-        """The days of a table that were refused so far."""
-        return sorted({day for _, day in self._refused.get(table, {})})
-
     def errors(self, table: type[Table]) -> list[SourceIncomplete]:
         """What to tell of the refused days of a table, an error for each source."""
         refused = sorted(self._refused.get(table, {}).values(), key=lambda found: (found.source, found.day))

@@ -12,15 +12,27 @@ from dora_pipeline.errors import DoraError
 _SECONDS = 10
 
 
+# Answers that the same notice would get again.
+_LASTING = (400, 413, 422)
+
+
 class NotDelivered(DoraError):
-    """The webhook did not take a notice. The message does not hold its address."""
+    """The webhook did not take a notice. The message does not hold its address.
+
+    `is_lasting`: it never will take this one; others it may.
+    """
+
+    def __init__(self, message: str, *, is_lasting: bool) -> None:
+        super().__init__(message)
+        self.is_lasting = is_lasting
 
 
 def post_notice(address: str, notice: Mapping[str, str | None]) -> None:
     """POST a notice as JSON. Raises NotDelivered for any answer but 2xx; redirects are not followed."""
-    reason = _reason(address, notice)
-    if reason is not None:
-        raise NotDelivered(f"the webhook in DORA_FAILURE_WEBHOOK_URL {reason}")
+    told = _answer(address, notice)
+    if told not in range(200, 300):
+        reason = f"answered {told}" if isinstance(told, int) else told
+        raise NotDelivered(f"the webhook in DORA_FAILURE_WEBHOOK_URL {reason}", is_lasting=told in _LASTING)
 
 
 @contextmanager
@@ -38,8 +50,8 @@ def _refusal(record: logging.LogRecord) -> bool:
     return False
 
 
-def _reason(address: str, notice: Mapping[str, str | None]) -> str | None:
-    """Why a notice was not taken. Nothing of the errors of requests is kept: they hold the address."""
+def _answer(address: str, notice: Mapping[str, str | None]) -> int | str:
+    """The status of the answer, or why there is none. Errors of requests hold the address, and are not kept."""
     try:
         with _unlogged(), requests.Session() as session:
             # `.netrc` would add credentials of its own.
@@ -52,4 +64,4 @@ def _reason(address: str, notice: Mapping[str, str | None]) -> str | None:
         return "is not an address; it must begin with https:// or http://"
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError):
         return "cannot be reached"
-    return None if answer.ok and not answer.is_redirect else f"answered {answer.status_code}"
+    return answer.status_code

@@ -45,6 +45,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         undisturbed = Home(Path(folder) / "undisturbed")
         prepare_demo(undisturbed, Silence(), options.first_year)
+        log = undisturbed.selection_log.read_text(encoding="utf-8")
+        undisturbed.selection_log.write_text(log.replace("2018-01-01", f"{options.first_year}-01-01"), encoding="utf-8")
         home = Home(Path(folder) / "home")
         shutil.copytree(undisturbed.path, home.path)
         run(undisturbed)

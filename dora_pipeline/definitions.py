@@ -3,6 +3,7 @@
 import dagster as dg
 
 from dora_pipeline.assets.jobs import load_days, read_sources, refresh, select_sources
+from dora_pipeline.assets.lost_runs import lost_runs
 from dora_pipeline.assets.notices import failed_runs
 from dora_pipeline.assets.partitions import daily_partitions
 from dora_pipeline.assets.report import report_page
@@ -29,7 +30,7 @@ def definitions(home: Home) -> dg.Definitions:
             assets=[*SOURCES, *table_assets(partitions), *WRITTEN_ALONG, report_page],
             jobs=[read_sources, load_days, refresh, select_sources],
             schedules=schedules(partitions),
-            sensors=[*sensors(partitions), failed_runs],
+            sensors=[*sensors(partitions), failed_runs, lost_runs],
             resources={"warehouse": warehouse},
             # One process a run: it is faster, and the warehouse has one writer.
             executor=dg.in_process_executor,

@@ -1,17 +1,21 @@
 """Sensors: what changed outside is read once, the days that it changed are loaded once, and nothing is skipped."""
 
 import json
+import logging
 import os
+import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import dagster as dg
 import pytest
-from dagster import DagsterInstance
+from dagster import DagsterEvent, DagsterInstance, EventLogEntry
 
 from dora_pipeline.definitions import definitions
 from dora_pipeline.pipeline.changes import ranges
@@ -422,3 +426,40 @@ def test_without_an_address_no_notice_is_posted(home: TestHome, instance: Dagste
     notices = Sensor(home, instance, "failed_runs")
     assert notices.tick() == []
     assert notices.reason == "DORA_FAILURE_WEBHOOK_URL is not set; no notices are posted"
+
+
+def test_a_run_whose_process_was_killed_is_ended_and_a_living_one_is_left_alone(
+    home: TestHome, instance: DagsterInstance
+) -> None:
+    home.select_events()
+    runs = [instance.create_run_for_job(definitions(home.home).resolve_job_def("read_sources")) for _ in range(3)]
+    with subprocess.Popen(["sleep", "60"]) as killed, subprocess.Popen(["sleep", "60"]) as living:
+        for run, process in zip(runs, (killed, living), strict=False):
+            ticks = Path(f"/proc/{process.pid}/stat").read_text().split()[21]
+            instance.add_run_tags(run.run_id, {"dora/process": f"{socket.gethostname()} {process.pid} {ticks}"})
+        for run in runs:
+            instance.handle_new_event(started(run))
+        killed.kill()
+        killed.wait()
+        tick = Sensor(home, instance, "lost_runs")
+        assert tick.tick() == []
+        assert tick.reason == f"ended by others: {runs[0].run_id[:8]}"
+        assert [instance.get_run_by_id(run.run_id).status.value for run in runs] == ["FAILURE", "STARTED", "STARTED"]
+        living.kill()
+    # Another process has its number now.
+    instance.add_run_tags(runs[2].run_id, {"dora/process": f"{socket.gethostname()} {os.getpid()} 1"})
+    tick.tick()
+    assert [instance.get_run_by_id(run.run_id).status.value for run in runs] == ["FAILURE", "FAILURE", "FAILURE"]
+
+
+def started(run: dg.DagsterRun) -> Any:
+    event = DagsterEvent("PIPELINE_START", run.job_name)
+    return EventLogEntry(
+        error_info=None,
+        level=logging.INFO,
+        user_message="",
+        run_id=run.run_id,
+        timestamp=time.time(),
+        job_name=run.job_name,
+        dagster_event=event,
+    )

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import dagster as dg
 
+from dora_pipeline.assets.lost_runs import sign
 from dora_pipeline.config import default_home, read_settings
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.progress import Progress, Silence
@@ -76,6 +77,8 @@ class _Log:
 def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
     """A Warehouse that waits for other runs to end when it is first used."""
     progress = _Log(context.log) if context.log else Silence()
+    if context.run and context.instance:
+        sign(context.instance, context.run.run_id)
     purpose = f"Dagster run {context.run.run_id[:8]}" if context.run else "Dagster"
     accepts_shrink = context.run is not None and context.run.tags.get(ACCEPT_SHRINK) == "true"
     held = Warehouse(lambda: _opened(progress, purpose, accepts_shrink))

@@ -25,3 +25,5 @@ def _enabled_loggers() -> None:
     # Dagster makes its storage with Alembic, whose logging configuration disables every logger that is there.
     for name in logging.root.manager.loggerDict:
         logging.getLogger(name).disabled = False
+    # Datadog's client sets the level of this one for the whole process.
+    logging.getLogger("urllib3").setLevel(logging.NOTSET)

@@ -6,20 +6,22 @@ type became a set, in order of priority and separated by `;`. What does not belo
 
 import csv
 import os
-import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import polars as pl
 from filelock import FileLock, Timeout
 
 from dora_pipeline.config import Home, listing
 from dora_pipeline.errors import ConfigError
+from dora_pipeline.files import whole_file
 from dora_pipeline.tables import SourceSelections, empty_frame
-from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, instant
+from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, day_of, instant
 
 EventType = Literal["deployment", "failure"]
 
@@ -63,6 +65,10 @@ class SelectionLog:
     def first_selected_at(self, source: str) -> datetime | None:
         """The earliest moment (UTC) at which the source was selected; selecting it again does not move it."""
         return min((entry.selected_at for entry in self.entries if source in entry.sources), default=None)
+
+    def first_day(self, zone: ZoneInfo) -> date | None:
+        """The day in which the earliest selection of any source lies; nothing before it can count."""
+        return min((day_of(entry.selected_at, zone) for entry in self.entries), default=None)
 
     def spans(self) -> pl.DataFrame:
         """The rows of `core.source_selections`, sorted: one for each unbroken time in which a source was selected.
@@ -241,18 +247,8 @@ def _with_entry(content: bytes, entry: Selection) -> bytes:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Put the content in the file's place, so that a reader or a crash meets the old or the new file, never a part."""
-    # One name is enough under the lock, and what a crash leaves is written over by the next selection.
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with unfinished.open("wb") as file:
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+    with whole_file(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    if path.exists():
-        shutil.copymode(path, unfinished)
-    os.replace(unfinished, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)

@@ -52,6 +52,5 @@ def days_of(runs: Iterable[dg.DagsterRun]) -> set[date]:
 
 
 def _first_day(home: Home, settings: Settings) -> date:
-    moments = [entry.selected_at for entry in read_selection_log(home).entries]
-    today = day_of(datetime.now(UTC), settings.zone)
-    return min(day_of(min(moments), settings.zone), today) if moments else _NOTHING_SELECTED
+    first = read_selection_log(home).first_day(settings.zone)
+    return _NOTHING_SELECTED if first is None else min(first, day_of(datetime.now(UTC), settings.zone))

@@ -1,6 +1,6 @@
 """Schedules: every day what can still change, every hour today. Both read the sources first, as every run does."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -24,32 +24,38 @@ _Answer = list[dg.RunRequest] | dg.SkipReason
 
 def schedules(partitions: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition]:
     """Both schedules, on by default. For ticks that were missed, as by a laptop that slept, Dagster makes the last."""
+    return [
+        _schedule(
+            "daily",
+            _EVERY_DAY,
+            "Loads today, the days within `reread`, those since the last daily run, and those that wait.",
+            partitions,
+            lambda instance, today: _days_that_can_change(instance, partitions, today),
+        ),
+        _schedule("hourly", _EVERY_HOUR, "Loads today.", partitions, lambda instance, today: {today}),
+    ]
 
+
+def _schedule(
+    name: str,
+    cron: str,
+    description: str,
+    partitions: dg.DailyPartitionsDefinition,
+    days: Callable[[dg.DagsterInstance, date], set[date]],
+) -> dg.ScheduleDefinition:
     @dg.schedule(
+        name=name,
         job=refresh,
-        cron_schedule=_EVERY_DAY,
+        cron_schedule=cron,
         execution_timezone=partitions.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Loads today, the days within `reread`, those since the last daily run, and those that wait.",
+        description=description,
     )
-    def daily(context: dg.ScheduleEvaluationContext) -> _Answer:
-        return _answer(context, lambda today: _days_that_can_change(context.instance, partitions, today))
-
-    @dg.schedule(
-        job=refresh,
-        cron_schedule=_EVERY_HOUR,
-        execution_timezone=partitions.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Loads today.",
-    )
-    def hourly(context: dg.ScheduleEvaluationContext) -> _Answer:
-        return _answer(context, lambda today: [today])
-
-    def _answer(context: dg.ScheduleEvaluationContext, days: Callable[[date], Iterable[date]]) -> _Answer:
+    def load(context: dg.ScheduleEvaluationContext) -> _Answer:
         try:
             ready_home(partitions)
             today = day_of(context.scheduled_execution_time, ZoneInfo(partitions.timezone))
-            wanted = set(days(today)) - days_in_work(context.instance)
+            wanted = days(context.instance, today) - days_in_work(context.instance)
         except OBSTACLES as error:
             return skipped(error)
         if not wanted:
@@ -59,7 +65,7 @@ def schedules(partitions: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefin
             dg.RunRequest(run_key=f"{moment} {window}", tags=tags_of(window)) for window in ranges(wanted, DAYS_A_RUN)
         ]
 
-    return [daily, hourly]
+    return load
 
 
 def _days_that_can_change(

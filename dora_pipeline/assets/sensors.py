@@ -32,55 +32,50 @@ _SOON, _LATER = "2", "0"
 # Dagster takes an empty cursor for none, and keeps the one before.
 _NOTHING = "{}"
 
+_Look = Callable[[Home, Settings], Change | None]
 _Answer = dg.SensorResult | dg.SkipReason
 _ON = dg.DefaultSensorStatus.RUNNING
 
 
 def sensors(partitions: dg.DailyPartitionsDefinition) -> list[dg.SensorDefinition]:
     """All sensors that start runs, on by default."""
+    return [
+        _reading_sensor(
+            "sent_events",
+            10,
+            "Reads the sources when events were sent to the intake.",
+            partitions,
+            lambda home, settings: unread_events(home),
+        ),
+        _reading_sensor(
+            "dropped_exports",
+            20,
+            "Reads the sources when exports were added, changed or removed, once they are written to the end.",
+            partitions,
+            lambda home, settings: unread_exports(home, settings, datetime.now(UTC)),
+        ),
+        _reading_sensor(
+            "changed_home",
+            20,
+            "Reads the sources when dora.yaml, source_selections.csv or services/*.yaml changed.",
+            partitions,
+            lambda home, settings: rules_of(home),
+        ),
+        _loading_sensor(partitions),
+    ]
 
+
+def _reading_sensor(
+    name: str, seconds: int, description: str, partitions: dg.DailyPartitionsDefinition, look: _Look
+) -> dg.SensorDefinition:
     @dg.sensor(
+        name=name,
         job=read_sources,
-        minimum_interval_seconds=10,
+        minimum_interval_seconds=seconds,
         default_status=_ON,
-        description="Reads the sources when events were sent to the intake.",
+        description=description,
     )
-    def sent_events(context: dg.SensorEvaluationContext) -> _Answer:
-        return _reading(context, lambda home, settings: unread_events(home))
-
-    @dg.sensor(
-        job=read_sources,
-        minimum_interval_seconds=20,
-        default_status=_ON,
-        description="Reads the sources when exports were added, changed or removed, once they are written to the end.",
-    )
-    def dropped_exports(context: dg.SensorEvaluationContext) -> _Answer:
-        return _reading(context, lambda home, settings: unread_exports(home, settings, datetime.now(UTC)))
-
-    @dg.sensor(
-        job=read_sources,
-        minimum_interval_seconds=20,
-        default_status=_ON,
-        description="Reads the sources when dora.yaml, source_selections.csv or services/*.yaml changed.",
-    )
-    def changed_home(context: dg.SensorEvaluationContext) -> _Answer:
-        return _reading(context, lambda home, settings: rules_of(home))
-
-    @dg.sensor(
-        job=load_days,
-        minimum_interval_seconds=10,
-        default_status=_ON,
-        description="Loads the days that no longer match what the sources have told, and no others.",
-    )
-    def changed_days(context: dg.SensorEvaluationContext) -> _Answer:
-        try:
-            home, settings = ready_home(partitions)
-            stale = stale_days(home)
-        except OBSTACLES as error:
-            return skipped(error)
-        return _loading(context, stale, days_until(partitions, day_of(datetime.now(UTC), settings.zone)))
-
-    def _reading(context: dg.SensorEvaluationContext, look: Callable[[Home, Settings], Change | None]) -> _Answer:
+    def read_when_changed(context: dg.SensorEvaluationContext) -> _Answer:
         try:
             change = look(*ready_home(partitions))
         except OBSTACLES as error:
@@ -96,7 +91,25 @@ def sensors(partitions: dg.DailyPartitionsDefinition) -> list[dg.SensorDefinitio
             cursor=change.state,
         )
 
-    return [sent_events, dropped_exports, changed_home, changed_days]
+    return read_when_changed
+
+
+def _loading_sensor(partitions: dg.DailyPartitionsDefinition) -> dg.SensorDefinition:
+    @dg.sensor(
+        job=load_days,
+        minimum_interval_seconds=10,
+        default_status=_ON,
+        description="Loads the days that no longer match what the sources have told, and no others.",
+    )
+    def changed_days(context: dg.SensorEvaluationContext) -> _Answer:
+        try:
+            home, settings = ready_home(partitions)
+            stale = stale_days(home)
+        except OBSTACLES as error:
+            return skipped(error)
+        return _loading(context, stale, days_until(partitions, day_of(datetime.now(UTC), settings.zone)))
+
+    return changed_days
 
 
 def _loading(context: dg.SensorEvaluationContext, stale: dict[date, str], days: Window) -> dg.SensorResult:

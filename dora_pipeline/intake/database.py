@@ -3,6 +3,7 @@
 SQLite and PostgreSQL behave alike through here. What does not belong here: rules about events.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,11 @@ LOCK_SECONDS = 30
 _WAL_ATTEMPTS = 10
 _SECONDS_BETWEEN_TRIES = (0.0005, 0.0015)
 _SQLITE_LASTING = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_NOTADB", "SQLITE_CORRUPT")
+
+
+def named_store() -> str | None:
+    """The address that DORA_INTAKE_URL names; None where the home's own file is the store."""
+    return os.environ.get("DORA_INTAKE_URL", "").strip() or None
 
 
 def shown(url: URL) -> str:

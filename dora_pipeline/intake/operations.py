@@ -30,7 +30,7 @@ AnyBody = TypeVar("AnyBody", bound=Body)
 Answered = TypeVar("Answered")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Intake:
     """What a worker works with."""
 
@@ -40,15 +40,15 @@ class Intake:
     metrics: Metrics
     webhook_secrets: tuple[str, ...]
     searching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_SEARCHES))
-    pings: list[asyncio.Task[None]] = field(default_factory=list)
+    pinging: asyncio.Task[None] | None = None
 
     def ping(self) -> asyncio.Task[None]:
         """The one look at the store that is under way, so that strangers cannot keep it busy."""
-        if not self.pings or self.pings[0].done():
-            self.pings[:] = [asyncio.create_task(run_in_threadpool(self.store.ping))]
+        if self.pinging is None or self.pinging.done():
+            self.pinging = asyncio.create_task(run_in_threadpool(self.store.ping))
             # Nobody may wait for it any more.
-            self.pings[0].add_done_callback(lambda ping: ping.cancelled() or ping.exception())
-        return self.pings[0]
+            self.pinging.add_done_callback(lambda ping: ping.cancelled() or ping.exception())
+        return self.pinging
 
     async def tell(
         self, event_type: EventType, attributes: Mapping[str, Any], event_id: str | None = None

@@ -25,7 +25,7 @@ from dora_pipeline.errors import ConfigError
 from dora_pipeline.intake.access import API_KEYS, APP_KEYS, SHORTEST_KEY, Keys
 from dora_pipeline.intake.app import IntakeSettings, make_app
 from dora_pipeline.intake.connections import Connection
-from dora_pipeline.intake.database import shown, store_url
+from dora_pipeline.intake.database import named_store, shown, store_url
 from dora_pipeline.intake.monitoring import METRICS_FOLDER
 from dora_pipeline.intake.store import EventStore
 
@@ -83,7 +83,7 @@ class IntakeServer:
             _check_tls(tls)
         with EventStore.at(home) as store:
             store.ping()
-        named = os.environ.get("DORA_INTAKE_URL", "").strip()
+        named = named_store()
         self.store_address = shown(store_url(named)) if named else str(home.intake)
         self._socket = _bound(host, port)
 

@@ -4,7 +4,6 @@ Many processes may write at once. What `append` returned is on disk; readers fol
 What does not belong here: HTTP, and judging whether an event is usable.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -43,8 +42,7 @@ class EventStore:
     @classmethod
     def at(cls, home: Home) -> Self:
         """The store that `DORA_INTAKE_URL` names, else `events.sqlite3` in the home's intake folder."""
-        named = os.environ.get("DORA_INTAKE_URL", "").strip()
-        return cls(named or URL.create("sqlite", database=str(home.intake / "events.sqlite3")))
+        return cls(database.named_store() or URL.create("sqlite", database=str(home.intake / "events.sqlite3")))
 
     def append(
         self,

@@ -24,7 +24,9 @@ from typing import IO, BinaryIO
 
 from dora_pipeline.config import Home, read_settings
 from dora_pipeline.errors import DoraError
+from dora_pipeline.files import whole_file
 from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.intake.database import named_store
 from dora_pipeline.pipeline.progress import Progress
 from dora_pipeline.warehouse.writer import held_lock
 
@@ -142,7 +144,7 @@ def restore(home: Home, source: Path, progress: Progress) -> BackupReport:
 
 def _notes(home: Home, dagster_home: Path | None) -> list[str]:
     notes = []
-    named = os.environ.get("DORA_INTAKE_URL", "").strip()
+    named = named_store()
     if named:
         tool = "sqlite3's .backup" if named.startswith("sqlite") else "pg_dump"
         notes.append(
@@ -224,21 +226,11 @@ def _copied(path: Path, beside: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _written_whole(target: Path) -> Iterator[BinaryIO]:
-    temporary = target.with_name(f".{target.name}.unfinished")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "wb") as handle:
+        with whole_file(target, 0o600) as handle:
             yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
     except OSError as error:
         raise BackupError(f"{error.filename or target}: {error.strerror}; no backup was written") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _extracted(source: Path, folder: Path, progress: Progress) -> list[StoredFile]:

@@ -4,7 +4,6 @@ They compare what lies there with what has landed, and keep nothing. A change is
 same as long as the same waits to be read. What does not belong here: reading what has changed, which a run does.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -13,8 +12,10 @@ from pathlib import Path
 
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import ConfigError
+from dora_pipeline.intake.database import named_store
 from dora_pipeline.intake.store import EventStore
-from dora_pipeline.selection import EventType, read_selection_log
+from dora_pipeline.pipeline.events import SENT_SOURCES
+from dora_pipeline.selection import read_selection_log
 from dora_pipeline.sources.apm.files import export_files
 from dora_pipeline.timeline import Window
 from dora_pipeline.warehouse.inputs import Input, known_inputs
@@ -27,8 +28,6 @@ _SETTLING = timedelta(seconds=5)
 # Starting another run costs about as much as loading this many more days.
 _CHEAP_GAP = 30
 _FEW = 4
-
-_SENT: Mapping[EventType, str] = {"deployment": "deployment_event_api", "failure": "failure_event_api"}
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ def unread_events(home: Home) -> Change | None:
     The state is that of the first one, so it stays while more are sent. Raises ConfigError and SourceUnavailable.
     """
     log = read_selection_log(home)
-    sources = {kind: source for kind, source in _SENT.items() if log.first_selected_at(source) is not None}
-    if not sources or not (os.environ.get("DORA_INTAKE_URL", "").strip() or home.intake.exists()):
+    sources = {kind: source for kind, source in SENT_SOURCES.items() if log.first_selected_at(source) is not None}
+    if not sources or not (named_store() or home.intake.exists()):
         return None
     landed = dict.fromkeys(sources.values(), 0)
     if home.warehouse.exists():

@@ -1,6 +1,6 @@
 """Landing of events: those sent to the intake, and those pulled from vendors, through the raw layer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from dora_pipeline.warehouse.writer import Writer
 
 _BATCH = 50_000
 _BATCH_OF_DAYS = 60
+# The source of each type whose events are sent to the intake.
+SENT_SOURCES: Mapping[EventType, str] = {"deployment": "deployment_event_api", "failure": "failure_event_api"}
 _NORMALIZERS: dict[EventType, Callable[[pl.DataFrame, Settings], Normalized]] = {
     "deployment": normalize_deployments,
     "failure": normalize_failures,

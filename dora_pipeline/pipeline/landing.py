@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from dora_pipeline.errors import ConfigError, DoraError, SourceError
 from dora_pipeline.pipeline.deliveries import lacks_token, land_deliveries
-from dora_pipeline.pipeline.events import land_pulled_events, land_sent_events
+from dora_pipeline.pipeline.events import SENT_SOURCES, land_pulled_events, land_sent_events
 from dora_pipeline.pipeline.exports import land_exports
 from dora_pipeline.pipeline.pulling import pull_sightings
 from dora_pipeline.pipeline.session import Session
@@ -16,7 +16,6 @@ from dora_pipeline.warehouse.landing import APM
 # A previous deployment that is older brings no lead time (the rule of Datadog's change lead time).
 LONGEST_GAP = timedelta(days=60)
 
-_SENT = ("deployment_event_api", "failure_event_api")
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -55,7 +54,7 @@ def land(session: Session) -> list[DoraError]:
 def _land_source(session: Session, event_type: EventType, source: str) -> None:
     if source == APM:
         _land_sightings(session)
-    if source in _SENT:
+    if source == SENT_SOURCES[event_type]:
         land_sent_events(session, event_type, source)
     pulled, asks = PULL_SOURCES[source], session.fetches
     if pulled.webhook is not None:

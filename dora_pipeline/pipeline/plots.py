@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from dora_pipeline.report.words import duration_unit
+
 _DAY, _HEIGHT = 4, 100
-_UNITS = ((86400.0, " d"), (3600.0, " h"), (60.0, " min"), (1.0, " s"))
 _INK = "#46e"
 
 
@@ -52,8 +53,7 @@ def _unit(plot: Plot) -> tuple[float, str]:
     """How many seconds a unit of the axis has, and its name."""
     if plot.measure != "seconds":
         return 1.0, ""
-    most = max((abs(value) for value in plot.values if value is not None), default=0.0)
-    return next((unit for unit in _UNITS if most >= unit[0]), _UNITS[-1])
+    return duration_unit(max((abs(value) for value in plot.values if value is not None), default=0.0))
 
 
 def _bars(heights: Sequence[int | None]) -> str:

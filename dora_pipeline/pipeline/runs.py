@@ -197,10 +197,9 @@ class Run:
 
     def _load_days_before_selections(self) -> None:
         # Nothing of them is shown, and they are no partition of Dagster's: nobody would load them.
-        moments = [entry.selected_at for entry in self._session.log.entries]
-        if not moments:
+        first = self._session.log.first_day(self.settings.zone)
+        if first is None:
             return
-        first = day_of(min(moments), self.settings.zone)
         for table in loading.EVENT_TABLES:
             early = [day for day in stale_days(self.writer.connection, (table,)) if day < first]
             if early:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from dora_pipeline.report.content import Figures, Point
-from dora_pipeline.report.words import count_text, counted, day_text, duration_text, share_text
+from dora_pipeline.report.words import count_text, counted, day_text, duration_text, duration_unit, share_text
 
 WIDTH, HEIGHT = 480, 190
 LEFT, RIGHT, TOP, BOTTOM = 62, 8, 10, 28
@@ -64,10 +64,6 @@ class _Measure:
     is_count: bool = False
 
 
-def _duration_unit(most: float) -> tuple[float, str]:
-    return next((unit for unit in ((86400, " d"), (3600, " h"), (60, " min")) if most >= unit[0]), (1, " s"))
-
-
 _MEASURES = (
     _Measure(
         "Deployments",
@@ -82,7 +78,7 @@ _MEASURES = (
         lambda figures: figures.lead_time_p50_seconds,
         duration_text,
         lambda figures: counted(figures.lead_time_commits, "commit"),
-        _duration_unit,
+        duration_unit,
     ),
     _Measure(
         "Change failure rate",
@@ -98,7 +94,7 @@ _MEASURES = (
         lambda figures: figures.time_to_restore_p50_seconds,
         duration_text,
         lambda figures: counted(figures.restores, "restore"),
-        _duration_unit,
+        duration_unit,
     ),
 )
 

@@ -51,6 +51,11 @@ def duration_text(seconds: float | None) -> str:
     return f"{sign}{float(number):,.1f} {unit}"
 
 
+def duration_unit(most: float) -> tuple[float, str]:
+    """How many seconds the unit of an axis has that goes up to `most` seconds, and the unit's name."""
+    return next((unit for unit in ((86400, " d"), (3600, " h"), (60, " min")) if most >= unit[0]), (1, " s"))
+
+
 def share_text(rate: float | None) -> str:
     """A rate as a percentage."""
     return NO_DATA if rate is None else f"{rate * 100:,.1f} %"

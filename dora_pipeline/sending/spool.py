@@ -4,7 +4,6 @@ Every change puts a whole new file in place of the old one under a lock, so that
 half a line, and programs that write at the same time lose nothing. It holds no key.
 """
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dora_pipeline.errors import DoraError
+from dora_pipeline.files import whole_file
 from dora_pipeline.sending.events import Event
 
 
@@ -78,15 +78,5 @@ class Spool:
         return [line for line in content.splitlines() if line.strip()]
 
     def _write(self, lines: Sequence[bytes]) -> None:
-        # One name is enough under the lock, and what a kill leaves is written over next time.
-        unfinished = self._path.with_name(f".{self._path.name}.unfinished")
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with whole_file(self._path, 0o600) as file:
             file.write(b"".join(line + b"\n" for line in lines))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -8,7 +8,7 @@ import polars as pl
 
 from dora_pipeline.tables import Table
 from dora_pipeline.warehouse.days import make_days
-from dora_pipeline.warehouse.queries import statement
+from dora_pipeline.warehouse.queries import frame, statement
 from dora_pipeline.warehouse.writer import Writer
 
 EXAMPLES = 10
@@ -40,5 +40,5 @@ def check(writer: Writer, name: str, days: Sequence[date], parameters: Mapping[s
 
 
 def _finding(writer: Writer, query: str, parameters: Mapping[str, object] | None = None) -> Finding:
-    found = writer.connection.sql(query, params=parameters).pl()
+    found = frame(writer.connection, query, parameters)
     return Finding(found.height, found.head(EXAMPLES))

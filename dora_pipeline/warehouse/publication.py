@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import WarehouseError
+from dora_pipeline.files import sync_folder
 
 _MARGIN = 64 * 1024 * 1024
 _TEMPORARY = "warehouse.duckdb.publishing-"
@@ -48,7 +49,7 @@ def publish(home: Home) -> None:
     try:
         _copy(working, temporary)
         os.replace(temporary, home.warehouse)
-        _sync_folder(home.path)
+        sync_folder(home.path)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -70,14 +71,6 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copystat(source, target)
     with target.open("rb+") as handle:
         os.fsync(handle.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _megabytes(size: int) -> str:

@@ -28,9 +28,11 @@ def count(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequenc
     return int(row[0]) if row else 0
 
 
-def frame(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
+def frame(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object] | None = None
+) -> pl.DataFrame:
     """The result of a query."""
-    found: pl.DataFrame = connection.sql(query).pl()
+    found: pl.DataFrame = connection.sql(query, params=parameters).pl()
     return found
 
 

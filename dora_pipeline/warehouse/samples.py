@@ -17,7 +17,7 @@ from dora_pipeline.tables import (
     Table,
 )
 from dora_pipeline.warehouse.days import make_days
-from dora_pipeline.warehouse.queries import statement
+from dora_pipeline.warehouse.queries import frame, statement
 from dora_pipeline.warehouse.writer import Writer
 
 _NEWEST_FIRST: Mapping[type[Table], str] = {
@@ -35,11 +35,8 @@ _NEWEST_FIRST: Mapping[type[Table], str] = {
 def newest_rows(writer: Writer, table: type[Table], until: date | None, most: int) -> pl.DataFrame:
     """The newest rows of a table, at most so many; of one that has days, those of the day `until` and before."""
     days = "WHERE day <= $until" if until else ""
-    rows: pl.DataFrame = writer.connection.sql(
-        f"SELECT * FROM {table.table_name} {days} ORDER BY {_NEWEST_FIRST[table]} LIMIT {most}",
-        params={"until": until} if until else {},
-    ).pl()
-    return rows
+    query = f"SELECT * FROM {table.table_name} {days} ORDER BY {_NEWEST_FIRST[table]} LIMIT {most}"
+    return frame(writer.connection, query, {"until": until} if until else None)
 
 
 def values_by_day(writer: Writer, table: type[Table], days: Sequence[date]) -> dict[date, float | None]:

@@ -22,9 +22,7 @@ from dora_pipeline.config import Home
 from dora_pipeline.demo import prepare_demo
 from dora_pipeline.pipeline.progress import Silence
 from dora_pipeline.pipeline.runs import run
-from dora_pipeline_tests.dagster_servers import Units, eventually
-
-_OVER = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED")
+from dora_pipeline_tests.dagster_servers import ENDED, Units, eventually
 
 
 @dataclass
@@ -94,7 +92,7 @@ def by_backfill(units: Units, days: list[str]) -> tuple[str, Figures]:
     watcher.start()
     before, began = units.processor_seconds(), time.monotonic()
     backfill = units.page.backfill(days)
-    eventually(lambda: units.page.backfill_state(backfill) in _OVER, "the backfill", 3600)
+    eventually(lambda: units.page.backfill_state(backfill) in ENDED, "the backfill", 3600)
     figures = Figures(time.monotonic() - began, units.processor_seconds() - before, 0)
     is_over.set()
     watcher.join()

@@ -27,10 +27,8 @@ from dora_pipeline.config import Home
 from dora_pipeline.demo import prepare_demo
 from dora_pipeline.pipeline.progress import Silence
 from dora_pipeline.pipeline.runs import run
-from dora_pipeline_tests.dagster_servers import Dagster, Units, eventually
+from dora_pipeline_tests.dagster_servers import ENDED, Dagster, Units, eventually
 from dora_pipeline_tests.readers import DIFFERENCES
-
-_OVER = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED")
 
 
 def main() -> int:
@@ -62,7 +60,7 @@ def survives(units: Units, home: Home, undisturbed: Home, kills: int, chance: ra
     done: Counter[str] = Counter()
     while done.total() < kills:
         time.sleep(chance.uniform(2, 12))
-        if state(units.page, current) in _OVER:
+        if state(units.page, current) in ENDED:
             current = units.page.backfill(days)
         kind = chance.choice(["run worker", "daemon", "webserver", "code server"])
         if units.kill(kind, chance):
@@ -96,7 +94,7 @@ def state(page: Dagster, backfill: str) -> str:
 
 def settle(page: Dagster, backfill: str) -> None:
     """Wait until a backfill and every run are over."""
-    eventually(lambda: state(page, backfill) in _OVER, f"backfill {backfill}", 900)
+    eventually(lambda: state(page, backfill) in ENDED, f"backfill {backfill}", 900)
     going = ("STARTED", "STARTING", "QUEUED", "CANCELING", "NOT_STARTED")
     eventually(lambda: not [run for run in page.runs() if run["status"] in going], "runs that are over", 600)
 

@@ -1,17 +1,48 @@
 """Fixtures of all tests."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.sending import FakeIntake, Sender
+from dora_pipeline_tests.vendors.server import FakeVendor
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> TestHome:
     """An empty home."""
     return TestHome(tmp_path / "home")
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    """The URL of an event store that is not there yet."""
+    return f"sqlite:///{tmp_path}/events.sqlite3"
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[EventStore]:
+    """An empty event store."""
+    with EventStore(store_url) as store:
+        yield store
+
+
+@pytest.fixture
+def intake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeIntake]:
+    """An intake to which senders send."""
+    with FakeVendor() as vendor:
+        monkeypatch.setenv("DORA_INTAKE_ADDRESS", vendor.url)
+        yield FakeIntake(vendor)
+
+
+@pytest.fixture
+def dora(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Sender:
+    """The command of senders."""
+    return Sender(monkeypatch, capfd)
 
 
 @pytest.fixture(autouse=True)

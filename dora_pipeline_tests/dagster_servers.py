@@ -18,12 +18,13 @@ import requests
 
 from dora_pipeline.cli.dagster_home import DagsterHome, workspace_file
 from dora_pipeline.config import Home
+from dora_pipeline_tests.dagster_runs import DAILY
 
 Result = TypeVar("Result")
 
 _LOCATION = {"repositoryName": "__repository__", "repositoryLocationName": "dora_pipeline"}
-_DAYS = ("core/apm_version_activity", "core/deployments", "core/failures", "core/deployment_commits")
-DAILY_ASSETS = (*_DAYS, "core/rejected_events", "metrics/daily")
+# What a backfill is called that will do no more.
+ENDED = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED")
 
 
 def free_port() -> int:
@@ -71,7 +72,7 @@ class Dagster:
         health = {item["daemonType"]: item["healthy"] for item in told["instance"]["daemonHealth"]["allDaemonStatuses"]}
         return bool(told["assetNodes"]) and bool(health.get("BACKFILL")) and bool(health.get("SENSOR"))
 
-    def backfill(self, days: Sequence[str], assets: Sequence[str] = DAILY_ASSETS) -> str:
+    def backfill(self, days: Sequence[str], assets: Sequence[str] = DAILY) -> str:
         """Launch a backfill as the page does; its id."""
         told = self.ask(
             """mutation($b: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $b) {
@@ -122,7 +123,7 @@ class Dagster:
         )["assetNodeOrError"]["partitionStats"]
         return {name.removeprefix("num").lower(): count for name, count in told.items()}
 
-    def made_days(self, assets: Sequence[str] = DAILY_ASSETS) -> dict[str, set[str]]:
+    def made_days(self, assets: Sequence[str] = DAILY) -> dict[str, set[str]]:
         """The days of each asset that are called materialized."""
         return {asset: self._made(asset) for asset in assets}
 

@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from threading import Barrier, Event, Thread
 from typing import Any
 
@@ -21,17 +20,6 @@ from dora_pipeline.intake.store import EventStore, StoredEvent
 
 SECOND = 1_714_996_800
 ENV = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-
-
-@pytest.fixture(name="store_url")
-def _sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/intake/events.sqlite3"
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[EventStore]:
-    with EventStore(store_url) as store:
-        yield store
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -14,11 +12,6 @@ from dora_pipeline.intake.store import EventStore
 
 START = datetime(2024, 5, 6, tzinfo=UTC)
 SECOND = 1_714_996_800
-
-
-@pytest.fixture(name="store_url")
-def _sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/events.sqlite3"
 
 
 TEXTS = st.sampled_from([None, "", " ", "v1", "v2", "ü"])

@@ -1,9 +1,7 @@
 """The search of events, on any database: `systems/` runs the same tests on PostgreSQL."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -17,17 +15,6 @@ from dora_pipeline.intake.store import EventStore
 SECOND = 1_714_996_800
 START = datetime(2024, 5, 6, 12, tzinfo=UTC)
 SHA = "66adc9350f2cc9b250b69abddab733dd55e1a588"
-
-
-@pytest.fixture(name="store_url")
-def _sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/intake/events.sqlite3"
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[EventStore]:
-    with EventStore(store_url) as store:
-        yield store
 
 
 def tell(store: EventStore, **events: dict[str, Any]) -> None:

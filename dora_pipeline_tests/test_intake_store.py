@@ -6,9 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,17 +17,6 @@ from dora_pipeline.intake.store import EventStore, StoredEvent
 NOON = datetime(2024, 5, 6, 12, 0, 0, 123456, tzinfo=UTC)
 SECOND = 1_714_996_800
 SHA = "66adc9350f2cc9b250b69abddab733dd55e1a588"
-
-
-@pytest.fixture(name="store_url")
-def _sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/intake/events.sqlite3"
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[EventStore]:
-    with EventStore(store_url) as store:
-        yield store
 
 
 def rows(url: str, query: str) -> list[tuple[Any, ...]]:

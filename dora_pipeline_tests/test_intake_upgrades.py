@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,11 +59,6 @@ TOLD: list[tuple[str, str, dict[str, Any]]] = [
     ("deployment", "nothing", {}),
     ("failure", "failure", {"services": ["shop"], "started_at": SECOND, "finished_at": None}),
 ]
-
-
-@pytest.fixture(name="store_url")
-def _sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/events.sqlite3"
 
 
 @pytest.fixture

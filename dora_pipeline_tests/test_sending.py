@@ -1,14 +1,12 @@
 """`dora deployment` and `dora failure`: what they send, and what they refuse to send."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from dora_pipeline_tests.sending import KEY, FakeIntake, Sender, checkout, git, plain_environment
-from dora_pipeline_tests.vendors.server import FakeVendor
 
 START = "2026-03-01T10:00:00Z"
 STARTED = 1_772_359_200_000_000_000
@@ -18,18 +16,6 @@ SHA = "66adc9350f2cc9b250b69abddab733dd55e1a588"
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     plain_environment(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def intake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeIntake]:
-    with FakeVendor() as vendor:
-        monkeypatch.setenv("DORA_INTAKE_ADDRESS", vendor.url)
-        yield FakeIntake(vendor)
-
-
-@pytest.fixture
-def dora(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Sender:
-    return Sender(monkeypatch, capfd)
 
 
 # what is sent

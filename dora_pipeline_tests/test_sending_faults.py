@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,18 +38,6 @@ NOBODY = "http://127.0.0.1:9"
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     plain_environment(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def intake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeIntake]:
-    with FakeVendor() as vendor:
-        monkeypatch.setenv("DORA_INTAKE_ADDRESS", vendor.url)
-        yield FakeIntake(vendor)
-
-
-@pytest.fixture
-def dora(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Sender:
-    return Sender(monkeypatch, capfd)
 
 
 @pytest.fixture

@@ -1,28 +1,18 @@
 """What an operator does in Dagster's page, by clicks in a real browser, on the bundled sample."""
 
-import shutil
 from collections.abc import Iterator
 
 import duckdb
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from dora_pipeline.config import Home
 from dora_pipeline.demo import prepare_demo
 from dora_pipeline.pipeline.progress import Silence
 from dora_pipeline.pipeline.runs import run
+from dora_pipeline_tests.browsers import running_chromium
 from dora_pipeline_tests.dagster_servers import Dagster, eventually, running_dagster
 
-_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 _SELECTION = """ops:
   append_to_selection_log:
     config:
@@ -32,6 +22,7 @@ _SELECTION = """ops:
 _RANGE = "[2026-09-01...2026-09-05]"
 # Dagster's daemon looks for backfills every half minute.
 _SLOW = 180_000
+_PATIENCE = 60_000
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -52,21 +43,14 @@ def server(home: Home) -> Iterator[Dagster]:
 
 @pytest.fixture(scope="module")
 def page(server: Dagster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    chromium = shutil.which("chromium")
-    assert chromium, "Chromium is needed: apt-get install chromium"
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("chromium"),
-            executable_path=chromium,
-            args=_FLAGS,
-            base_url=server.url,
-            viewport={"width": 1600, "height": 1000},
-        )
+    # Every click goes through the webserver, which shares its processors with runs and with other tests.
+    expect.set_options(timeout=_PATIENCE)
+    with running_chromium(tmp_path_factory.mktemp("chromium"), 1600, 1000, base_url=server.url) as context:
         found = context.new_page()
-        found.set_default_timeout(60_000)
+        found.set_default_timeout(_PATIENCE)
         yield found
         found.screenshot(path=tmp_path_factory.getbasetemp() / "last-page.png")
-        context.close()
+    expect.set_options(timeout=None)
 
 
 def selected_deployments(home: Home) -> dict[str, int]:

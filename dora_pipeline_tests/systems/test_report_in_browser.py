@@ -1,25 +1,15 @@
 """The report page in a real browser, opened as a file: choices, without JavaScript, narrow, hostile names."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from dora_pipeline.pipeline.reports import write_report
+from dora_pipeline_tests.browsers import running_chromium
 from dora_pipeline_tests.homes import TestHome
 
-_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE = """</script><script>document.title = "taken"</script><img src=x onerror="document.title = 'taken'">"""
 
 
@@ -35,30 +25,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_report(home.home).as_uri()
 
 
-def _context(folder: Path, *, runs_scripts: bool = True, width: int = 1280) -> Iterator[BrowserContext]:
-    chromium = shutil.which("chromium")
-    assert chromium, "Chromium is needed: apt-get install chromium"
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            folder,
-            executable_path=chromium,
-            args=_FLAGS,
-            java_script_enabled=runs_scripts,
-            viewport={"width": width, "height": 900},
-        )
-        yield context
-        context.close()
-
-
 @pytest.fixture(params=[1280, 400])
 def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
-    for context in _context(tmp_path, width=request.param):
+    with running_chromium(tmp_path, request.param, 900) as context:
         yield context.new_page()
 
 
 @pytest.fixture
 def page_without_scripts(tmp_path: Path) -> Iterator[Page]:
-    for context in _context(tmp_path, runs_scripts=False):
+    with running_chromium(tmp_path, 1280, 900, java_script_enabled=False) as context:
         yield context.new_page()
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from dora_pipeline.errors import ConfigError
-from dora_pipeline.intake.store import EventStore
-from dora_pipeline.intake.webhooks import delivery
 from dora_pipeline.pipeline.sources import source_states
+from dora_pipeline_tests.deliveries import DAYS, RESOLVED, TRIGGERED, deliver, message
 from dora_pipeline_tests.full_homes import rebuilt
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.pulled_homes import NOON, TOKEN, Account, ago, day, day_files, happened, stamps
@@ -22,9 +21,6 @@ from dora_pipeline_tests.vendors.server import FakeVendor
 
 FAILURES = "SELECT failure_id, service, env, severity, started_at, finished_at FROM core.failures ORDER BY ALL"
 REJECTS = "SELECT source, reason, payload FROM core.rejected_events ORDER BY reason"
-
-# The incidents of these tests began so many days before NOON.
-DAYS = 3
 
 
 @pytest.fixture
@@ -42,52 +38,6 @@ def alone(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> TestHome:
     return home
 
 
-def message(kind: str, minutes: float, number: int = 1, **data: Any) -> dict[str, Any]:
-    """The body of a delivery: what happened so many minutes after an incident began, as PagerDuty writes it."""
-    moment = NOON - timedelta(days=DAYS) + timedelta(minutes=minutes)
-    status = {"incident.resolved": "resolved", "incident.acknowledged": "acknowledged"}.get(kind, "triggered")
-    return {
-        "event": {
-            "id": f"01{kind}-{number}-{minutes}",
-            "event_type": kind,
-            "resource_type": "incident",
-            "occurred_at": f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z",
-            "agent": reference("user", "PUSER", "Ada"),
-            "client": None,
-            "data": {
-                "id": f"Q{number}",
-                "type": "incident",
-                "self": f"https://api.pagerduty.com/incidents/Q{number}",
-                "html_url": f"https://acme.pagerduty.com/incidents/Q{number}",
-                "number": number,
-                "status": status,
-                "incident_key": None,
-                "created_at": ago(DAYS),
-                "title": "Checkout is slow",
-                "service": reference("service", "PSHOP", "shop"),
-                "assignees": [],
-                "escalation_policy": reference("escalation_policy", "PESC", "Default"),
-                "teams": [],
-                "priority": None,
-                "urgency": "high",
-                "conference_bridge": None,
-                "resolve_reason": None,
-                **data,
-            },
-        }
-    }
-
-
-def deliver(home: TestHome, *messages: dict[str, Any], env: str = "", webhook_id: str = "") -> None:
-    """Receive deliveries as the intake does."""
-    with EventStore.at(home.home) as store:
-        for body in messages:
-            headers = {"X-Webhook-Id": webhook_id or f"webhook-{body['event']['id']}", "dd_env": env}
-            told = delivery(json.dumps(body).encode(), headers, [])
-            assert told is not None
-            store.append("delivery", told.attributes, event_id=told.delivery_id)
-
-
 def failure(
     ended: float | None,
     number: int = 1,
@@ -103,9 +53,7 @@ def failure(
     return f"pagerduty:Q{number}", service, env, severity, begin + timedelta(minutes=began), end
 
 
-TRIGGERED = message("incident.triggered", 0)
 ACKNOWLEDGED = message("incident.acknowledged", 5)
-RESOLVED = message("incident.resolved", 30)
 REOPENED = message("incident.reopened", 40)
 LATER = {"service": reference("service", "PAPI", "api"), "created_at": ago(DAYS, 10)}
 OTHER_TRIGGERED = message("incident.triggered", 10, 2, **LATER)

@@ -21,7 +21,9 @@ from dora_pipeline.definitions import definitions
 from dora_pipeline.pipeline.changes import ranges
 from dora_pipeline.timeline import Window
 from dora_pipeline_tests.dagster_runs import days_run, job_run, range_tags, sensor_tick
+from dora_pipeline_tests.deliveries import DAYS, RESOLVED, TRIGGERED, deliver
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.pulled_homes import NOON
 
 SIGHTING = {"timestamp": "2024-05-06T10:00:00Z", "service": "shop", "env": "prod", "version": "1"}
 
@@ -134,6 +136,27 @@ def test_events_of_a_source_that_was_never_selected_start_nothing(home: TestHome
     home.select("failure", "failure_event_api")
     home.deploy("shop", "2024-05-06 10:00:00")
     assert Sensor(home, instance, "sent_events").tick() == []
+
+
+def test_a_webhook_is_read_and_then_just_its_day_is_loaded(
+    home: TestHome, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PAGERDUTY_API_TOKEN", raising=False)
+    events, days = Sensor(home, instance, "sent_events"), Sensor(home, instance, "changed_days")
+    deliver(home, TRIGGERED)
+    assert events.tick() == []
+    began = NOON - timedelta(days=DAYS)
+    home.select("failure", "pagerduty", at=NOON - timedelta(days=60))
+    for told, ended in ((None, None), (RESOLVED, began + timedelta(minutes=30))):
+        if told is not None:
+            deliver(home, told)
+        assert [tags.get("dora/because") for tags in events.tick()] == ["events of pagerduty"]
+        assert events.tick() == []
+        assert job_run(home, instance, "read_sources").success
+        assert days.days() == [(str(began.date()), str(began.date()))]
+        assert days_run(home, instance, str(began.date())).success
+        assert home.rows("SELECT service, started_at, finished_at FROM core.failures") == [("shop", began, ended)]
+        assert (events.tick(), days.days()) == ([], [])
 
 
 def test_a_rejected_event_is_read_and_shown_though_its_day_has_nothing_else(

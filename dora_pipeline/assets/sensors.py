@@ -43,7 +43,7 @@ def sensors(partitions: dg.DailyPartitionsDefinition) -> list[dg.SensorDefinitio
         _reading_sensor(
             "sent_events",
             10,
-            "Reads the sources when events were sent to the intake.",
+            "Reads the sources when events or webhooks were sent to the intake.",
             partitions,
             lambda home, settings: unread_events(home),
         ),

@@ -50,7 +50,7 @@ class StoredEvent:
 
     `sequence` grows with every change of any event of the store and is unique; `received_at` and `changed_at` (UTC,
     microseconds) are the first and the newest telling; `attributes` are in the words of Datadog's wire, without `id`.
-    Those of a delivery are the body of PagerDuty's webhook as it came.
+    Those of a delivery are `env` and, as it came, the `event` of PagerDuty's webhook.
     """
 
     sequence: int

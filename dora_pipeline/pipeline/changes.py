@@ -13,10 +13,12 @@ from pathlib import Path
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.intake.database import named_store
+from dora_pipeline.intake.event import EventType
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.events import SENT_SOURCES
 from dora_pipeline.selection import read_selection_log
 from dora_pipeline.sources.apm.files import export_files
+from dora_pipeline.sources.registry import PULL_SOURCES
 from dora_pipeline.timeline import Window
 from dora_pipeline.warehouse.inputs import Input, known_inputs
 from dora_pipeline.warehouse.landing import APM
@@ -28,6 +30,11 @@ _SETTLING = timedelta(seconds=5)
 # Starting another run costs about as much as loading this many more days.
 _CHEAP_GAP = 30
 _FEW = 4
+# What the intake receives for each source.
+_RECEIVED: Mapping[str, EventType] = {
+    **{source: kind for kind, source in SENT_SOURCES.items()},
+    **{source.name: "delivery" for source in PULL_SOURCES.values() if source.webhook is not None},
+}
 
 
 @dataclass(frozen=True)
@@ -39,22 +46,22 @@ class Change:
 
 
 def unread_events(home: Home) -> Change | None:
-    """Events of selected sources that were sent and have not landed.
+    """Events and deliveries of selected sources that were sent and have not landed.
 
     The state is that of the first one, so it stays while more are sent. Raises ConfigError and SourceUnavailable.
     """
     log = read_selection_log(home)
-    sources = {kind: source for kind, source in SENT_SOURCES.items() if log.first_selected_at(source) is not None}
+    sources = {source: kind for source, kind in _RECEIVED.items() if log.first_selected_at(source) is not None}
     if not sources or not (named_store() or home.intake.exists()):
         return None
-    landed = dict.fromkeys(sources.values(), 0)
+    landed = dict.fromkeys(sources, 0)
     if home.warehouse.exists():
         with open_reader(home) as connection:
             landed = {source: landed_until(connection, source) for source in landed}
     with EventStore.at(home) as store:
         first = {
             source: told[0].sequence
-            for kind, source in sources.items()
+            for source, kind in sources.items()
             if (told := store.changed_since(kind, landed[source], 1))
         }
     if not first:

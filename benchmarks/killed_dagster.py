@@ -11,24 +11,15 @@ undisturbed run.
 
 import argparse
 import random
-import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from datetime import date
 from pathlib import Path
 
-import duckdb
-import requests
-
-from benchmarks.killed_runs import digest
+from benchmarks.dagster_twins import disagreeing, recovers, state, twins
 from dora_pipeline.config import Home
-from dora_pipeline.demo import prepare_demo
-from dora_pipeline.pipeline.progress import Silence
-from dora_pipeline.pipeline.runs import run
-from dora_pipeline_tests.dagster_servers import ENDED, Dagster, Units, eventually
-from dora_pipeline_tests.readers import DIFFERENCES
+from dora_pipeline_tests.dagster_servers import ENDED, Units, eventually
 
 
 def main() -> int:
@@ -41,13 +32,7 @@ def main() -> int:
     options = parser.parse_args()
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
-        undisturbed = Home(Path(folder) / "undisturbed")
-        prepare_demo(undisturbed, Silence(), options.first_year)
-        log = undisturbed.selection_log.read_text(encoding="utf-8")
-        undisturbed.selection_log.write_text(log.replace("2018-01-01", f"{options.first_year}-01-01"), encoding="utf-8")
-        home = Home(Path(folder) / "home")
-        shutil.copytree(undisturbed.path, home.path)
-        run(undisturbed)
+        undisturbed, home = twins(Path(folder), options.first_year)
         with Units(home.path, Path(folder) / "logs", options.daemons) as units:
             return 0 if survives(units, home, undisturbed, options.kills, chance) else 1
 
@@ -67,71 +52,8 @@ def survives(units: Units, home: Home, undisturbed: Home, kills: int, chance: ra
             done[kind] += 1
             print(f"{done.total()}: killed a {kind}; readers see {disagreeing(home)} rows that disagree", flush=True)
     eventually(units.page.is_ready, "page and daemon after the kills", 120)
-    settle(units.page, current)
-    wrong = wrongly_materialized(units.page, home, undisturbed)
-    told = units.page.partitions("metrics/daily")
-    print(f"killed {dict(done)}; days now: {told}; called materialized without their rows: {wrong}", flush=True)
-    attempts = 0
-    while (missing := unmade(units.page, days)) and attempts < 3:
-        attempts += 1
-        settle(units.page, units.page.backfill(missing))
-    same = digest(home) == digest(undisturbed)
-    print(f"after {attempts} backfills of what was left: {units.page.partitions('metrics/daily')}; same tables: {same}")
-    return same and wrong == 0 and not missing
-
-
-def state(page: Dagster, backfill: str) -> str:
-    """The status of a backfill, asked until the page answers."""
-
-    def ask() -> str | None:
-        try:
-            return page.backfill_state(backfill)
-        except (requests.RequestException, AssertionError, KeyError, ValueError):
-            return None
-
-    return eventually(ask, "the page", 120)
-
-
-def settle(page: Dagster, backfill: str) -> None:
-    """Wait until a backfill and every run are over."""
-    eventually(lambda: state(page, backfill) in ENDED, f"backfill {backfill}", 900)
-    going = ("STARTED", "STARTING", "QUEUED", "CANCELING", "NOT_STARTED")
-    eventually(lambda: not [run for run in page.runs() if run["status"] in going], "runs that are over", 600)
-
-
-def unmade(page: Dagster, days: list[str]) -> list[str]:
-    """The days that an asset lacks or failed to make."""
-    made = page.made_days()
-    return [day for day in days if any(day not in known for known in made.values())]
-
-
-def wrongly_materialized(page: Dagster, home: Home, undisturbed: Home) -> int:
-    """Days that are called materialized, but whose rows in metrics.daily are not those of the undisturbed run."""
-    expected, found = rows_by_day(undisturbed), rows_by_day(home)
-    made = page.made_days()["metrics/daily"]
-    return sum(expected.get(day) != found.get(day) for day in made)
-
-
-def rows_by_day(home: Home) -> dict[str, str]:
-    """The rows of metrics.daily of each day as one text."""
-    if not home.warehouse.exists():
-        return {}
-    with duckdb.connect(str(home.warehouse), read_only=True) as connection:
-        rows = connection.execute("SELECT * FROM metrics.daily ORDER BY ALL").fetchall()
-    found: dict[str, str] = {}
-    for row in rows:
-        day: date = row[0]
-        found[day.isoformat()] = found.get(day.isoformat(), "") + repr(row)
-    return found
-
-
-def disagreeing(home: Home) -> int | str:
-    """Rows of metrics.daily that are no recount of core, in what is published now."""
-    if not home.warehouse.exists():
-        return "nothing published yet, 0"
-    with duckdb.connect(str(home.warehouse), read_only=True) as connection:
-        count: int = connection.execute(DIFFERENCES).fetchall()[0][0]
-        return count
+    print(f"killed {dict(done)}", flush=True)
+    return recovers(units.page, current, days, home, undisturbed)
 
 
 if __name__ == "__main__":

@@ -164,14 +164,19 @@ class Dagster:
 class Units:
     """Webserver and daemons as services of their own on a home, started again when they end."""
 
-    def __init__(self, home: Path, logs: Path, daemons: int = 1) -> None:
+    def __init__(self, home: Path, logs: Path, daemons: int = 1, environment: Mapping[str, str] | None = None) -> None:
         self._logs = logs
         port = free_port()
         self.page = Dagster(f"http://127.0.0.1:{port}")
         dagster = DagsterHome(Home(home))
         dagster.make()
         self._folder = dagster.path
-        self._environment = {**dagster.environment, "DORA_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
+        self._environment = {
+            **dagster.environment,
+            **(environment or {}),
+            "DORA_HOME": str(home),
+            "DAGSTER_HOME": str(home / "dagster"),
+        }
         told = ["-w", str(workspace_file())]
         self._commands = {
             "webserver": ["dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *told],

@@ -10,7 +10,7 @@ import pytest
 from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.command import process
-from dora_pipeline_tests.dagster_runs import job_run, range_tags
+from dora_pipeline_tests.dagster_runs import days_run, job_run, range_tags, statuses
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, LONG_AGO, TestHome
 from dora_pipeline_tests.pulled_homes import TOKEN, Account, day, happened
 from dora_pipeline_tests.vendors.pagerduty import FakePagerDuty
@@ -250,6 +250,25 @@ def test_a_refused_load_is_accepted_by_the_tag_of_a_run(exporting: TestHome, mon
         assert days(exporting) == [("2024-05-06", 40), ("2024-05-07", 40)]
         assert job_run(exporting, instance, "load_days", {**tags, "dora/accept_shrink": "true"}).success
     assert days(exporting) == [("2024-05-06", 3), ("2024-05-07", 40)]
+
+
+def test_dagster_calls_only_the_refused_day_failed(exporting: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DORA_HOME", str(exporting.home.path))
+    exporting.select("failure", "failure_event_api")
+    exporting.drop_export("one.jsonl", [*sightings("2024-05-06", 3), *sightings("2024-05-07", 41)])
+    exporting.fail(["s1"], "2024-05-06 10:00:00", "2024-05-06 11:00:00")
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked = ["2024-05-06", "2024-05-07", "2024-05-08"]
+        assert not days_run(exporting, instance, asked[0], asked[-1]).success
+        for asset in ("core/deployments", "core/deployment_commits", "core/rejected_events", "metrics/daily"):
+            expected = dict(zip(asked, ("FAILED", "MATERIALIZED", "MATERIALIZED"), strict=True))
+            assert statuses(exporting, instance, asset, asked) == expected
+        for asset in ("core/apm_version_activity", "core/failures"):
+            assert statuses(exporting, instance, asset, asked) == dict.fromkeys(asked, "MATERIALIZED")
+    assert days(exporting) == [("2024-05-06", 40), ("2024-05-07", 41)]
+    counted = "SELECT day, SUM(deployments), SUM(failures) FROM metrics.daily GROUP BY day ORDER BY day"
+    assert [row[1:] for row in exporting.rows(counted)] == [(40, 1), (41, 0)]
+    assert exporting.rows("SELECT DISTINCT stale_days FROM metrics.freshness WHERE stale_days > 0") == [(1,)]
 
 
 def test_sightings_before_the_selection_do_not_switch_the_guard_off(

@@ -19,6 +19,8 @@ from dora_pipeline.assets.metadata import (
 from dora_pipeline.assets.partitions import BACKFILL
 from dora_pipeline.assets.resources import Warehouse
 from dora_pipeline.errors import DoraError
+from dora_pipeline.pipeline.loading import FOLLOWING_TABLES
+from dora_pipeline.pipeline.runs import Loaded
 from dora_pipeline.tables import (
     ApmVersionActivity,
     Daily,
@@ -125,6 +127,11 @@ def _asset(table: type[Table], partitions: dg.DailyPartitionsDefinition | None) 
             failure = failure_of(error, context.retry_number)
             raise failure from failure.__cause__
         _tell_days(context, table, loaded.rows_by_day)
+        if loaded.errors:
+            _tell_what_was_not_refused(context, table, loaded, days)
+            for other in loaded.errors[1:]:
+                context.log.error(str(other))
+            raise failure_of(loaded.errors[0], context.retry_number)
         show_glimpse(context, loaded, context.partition_keys[-1] if partitions else None)
         return materialization(loaded)
 
@@ -167,3 +174,14 @@ def _tell_days(context: dg.AssetExecutionContext, table: type[Table], rows_by_da
         months[f"{day:%Y-%m}"].append(rows)
     for month, counts in months.items():
         context.log.info(f"{table.table_name} {month}: {len(counts)} days, {sum(counts):,} rows")
+
+
+def _tell_what_was_not_refused(
+    context: dg.AssetExecutionContext, table: type[Table], loaded: Loaded, days: Sequence[date]
+) -> None:
+    # A step that fails tells of none of its partitions, and the steps behind it are left out.
+    made = [table, *(other for other in FOLLOWING_TABLES if asset_key(table) in _DEPENDS[other])]
+    for day in days:
+        if day not in loaded.refused_days:
+            for other in made:
+                context.log_event(dg.AssetMaterialization(asset_key(other), partition=day.isoformat()))

@@ -1,6 +1,6 @@
 """A whole run: everything from the settings to the published warehouse, in one process."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from importlib.metadata import version
@@ -54,7 +54,8 @@ class RunReport:
 class Loaded:
     """What loading one table did: its rows and the rejected events of the days, checks, whether people see it now.
 
-    `all_rows` are those of every day. `rows_by_day` is empty for a table that has no days.
+    `all_rows` are those of every day. `rows_by_day` is empty for a table that has no days. `errors` tell of the days
+    that were refused (`refused_days`); all others are loaded, in the tables that follow from this one too.
     """
 
     table: type[Table]
@@ -66,6 +67,8 @@ class Loaded:
     checks: Sequence[CheckResult]
     glimpse: Glimpse
     is_published: bool
+    refused_days: Collection[date]
+    errors: Sequence[DoraError]
 
 
 class Run:
@@ -151,22 +154,16 @@ class Run:
     def load_and_check(self, table: type[Table], days: Sequence[date]) -> Loaded:
         """Land what is new, load the days of one table, check them, and publish if nothing waits for another table.
 
-        Raises the error of days that were refused, after the rest is loaded. For sources that could not be read
-        `readings` raises.
+        For sources that could not be read `readings` raises.
         """
         self.prepare()
         if self.is_made_anew:
             self.load_days(self.stale_days())
         rows = self.load(table, days)
-        if not days:
+        if not days or self._guard.has_refused:
             self._load_what_follows()
         checks = check_results(self.writer, table, days, self.settings)
         is_published = self.publish()
-        errors = self._guard.errors(table)
-        if errors:
-            self._load_what_follows()
-            self.publish()
-            raise errors[0]
         return Loaded(
             table,
             len(days),
@@ -177,6 +174,8 @@ class Run:
             checks,
             glimpse(self.writer, table, max(days, default=None)),
             is_published,
+            self._guard.refused_days(table),
+            self._guard.errors(table),
         )
 
     def readings(self) -> dict[str, SourceFigures]:

@@ -35,6 +35,15 @@ class ShrinkGuard:
         self._refused.setdefault(table, {}).update({(found.source, found.day): found for found in shrunken})
         return sorted({*days} - {found.day for found in shrunken})
 
+    @property
+    def has_refused(self) -> bool:
+        """Whether days of any table were refused."""
+        return any(self._refused.values())
+
+    def refused_days(self, table: type[Table]) -> set[date]:
+        """The days of a table that were refused."""
+        return {day for _, day in self._refused.get(table, {})}
+
     def errors(self, table: type[Table]) -> list[SourceIncomplete]:
         """What to tell of the refused days of a table, an error for each source."""
         refused = sorted(self._refused.get(table, {}).values(), key=lambda found: (found.source, found.day))

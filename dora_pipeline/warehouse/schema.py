@@ -5,7 +5,7 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.tables import TABLES, Table
-from dora_pipeline.warehouse.queries import count, first_row, statement
+from dora_pipeline.warehouse.queries import first_row, statement
 
 # Raise it when a table or a macro changes: the next run then makes every warehouse anew.
 SCHEMA_VERSION = "2"
@@ -76,9 +76,8 @@ def ensure_schema(connection: duckdb.DuckDBPyConnection, *, replaces: bool) -> N
 
 def schema_version(connection: duckdb.DuckDBPyConnection) -> str | None:
     """The version that made the warehouse, None for an empty database."""
-    known = count(
-        connection,
-        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'landing' AND table_name = 'properties'",
-    )
-    row = first_row(connection, "SELECT value FROM landing.properties WHERE name = 'schema_version'") if known else None
+    try:
+        row = first_row(connection, "SELECT value FROM landing.properties WHERE name = 'schema_version'")
+    except duckdb.CatalogException:
+        return None
     return str(row[0]) if row else None

@@ -80,16 +80,23 @@ def open_writer(
             _remove_working_file(home)
         else:
             refuse_newer_publication(home)
-            _remove_outdated(home, on_wait)
-        writer = Writer(home, _opened(home))
+        connection = _opened(home)
         try:
-            ensure_schema(writer.connection, replaces=home.warehouse.exists())
-            yield writer
+            if is_outdated(connection):
+                on_wait(
+                    f"the warehouse is of an older version: it is made anew in version {SCHEMA_VERSION} from the raw "
+                    "layer; what is published stays until that is whole"
+                )
+                connection.close()
+                _remove_working_file(home)
+                connection = _opened(home)
+            ensure_schema(connection, replaces=home.warehouse.exists())
+            yield Writer(home, connection)
         except duckdb.Error as error:
             raise _explained(home, error) from error
         finally:
             with contextlib.suppress(duckdb.Error):
-                writer.connection.close()
+                connection.close()
 
 
 def make_folder(home: Home) -> None:
@@ -106,22 +113,6 @@ def _remove_working_file(home: Home) -> None:
     working = working_file(home)
     for path in (working, working.with_name(working.name + ".wal")):
         path.unlink(missing_ok=True)
-
-
-def _remove_outdated(home: Home, note: Callable[[str], None]) -> None:
-    if not working_file(home).exists():
-        return
-    with _opened(home) as connection:
-        try:
-            if not is_outdated(connection):
-                return
-        except duckdb.Error as error:
-            raise _explained(home, error) from error
-    note(
-        f"the warehouse is of an older version: it is made anew in version {SCHEMA_VERSION} from the raw layer; "
-        "what is published stays until that is whole"
-    )
-    _remove_working_file(home)
 
 
 def _opened(home: Home) -> duckdb.DuckDBPyConnection:

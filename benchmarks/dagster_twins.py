@@ -62,9 +62,9 @@ def state(page: Dagster, backfill: str) -> str:
     return eventually(ask, "the page", 120)
 
 
-def settle(page: Dagster, backfill: str) -> None:
+def settle(page: Dagster, backfill: str, seconds: float = 900) -> None:
     """Wait until a backfill and every run are over."""
-    eventually(lambda: state(page, backfill) in ENDED, f"backfill {backfill}", 900)
+    eventually(lambda: state(page, backfill) in ENDED, f"backfill {backfill}", seconds)
     eventually(lambda: not [run for run in page.runs() if run["status"] in _GOING], "runs that are over", 600)
 
 

@@ -1,17 +1,19 @@
 """Whether Dagster survives a full disk, a home that cannot be written, and a clock that is set back.
 
-    PYTHONPATH=. python benchmarks/troubled_dagster.py [--first-year YEAR] [disk] [mode] [clock]
+    PYTHONPATH=. python benchmarks/troubled_dagster.py [--first-year YEAR] [disk] [mode] [clock] [restart]
 
 As root on Linux with a C compiler. Webserver and daemon run on a home with the sample, and are started again when they
 end. While a backfill of all days goes on, for a minute each time and three times over: the home's file system has no
 room (disk), or nothing in the home can be made, changed or removed (mode). Or, once and for good, the clock of all
-processes goes back an hour (clock), which takes more than an hour; an event that is sent then must still be loaded.
+processes goes back an hour (clock), which takes more than an hour; or the daemon is started again a minute after that
+(restart). An event that is sent then must still be loaded.
 
 Afterwards every day that Dagster calls materialized must have its rows; the days that it calls failed or missing are
 backfilled again, as an operator would; then all days must be materialized, and the tables those of an undisturbed run.
 """
 
 import argparse
+import random
 import subprocess
 import sys
 import tempfile
@@ -30,7 +32,7 @@ from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline_tests.dagster_servers import ENDED, Dagster, Units, eventually
 
-_TROUBLES = ("disk", "mode", "clock")
+_TROUBLES = ("disk", "mode", "clock", "restart")
 _TIMES = 3
 _SECONDS = 60
 # Dagster waits until the clock has caught up.
@@ -58,13 +60,15 @@ def survives(trouble: str, first_year: int) -> bool:
         undisturbed, home = twins(folder, first_year, disk)
         clock = folder / "clock"
         clock.write_text("0", encoding="ascii")
-        with Units(home.path, folder / "logs", environment=moved_by(clock) if trouble == "clock" else {}) as units:
+        has_clock = trouble in ("clock", "restart")
+        with Units(home.path, folder / "logs", environment=moved_by(clock) if has_clock else {}) as units:
             page = units.page
             days = page.days()
             print(f"{trouble}: {len(days)} days", flush=True)
             current = page.backfill(days)
-            if trouble == "clock":
-                set_back(page, current, clock, home, undisturbed)
+            if has_clock:
+                set_back(units, current, clock, restarts=trouble == "restart")
+                send_late(home, undisturbed)
             else:
                 for _ in range(_TIMES):
                     held = full(disk) if trouble == "disk" else immutable(home.path)
@@ -84,13 +88,20 @@ def troubled(page: Dagster, current: str, days: list[str], held: AbstractContext
     return current
 
 
-def set_back(page: Dagster, current: str, clock: Path, home: Home, undisturbed: Home) -> None:
-    """An hour back in the middle of a backfill; then an event is sent."""
-    await_run(page)
+def set_back(units: Units, current: str, clock: Path, *, restarts: bool) -> None:
+    """An hour back in the middle of a backfill, until that has ended."""
+    await_run(units.page)
     clock.write_text(f"-{_BACK}", encoding="ascii")
     began = time.monotonic()
-    settle(page, current, _BACK + 1_800)
+    if restarts:
+        time.sleep(_SECONDS)
+        units.kill("daemon", random.Random())
+    settle(units.page, current, _BACK + 1_800)
     print(f"the backfill ended {time.monotonic() - began:.0f} s after the clock went back", flush=True)
+
+
+def send_late(home: Home, undisturbed: Home) -> None:
+    """Send an event, and wait until it is loaded."""
     # So old that it is no event of the future for any clock here.
     moment = datetime.now(UTC) - timedelta(hours=3)
     for one in (home, undisturbed):

@@ -1,10 +1,11 @@
 """What an operator does in Dagster's page, by clicks in a real browser, on the bundled sample."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import duckdb
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, TimeoutError, expect
 
 from dora_pipeline.config import Home
 from dora_pipeline.demo import prepare_demo
@@ -23,6 +24,7 @@ _RANGE = "[2026-09-01...2026-09-05]"
 # Dagster's daemon looks for backfills every half minute.
 _SLOW = 180_000
 _PATIENCE = 60_000
+_QUIET = 15_000
 # Seconds for three runs one after the other, the last of hundreds of days, beside other tests.
 _LOAD = 420
 
@@ -56,8 +58,10 @@ def page(server: Dagster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def visit(page: Page, path: str) -> None:
+    page.goto(path)
     # Dagster's page shows what it remembers first, and replaces it by what it is told: a click in between is lost.
-    page.goto(path, wait_until="networkidle")
+    with suppress(TimeoutError):
+        page.wait_for_load_state("networkidle", timeout=_QUIET)
 
 
 def selected_deployments(home: Home) -> dict[str, int]:
@@ -107,11 +111,11 @@ def test_a_schedule_is_turned_off_and_on(page: Page) -> None:
     switch = schedule_row(page).locator("input[type=checkbox]").last
     visit(page, "/automation")
     expect(switch).to_be_checked()
-    schedule_row(page).locator("label").last.click()
+    click_switch(page)
     expect(switch).not_to_be_checked()
     visit(page, "/automation")
     expect(switch).not_to_be_checked()
-    schedule_row(page).locator("label").last.click()
+    click_switch(page)
     expect(switch).to_be_checked()
 
 
@@ -131,6 +135,20 @@ def test_metrics_follow_a_selection_made_in_the_launchpad(page: Page, home: Home
         return now.get("metaphysics", 0) == 0 and now["rosalind"] == before["rosalind"]
 
     eventually(follows, "metrics of the selected source only", _LOAD)
+
+
+def click_switch(page: Page) -> None:
+    def is_asked() -> bool:
+        with suppress(TimeoutError), page.expect_request(changes_schedule, timeout=_QUIET):
+            schedule_row(page).locator("label").last.click()
+            return True
+        return False
+
+    eventually(is_asked, "a request that changes the schedule")
+
+
+def changes_schedule(request: Request) -> bool:
+    return any(name in (request.post_data or "") for name in ("StartThisSchedule", "StopSchedule"))
 
 
 def schedule_row(page: Page) -> Locator:

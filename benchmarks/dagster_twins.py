@@ -69,9 +69,9 @@ def settle(page: Dagster, backfill: str, seconds: float = 900) -> None:
 
 
 def _unmade(page: Dagster, days: list[str]) -> list[str]:
-    """The days that an asset lacks or failed to make."""
-    made = page.made_days()
-    return [day for day in days if any(day not in known for known in made.values())]
+    """The days that an asset lacks or failed to make. A clock that went back can have taken a day away."""
+    made, partitions = page.made_days(), set(page.days())
+    return [day for day in days if day in partitions and any(day not in known for known in made.values())]
 
 
 def _wrongly_materialized(page: Dagster, home: Home, undisturbed: Home) -> int:

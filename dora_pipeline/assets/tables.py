@@ -128,7 +128,8 @@ def _asset(table: type[Table], partitions: dg.DailyPartitionsDefinition | None) 
             raise failure from failure.__cause__
         _tell_days(context, table, loaded.rows_by_day)
         if loaded.errors:
-            _tell_what_was_not_refused(context, table, loaded, days)
+            if loaded.is_published:
+                _tell_what_was_not_refused(context, table, loaded, days)
             for other in loaded.errors[1:]:
                 context.log.error(str(other))
             raise failure_of(loaded.errors[0], context.retry_number)

@@ -4,9 +4,10 @@
 
 As root on Linux with a C compiler. Webserver and daemon run on a home with the sample, and are started again when they
 end. While a backfill of all days goes on, for a minute each time and three times over: the home's file system has no
-room (disk), or nothing in the home can be made, changed or removed (mode). Or, once and for good, the clock of all
-processes goes back an hour (clock); an event that is sent then must be loaded in the end, which takes over an hour. Or
-the same, but the daemon is started again a minute after that, and only the backfill must end (restart).
+room (disk), or nothing in the home can be made, removed or opened for writing (mode). Or, once and for good, the clock
+of all processes goes back an hour (clock); an event that is sent then must be loaded in the end, which takes over an
+hour. Or the same, but the daemon is started again a minute after that, and only the backfill must end (restart). The
+times of files do not move.
 
 Afterwards every day that Dagster calls materialized must have its rows; the days that it calls failed or missing are
 backfilled again, as an operator would; then all days must be materialized, and the tables those of an undisturbed run.
@@ -45,7 +46,7 @@ _CLOCK = Path(__file__).with_name("moved_clock.c")
 def main() -> int:
     """Print what happened under each trouble; 1 where anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("troubles", nargs="*", metavar="|".join(_TROUBLES))
+    parser.add_argument("troubles", nargs="*", choices=_TROUBLES)
     parser.add_argument("--first-year", type=int, default=2025)
     options = parser.parse_args()
     lost = [trouble for trouble in options.troubles or _TROUBLES if not survives(trouble, options.first_year)]
@@ -170,9 +171,13 @@ def full(disk: Path) -> Iterator[None]:
 
 @contextmanager
 def immutable(folder: Path) -> Iterator[None]:
-    """A folder in which nothing can be made, changed or removed."""
+    """A folder in which nothing can be made, removed or opened for writing."""
+    # Files go while it walks.
     subprocess.run(["chattr", "-R", "-f", "+i", folder], check=False)
     try:
+        with suppress(PermissionError):
+            (folder / "probe").touch()
+            raise RuntimeError(f"{folder} can still be written: chattr +i does not work here")
         yield
     finally:
         subprocess.run(["chattr", "-R", "-f", "-i", folder], check=False)

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 
 from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.warehouse.publication import working_file
 from dora_pipeline_tests.command import process
 from dora_pipeline_tests.dagster_runs import days_run, job_run, range_tags, statuses
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, LONG_AGO, TestHome
@@ -222,6 +224,48 @@ def test_failures_that_are_told_anew_as_something_unusable_are_not_taken_away(
     assert message.startswith(f"pagerduty: core.failures: not loaded: {day(3)} (24 rows before, 0 now)")
     assert days(pulling, "core.failures") == [(str(day(3)), FAILURES_A_DAY), (str(day(2)), 1)]
     assert pulling.rows("SELECT SUM(failures) FROM metrics.daily") == [(FAILURES_A_DAY + 1,)]
+
+
+def test_days_that_two_tables_refuse_are_failed_in_what_follows_from_both(
+    pulling: TestHome, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DORA_HOME", str(pulling.home.path))
+    asked = [str(day(number)) for number in (4, 3, 2, 1)]
+    pulling.select("deployment", *DEPLOYMENTS_BY_APM, at=datetime.now(UTC) - timedelta(days=30))
+    pulling.drop_export("one.jsonl", [*sightings(asked[2], 40), *sightings(asked[3], 40)])
+    pulling.run()
+    pulling.drop_export("one.jsonl", [*sightings(asked[2], 3), *sightings(asked[3], 41)])
+    account.add(*failures(minutes=-1))
+    expected = {
+        "core/failures": ("MATERIALIZED", "FAILED", "MATERIALIZED", "MATERIALIZED"),
+        "core/deployments": ("MATERIALIZED", "MATERIALIZED", "FAILED", "MATERIALIZED"),
+        "core/rejected_events": ("MATERIALIZED", "FAILED", "FAILED", "MATERIALIZED"),
+        "metrics/daily": ("MATERIALIZED", "FAILED", "FAILED", "MATERIALIZED"),
+    }
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert not days_run(pulling, instance, asked[0], asked[-1]).success
+        for asset, told in expected.items():
+            assert statuses(pulling, instance, asset, asked) == dict(zip(asked, told, strict=True))
+    assert days(pulling) == [(asked[2], 40), (asked[3], 41)]
+    assert pulling.rows(f"SELECT SUM(deployments) FROM metrics.daily WHERE day = '{asked[3]}'") == [(41,)]
+
+
+def test_deployments_that_cannot_be_loaded_are_failed_in_what_follows_though_failures_were_refused(
+    pulling: TestHome, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DORA_HOME", str(pulling.home.path))
+    asked = [str(day(number)) for number in (3, 2, 1)]
+    pulling.select("deployment", *DEPLOYMENTS_BY_APM, at=datetime.now(UTC) - timedelta(days=30))
+    pulling.run()
+    pulling.drop_export("one.jsonl", sightings(asked[1], 7))
+    account.add(*failures(minutes=-1))
+    with duckdb.connect(str(working_file(pulling.home))) as connection:
+        connection.execute("ALTER TABLE core.deployments RENAME COLUMN version TO edition")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert not days_run(pulling, instance, asked[0], asked[-1]).success
+        assert statuses(pulling, instance, "core/failures", asked)[asked[1]] == "MATERIALIZED"
+        assert statuses(pulling, instance, "core/deployments", asked)[asked[1]] == "FAILED"
+        assert statuses(pulling, instance, "metrics/daily", asked)[asked[1]] == "FAILED"
 
 
 def test_failures_that_a_setting_leaves_out_are_meant(pulling: TestHome, account: Account) -> None:

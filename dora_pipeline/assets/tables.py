@@ -19,7 +19,8 @@ from dora_pipeline.assets.metadata import (
 from dora_pipeline.assets.partitions import BACKFILL
 from dora_pipeline.assets.resources import Warehouse
 from dora_pipeline.errors import DoraError
-from dora_pipeline.pipeline.loading import FOLLOWING_TABLES
+from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.pipeline.loading import EVENT_TABLES, FOLLOWING_TABLES
 from dora_pipeline.pipeline.runs import Loaded
 from dora_pipeline.tables import (
     ApmVersionActivity,
@@ -127,11 +128,11 @@ def _asset(table: type[Table], partitions: dg.DailyPartitionsDefinition | None) 
             failure = failure_of(error, context.retry_number)
             raise failure from failure.__cause__
         _tell_days(context, table, loaded.rows_by_day)
+        if loaded.is_published:
+            _tell_what_was_not_refused(context, loaded, days)
         if loaded.errors:
-            if loaded.is_published:
-                _tell_what_was_not_refused(context, table, loaded, days)
             for other in loaded.errors[1:]:
-                context.log.error(str(other))
+                context.log.error(without_credentials(str(other)))
             raise failure_of(loaded.errors[0], context.retry_number)
         show_glimpse(context, loaded, context.partition_keys[-1] if partitions else None)
         return materialization(loaded)
@@ -177,12 +178,17 @@ def _tell_days(context: dg.AssetExecutionContext, table: type[Table], rows_by_da
         context.log.info(f"{table.table_name} {month}: {len(counts)} days, {sum(counts):,} rows")
 
 
-def _tell_what_was_not_refused(
-    context: dg.AssetExecutionContext, table: type[Table], loaded: Loaded, days: Sequence[date]
-) -> None:
+def _tell_what_was_not_refused(context: dg.AssetExecutionContext, loaded: Loaded, days: Sequence[date]) -> None:
     # A step that fails tells of none of its partitions, and the steps behind it are left out.
-    made = [table, *(other for other in FOLLOWING_TABLES if asset_key(table) in _DEPENDS[other])]
-    for day in days:
-        if day not in loaded.refused_days:
-            for other in made:
-                context.log_event(dg.AssetMaterialization(asset_key(other), partition=day.isoformat()))
+    if loaded.table in loaded.refused_days:
+        for day in days:
+            if day not in loaded.refused_days[loaded.table]:
+                rows = {"dagster/partition_row_count": loaded.rows_by_day.get(day, 0)}
+                context.log_event(dg.AssetMaterialization(asset_key(loaded.table), partition=str(day), metadata=rows))
+    if loaded.table in EVENT_TABLES:
+        refusing = {asset_key(table) for table in loaded.refused_days}
+        for other in FOLLOWING_TABLES:
+            if refusing.intersection(_DEPENDS[other]):
+                for day in days:
+                    if day not in loaded.waiting_days:
+                        context.log_event(dg.AssetMaterialization(asset_key(other), partition=str(day)))

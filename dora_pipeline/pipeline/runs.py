@@ -55,7 +55,8 @@ class Loaded:
     """What loading one table did: its rows and the rejected events of the days, checks, whether people see it now.
 
     `all_rows` are those of every day. `rows_by_day` is empty for a table that has no days. `errors` tell of the days
-    that were refused (`refused_days`); all others are loaded, in the tables that follow from this one too.
+    of this table that were refused; `refused_days` are those of every table so far in this run. Where there are any,
+    `waiting_days` are all days whose events are not loaded, and what follows from the others is loaded.
     """
 
     table: type[Table]
@@ -67,7 +68,8 @@ class Loaded:
     checks: Sequence[CheckResult]
     glimpse: Glimpse
     is_published: bool
-    refused_days: Collection[date]
+    refused_days: Mapping[type[Table], Collection[date]]
+    waiting_days: Collection[date]
     errors: Sequence[DoraError]
 
 
@@ -160,7 +162,8 @@ class Run:
         if self.is_made_anew:
             self.load_days(self.stale_days())
         rows = self.load(table, days)
-        if not days or self._guard.has_refused:
+        refused_days = self._guard.refused_days()
+        if not days or refused_days:
             self._load_what_follows()
         checks = check_results(self.writer, table, days, self.settings)
         is_published = self.publish()
@@ -174,7 +177,8 @@ class Run:
             checks,
             glimpse(self.writer, table, max(days, default=None)),
             is_published,
-            self._guard.refused_days(table),
+            refused_days,
+            self.stale_days() if refused_days else (),
             self._guard.errors(table),
         )
 

@@ -35,14 +35,9 @@ class ShrinkGuard:
         self._refused.setdefault(table, {}).update({(found.source, found.day): found for found in shrunken})
         return sorted({*days} - {found.day for found in shrunken})
 
-    @property
-    def has_refused(self) -> bool:
-        """Whether days of any table were refused."""
-        return any(self._refused.values())
-
-    def refused_days(self, table: type[Table]) -> set[date]:
-        """The days of a table that were refused."""
-        return {day for _, day in self._refused.get(table, {})}
+    def refused_days(self) -> dict[type[Table], set[date]]:
+        """The days that were refused, by table; tables without any are left out."""
+        return {table: {day for _, day in found} for table, found in self._refused.items() if found}
 
     def errors(self, table: type[Table]) -> list[SourceIncomplete]:
         """What to tell of the refused days of a table, an error for each source."""

@@ -140,7 +140,7 @@ def test_metrics_follow_a_selection_made_in_the_launchpad(page: Page, home: Home
 def click_switch(page: Page) -> None:
     def is_asked() -> bool:
         with suppress(TimeoutError), page.expect_request(changes_schedule, timeout=_QUIET):
-            schedule_row(page).locator("label").last.click()
+            schedule_row(page).locator("label").last.click(timeout=_QUIET)
             return True
         return False
 

@@ -108,7 +108,7 @@ def send_late(home: Home, undisturbed: Home) -> None:
     moment = datetime.now(UTC) - timedelta(hours=3)
     for one in (home, undisturbed):
         with EventStore.at(one) as store:
-            told = {"service": "late", "started_at": moment.isoformat(), "env": "production"}
+            told = {"service": "late", "started_at": str(moment), "finished_at": str(moment), "env": "production"}
             store.append("deployment", told, event_id="late", received_at=moment)
     began = time.monotonic()
     run(undisturbed)

@@ -4,7 +4,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,9 @@ ENV = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if p
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def store_url(tmp_path: Path) -> str:
+    """The URL of an event store whose folder is not there yet."""
     return f"sqlite:///{tmp_path}/intake/events.sqlite3"
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[EventStore]:
-    with EventStore(url) as store:
-        yield store
 
 
 def deployment(**changes: Any) -> dict[str, Any]:
@@ -47,7 +41,7 @@ def test_credentials_never_reach_the_file(store: EventStore, tmp_path: Path) -> 
         assert b"hunter2" not in file.read_bytes()
 
 
-def test_the_file_is_a_write_ahead_log_that_is_synced_at_each_commit(url: str) -> None:
+def test_the_file_is_a_write_ahead_log_that_is_synced_at_each_commit(store_url: str) -> None:
     modes = []
 
     def note_modes(connection: Any, _record: object) -> None:
@@ -55,7 +49,7 @@ def test_the_file_is_a_write_ahead_log_that_is_synced_at_each_commit(url: str) -
 
     event.listen(Pool, "checkin", note_modes)
     try:
-        with EventStore(url) as store:
+        with EventStore(store_url) as store:
             store.append("deployment", deployment())
     finally:
         event.remove(Pool, "checkin", note_modes)
@@ -79,10 +73,10 @@ def test_the_environment_names_another_store(tmp_path: Path, monkeypatch: pytest
     assert not (tmp_path / "home").exists()
 
 
-def test_a_locked_store_is_unavailable_and_works_again_later(store: EventStore, url: str) -> None:
-    other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+def test_a_locked_store_is_unavailable_and_works_again_later(store: EventStore, store_url: str) -> None:
+    other = sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with EventStore(url + "?timeout=0.05") as hasty:
+    with EventStore(store_url + "?timeout=0.05") as hasty:
         with pytest.raises(SourceUnavailable, match=r"stayed locked for 0\.05 s"):
             hasty.append("deployment", deployment())
         assert hasty.changed_since("deployment", 0) == []
@@ -124,10 +118,10 @@ def test_a_server_that_does_not_answer_is_told_without_its_password() -> None:
     assert "hunter2" not in str(raised.value)
 
 
-def test_a_ping_of_a_locked_store_tells_so(store: EventStore, url: str) -> None:
-    other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+def test_a_ping_of_a_locked_store_tells_so(store: EventStore, store_url: str) -> None:
+    other = sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with EventStore(url + "?timeout=0.05") as hasty, pytest.raises(SourceUnavailable, match="stayed locked"):
+    with EventStore(store_url + "?timeout=0.05") as hasty, pytest.raises(SourceUnavailable, match="stayed locked"):
         hasty.ping()
     other.close()
     store.ping()
@@ -153,10 +147,12 @@ assert store.changed_since("deployment", 0) == [kept]
 """
 
 
-def test_a_full_disk_is_told_and_loses_nothing(url: str) -> None:
-    result = subprocess.run([sys.executable, "-c", FULL_DISK, url], capture_output=True, text=True, check=True, env=ENV)
+def test_a_full_disk_is_told_and_loses_nothing(store_url: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, store_url], capture_output=True, text=True, check=True, env=ENV
+    )
     assert "cannot be written" in result.stdout
     assert "check the space on its disk" in result.stdout
     assert "ping: intake: the event store" in result.stdout
-    with EventStore(url) as store:
+    with EventStore(store_url) as store:
         assert [event.event_id for event in store.changed_since("deployment", 0)] == ["kept"]

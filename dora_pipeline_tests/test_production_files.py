@@ -1,11 +1,10 @@
 """The files of docs/production: what they name is there, and an image made by them can start."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+
+from dora_pipeline_tests.command import process
 
 PROJECT = Path(__file__).parents[1]
 DOCKERFILE = PROJECT / "docs" / "production" / "Dockerfile"
@@ -22,19 +21,8 @@ def test_what_the_image_holds_is_enough_to_prepare_dagster_and_to_load_the_demo(
                 image.mkdir(exist_ok=True)
                 shutil.copy(source, image / target)
     home = tmp_path / "home"
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"},
-        "PYTHONPATH": str(image),
-        "DORA_HOME": str(home),
-    }
+    inside = ["env", "--chdir", str(image), f"PYTHONPATH={image}"]
     for command in (["dev", "--prepare"], ["demo"]):
-        told = subprocess.run(
-            [sys.executable, "-m", "dora_pipeline.cli", *command],
-            cwd=image,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert told.returncode == 0, told.stderr
+        answer = process(home, *command, before=inside)
+        assert answer.code == 0, answer.err
     assert (home / "dagster" / "dagster.yaml").exists()

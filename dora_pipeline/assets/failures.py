@@ -1,5 +1,8 @@
 """Errors told to Dagster: what passes is tried again, all else fails at once with its sentence."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
 
 from dora_pipeline.errors import DoraError, SourceUnavailable, WarehouseBusy
@@ -8,6 +11,16 @@ from dora_pipeline.identifiers import without_credentials
 _PASSING = (SourceUnavailable, WarehouseBusy)
 _RETRIES = 2
 _FIRST_WAIT_SECONDS = 30
+
+
+@contextmanager
+def errors_told(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Raises, in place of a DoraError of the block, what `failure_of` says."""
+    try:
+        yield
+    except DoraError as error:
+        failure = failure_of(error, context.retry_number)
+        raise failure from failure.__cause__
 
 
 def failure_of(error: DoraError, attempt: int) -> dg.Failure | dg.RetryRequested:

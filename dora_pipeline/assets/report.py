@@ -2,10 +2,9 @@
 
 import dagster as dg
 
-from dora_pipeline.assets.failures import failure_of
+from dora_pipeline.assets.failures import errors_told
 from dora_pipeline.assets.metadata import asset_key
 from dora_pipeline.config import default_home
-from dora_pipeline.errors import DoraError
 from dora_pipeline.pipeline.reports import write_report
 from dora_pipeline.tables import Daily
 
@@ -15,11 +14,8 @@ from dora_pipeline.tables import Daily
 )
 def report_page(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
     """The report page, report/index.html of the home."""
-    try:
+    with errors_told(context):
         path = write_report(default_home())
-    except DoraError as error:
-        failure = failure_of(error, context.retry_number)
-        raise failure from failure.__cause__
     return dg.MaterializeResult(
         metadata={"path": dg.MetadataValue.path(path), "bytes": dg.MetadataValue.int(path.stat().st_size)}
     )

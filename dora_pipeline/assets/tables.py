@@ -6,7 +6,7 @@ from datetime import date
 
 import dagster as dg
 
-from dora_pipeline.assets.failures import failure_of
+from dora_pipeline.assets.failures import errors_told
 from dora_pipeline.assets.metadata import (
     FRESHNESS,
     asset_key,
@@ -18,7 +18,6 @@ from dora_pipeline.assets.metadata import (
 )
 from dora_pipeline.assets.partitions import BACKFILL
 from dora_pipeline.assets.resources import Warehouse
-from dora_pipeline.errors import DoraError
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.loading import EVENT_TABLES, FOLLOWING_TABLES
 from dora_pipeline.pipeline.runs import Loaded
@@ -122,18 +121,16 @@ def _asset(table: type[Table], partitions: dg.DailyPartitionsDefinition | None) 
     )
     def load(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
         days = [date.fromisoformat(key) for key in context.partition_keys] if partitions else []
-        try:
+        with errors_told(context):
             loaded = warehouse.load(table, days)
-        except DoraError as error:
-            failure = failure_of(error, context.retry_number)
-            raise failure from failure.__cause__
         _tell_days(context, table, loaded.rows_by_day)
         if loaded.is_published:
             _tell_what_was_not_refused(context, loaded, days)
+        for error in loaded.errors[1:]:
+            context.log.error(without_credentials(str(error)))
         if loaded.errors:
-            for other in loaded.errors[1:]:
-                context.log.error(without_credentials(str(other)))
-            raise failure_of(loaded.errors[0], context.retry_number)
+            with errors_told(context):
+                raise loaded.errors[0]
         show_glimpse(context, loaded, context.partition_keys[-1] if partitions else None)
         return materialization(loaded)
 
@@ -155,11 +152,8 @@ def _readings() -> dg.AssetsDefinition:
         op_tags={"dagster/priority": "-1"},
     )
     def read(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
-        try:
+        with errors_told(context):
             readings = warehouse.readings()
-        except DoraError as error:
-            failure = failure_of(error, context.retry_number)
-            raise failure from failure.__cause__
         for source, told in readings.items():
             newest = told.newest_event_at.isoformat() if told.newest_event_at else None
             metadata = {"rows": told.rows, "rejected": told.rejected, "newest_event_at": newest}
@@ -180,15 +174,23 @@ def _tell_days(context: dg.AssetExecutionContext, table: type[Table], rows_by_da
 
 def _tell_what_was_not_refused(context: dg.AssetExecutionContext, loaded: Loaded, days: Sequence[date]) -> None:
     # A step that fails tells of none of its partitions, and the steps behind it are left out.
-    if loaded.table in loaded.refused_days:
-        for day in days:
-            if day not in loaded.refused_days[loaded.table]:
-                rows = {"dagster/partition_row_count": loaded.rows_by_day.get(day, 0)}
-                context.log_event(dg.AssetMaterialization(asset_key(loaded.table), partition=str(day), metadata=rows))
+    refused = loaded.refused_days.get(loaded.table)
+    if refused:
+        _tell_made(context, loaded.table, [day for day in days if day not in refused], loaded.rows_by_day)
     if loaded.table in EVENT_TABLES:
         refusing = {asset_key(table) for table in loaded.refused_days}
+        made = [day for day in days if day not in loaded.waiting_days]
         for other in FOLLOWING_TABLES:
             if refusing.intersection(_DEPENDS[other]):
-                for day in days:
-                    if day not in loaded.waiting_days:
-                        context.log_event(dg.AssetMaterialization(asset_key(other), partition=str(day)))
+                _tell_made(context, other, made)
+
+
+def _tell_made(
+    context: dg.AssetExecutionContext,
+    table: type[Table],
+    days: Sequence[date],
+    rows_by_day: Mapping[date, int] | None = None,
+) -> None:
+    for day in days:
+        metadata = None if rows_by_day is None else {"dagster/partition_row_count": rows_by_day.get(day, 0)}
+        context.log_event(dg.AssetMaterialization(asset_key(table), partition=day.isoformat(), metadata=metadata))

@@ -22,7 +22,8 @@ from dora_pipeline.config import Home
 from dora_pipeline.demo import prepare_demo
 from dora_pipeline.pipeline.progress import Silence
 from dora_pipeline.pipeline.runs import run
-from dora_pipeline_tests.dagster_servers import ENDED, Units, eventually
+from dora_pipeline_tests.dagster_servers import ENDED, Units
+from dora_pipeline_tests.waiting import eventually
 
 
 @dataclass

@@ -13,8 +13,9 @@ from dora_pipeline.config import Home
 from dora_pipeline.demo import prepare_demo
 from dora_pipeline.pipeline.progress import Silence
 from dora_pipeline.pipeline.runs import run
-from dora_pipeline_tests.dagster_servers import ENDED, Dagster, eventually
+from dora_pipeline_tests.dagster_servers import ENDED, Dagster
 from dora_pipeline_tests.readers import DIFFERENCES
+from dora_pipeline_tests.waiting import eventually
 
 _GOING = ("STARTED", "STARTING", "QUEUED", "CANCELING", "NOT_STARTED")
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from benchmarks.dagster_twins import disagreeing, recovers, state, twins
 from dora_pipeline.config import Home
-from dora_pipeline_tests.dagster_servers import ENDED, Units, eventually
+from dora_pipeline_tests.dagster_servers import ENDED, Units
+from dora_pipeline_tests.waiting import eventually
 
 
 def main() -> int:

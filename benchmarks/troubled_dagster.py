@@ -31,7 +31,8 @@ from benchmarks.dagster_twins import disagreeing, recovers, settle, state, twins
 from dora_pipeline.config import Home
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.runs import run
-from dora_pipeline_tests.dagster_servers import ENDED, Dagster, Units, eventually
+from dora_pipeline_tests.dagster_servers import ENDED, Dagster, Units
+from dora_pipeline_tests.waiting import eventually
 
 _TROUBLES = ("disk", "mode", "clock", "restart")
 _TIMES = 3

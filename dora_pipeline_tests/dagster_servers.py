@@ -7,20 +7,18 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
 from dora_pipeline.cli.dagster_home import DagsterHome, workspace_file
 from dora_pipeline.config import Home
 from dora_pipeline_tests.dagster_runs import DAILY
-
-Result = TypeVar("Result")
+from dora_pipeline_tests.waiting import eventually
 
 _LOCATION = {"repositoryName": "__repository__", "repositoryLocationName": "dora_pipeline"}
 # What a backfill is called that will do no more.
@@ -33,17 +31,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def eventually(ask: Callable[[], Result | None], what: str, seconds: float = 60) -> Result:
-    """The first answer that is neither None nor False."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        answer = ask()
-        if answer is not None and answer is not False:
-            return answer
-        time.sleep(0.5)
-    raise AssertionError(f"{what}: not within {seconds} s")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.intake import schema
 from dora_pipeline.intake.committer import Committer
 from dora_pipeline.intake.store import EventStore, StoredEvent
+from dora_pipeline_tests.waiting import eventually
 
 SECOND = 1_714_996_800
 ENV = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -118,15 +119,14 @@ def test_a_cancelled_future_is_not_written_and_stops_no_other(
     committer: Committer, store: EventStore, store_url: str
 ) -> None:
     with HeldStore(store_url):
-        committer.submit("deployment", deployment(0))
+        first = committer.submit("deployment", deployment(0))
+        # What is submitted after the thread has taken the first waits for the next transaction.
+        eventually(first.running, "the first transaction", pause=0.01)
         cancelled = [committer.submit("deployment", deployment(number)) for number in range(1, 4)]
         kept = committer.submit("deployment", deployment(9))
-        # The thread may have taken the first of them already.
-        are_cancelled = [future.cancel() for future in cancelled]
-    when_done(kept)
-    assert True in are_cancelled
-    written = len(store.changed_since("deployment", 0))
-    assert written == 2 + are_cancelled.count(False)
+        assert [future.cancel() for future in cancelled] == [True, True, True]
+    assert [when_done(first).sequence, when_done(kept).sequence] == [1, 2]
+    assert store.changed_since("deployment", 0) == [when_done(first), when_done(kept)]
 
 
 def test_an_error_of_the_database_goes_to_all_of_its_transaction(store_url: str, store: EventStore) -> None:

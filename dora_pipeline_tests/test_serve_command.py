@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.certificates import issued
 from dora_pipeline_tests.command import Answer, command_line, environment, without_root
 from dora_pipeline_tests.intake_servers import API_KEY, Client, started_intake
+from dora_pipeline_tests.waiting import eventually
 
 Serve = Callable[..., Answer]
 KEYS = {"DORA_INTAKE_API_KEYS": API_KEY}
@@ -209,14 +211,15 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
         os.kill(intake.process.pid, signal.SIGKILL)
         intake.process.wait(10)
         address = urlsplit(intake.url)
-        until = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_server((address.hostname or "", address.port or 0)).close()
-                break
-            except OSError:
-                assert time.monotonic() < until, "a worker still listens"
-                time.sleep(0.1)
+        eventually(lambda: _is_free(address.hostname or "", address.port or 0), "workers that no longer listen")
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        socket.create_server((host, port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
@@ -224,11 +227,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         client = Client(intake.url)
         assert client("GET", "/healthz").status_code == 200
         pid = intake.process.pid
-        listing = Path(f"/proc/{pid}/task/{pid}/children")
-        until = time.monotonic() + 60
-        while len(workers := [child for child in listing.read_text().split() if _is_running_worker(child)]) < 2:
-            assert time.monotonic() < until, "the workers do not start"
-            time.sleep(0.05)
+        workers = eventually(lambda: _two_workers(pid), "two workers", pause=0.05)
         for worker in workers:
             os.kill(int(worker), signal.SIGKILL)
         client.close()
@@ -237,11 +236,19 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         again.close()
 
 
-def _is_running_worker(child: str) -> bool:
-    """Whether a process waits for events, as a worker does once it has started."""
-    if b"spawn_main" not in Path(f"/proc/{child}/cmdline").read_bytes():
-        return False
-    return any("eventpoll" in os.readlink(file) for file in list(Path(f"/proc/{child}/fd").iterdir()))
+def _two_workers(parent: int) -> list[str] | None:
+    """The workers once there are two of them that wait for events, as they do when they have started."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    workers = [child for child in children if _waits_for_events(child)]
+    return workers if len(workers) == 2 else None
+
+
+def _waits_for_events(child: str) -> bool:
+    # A process and its open files may be gone before they are read.
+    with suppress(OSError):
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return any("eventpoll" in os.readlink(file) for file in list(Path(f"/proc/{child}/fd").iterdir()))
+    return False
 
 
 def test_a_store_that_does_not_answer_is_a_503_that_clients_repeat(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from dora_pipeline.demo import prepare_demo
 from dora_pipeline.pipeline.progress import Silence
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline_tests.browsers import running_chromium
-from dora_pipeline_tests.dagster_servers import Dagster, eventually, running_dagster
+from dora_pipeline_tests.dagster_servers import Dagster, running_dagster
+from dora_pipeline_tests.waiting import eventually
 
 _SELECTION = """ops:
   append_to_selection_log:

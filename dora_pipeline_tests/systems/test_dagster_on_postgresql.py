@@ -8,9 +8,10 @@ import pytest
 
 from dora_pipeline.cli.dagster_home import DagsterHome
 from dora_pipeline.config import project_folder
-from dora_pipeline_tests.dagster_servers import Dagster, Units, eventually
+from dora_pipeline_tests.dagster_servers import Dagster, Units
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.postgresql import running_postgresql
+from dora_pipeline_tests.waiting import eventually
 
 DAYS = ("2024-05-06", "2024-05-07")
 

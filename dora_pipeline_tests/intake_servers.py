@@ -28,6 +28,11 @@ class IntakeProcess:
     log: Path
     process: subprocess.Popen[str]
 
+    def children(self) -> list[str]:
+        """The process ids of its children."""
+        pid = self.process.pid
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+
 
 @contextmanager
 def started_intake(

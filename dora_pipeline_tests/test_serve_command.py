@@ -21,7 +21,7 @@ from dora_pipeline.config import Home
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.certificates import issued
 from dora_pipeline_tests.command import Answer, command_line, environment, without_root
-from dora_pipeline_tests.intake_servers import API_KEY, Client, started_intake
+from dora_pipeline_tests.intake_servers import API_KEY, Client, IntakeProcess, started_intake
 from dora_pipeline_tests.waiting import eventually
 
 Serve = Callable[..., Answer]
@@ -211,7 +211,7 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
         os.kill(intake.process.pid, signal.SIGKILL)
         intake.process.wait(10)
         address = urlsplit(intake.url)
-        eventually(lambda: _is_free(address.hostname or "", address.port or 0), "workers that no longer listen")
+        eventually(lambda: _is_free(address.hostname or "", address.port or 0), "an end of the workers", 20, 0.1)
 
 
 def _is_free(host: str, port: int) -> bool:
@@ -226,8 +226,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
     with started_intake(Home(tmp_path / "home"), workers=2) as intake:
         client = Client(intake.url)
         assert client("GET", "/healthz").status_code == 200
-        pid = intake.process.pid
-        workers = eventually(lambda: _two_workers(pid), "two workers", pause=0.05)
+        workers = eventually(lambda: _two_workers(intake), "two workers", pause=0.05)
         for worker in workers:
             os.kill(int(worker), signal.SIGKILL)
         client.close()
@@ -236,10 +235,9 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         again.close()
 
 
-def _two_workers(parent: int) -> list[str] | None:
+def _two_workers(intake: IntakeProcess) -> list[str] | None:
     """The workers once there are two of them that wait for events, as they do when they have started."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    workers = [child for child in children if _waits_for_events(child)]
+    workers = [child for child in intake.children() if _waits_for_events(child)]
     return workers if len(workers) == 2 else None
 
 

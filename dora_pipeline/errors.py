@@ -5,9 +5,10 @@
     ├─ SourceError
     │  ├─ SourceUnavailable     passing: timeouts, 408, 429, 5xx, cut answers, a file that cannot be read now
     │  ├─ SourceRejected        lasting: credentials, permissions, refused requests
-    │  └─ SourceIncomplete      the answer cannot be the whole truth: page loops, sudden shrinks
+    │  ├─ SourceIncomplete      the answer cannot be the whole truth: page loops, sudden shrinks
+    │  └─ SourceBroken          something that nobody expected; its cause is the exception
     ├─ RepositoryError          a git mirror could not be made or fetched
-    └─ WarehouseError           wrong version, disk full
+    └─ WarehouseError           wrong version, disk full, rows that do not add up
        └─ WarehouseBusy         passing: locked for too long
 
 A message says what is wrong, where, and what to do next. Messages never hold secrets.
@@ -45,12 +46,16 @@ class SourceIncomplete(SourceError):
     """The source's answer is not the whole truth; what was known before is kept."""
 
 
+class SourceBroken(SourceError):
+    """An exception that nobody expected, and that concerns this source alone; `__cause__` is that exception."""
+
+
 class RepositoryError(DoraError):
     """A git mirror could not be made or brought up to date."""
 
 
 class WarehouseError(DoraError):
-    """The warehouse cannot be written or read: locked, of another version, or no space."""
+    """The warehouse cannot be written, read or trusted: locked, of another version, no space, rows lost."""
 
 
 class WarehouseBusy(WarehouseError):

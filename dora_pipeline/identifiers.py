@@ -1,9 +1,10 @@
-"""Names that come from outside, made comparable.
+"""Names that come from outside, made comparable, and texts that may be shown.
 
 Environments, services and teams are trimmed text. Repository URLs become `host/path` in lower case.
 What does not belong here: reading of files, and rules about events.
 """
 
+import os
 import re
 from urllib.parse import unquote
 
@@ -11,6 +12,9 @@ _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SCP_STYLE = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[^:/\s@]+):(?!\d+/)(?![^/]*@)(?P<path>[^\s]+)$")
 # The second form is a password with a slash in it; its lengths are bounded so that long text costs linear time.
 _CREDENTIALS = re.compile(r"://(?:[^/\s\"@]*+@|[^/\s\"@:]{0,255}:(?!\d*/)[^\s\"@]{0,255}@)+")
+_SECRET = re.compile("TOKEN|KEY|SECRET|PASSWORD")
+# What is shorter is no secret, and would make holes in ordinary words.
+_SHORTEST_SECRET = 8
 _HOST = re.compile(r"[^:\s]*(?::\d*)?|\[[0-9a-f:.]+\](?::\d+)?", re.IGNORECASE)
 _DEFAULT_PORT = re.compile(r":(?:22|443)$")
 
@@ -18,6 +22,16 @@ _DEFAULT_PORT = re.compile(r":(?:22|443)$")
 def without_credentials(text: str) -> str:
     """The text with `user:password@` taken out of every URL in it."""
     return _CREDENTIALS.sub("://", text)
+
+
+def without_secrets(text: str) -> str:
+    """The text without the passwords of URLs, and without the value of any environment variable that holds a secret."""
+    named = [value for name, value in os.environ.items() if _SECRET.search(name)]
+    secrets = {part.strip() for value in named for part in value.split(",")}
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return without_credentials(text)
 
 
 def repository_id(url: str | None) -> str | None:

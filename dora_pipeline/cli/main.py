@@ -9,7 +9,7 @@ import click
 
 from dora_pipeline.cli.display import messages
 from dora_pipeline.errors import DoraError
-from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.identifiers import without_secrets
 
 # Sending one event, or answering requests, should not wait for what loading a warehouse needs.
 _MODULES: Mapping[str, str] = {
@@ -72,5 +72,5 @@ def main() -> None:
             raise
         known = isinstance(error, DoraError)
         told = str(error) if known else f"{type(error).__name__}: {error} (not expected; `dora --debug …` shows where)"
-        messages.print(f"dora: {without_credentials(told)}", markup=False, soft_wrap=True)
+        messages.print(f"dora: {without_secrets(told)}", markup=False, soft_wrap=True)
         sys.exit(1)

@@ -121,9 +121,9 @@ class Run:
         if self.is_made_anew and session.fetches:
             # What the home holds first: a store or a vendor that does not answer may not take its events away.
             errors = land(replace(session, fetches=False))
-            if errors:
-                raise errors[0]
-        self.errors = land(session)
+            for error in errors.values():
+                raise error
+        self.errors = list(land(session).values())
         loading.look_for_missing_commits(self.writer, self._repositories, today - self.settings.reread)
         self._load_days_before_selections()
         self._is_prepared = True

@@ -22,6 +22,9 @@ from dora_pipeline.warehouse.upgrades import is_outdated, refuse_newer_publicati
 
 # Files of this storage version are readable by DuckDB 1.2 and later.
 STORAGE_VERSION = "v1.2.0"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What DuckDB raises when it, and not a statement or a value, is at fault.
+_BROKEN = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.InterruptException)
 _MAKE_SPACE = "the disk is full; make space and run `dora run` again, nothing that was published is lost"
 
 
@@ -99,6 +102,13 @@ def open_writer(
                 connection.close()
 
 
+def concerns_all(error: Exception) -> bool:
+    """Whether an error of landing one source says that the warehouse itself, or its disk, does not work."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return isinstance(error, (WarehouseError, *_BROKEN))
+
+
 def make_folder(home: Home) -> None:
     """Make the working folder. Raises ConfigError where the home cannot be written."""
     try:
@@ -133,7 +143,7 @@ def _full_disk_explained(home: Home) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in _FULL:
             raise
         raise WarehouseError(f"{error.filename or home.path}: {error.strerror}; {_MAKE_SPACE}") from error
 

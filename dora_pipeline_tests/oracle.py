@@ -214,18 +214,18 @@ def judged_failures(told: Iterable[Failure], rules: Rules) -> tuple[list[JudgedF
     """The rows of core.failures, and (source, service, id) of those in the second of another."""
     rows: list[JudgedFailure] = []
     rejected: list[Rejected] = []
-    taken: set[tuple[str, str | None, str | None, datetime]] = set()
+    taken: set[tuple[str, str, datetime]] = set()
     for event in sorted(told, key=lambda event: (event.source, event.order)):
         if not rules.populates(event.source, event.started_at):
             continue
         services: Sequence[str | None] = event.services or [None]
         for service in services:
-            impacted = (event.source, service, event.team if service is None else None)
-            second = (*impacted, event.started_at.replace(microsecond=0))
-            if second in taken:
-                rejected.append((event.source, service, event.failure_id))
-                continue
-            taken.add(second)
+            if service is not None:
+                second = (event.source, service, event.started_at.replace(microsecond=0))
+                if second in taken:
+                    rejected.append((event.source, service, event.failure_id))
+                    continue
+                taken.add(second)
             finished = event.finished_at
             rows.append(
                 JudgedFailure(

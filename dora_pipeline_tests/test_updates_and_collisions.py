@@ -1,5 +1,6 @@
 """Events told again, changed, deleted, resolved late, and two in one second."""
 
+import gzip
 import json
 from datetime import date
 
@@ -143,14 +144,48 @@ def test_a_failure_collides_only_for_the_services_that_both_impact(home: TestHom
     assert rejected(home) == [("failure", "same_second", "shop", "second")]
 
 
-def test_failures_of_different_teams_without_a_service_may_share_a_second(home: TestHome) -> None:
+def test_failures_that_name_no_service_may_share_a_second(home: TestHome) -> None:
     home.select_events()
     home.fail([], "2024-05-06T10:00:00", id="one", team="x")
-    home.fail([], "2024-05-06T10:00:00", id="two", team="y")
+    home.fail([], "2024-05-06T10:00:00.5", id="two", team="x")
+    home.fail([], "2024-05-06T10:00:00", "2024-05-06T11:00:00", id="three", team="x", env="staging")
+    home.fail([], "2024-05-06T10:00:00", id="four", team="y")
+    home.fail(["shop"], "2024-05-06T10:00:00", id="five", team="x")
     home.run()
     assert home.rows("SELECT failure_id, service, team FROM core.failures ORDER BY ALL") == [
+        ("five", "shop", "x"),
+        ("four", None, "y"),
         ("one", None, "x"),
-        ("two", None, "y"),
+        ("three", None, "x"),
+        ("two", None, "x"),
+    ]
+    assert days(home) == [("2024-05-06", 0, 5, 1)]
+    assert rejected(home) == []
+    assert_equal_to_a_rebuild(home)
+
+
+def test_incidents_without_service_and_team_may_share_a_second(home: TestHome) -> None:
+    home.select("failure", "datadog_incidents")
+    lines = "".join(
+        json.dumps(
+            {
+                "record_id": name,
+                "occurred_at": "2024-05-06T10:00:00+00:00",
+                "fetched_at": "2024-05-07T00:00:00+00:00",
+                "state": "present",
+                "body": {"id": name, "attributes": {"created": "2024-05-06T10:00:00Z", "title": name}},
+            }
+        )
+        + "\n"
+        for name in ("one", "two")
+    )
+    folder = home.home.raw / "datadog_incidents"
+    folder.mkdir(parents=True)
+    (folder / "2024-05-06.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    home.run(rebuild=True)
+    assert home.rows("SELECT name, service, team FROM core.failures ORDER BY 1") == [
+        ("one", None, None),
+        ("two", None, None),
     ]
     assert rejected(home) == []
 

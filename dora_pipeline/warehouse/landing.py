@@ -169,7 +169,7 @@ def replace_deployments(connection: duckdb.DuckDBPyConnection) -> None:
     """Put told_deployments in the place of known_deployments.
 
     Their services wait in landing.changed_services for `judge_deployments`. A deployment is judged by those before it,
-    by one that started in the same second, and by one of another source within the merge window.
+    by one that started in the same second, and by those of other sources within two merge windows.
     """
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE changed_deployments AS {difference('known_deployments', 'told_deployments')}"
@@ -187,7 +187,7 @@ def replace_deployments(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         """
         INSERT INTO landing.changed_services
-        SELECT service, MIN(LEAST(day, CAST(started_at AS DATE))) - 1
+        SELECT service, MIN(LEAST(day, CAST(started_at AS DATE))) - 2
         FROM (
             SELECT service, day, started_at FROM changed_deployments
             UNION ALL

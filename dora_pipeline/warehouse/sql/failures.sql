@@ -23,10 +23,11 @@ told AS (
     SELECT
         t.source, t.failure_id, t.service, t.env, t.team, t.name, t.severity, t.version, t.repository_id, t.commit_sha,
         t.url, t.started_at, t.finished_at, t.time_to_restore_seconds, t.custom_tags, t.restored_day, t.day, t.priority,
-        ROW_NUMBER() OVER (
-            PARTITION BY t.source, t.service, CASE WHEN t.service IS NULL THEN t.team END, DATE_TRUNC('second', t.started_at)
+        -- The rule is about services: failures that name none do not collide.
+        CASE WHEN t.service IS NULL THEN 1 ELSE ROW_NUMBER() OVER (
+            PARTITION BY t.source, t.service, DATE_TRUNC('second', t.started_at)
             ORDER BY t.received_at, t.failure_id
-        ) AS place_in_second
+        ) END AS place_in_second
     FROM tellings AS t
     WHERE t.place_of_telling = 1
 )

@@ -10,12 +10,13 @@ WITH sources AS (
     WHERE s.event_type = 'deployment'
     GROUP BY s.source
 ),
--- A day more than is judged, for what may merge, and whatever started in the same second, however long it took.
+-- Two days more than are judged, for what may merge and what decides which whole SHA a short one is; and whatever
+-- started in the same second, however long it took.
 seconds AS (
     SELECT DISTINCT d.service, DATE_TRUNC('second', d.started_at) AS started_second
     FROM landing.deployments AS d
     INNER JOIN changed_services AS c ON d.service = c.service
-    WHERE d.day >= c.from_day - 1
+    WHERE d.day >= c.from_day - 2
 ),
 events AS (
     SELECT DISTINCT d.source, d.deployment_id
@@ -46,24 +47,52 @@ told AS (
     INNER JOIN sources AS s ON t.source = s.source
     WHERE t.place_of_telling = 1 AND t.finished_at >= s.first_selected_at
 ),
-matches AS (
+-- What selected sources told near each other; `w` may be the one that counts in the place of `d`, or the other way round.
+near AS (
     SELECT
-        d.deployment_id,
-        w.deployment_id AS duplicate_of,
-        ROW_NUMBER() OVER (
-            PARTITION BY d.deployment_id
-            ORDER BY w.priority, ABS(DATE_DIFF('microsecond', w.finished_at, d.finished_at)), w.finished_at, w.deployment_id
-        ) AS place
+        d.deployment_id, d.commit_sha, d.priority, w.deployment_id AS other_id, w.commit_sha AS other_sha,
+        w.priority AS other_priority, w.finished_at AS other_finished_at, w.version = d.version AS has_same_version,
+        ABS(DATE_DIFF('microsecond', w.finished_at, d.finished_at)) AS apart
     FROM told AS d
-    CROSS JOIN (SELECT -1 AS days UNION ALL SELECT 0 AS days UNION ALL SELECT 1 AS days) AS near
+    CROSS JOIN (SELECT -1 AS days UNION ALL SELECT 0 AS days UNION ALL SELECT 1 AS days) AS near_by
     INNER JOIN told AS w
         ON w.service = d.service
         AND w.env IS NOT DISTINCT FROM d.env
-        AND w.day = d.day + near.days
-        AND w.priority < d.priority
+        AND w.day = d.day + near_by.days
+        AND w.priority <> d.priority
         AND ABS(DATE_DIFF('microsecond', w.finished_at, d.finished_at)) <= $merge_window_us
-        AND (w.version = d.version OR w.commit_sha = d.commit_sha)
+        AND (w.version = d.version OR STARTS_WITH(w.commit_sha, d.commit_sha) OR STARTS_WITH(d.commit_sha, w.commit_sha))
     WHERE d.place_in_second = 1 AND w.place_in_second = 1
+),
+-- A short SHA stands for one whole SHA only, even where two that are told near it begin alike: the nearest.
+whole AS (
+    SELECT
+        n.deployment_id, n.other_sha AS commit_sha,
+        ROW_NUMBER() OVER (
+            PARTITION BY n.deployment_id
+            ORDER BY
+                LENGTH(n.other_sha) DESC, COALESCE(n.has_same_version, FALSE) DESC, n.apart, n.other_priority,
+                n.other_finished_at, n.other_id
+        ) AS place
+    FROM near AS n
+    WHERE LENGTH(n.other_sha) > LENGTH(n.commit_sha) AND STARTS_WITH(n.other_sha, n.commit_sha)
+),
+matches AS (
+    SELECT
+        n.deployment_id,
+        n.other_id AS duplicate_of,
+        ROW_NUMBER() OVER (
+            PARTITION BY n.deployment_id ORDER BY n.other_priority, n.apart, n.other_finished_at, n.other_id
+        ) AS place
+    FROM near AS n
+    LEFT JOIN whole AS d ON n.deployment_id = d.deployment_id AND d.place = 1
+    LEFT JOIN whole AS w ON n.other_id = w.deployment_id AND w.place = 1
+    WHERE n.other_priority < n.priority
+        AND (
+            n.has_same_version
+            OR STARTS_WITH(COALESCE(w.commit_sha, n.other_sha), COALESCE(d.commit_sha, n.commit_sha))
+            OR STARTS_WITH(COALESCE(d.commit_sha, n.commit_sha), COALESCE(w.commit_sha, n.other_sha))
+        )
 ),
 counted AS (
     SELECT

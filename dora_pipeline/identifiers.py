@@ -1,6 +1,6 @@
 """Names that come from outside, made comparable, and texts that may be shown.
 
-Environments, services and teams are trimmed text. Repository URLs become `host/path` in lower case.
+Environments, services, teams and versions are trimmed text. Repository URLs become `host/path` in lower case.
 What does not belong here: reading of files, and rules about events.
 """
 
@@ -17,6 +17,7 @@ _SECRET = re.compile("TOKEN|KEY|SECRET|PASSWORD")
 _SHORTEST_SECRET = 8
 _HOST = re.compile(r"[^:\s]*(?::\d*)?|\[[0-9a-f:.]+\](?::\d+)?", re.IGNORECASE)
 _DEFAULT_PORT = re.compile(r":(?:22|443)$")
+_NO_VERSION = {"", "n/a", "none", "null", "unknown"}
 
 
 def without_credentials(text: str) -> str:
@@ -56,3 +57,9 @@ def repository_id(url: str | None) -> str | None:
     if not separator or not path or not _HOST.fullmatch(host) or (not host and not text.startswith("/")):
         return None
     return f"{host}/{path}" if host else path
+
+
+def version_of(text: str | None) -> str | None:
+    """The trimmed version; None where it says that there is none: blank, N/A, none, null or unknown in any case."""
+    version = (text or "").strip()
+    return None if version.lower() in _NO_VERSION else version

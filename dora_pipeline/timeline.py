@@ -7,7 +7,7 @@ hours where the clocks change. What does not belong here: anything that knows of
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 OLDEST_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
@@ -16,6 +16,8 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 
 # Upper ends of the magnitudes of epoch numbers: seconds, milliseconds, microseconds, nanoseconds.
 EPOCH_UNITS: tuple[tuple[int, int], ...] = ((10**11, 10**6), (10**14, 10**3), (10**17, 1))
+
+_NUMBER = re.compile(r"-?[0-9]{1,30}(?P<fraction>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
 
 class InstantError(ValueError):
@@ -29,24 +31,44 @@ class InstantError(ValueError):
 def instant(value: object) -> datetime:
     """The UTC instant that a value from outside means.
 
-    Numbers (and text that is a whole number) are seconds, milliseconds, microseconds or nanoseconds since 1970, by
-    magnitude; text is ISO 8601 with an offset. Nanoseconds are cut to microseconds.
+    Numbers (and text that is a number) are seconds, milliseconds, microseconds or nanoseconds since 1970, by
+    magnitude; other text is as for `moment_of`. Nanoseconds are cut to microseconds.
     Raises InstantError with reason `time_without_zone` for a naive time, `time_out_of_range` for one before 2000 or
     after 2200, and `time_unreadable` for all else.
     """
     if isinstance(value, datetime):
-        moment = value
+        moment = _zoned(value, value)
     elif isinstance(value, bool) or value is None:
         raise InstantError("time_unreadable", f"{_shown(value)} is not a time")
-    elif isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"-?\d{1,30}", value.strip())):
-        moment = _from_epoch(value if isinstance(value, int | float) else int(value))
+    elif isinstance(value, int | float):
+        moment = _from_epoch(value)
     else:
-        moment = _from_text(str(value).strip())
-    if moment.tzinfo is None:
-        raise InstantError("time_without_zone", f"{_shown(value)} has no time zone; write it as 2024-05-06T07:08:09Z")
+        text = str(value).strip()
+        number = _NUMBER.fullmatch(text)
+        moment = _from_epoch(float(text) if number["fraction"] else int(text)) if number else moment_of(text)
     if not OLDEST_INSTANT <= moment < NEWEST_INSTANT:
         raise _out_of_range(value)
     return moment.astimezone(UTC)
+
+
+def moment_of(text: str, zone: tzinfo | None = None) -> datetime:
+    """The moment, of any year, that a text of RFC 3339 or ISO 8601 means, in letters of any case.
+
+    A naive one is of `zone`; without `zone` InstantError is raised with reason `time_without_zone`, and for all else
+    with reason `time_unreadable`.
+    """
+    try:
+        moment = datetime.fromisoformat(re.sub(r"([.,][0-9]{6})[0-9]+", r"\1", text.strip().upper()))
+    except (ValueError, OverflowError) as error:
+        message = f"{_shown(text)} is not a time; write it as 2024-05-06T07:08:09Z"
+        raise InstantError("time_unreadable", message) from error
+    return _zoned(moment if moment.tzinfo or zone is None else moment.replace(tzinfo=zone), text)
+
+
+def _zoned(moment: datetime, value: object) -> datetime:
+    if moment.tzinfo is None:
+        raise InstantError("time_without_zone", f"{_shown(value)} has no time zone; write it as 2024-05-06T07:08:09Z")
+    return moment
 
 
 def _shown(value: object) -> str:
@@ -66,14 +88,6 @@ def _from_epoch(number: int | float) -> datetime:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(number) // 1000)
     except (OverflowError, ValueError) as error:
         raise _out_of_range(number) from error
-
-
-def _from_text(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
-    except (ValueError, OverflowError) as error:
-        message = f"{_shown(text)} is not a time; write it as 2024-05-06T07:08:09Z"
-        raise InstantError("time_unreadable", message) from error
 
 
 def day_of(moment: datetime, zone: ZoneInfo) -> date:

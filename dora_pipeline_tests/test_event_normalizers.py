@@ -546,3 +546,14 @@ def test_every_record_ends_in_exactly_one_frame(texts: list[str]) -> None:
         assert normalized.events.select(key, "service").is_duplicated().sum() == 0
         for payload in normalized.rejected["payload"]:
             json.loads(payload)
+
+
+@pytest.mark.parametrize("version", ["N/A", "none", " NULL ", "Unknown", ""])
+def test_a_version_that_says_that_there_is_none_is_no_version_of_an_event(version: str) -> None:
+    assert one_deployment(deployment(version=version)) == one_deployment(deployment())
+    assert one_failure(failure(version=version))["version"] is None
+
+
+def test_a_time_in_small_letters_is_read() -> None:
+    told = deployment(started_at="2024-05-06t12:00:00z", finished_at="2024-05-06 12:00:00z")
+    assert one_deployment(told)["started_at"] == NOON

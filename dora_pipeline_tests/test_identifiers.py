@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_pipeline.identifiers import repository_id, without_credentials
+from dora_pipeline.identifiers import repository_id, version_of, without_credentials
 
 APP = "github.com/org/app"
 
@@ -107,3 +107,15 @@ def test_a_token_of_any_length_is_taken_out_of_a_url() -> None:
     token = "eyJ" + "a" * 5_000
     assert without_credentials(f"https://build:{token}@example.com/o/r") == "https://example.com/o/r"
     assert without_credentials(f"https://{token}@example.com/o/r and more") == "https://example.com/o/r and more"
+
+
+@pytest.mark.parametrize("text", [None, "", "  ", "N/A", "n/a", " None ", "NULL", "null", "Unknown", "UNKNOWN\n"])
+def test_a_version_that_says_that_there_is_none_is_none(text: str | None) -> None:
+    assert version_of(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "version"), [(" 1.10 ", "1.10"), ("none-of-it", "none-of-it"), ("0", "0"), ("na", "na")]
+)
+def test_any_other_text_is_a_version_as_it_is(text: str, version: str) -> None:
+    assert version_of(text) == version

@@ -464,7 +464,9 @@ def test_many_orders_and_groups_of_deliveries_and_pulls_end_in_the_same_tables(
         assert each.rows(FAILURES) == [failure(60, severity="P1")]
 
 
-@pytest.mark.parametrize("created_at", ["0001-01-01T00:00:00", "9999-12-31T23:59:59"])
+@pytest.mark.parametrize(
+    "created_at", ["0001-01-01T00:00:00", "9999-12-31T23:59:59", " 2024-05-06t07:08:09 ", "2024-05-06"]
+)
 def test_an_incident_from_the_ends_of_time_is_rejected_and_keeps_no_other(alone: TestHome, created_at: str) -> None:
     for zone in ("America/New_York", "Asia/Tokyo"):
         alone.settings(timezone=zone)

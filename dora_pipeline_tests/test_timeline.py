@@ -40,6 +40,11 @@ MOMENT = datetime(2023, 8, 31, 14, 26, 24, tzinfo=UTC)
         ("2023-08-31T14:26:24Z", MOMENT),
         ("2023-08-31 16:26:24+02:00", MOMENT),
         ("2023-08-31T14:26:24.123456789Z", MOMENT + timedelta(microseconds=123456)),
+        ("2023-08-31t14:26:24z", MOMENT),
+        ("2023-08-31T14:26:24,5Z", MOMENT + timedelta(milliseconds=500)),
+        ("2023-08-31T14:26:24.123456789+0000", MOMENT + timedelta(microseconds=123456)),
+        ("1693491984.25", MOMENT + timedelta(milliseconds=250)),
+        ("1.693491984e9", MOMENT),
         (datetime(2023, 8, 31, 9, 26, 24, tzinfo=timezone(timedelta(hours=-5))), MOMENT),
     ],
 )
@@ -72,6 +77,12 @@ def test_a_time_is_read_by_its_magnitude_or_its_offset(value: object, expected: 
         (True, "time_unreadable"),
         ([], "time_unreadable"),
         ("9" * 5000, "time_unreadable"),
+        ("1e400", "time_out_of_range"),
+        ("+1693491984", "time_unreadable"),
+        ("0x64f0a1d0", "time_unreadable"),
+        ("\u0661\u0666\u0669\u0663\u0664\u0669\u0661\u0669\u0668\u0664", "time_unreadable"),
+        ("2023-08-31T14:26:60Z", "time_unreadable"),
+        ("2023-08-31T14:26:24 UTC", "time_unreadable"),
     ],
 )
 def test_what_is_not_an_instant_has_a_reason_and_a_short_message(value: object, reason: str) -> None:

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.intake.wire import WireError
-from dora_pipeline.timeline import NEWEST_INSTANT, OLDEST_INSTANT
+from dora_pipeline.timeline import NEWEST_INSTANT, OLDEST_INSTANT, moment_of
 
 _INT64 = 2**63
 _REASONS = {
@@ -54,9 +54,7 @@ def _moment(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        moment = datetime.fromisoformat(value.upper())
-        if moment.tzinfo is None:
-            raise ValueError
+        moment = moment_of(value)
         # "Since ever" is a time, too; no event is known by one outside of these years.
         return min(max(moment, OLDEST_INSTANT), NEWEST_INSTANT - timedelta(microseconds=1)).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -39,7 +39,7 @@ EVENT_TABLES: tuple[type[Table], ...] = (ApmVersionActivity, Deployments, Failur
 FOLLOWING_TABLES: tuple[type[Table], ...] = (DeploymentCommits, RejectedEvents, Daily)
 
 # Bump when a normalizer or a rule of landing changes, so that every warehouse reads its raw layer again.
-_LANDING_VERSION = "2"
+_LANDING_VERSION = "3"
 
 
 def load_selections(writer: Writer, log: SelectionLog) -> int:

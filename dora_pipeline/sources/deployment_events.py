@@ -3,6 +3,7 @@
 import polars as pl
 
 from dora_pipeline.config import Settings
+from dora_pipeline.identifiers import version_of
 from dora_pipeline.sources.event_attributes import Attributes
 from dora_pipeline.sources.event_rules import (
     Normalized,
@@ -58,7 +59,7 @@ def _fields(attributes: Attributes) -> dict[str, object]:
         "services": [service] if service else [],
         "env": attributes.text("env"),
         "team": attributes.text("team"),
-        "version": attributes.text("version"),
+        "version": version_of(attributes.text("version")),
         "repository_url": git.text("repository_url") or git.text("repository_id"),
         "commit_sha": git.text("commit_sha"),
         "custom_tags": attributes.tags("custom_tags"),

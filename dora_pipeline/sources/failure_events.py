@@ -3,6 +3,7 @@
 import polars as pl
 
 from dora_pipeline.config import Settings
+from dora_pipeline.identifiers import version_of
 from dora_pipeline.sources.event_attributes import Attributes
 from dora_pipeline.sources.event_rules import (
     Normalized,
@@ -45,7 +46,7 @@ def _fields(attributes: Attributes) -> dict[str, object]:
         "services": attributes.texts("services") or attributes.texts("service"),
         "env": attributes.only_text("env"),
         "team": attributes.only_text("team"),
-        "version": attributes.text("version"),
+        "version": version_of(attributes.text("version")),
         "name": attributes.text("name"),
         "severity": attributes.text("severity"),
         "repository_url": git.text("repository_url") or git.text("repository_id"),

@@ -10,7 +10,7 @@ from datetime import datetime
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.identifiers import repository_id
+from dora_pipeline.identifiers import repository_id, version_of
 from dora_pipeline.sources.apm.documents import Told
 from dora_pipeline.sources.apm.faults import Fault
 from dora_pipeline.sources.apm.files import SOURCE
@@ -49,7 +49,7 @@ def deployment(told: Told, modified_at: datetime, settings: Settings) -> Row | F
             "deployment_id": _id(told.item, service, env, started_at),
             "service": service,
             "env": env,
-            "version": _text(attributes, "version"),
+            "version": version_of(_text(attributes, "version")),
             "team": _text(attributes, "team"),
             **_git(attributes.get("git")),
             "started_at": started_at,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from dora_pipeline.timeline import NEWEST_INSTANT, OLDEST_INSTANT, InstantError, instant
+from dora_pipeline.timeline import NEWEST_INSTANT, OLDEST_INSTANT, InstantError, instant, moment_of
 
 _STATES = ("trigger", "acknowledge", "unacknowledge", "resolve")
 
@@ -22,7 +22,7 @@ def occurred_at(incident: Mapping[str, Any]) -> datetime:
         if error.reason != "time_without_zone":
             return OLDEST_INSTANT
     # It was asked for with `time_zone=UTC`. This decides the day of the record; the failure is rejected all the same.
-    moment = datetime.fromisoformat(str(created)).replace(tzinfo=UTC)
+    moment = moment_of(str(created), UTC)
     return moment if OLDEST_INSTANT <= moment < NEWEST_INSTANT else OLDEST_INSTANT
 
 

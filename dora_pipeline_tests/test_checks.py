@@ -1,14 +1,25 @@
 """Checks of what was told and loaded: each warns of its fault, names examples, and is quiet otherwise."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from dora_pipeline.config import read_settings
 from dora_pipeline.pipeline.checks import CheckResult, check_descriptions, check_results
-from dora_pipeline.tables import TABLES, Daily, DeploymentCommits, Deployments, Failures, RejectedEvents, Table
+from dora_pipeline.tables import (
+    TABLES,
+    Daily,
+    DeploymentCommits,
+    Deployments,
+    Failures,
+    RejectedEvents,
+    SourceSelections,
+    Table,
+)
+from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline.warehouse.writer import open_writer
+from dora_pipeline_tests.command import process
 from dora_pipeline_tests.full_homes import FIRST_DAY, fill
 from dora_pipeline_tests.git_histories import History
 from dora_pipeline_tests.homes import TestHome
@@ -21,12 +32,10 @@ metadata: {name: shop, owner: sales}
 """
 
 
-def results(home: TestHome, table: type[Table], *days: str) -> dict[str, CheckResult]:
-    """The results of the checks of a table on the days, by name."""
-    settings = read_settings(home.home)
-    with open_writer(home.home, settings, "test") as writer:
-        told = check_results(writer, table, [date.fromisoformat(day) for day in days or (DAY,)], settings)
-    return {result.name: result for result in told}
+def results(home: TestHome, table: type[Table]) -> dict[str, CheckResult]:
+    """The results of the checks of a table, by name, as people see them in the published warehouse."""
+    with open_reader(home.home) as connection:
+        return {result.name: result for result in check_results(connection, table, read_settings(home.home))}
 
 
 def ago(**duration: float) -> str:
@@ -47,7 +56,7 @@ def add_catalog(home: TestHome) -> None:
 
 def test_every_check_says_what_to_do() -> None:
     checks = [text for table in TABLES for text in check_descriptions(table).values()]
-    assert len(checks) >= 17
+    assert len(checks) >= 22
     assert [text for text in checks if "If it fails: " not in text and "If it warns: " not in text] == []
 
 
@@ -64,9 +73,8 @@ def test_a_home_with_everything_in_order_passes_every_check(home: TestHome) -> N
         home.deploy("shop", ago(days=day), git=git)
     home.fail(["shop"], ago(days=1, minutes=5), ago(days=1))
     home.run()
-    days = [ago(days=day)[:10] for day in range(4)]
-    for table in (Deployments, DeploymentCommits, Failures, RejectedEvents, Daily):
-        told = results(home, table, *days)
+    for table in (SourceSelections, Deployments, DeploymentCommits, Failures, RejectedEvents, Daily):
+        told = results(home, table)
         assert told.keys() == check_descriptions(table).keys()
         assert {name: result.examples for name, result in told.items() if not result.passed} == {}
 
@@ -139,10 +147,9 @@ def test_services_that_the_catalog_does_not_know_are_named(home: TestHome) -> No
     add_catalog(home)
     home.run()
     unknown = results(home, Deployments)["services_known"]
-    assert (unknown.wrong, unknown.is_warning) == (1, True)
-    assert columns(unknown, "service", "events") == [("cart", 2)]
+    assert (unknown.wrong, unknown.is_warning) == (2, True)
+    assert columns(unknown, "service", "events") == [("cart", 2), ("till", 1)]
     assert columns(results(home, Failures)["services_known"], "service", "events") == [("pay", 1)]
-    assert columns(results(home, Deployments, "2024-05-07")["services_known"], "service") == [("till",)]
 
 
 def test_environments_that_no_setting_names_are_told_where_settings_name_any(home: TestHome) -> None:
@@ -199,7 +206,6 @@ def test_commits_that_are_younger_than_their_deployment_are_told_by_service(home
     assert columns(told, "service", "commits", "negative", "share", "least_seconds") == [
         ("shop", 4, 2, 0.5, -11 * 3600.0)
     ]
-    assert results(home, DeploymentCommits, "2024-05-05")["lead_times_not_negative"].passed
 
 
 # Clocks and open failures
@@ -224,13 +230,13 @@ def test_events_that_were_told_before_they_happened_are_named(home: TestHome) ->
     assert columns(results(home, Failures)["clocks_agree"], "service", "most_seconds_early") == [("cart", 120.0)]
 
 
-def test_failures_that_are_open_for_more_than_30_days_are_named_whatever_the_loaded_day(home: TestHome) -> None:
+def test_failures_that_are_open_for_more_than_30_days_are_named(home: TestHome) -> None:
     home.select_events()
     forgotten = home.fail(["shop"], ago(days=31), name="forgotten")
     home.fail(["shop"], ago(days=29))
     home.fail(["shop"], ago(days=60), ago(days=1))
     home.run()
-    told = results(home, Failures, "2020-01-01")["nothing_open_for_long"]
+    told = results(home, Failures)["nothing_open_for_long"]
     assert (told.wrong, told.is_warning) == (1, True)
     ((failure_id, name, days),) = columns(told, "failure_id", "name", "open_days")
     assert forgotten in failure_id
@@ -256,16 +262,17 @@ def test_open_failures_of_a_source_that_is_not_selected_now_are_left_alone(home:
 def test_counts_that_differ_from_a_recount_and_repeated_keys_are_faults(home: TestHome) -> None:
     fill(home)
     home.run()
-    day = str(FIRST_DAY)
-    assert all(result.passed for result in results(home, Daily, day).values())
+    assert all(result.passed for result in results(home, Daily).values())
     settings = read_settings(home.home)
     with open_writer(home.home, settings, "test") as writer:
         writer.connection.execute("INSERT INTO metrics.daily SELECT * FROM metrics.daily WHERE day = ?", [FIRST_DAY])
-    told = results(home, Daily, day)
-    assert [(name, told[name].passed, told[name].is_warning) for name in sorted(told)] == [
-        ("keys_unique", False, False),
-        ("rates_equal_recount", False, False),
-    ]
+        told = {result.name: result for result in check_results(writer.connection, Daily, settings)}
+    assert {name: (result.passed, result.is_warning) for name, result in told.items()} == {
+        "keys_unique": (False, False),
+        "rates_equal_recount": (False, False),
+        "days_loaded": (True, True),
+    }
+    assert str(FIRST_DAY) in told["rates_equal_recount"].line
 
 
 def test_a_check_shows_at_most_ten_examples_and_counts_all(home: TestHome) -> None:
@@ -277,3 +284,123 @@ def test_a_check_shows_at_most_ten_examples_and_counts_all(home: TestHome) -> No
     told = results(home, Deployments)["environments_known"]
     assert told.wrong == 12
     assert len(told.examples) == 10
+
+
+# The whole warehouse
+
+
+def test_a_run_of_a_quiet_day_turns_nothing_green(home: TestHome) -> None:
+    home.select_events()
+    for hour in range(4):
+        git = {"repository_url": "https://github.com/o/shop", "commit_sha": f"{hour}" * 40} if hour % 2 else {}
+        home.deploy(f"shop{hour % 2}", f"{DAY} {hour:02}:00:00", **({"git": git} if git else {}))
+    home.run()
+    for _ in range(2):
+        told = results(home, Deployments)
+        # Two without a commit; of the two with one, one is the first of its service.
+        assert (told["commits_known"].passed, told["commits_known"].wrong) == (False, 3)
+        assert columns(told["repositories_configured"], "repository_id", "deployments") == [("github.com/o/shop", 1)]
+        home.run("2024-06-01")
+
+
+def test_what_broke_lately_is_not_hidden_by_years_in_order(home: TestHome) -> None:
+    home.select_events()
+    home.settings(repositories={"github.com/o/shop": str(home.home.path / "shop.git")}, missing_commits_share=0.2)
+    history = History()
+    commits = [history.commit(committed=0)]
+    for hour in range(1, 40):
+        commits.append(history.commit(commits[-1], committed=hour * 3600))
+    shas = history.write(home.home.path / "shop.git", {"main": commits[-1]})
+    for number, commit in enumerate(commits):
+        git = {"repository_url": "https://github.com/o/shop", "commit_sha": shas[commit]}
+        home.deploy("shop", f"2024-03-{number // 24 + 1:02}T{number % 24:02}:00:00".replace("T", " "), git=git)
+        home.fail(
+            ["shop"], f"2024-03-{number // 24 + 1:02} {number % 24:02}:00:00", f"2024-03-03 {number % 24:02}:00:00"
+        )
+    home.deploy("shop", ago(days=2))
+    home.deploy("shop", ago(days=1), git={"commit_sha": "no sha"})
+    home.run()
+    lacking = results(home, Deployments)["commits_known"]
+    assert (lacking.passed, lacking.wrong) == (False, 1)
+    assert columns(lacking, "period", "reason", "deployments") == [("last 30 days", "no_commit", 1)]
+    rejected = results(home, RejectedEvents)["rejected_share"]
+    assert columns(rejected, "period", "reason", "rejected", "events") == [("last 30 days", "field_type", 1, 1)]
+
+
+def test_an_event_type_without_a_selected_source_is_named(home: TestHome) -> None:
+    home.select("deployment", "deployment_event_api")
+    home.run()
+    told = results(home, SourceSelections)["types_selected"]
+    assert columns(told, "event_type") == [("failure",)]
+    assert told.line == ("event types without a selected source (1): failures [core.source_selections types_selected]")
+
+
+def test_days_that_changed_and_were_not_loaded_are_named(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", f"{DAY} 10:00:00")
+    home.deploy("shop", "2024-05-08 10:00:00")
+    home.run(DAY)
+    told = results(home, Daily)
+    assert columns(told["days_loaded"], "day", "tables") == [("2024-05-08", "core.deployments")]
+    assert told["rates_equal_recount"].passed
+    home.run()
+    assert results(home, Daily)["days_loaded"].passed
+
+
+# The command
+
+
+def test_the_check_tells_the_worst_first_with_what_to_do(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", ago(days=1), git={"repository_url": "https://github.com/o/shop", "commit_sha": "a" * 40})
+    home.fail(["shop"], ago(days=1), ago(hours=1))
+    home.run()
+    well = process(home.home.path, "check")
+    assert well.code == 0
+    assert well.out.startswith("warning: ")
+    assert "  what to do: add it to repositories in dora.yaml" in well.out
+    assert well.err == ""
+    strict = process(home.home.path, "check", "--strict")
+    assert (strict.code, strict.out) == (1, well.out)
+    assert strict.err.startswith("dora: the warehouse does not pass: core.deployments ")
+    settings = read_settings(home.home)
+    with open_writer(home.home, settings, "test") as writer:
+        writer.connection.execute("UPDATE metrics.daily SET deployments = deployments + 1")
+        writer.publish()
+    bad = process(home.home.path, "check")
+    assert bad.code == 1
+    assert bad.out.startswith("error: days whose figures differ from a recount (")
+    assert bad.err == "dora: the warehouse does not pass: metrics.daily rates_equal_recount\n"
+
+
+def test_the_check_of_a_home_without_a_warehouse_says_what_makes_it(home: TestHome) -> None:
+    answer = process(home.home.path, "check")
+    assert answer.code == 1
+    assert "`dora run` makes it" in answer.err
+
+
+def test_a_run_ends_with_the_warnings_that_hold_a_line_each(home: TestHome) -> None:
+    home.settings(environments={"production": ["prod"]})
+    add_catalog(home)
+    home.select("deployment", "deployment_event_api")
+    for number in range(5):
+        git = {"repository_url": "https://github.com/o/shop", "commit_sha": f"{number}" * 40}
+        home.deploy("shop\n2", ago(days=10, minutes=number), env="qa", git=git)
+    first, second = process(home.home.path, "run"), process(home.home.path, "run")
+    assert (first.code, second.code) == (0, 0)
+    assert second.out.startswith("nothing has changed")
+    for answer in (first, second):
+        assert answer.err.splitlines() == [
+            "warning: event types without a selected source (1): failures [core.source_selections types_selected]",
+            "warning: silent sources (1): deployment_event_api (nothing was told for too long) "
+            "[core.deployments sources_fresh]",
+            "warning: services that the catalog does not know (1): shop\ufffd2 (5 events) "
+            "[core.deployments services_known]",
+            "warning: environments that the settings do not know (1): qa (5 events) "
+            "[core.deployments environments_known]",
+            "warning: repositories that are not configured (1): github.com/o/shop (4 deployments without a lead time) "
+            "[core.deployments repositories_configured]",
+            "warning: many deployments without a lead time (4): repository_not_configured (4, 80%, all days), "
+            "first_deployment (1, 20%, all days) [core.deployments commits_known]",
+            "`dora check` says what to do",
+        ]

@@ -263,7 +263,10 @@ def test_run_of_a_window_loads_its_days_and_counts_the_others(home: TestHome, do
     assert answer.code == 0
     assert answer.out.startswith("2 days loaded in ")
     assert "core.deployments: 2 rows" in answer.out
-    assert "other days have changed too; `dora run` loads them" in answer.out
+    assert (
+        "warning: days that have changed and are not loaded (2): 2024-05-20 of core.deployments, 2024-05-08 "
+        in answer.err
+    )
     assert home.rows("SELECT day::VARCHAR FROM core.deployments ORDER BY day") == [("2024-05-06",), ("2024-05-07",)]
 
 

@@ -14,6 +14,7 @@ from dora_pipeline.identifiers import without_secrets
 # Sending one event, or answering requests, should not wait for what loading a warehouse needs.
 _MODULES: Mapping[str, str] = {
     "backup": "backup",
+    "check": "check",
     "demo": "demo",
     "deployment": "sending",
     "dev": "dev",

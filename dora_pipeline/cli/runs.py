@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dora_pipeline.cli.display import console, progress_bars
+from dora_pipeline.cli.display import console, messages, progress_bars
 from dora_pipeline.config import default_home
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline.timeline import Window
@@ -40,8 +40,10 @@ def run_command(first: date | None, last: date | None, rebuild: bool, accept_shr
     for table, count in report.rows.items():
         if report.days:
             console.print(f"  {table}: {count:,} rows", markup=False)
-    if report.stale:
-        console.print(f"{len(report.stale):,} other days have changed too; `dora run` loads them", markup=False)
+    for warning in report.warnings:
+        messages.print(f"warning: {warning.line}", markup=False, soft_wrap=True)
+    if report.warnings:
+        messages.print("`dora check` says what to do", markup=False)
 
 
 def _window(first: date | None, last: date | None) -> Window | None:

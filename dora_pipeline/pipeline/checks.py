@@ -1,21 +1,32 @@
-"""Checks that tell whether loaded days can be trusted, by the table that they look at.
+"""Checks that tell whether the warehouse can be trusted, by the table that they look at.
 
-A check that warns looks at what was told, and names who can mend it; one that fails looks at what the pipeline made.
+A check that warns looks at what the sources gave, and names who can mend it; one that fails looks at what the pipeline
+made. All look at every day of the warehouse, whatever was loaded last: a run of a quiet day turns nothing green.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+import duckdb
 import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.pipeline.glimpses import Shown, shown_rows
 from dora_pipeline.pipeline.landing import microseconds
 from dora_pipeline.selection import EventType
-from dora_pipeline.tables import Daily, DeploymentCommits, Deployments, Failures, RejectedEvents, Table
+from dora_pipeline.tables import (
+    TABLES,
+    Daily,
+    DeploymentCommits,
+    Deployments,
+    Failures,
+    RejectedEvents,
+    SourceSelections,
+    Table,
+)
+from dora_pipeline.timeline import day_of
 from dora_pipeline.warehouse.checks import Finding, check, repeated_keys
-from dora_pipeline.warehouse.writer import Writer
 
 # A failure that is open for longer is more likely forgotten than failing.
 _OPEN_FOR = timedelta(days=30)
@@ -23,141 +34,240 @@ _OPEN_FOR = timedelta(days=30)
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 # Rebases and cherry-picks make some commits younger than the deployment that brought them.
 _NEGATIVE_SHARE = 0.05
+# Years of good history may not hide that something broke last week, so shares are those of these days as well.
+_RECENT = timedelta(days=30)
+_NAMED_EXAMPLES = 3
 _EVENT_TYPES: Mapping[type[Table], EventType] = {Deployments: "deployment", Failures: "failure"}
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Whether a check passed on the days, the number of rows against it, some of them, and whether it only warns."""
+    """What a check found: the number of rows against it, some of them, one sentence, and what to do about it."""
 
+    table: type[Table]
     name: str
     passed: bool
     wrong: int
     examples: list[dict[str, Shown]]
     is_warning: bool
+    sentence: str
+    advice: str
+
+    @property
+    def line(self) -> str:
+        """What was found, and where it stands, in one line."""
+        return f"{self.sentence} [{self.table.table_name} {self.name}]"
 
 
-_Look = Callable[[Writer, type[Table], Sequence[date], Settings], Finding]
+_Look = Callable[[duckdb.DuckDBPyConnection, type[Table], Settings], Finding]
 
 
 @dataclass(frozen=True)
 class _Check:
-    description: str
+    """`rule` is what holds where it passes; `finding` and `example` say what was found, `example` of one row."""
+
+    rule: str
+    advice: str
+    finding: str
+    example: str
     look: _Look
     is_warning: bool = True
 
+    @property
+    def description(self) -> str:
+        return f"{self.rule} If it {'warns' if self.is_warning else 'fails'}: {self.advice}."
+
+    def result(self, table: type[Table], name: str, found: Finding) -> CheckResult:
+        examples = shown_rows(found.examples)
+        named = ", ".join(_printable(self.example.format_map(row)) for row in examples[:_NAMED_EXAMPLES])
+        more = ", …" if len(examples) > _NAMED_EXAMPLES else ""
+        sentence = f"{self.finding} ({found.wrong:,}): {named}{more}"
+        return CheckResult(table, name, found.wrong == 0, found.wrong, examples, self.is_warning, sentence, self.advice)
+
+
+def _printable(text: str) -> str:
+    # Names come from outside; a line of them stays one line.
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
 
 def _query(name: str) -> _Look:
-    return lambda writer, table, days, settings: check(writer, name, days)
+    return lambda connection, table, settings: check(connection, name)
 
 
 def _query_of_events(name: str) -> _Look:
-    return lambda writer, table, days, settings: check(writer, name, days, {"event_type": _EVENT_TYPES[table]})
+    return lambda connection, table, settings: check(connection, name, {"event_type": _EVENT_TYPES[table]})
 
 
-def _rejected_shares(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> Finding:
-    found = check(writer, "rejected_share", days)
-    # All of them are shown, to be looked at.
-    return Finding(found.examples.filter(pl.col("share") > settings.rejected_share).height, found.examples)
+def _recent_day(settings: Settings) -> dict[str, object]:
+    return {"recent_day": day_of(datetime.now(UTC) - _RECENT, settings.zone)}
 
 
-def _late_sources(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> Finding:
-    told = {
+def _rejected_shares(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    shares = check(connection, "rejected_share", _recent_day(settings)).rows
+    much = shares.filter(pl.col("share") > settings.rejected_share)
+    # Where none is too large, all are shown, to be looked at.
+    return Finding(much if much.height else shares, wrong=much.height)
+
+
+def _missing_commits(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    reasons = check(connection, "commits_known", _recent_day(settings)).rows
+    # Every reason of the period is shown, so that the share can be judged.
+    periods = reasons.partition_by("period", maintain_order=True)
+    for period in periods:
+        lacking = period.filter("is_lacking")
+        if float(lacking["share"].sum()) > settings.missing_commits_share:
+            return Finding(period, wrong=int(lacking["deployments"].sum()))
+    return Finding(periods[0] if periods else reasons, wrong=0)
+
+
+def _late_sources(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    options = {
         "event_type": _EVENT_TYPES[table],
         "now": datetime.now(UTC),
         "stale_after_us": microseconds(settings.sources_stale_after),
     }
-    return check(writer, "sources_fresh", days, told)
+    return check(connection, "sources_fresh", options)
 
 
-def _unknown_environments(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> Finding:
+def _unknown_environments(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     if not settings.environments:
-        return Finding(0, pl.DataFrame())
-    told = {"event_type": _EVENT_TYPES[table], "environments": list(settings.environments)}
-    return check(writer, "environments_known", days, told)
+        return Finding(pl.DataFrame(), wrong=0)
+    options = {"event_type": _EVENT_TYPES[table], "environments": list(settings.environments)}
+    return check(connection, "environments_known", options)
 
 
-def _missing_commits(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> Finding:
-    found = check(writer, "commits_known", days).examples
-    lacking = found.filter("is_lacking")
-    # Every reason is shown, so that the share can be judged.
-    is_much = float(lacking["share"].sum()) > settings.missing_commits_share
-    return Finding(int(lacking["deployments"].sum()) if is_much else 0, found)
+def _early_events(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    options = {"event_type": _EVENT_TYPES[table], "tolerance_us": microseconds(_CLOCK_TOLERANCE)}
+    return check(connection, "clocks_agree", options)
 
 
-def _early_events(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> Finding:
-    told = {"event_type": _EVENT_TYPES[table], "tolerance_us": microseconds(_CLOCK_TOLERANCE)}
-    return check(writer, "clocks_agree", days, told)
+def _negative_lead_times(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    return check(connection, "negative_lead_times", {"share": _NEGATIVE_SHARE})
 
 
-def _negative_lead_times(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> Finding:
-    return check(writer, "negative_lead_times", days, {"share": _NEGATIVE_SHARE})
-
-
-def _long_open_failures(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> Finding:
-    return check(writer, "open_for_long", days, {"now": datetime.now(UTC), "open_for_us": microseconds(_OPEN_FOR)})
+def _long_open_failures(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    return check(connection, "open_for_long", {"now": datetime.now(UTC), "open_for_us": microseconds(_OPEN_FOR)})
 
 
 _KEYS = _Check(
-    "No two rows have the same key. If it fails: a fault of the pipeline; rebuild with `dora run --rebuild`.",
-    lambda writer, table, days, settings: repeated_keys(writer, table, days),
+    "No two rows have the same key.",
+    "a fault of the pipeline; rebuild with `dora run --rebuild`",
+    "keys that stand more than once",
+    "{key} ({times} times)",
+    lambda connection, table, settings: repeated_keys(connection, table),
     is_warning=False,
 )
+_TYPES = _Check(
+    "Both event types have a source that is selected now.",
+    "select one with `dora select deployments SOURCE…` or `dora select failures SOURCE…`; until then what is made from "
+    "both, as the change failure rate, has no value",
+    "event types without a selected source",
+    "{event_type}s",
+    _query("types_selected"),
+)
 _SELECTED = _Check(
-    "No event counts before its source was first selected. If it fails: load the days again.",
+    "No event counts before its source was first selected.",
+    "load its day again with `dora run --from --to`",
+    "events that count too early",
+    "{event_id} of {source}",
     _query("before_first_selection"),
     is_warning=False,
 )
 _RECOUNT = _Check(
-    "Counts and rates equal a recount of core. If it fails: load the days again.", _query("recount"), is_warning=False
+    "Counts and rates equal a recount of core.",
+    "load the days again with `dora run --from --to`",
+    "days whose figures differ from a recount",
+    "{day}",
+    _query("recount"),
+    is_warning=False,
+)
+_LOADED = _Check(
+    "Every day shows what has been read.",
+    "`dora run` loads them; one that it refuses says why",
+    "days that have changed and are not loaded",
+    "{day} of {tables}",
+    _query("days_loaded"),
 )
 _REJECTED = _Check(
-    "Of each source and reason, no larger share of events is rejected than rejected_share allows. If it warns: look at "
-    "the payloads in core.rejected_events and mend the sender.",
+    "Of each source and reason, no larger share of events is rejected than rejected_share allows, over all days and "
+    "over the last 30.",
+    "look at the payloads in core.rejected_events and mend the sender",
+    "many rejected events",
+    "{source} {reason} ({rejected:,}, {share:.1%}, {period})",
     _rejected_shares,
 )
 _SOURCES = _Check(
-    "Every source selected now could be read and told something within sources_stale_after. If it warns: see that what "
-    "feeds the source still runs; one that only has nothing to tell may want a longer sources_stale_after.",
+    "Every source selected now could be read and gave something within sources_stale_after.",
+    "see that what feeds the source still runs; one that only has nothing to give may want a longer "
+    "sources_stale_after",
+    "silent sources",
+    "{source} ({finding})",
     _late_sources,
 )
 _SERVICES = _Check(
-    "Every service is in the catalog, if there is one. If it warns: add a definition in services/, or correct the name "
-    "at the sender; until then the service has no team and no repository.",
+    "Every service is in the catalog, if there is one.",
+    "add a definition in services/, or correct the name at the sender; until then the service has no team and no "
+    "repository",
+    "services that the catalog does not know",
+    "{service} ({events:,} events)",
     _query_of_events("services_known"),
 )
 _ENVIRONMENTS = _Check(
-    "Every environment is one of the setting environments, if that names any. If it warns: add the name there, as an "
-    "environment or an alias of one; until then it counts apart.",
+    "Every environment is one of the setting environments, if that names any.",
+    "add the name there, as an environment or an alias of one; until then it counts apart",
+    "environments that the settings do not know",
+    "{env} ({events:,} events)",
     _unknown_environments,
 )
 _COMMITS = _Check(
-    "No larger share of deployments lacks its commits than missing_commits_share allows. If it warns: no_commit: send "
-    "the commit with the deployment; no_repository and repository_not_configured: name the repository in services/ or "
-    "in repositories; *_missing: see that the repository can be fetched and still has the commit.",
+    "No larger share of deployments lacks its commits than missing_commits_share allows, over all days and over the "
+    "last 30.",
+    "no_commit: send the commit with the deployment; no_repository and repository_not_configured: name the repository "
+    "in services/ or in repositories; *_missing: see that the repository can be fetched and still has the commit",
+    "many deployments without a lead time",
+    "{reason} ({deployments:,}, {share:.0%}, {period})",
     _missing_commits,
 )
+_REPOSITORIES = _Check(
+    "Every repository that deployments name is configured.",
+    "add it to repositories in dora.yaml, or to its service in services/; only then is it cloned",
+    "repositories that are not configured",
+    "{repository_id} ({deployments:,} deployments without a lead time)",
+    lambda connection, table, settings: check(
+        connection, "repositories_configured", {"repositories": list(settings.repositories)}
+    ),
+)
 _CLOCKS = _Check(
-    "No event was told more than a minute before it happened. If it warns: set the clock of the sender.",
+    "No event was received more than a minute before it happened.",
+    "set the clock of the sender",
+    "clocks that are fast",
+    "{service} of {source} ({events:,} events, up to {most_seconds_early:,.0f} s)",
     _early_events,
 )
 _NEGATIVE = _Check(
-    "At most 5 % of the commits of a service and environment were authored after they went live. If it warns: see the "
-    "clocks of those who commit and deploy; cherry-picks and amended commits are the other cause.",
+    "At most 5 % of the commits of a service and environment were authored after they went live.",
+    "see the clocks of those who commit and deploy; cherry-picks and amended commits are the other cause",
+    "commits that are younger than their deployment",
+    "{service} in {env} ({negative:,} of {commits:,})",
     _negative_lead_times,
 )
 _OPEN = _Check(
-    "No failure is open for more than 30 days. If it warns: resolve it at its source, or take it back; open failures "
-    "have no time to restore, so the medians look better than they are.",
+    "No failure is open for more than 30 days.",
+    "resolve it at its source, or take it back; open failures have no time to restore, so the medians look better than "
+    "they are",
+    "failures that are open for long",
+    "{failure_id} of {service} ({open_days:,.0f} days)",
     _long_open_failures,
 )
 _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
+    SourceSelections: {"types_selected": _TYPES},
     Deployments: {
         "keys_unique": _KEYS,
         "nothing_before_first_selection": _SELECTED,
         "sources_fresh": _SOURCES,
         "services_known": _SERVICES,
         "environments_known": _ENVIRONMENTS,
+        "repositories_configured": _REPOSITORIES,
         "commits_known": _COMMITS,
         "clocks_agree": _CLOCKS,
     },
@@ -172,7 +282,7 @@ _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
         "nothing_open_for_long": _OPEN,
     },
     RejectedEvents: {"rejected_share": _REJECTED},
-    Daily: {"keys_unique": _KEYS, "rates_equal_recount": _RECOUNT},
+    Daily: {"keys_unique": _KEYS, "rates_equal_recount": _RECOUNT, "days_loaded": _LOADED},
 }
 
 
@@ -181,10 +291,27 @@ def check_descriptions(table: type[Table]) -> dict[str, str]:
     return {name: item.description for name, item in _CHECKS.get(table, {}).items()}
 
 
-def check_results(writer: Writer, table: type[Table], days: Sequence[date], settings: Settings) -> list[CheckResult]:
-    """Run the checks of a table on the days; those of sources and of open failures look at all days."""
-    results = []
-    for name, item in _CHECKS.get(table, {}).items():
-        found = item.look(writer, table, days, settings)
-        results.append(CheckResult(name, found.wrong == 0, found.wrong, shown_rows(found.examples), item.is_warning))
-    return results
+def check_results(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> list[CheckResult]:
+    """Run the checks of a table over the whole warehouse."""
+    return _results(connection, table, settings, _CHECKS.get(table, {}))
+
+
+def all_results(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[CheckResult]:
+    """Run every check over the whole warehouse; what fails comes first, then what warns, then the others."""
+    found = [result for table in TABLES for result in check_results(connection, table, settings)]
+    return sorted(found, key=lambda result: (result.passed, result.is_warning))
+
+
+def warnings(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[CheckResult]:
+    """What warns now. Checks of what the pipeline made are left out: they cost more, and each load proves itself."""
+    chosen = {
+        table: {name: item for name, item in items.items() if item.is_warning} for table, items in _CHECKS.items()
+    }
+    found = [result for table, items in chosen.items() for result in _results(connection, table, settings, items)]
+    return [result for result in found if not result.passed]
+
+
+def _results(
+    connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings, items: Mapping[str, _Check]
+) -> list[CheckResult]:
+    return [item.result(table, name, item.look(connection, table, settings)) for name, item in items.items()]

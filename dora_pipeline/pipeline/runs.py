@@ -9,7 +9,7 @@ from dora_pipeline.catalog import read_catalog
 from dora_pipeline.config import Home, Settings, read_settings
 from dora_pipeline.errors import ConfigError, DoraError, SourceUnavailable
 from dora_pipeline.pipeline import loading
-from dora_pipeline.pipeline.checks import CheckResult, check_results
+from dora_pipeline.pipeline.checks import CheckResult, check_results, warnings
 from dora_pipeline.pipeline.commits import Repositories
 from dora_pipeline.pipeline.glimpses import Glimpse, glimpse
 from dora_pipeline.pipeline.landing import land
@@ -43,11 +43,12 @@ _BATCH_OF_DAYS = 366
 
 @dataclass
 class RunReport:
-    """What a run did: the days it loaded, rows by table on those days, and the days that are still stale."""
+    """What a run did: the days it loaded and their rows by table; the days that are still stale, and what warns."""
 
     days: Sequence[date] = ()
     rows: dict[str, int] = field(default_factory=dict)
     stale: Sequence[date] = ()
+    warnings: Sequence[CheckResult] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class Run:
         refused_days = self._guard.refused_days()
         if not days or refused_days:
             self._load_what_follows()
-        checks = check_results(self.writer, table, days, self.settings)
+        checks = check_results(self.writer.connection, table, self.settings)
         is_published = self.publish()
         return Loaded(
             table,
@@ -265,6 +266,7 @@ def run(
         days = list(window) if window and not (rebuild or current.is_made_anew) else current.stale_days()
         report = current.load_days(days)
         current.publish()
+        report.warnings = warnings(writer.connection, settings)
     errors = current.all_errors()
     for error in errors[1:]:
         progress.note(str(error))

@@ -1,17 +1,16 @@
--- Events of $event_type on the days in run_days that were told more than $tolerance_us before they happened, by source
--- and service.
+-- Events of $event_type that were received more than $tolerance_us before they happened, by source and service.
 SELECT
     e.source, e.service, COUNT(*) AS events,
     CAST(MAX(DATE_DIFF('microsecond', e.received_at, e.occurred_at)) AS DOUBLE) / 1000000 AS most_seconds_early,
     MAX(e.occurred_at) AS newest_event_at, MIN(e.event_id) AS event_id
 FROM (
-    SELECT 'deployment' AS event_type, d.source, d.service, d.deployment_id AS event_id, d.received_at, d.finished_at AS occurred_at, d.day
+    SELECT 'deployment' AS event_type, d.source, d.service, d.deployment_id AS event_id, d.received_at, d.finished_at AS occurred_at
     FROM landing.deployments AS d
     UNION ALL
-    SELECT 'failure' AS event_type, f.source, f.service, f.failure_id AS event_id, f.received_at, f.started_at AS occurred_at, f.day
+    SELECT 'failure' AS event_type, f.source, f.service, f.failure_id AS event_id, f.received_at, f.started_at AS occurred_at
     FROM landing.failures AS f
 ) AS e
-WHERE e.event_type = $event_type AND e.day IN (SELECT r.day FROM run_days AS r)
+WHERE e.event_type = $event_type
     AND DATE_DIFF('microsecond', e.received_at, e.occurred_at) > $tolerance_us
 GROUP BY e.source, e.service
 ORDER BY most_seconds_early DESC, e.source, e.service

@@ -1,20 +1,26 @@
--- Why deployments of the days in run_days have no lead time, and whether a commit or a repository is what they lack.
+-- Why deployments have no lead time, and whether a commit or a repository is what they lack, over all days and over those
+-- since $recent_day.
+WITH counted AS (
+    SELECT p.period, p.place, d.deployment_id, d.service, d.lead_time_reason
+    FROM core.deployments AS d
+    JOIN (
+        SELECT 'all days' AS period, 1 AS place, NULL AS first_day
+        UNION ALL
+        SELECT 'last 30 days' AS period, 2 AS place, CAST($recent_day AS DATE) AS first_day
+    ) AS p ON p.first_day IS NULL OR d.day >= p.first_day
+    WHERE d.is_selected AND d.duplicate_of IS NULL
+)
 SELECT
-    d.lead_time_reason AS reason,
-    CASE WHEN d.lead_time_reason IN (
+    c.period, c.lead_time_reason AS reason,
+    CASE WHEN c.lead_time_reason IN (
         'no_commit', 'no_repository', 'repository_not_configured', 'repository_missing', 'commit_missing', 'previous_commit_missing'
     ) THEN TRUE ELSE FALSE END AS is_lacking,
     COUNT(*) AS deployments,
     CAST(COUNT(*) AS DOUBLE) / MAX(a.deployments) AS share,
-    MIN(d.service) AS service,
-    MIN(d.deployment_id) AS deployment_id
-FROM core.deployments AS d
-CROSS JOIN (
-    SELECT COUNT(*) AS deployments
-    FROM core.deployments AS x
-    WHERE x.is_selected AND x.duplicate_of IS NULL AND x.day IN (SELECT r.day FROM run_days AS r)
-) AS a
-WHERE d.is_selected AND d.duplicate_of IS NULL AND d.lead_time_reason IS NOT NULL
-    AND d.day IN (SELECT r.day FROM run_days AS r)
-GROUP BY d.lead_time_reason
-ORDER BY is_lacking DESC, deployments DESC, reason
+    MIN(c.service) AS service,
+    MIN(c.deployment_id) AS deployment_id
+FROM counted AS c
+JOIN (SELECT x.period, COUNT(*) AS deployments FROM counted AS x GROUP BY x.period) AS a ON c.period = a.period
+WHERE c.lead_time_reason IS NOT NULL
+GROUP BY c.period, c.place, c.lead_time_reason
+ORDER BY c.place, is_lacking DESC, deployments DESC, reason

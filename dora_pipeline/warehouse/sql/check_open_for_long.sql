@@ -1,4 +1,4 @@
--- Failures of sources selected now that are open for more than $open_for_us, whatever their day.
+-- Failures of sources selected now that are open for more than $open_for_us.
 SELECT
     f.failure_id, f.source, f.service, f.env, f.started_at,
     CAST(DATE_DIFF('microsecond', f.started_at, CAST($now AS TIMESTAMPTZ)) AS DOUBLE) / 86400000000 AS open_days,

@@ -1,18 +1,29 @@
--- Share of the events of the days in run_days that were rejected, by source and reason, the largest first.
-WITH told AS (
-    SELECT d.source, COUNT(*) AS events FROM landing.deployments AS d
-    WHERE d.day IN (SELECT r.day FROM run_days AS r) GROUP BY d.source
+-- Share of events that were rejected, by source and reason, over all days and over those since $recent_day, the largest
+-- first.
+WITH periods AS (
+    SELECT 'all days' AS period, 1 AS place, NULL AS first_day
     UNION ALL
-    SELECT f.source, COUNT(*) AS events FROM landing.failures AS f
-    WHERE f.day IN (SELECT r.day FROM run_days AS r) GROUP BY f.source
+    SELECT 'last 30 days' AS period, 2 AS place, CAST($recent_day AS DATE) AS first_day
+),
+usable AS (
+    SELECT p.period, e.source, COUNT(*) AS events
+    FROM (
+        SELECT d.source, d.day FROM landing.deployments AS d
+        UNION ALL
+        SELECT f.source, f.day FROM landing.failures AS f
+    ) AS e
+    JOIN periods AS p ON p.first_day IS NULL OR e.day >= p.first_day
+    GROUP BY p.period, e.source
 ),
 rejected AS (
-    SELECT e.source, e.reason, COUNT(*) AS rejected FROM core.rejected_events AS e
-    WHERE e.day IN (SELECT r.day FROM run_days AS r) GROUP BY e.source, e.reason
+    SELECT p.period, p.place, r.source, r.reason, COUNT(*) AS rejected
+    FROM core.rejected_events AS r
+    JOIN periods AS p ON p.first_day IS NULL OR r.day >= p.first_day
+    GROUP BY p.period, p.place, r.source, r.reason
 )
 SELECT
-    x.source, x.reason, x.rejected, COALESCE(t.events, 0) AS events,
-    CAST(x.rejected AS DOUBLE) / (x.rejected + COALESCE(t.events, 0)) AS share
+    x.period, x.source, x.reason, x.rejected, COALESCE(u.events, 0) AS events,
+    CAST(x.rejected AS DOUBLE) / (x.rejected + COALESCE(u.events, 0)) AS share
 FROM rejected AS x
-LEFT JOIN told AS t ON x.source = t.source
-ORDER BY share DESC, x.source, x.reason
+LEFT JOIN usable AS u ON x.source = u.source AND x.period = u.period
+ORDER BY x.place, share DESC, x.source, x.reason

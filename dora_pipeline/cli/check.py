@@ -1,0 +1,39 @@
+"""`dora check`: everything that the checks of the tables look at, over the whole warehouse."""
+
+import click
+
+from dora_pipeline.cli.display import console
+from dora_pipeline.config import default_home, read_settings
+from dora_pipeline.errors import DoraError
+from dora_pipeline.pipeline.checks import CheckResult, all_results
+from dora_pipeline.warehouse.reader import open_reader
+
+
+class ChecksFailed(DoraError):
+    """Checks found what must not be."""
+
+
+@click.command("check")
+@click.option("--strict", is_flag=True, help="Fail also where a check only warns.")
+def check_command(strict: bool) -> None:
+    """Check the whole published warehouse, and say what to do; the worst comes first."""
+    home = default_home()
+    settings = read_settings(home)
+    with open_reader(home) as connection:
+        results = all_results(connection, settings)
+    found = [result for result in results if not result.passed]
+    for result in found:
+        _show(result)
+    failed = [result for result in found if not result.is_warning]
+    counts = f"{len(results)} checks: {len(failed)} failed, {len(found) - len(failed)} warned"
+    console.print(f"{counts}, {len(results) - len(found)} passed", markup=False)
+    refused = found if strict else failed
+    if refused:
+        named = ", ".join(f"{result.table.table_name} {result.name}" for result in refused)
+        raise ChecksFailed(f"the warehouse does not pass: {named}")
+
+
+def _show(result: CheckResult) -> None:
+    level = "warning" if result.is_warning else "error"
+    console.print(f"{level}: {result.line}", markup=False, soft_wrap=True)
+    console.print(f"  what to do: {result.advice}", markup=False, soft_wrap=True)

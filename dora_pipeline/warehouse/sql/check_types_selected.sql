@@ -1,0 +1,6 @@
+-- Event types of which no source is selected now.
+SELECT t.event_type
+FROM (SELECT 'deployment' AS event_type UNION ALL SELECT 'failure' AS event_type) AS t
+LEFT JOIN core.source_selections AS s ON t.event_type = s.event_type AND s.is_selected
+WHERE s.source IS NULL
+ORDER BY t.event_type

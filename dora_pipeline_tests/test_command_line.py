@@ -1,14 +1,10 @@
 """The `dora` command: what it prints, writes and ends with."""
 
-import csv
-import io
-import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -19,7 +15,7 @@ from dora_pipeline.cli.main import main
 from dora_pipeline.config import Home, read_settings
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.selection import read_selection_log
-from dora_pipeline_tests.command import Answer, command_line, environment, process, without_root
+from dora_pipeline_tests.command import Answer, process, without_root
 from dora_pipeline_tests.homes import TestHome
 
 Dora = Callable[..., Answer]
@@ -56,13 +52,6 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
     home = TestHome(tmp_path_factory.mktemp("loaded") / "home")
     _load(home)
     return home
-
-
-@pytest.fixture
-def sql(loaded: TestHome, dora: Dora, monkeypatch: pytest.MonkeyPatch) -> Dora:
-    """Runs `dora sql` on the loaded home."""
-    monkeypatch.setenv("DORA_HOME", str(loaded.home.path))
-    return partial(dora, "sql")
 
 
 def _load(home: TestHome) -> None:
@@ -298,112 +287,6 @@ def test_every_mistake_of_the_settings_is_listed_without_a_traceback(home: TestH
     for key in ("timezone", "merge_windows", "rejected_share"):
         assert f"{home.home.settings_file}: {key}: " in answer.err
     assert "Traceback" not in answer.err
-
-
-# sql
-
-
-def test_sql_as_a_table(sql: Dora) -> None:
-    answer = sql("SELECT service, finished_at FROM core.deployments ORDER BY finished_at")
-    assert answer.code == 0
-    assert "service" in answer.out
-    assert "2024-05-06 10:00:00+00" in answer.out
-
-
-def test_sql_as_csv_with_lists_and_times(sql: Dora) -> None:
-    query = "SELECT version, custom_tags, finished_at, team FROM core.deployments ORDER BY finished_at -- two of them"
-    answer = sql(query, "--format", "csv")
-    assert answer.code == 0
-    rows = list(csv.reader(io.StringIO(answer.out)))
-    assert rows[0] == ["version", "custom_tags", "finished_at", "team"]
-    assert rows[1][0] == "1"
-    assert "team:a" in rows[1][1]
-    assert rows[1][2] == "2024-05-06 10:00:00+00"
-    assert rows[2] == ["2", "[]", "2024-05-07 10:00:00+00", ""]
-
-
-def test_sql_as_json_with_lists_and_times(sql: Dora) -> None:
-    query = "SELECT version, custom_tags, finished_at, team, day FROM core.deployments ORDER BY finished_at;"
-    answer = sql(query, "--format", "json")
-    assert json.loads(answer.out) == [
-        {
-            "version": "1",
-            "custom_tags": ["team:a", 'quote:"'],
-            "finished_at": "2024-05-06 10:00:00+00",
-            "team": None,
-            "day": "2024-05-06",
-        },
-        {"version": "2", "custom_tags": [], "finished_at": "2024-05-07 10:00:00+00", "team": None, "day": "2024-05-07"},
-    ]
-
-
-def test_sql_without_rows_is_a_header_or_an_empty_list(sql: Dora) -> None:
-    query = "SELECT service, env FROM core.deployments WHERE false"
-    assert sql(query, "--format", "csv").out == "service,env\n"
-    assert json.loads(sql(query, "--format", "json").out) == []
-
-
-def test_sql_appends_to_a_file_without_emptying_it(loaded: TestHome, tmp_path: Path) -> None:
-    path = tmp_path / "out.csv"
-    path.write_text("kept\n")
-    with path.open("a") as out:
-        line = command_line("sql", "SELECT 1 AS one", "--format", "csv")
-        subprocess.run(line, env=environment(loaded.home.path), stdout=out, check=True)
-    assert path.read_text() == "kept\none\n1\n"
-
-
-@pytest.mark.parametrize("form", ["table", "csv", "json"])
-@pytest.mark.parametrize("query", ["SELECT nothing FROM nowhere", "SELEC 1", "", "SELECT 1; SELECT 2"])
-def test_wrong_sql_is_one_line(sql: Dora, query: str, form: str) -> None:
-    answer = sql(query, "--format", form)
-    assert answer.code == 1
-    assert answer.out == ""
-    assert _one_line(answer).startswith("dora: ")
-    assert "COPY" not in answer.err
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM core.deployments",
-        "DROP TABLE core.deployments",
-        "CREATE TABLE core.mine AS SELECT 1",
-        "INSERT INTO core.services SELECT * FROM core.services",
-        "UPDATE core.deployments SET team = 'x'",
-        "COPY (SELECT 1) TO 'stolen.csv'",
-        "ATTACH 'other.duckdb' AS other",
-    ],
-)
-def test_statements_that_write_are_refused(
-    loaded: TestHome, sql: Dora, statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    content = loaded.home.warehouse.read_bytes()
-    answer = sql(statement)
-    assert answer.code == 1
-    assert "only read" in _one_line(answer)
-    assert loaded.home.warehouse.read_bytes() == content
-    assert list(tmp_path.glob("*.*")) == []
-
-
-def test_sql_before_the_first_run_says_what_makes_a_warehouse(dora: Dora) -> None:
-    answer = dora("sql", "SELECT 1")
-    assert answer.code == 1
-    assert "`dora run` makes it" in _one_line(answer)
-
-
-@pytest.mark.parametrize("form", ["table", "csv", "json"])
-def test_a_pipe_that_closes_early_leaves_no_words(loaded: TestHome, form: str) -> None:
-    line = command_line("sql", "SELECT * FROM range(300000)", "--format", form)
-    with subprocess.Popen(
-        line, env=environment(loaded.home.path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as started:
-        assert started.stdout is not None
-        assert started.stderr is not None
-        assert started.stdout.readline() != b""
-        started.stdout.close()
-        assert started.stderr.read() == b""
-        assert started.wait() in (0, 1)
 
 
 # errors

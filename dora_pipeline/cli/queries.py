@@ -1,69 +1,222 @@
-"""`dora sql`: a query of the published warehouse, shown as a table, CSV or JSON."""
+"""`dora sql`: a query of the published warehouse, shown as a table, as lines, CSV or JSON."""
 
+import json
+import re
 import shutil
 import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 import duckdb
 
+from dora_pipeline.cli.display import messages
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
-from dora_pipeline.warehouse.reader import open_reader
+from dora_pipeline.warehouse.reader import lock, open_reader
+from dora_pipeline.warehouse.schema import quoted
 
 _MOST_ROWS = 1000
-_FORMS = {"csv": "FORMAT csv, HEADER true", "json": "FORMAT json, ARRAY true"}
-# A PIVOT is several statements to DuckDB, and one to the user.
 _READING = (
-    duckdb.StatementType.SELECT,
-    duckdb.StatementType.EXPLAIN,
-    duckdb.StatementType.PRAGMA,
-    duckdb.StatementType.CALL,
-    duckdb.StatementType.MULTI,
+    "`dora sql` takes what only reads: SELECT, WITH, FROM, VALUES, TABLE, PIVOT, UNPIVOT, SHOW, DESCRIBE, SUMMARIZE, "
+    "EXPLAIN of these, and PRAGMA table_info and its like"
 )
+_PRAGMAS = frozenset(
+    (
+        "collations",
+        "database_list",
+        "database_size",
+        "functions",
+        "metadata_info",
+        "platform",
+        "show",
+        "show_databases",
+        "show_tables",
+        "show_tables_expanded",
+        "storage_info",
+        "table_info",
+        "user_agent",
+        "version",
+    )
+)
+# What the locks of the connection answer, and what that means to the user.
+_LOCKS = {
+    "file system operations are disabled": "refused: files other than the warehouse are out of reach; `--files` lets "
+    "the query read them",
+    "loading external extensions is disabled": f"refused: the query is read-only; {_READING}",
+    "configuration has been locked": f"refused: the query is read-only and changes no setting; {_READING}",
+    "attached in read-only mode": f"refused: the query is read-only; {_READING}",
+    "must be at the top level": f"refused: the query is read-only; {_READING}",
+}
 
 
 class QueryError(DoraError):
     """The query is wrong, or not one that only reads."""
 
 
+@dataclass(frozen=True)
+class _Statement:
+    """A statement that only reads, as it is run. All but PRAGMA, CALL and EXPLAIN can stand in another query."""
+
+    text: str
+    is_query: bool
+
+
 @click.command("sql")
 @click.argument("query")
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-def sql_command(query: str, form: str) -> None:
-    """Query the warehouse, read-only. A table shows at most 1,000 rows, CSV and JSON all of them."""
-    with open_reader(default_home()) as connection:
+@click.option(
+    "--format", "form", type=click.Choice(["table", "lines", "csv", "json"]), default="table", show_default=True
+)
+@click.option("--files", is_flag=True, help="Let the query read files, such as FROM 'budget.csv'. It never writes any.")
+def sql_command(query: str, form: str, files: bool) -> None:
+    """Query the warehouse, read-only; `-` reads the query from stdin.
+
+    A table shows at most 1,000 rows, and lines, CSV and JSON all of them.
+    """
+    if query == "-":
+        query = _from_stdin()
+    with open_reader(default_home()) as connection, TemporaryDirectory(prefix="dora-sql-") as scratch:
+        lock(connection, Path(scratch), reads_files=files)
         try:
-            relation = connection.sql(_reading_statement(connection, query))
-            if relation is None:
-                return
-            if form == "table":
-                width = shutil.get_terminal_size((200, 24)).columns
-                relation.show(max_width=width, max_rows=_MOST_ROWS)
-            else:
-                _print_all(connection, relation, form)
+            _show(connection, _read_only(connection, query), form, Path(scratch) / "result")
         except duckdb.Error as error:
-            # DuckDB shows the place of a mistake on lines of their own.
-            told = str(error).partition("\n\nLINE ")[0]
-            raise QueryError(" ".join(told.split())) from error
+            raise QueryError(_explained(error)) from error
 
 
-def _reading_statement(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    statements = connection.extract_statements(query)
+def _from_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise QueryError(f"the query on stdin is not UTF-8 text (byte {error.start})") from None
+
+
+def _explained(error: duckdb.Error) -> str:
+    # DuckDB shows the place of a mistake on lines of their own.
+    text = " ".join(str(error).partition("\n\nLINE ")[0].split())
+    return next((meant for words, meant in _LOCKS.items() if words in text.lower()), text)
+
+
+def _read_only(connection: duckdb.DuckDBPyConnection, query: str) -> _Statement:
+    """The one statement of a query as it is run. Raises QueryError for what does more than read."""
+    try:
+        statements = connection.extract_statements(query)
+        kinds = [statement.type for statement in statements]
+    except ValueError:
+        # The client has no name for some statements, such as CONNECT.
+        raise QueryError(f"refused: the query is read-only; {_READING}") from None
     if len(statements) != 1:
         raise QueryError(f"give one query, not {len(statements)}")
-    if statements[0].type not in _READING:
-        raise QueryError(f"{statements[0].type.name} does not only read; `dora sql` takes queries such as SELECT")
-    return query
+    text, words = _without_end(statements[0].query)
+    if (wrapped := _wrapped(connection, text)) is not None:
+        return _Statement(wrapped, is_query=True)
+    first = _word(text, words[0])
+    if kinds[0] in (duckdb.StatementType.PRAGMA, duckdb.StatementType.CALL) and len(words) > 1:
+        name = _word(text, words[1]).lower().removeprefix("pragma_")
+        if first in ("PRAGMA", "CALL") and name in _PRAGMAS:
+            return _Statement(text, is_query=False)
+    if first == "EXPLAIN" and (explained := _explained_query(connection, text, words)) is not None:
+        return _Statement(explained, is_query=False)
+    raise QueryError(f"refused: the query is read-only, and this {first} does more than read; {_READING}")
 
 
-def _print_all(connection: duckdb.DuckDBPyConnection, relation: duckdb.DuckDBPyRelation, form: str) -> None:
-    # Not straight to /dev/stdout: opening it would empty the file that the output is appended to.
-    with TemporaryDirectory(prefix="dora-sql-") as folder:
-        path = Path(folder) / "result"
-        # DuckDB finds the relation by the name of the variable.
-        connection.execute(f"COPY (SELECT * FROM relation) TO ? ({_FORMS[form]})", [str(path)])
+def _wrapped(connection: duckdb.DuckDBPyConnection, text: str) -> str | None:
+    """The query that has this one in its FROM; None for what cannot stand there.
+
+    There DuckDB takes nothing but queries, and refuses those that write or delete in their WITH.
+    """
+    wrapped = f"FROM (\n{text}\n)"
+    try:
+        return wrapped if len(connection.extract_statements(wrapped)) == 1 else None
+    except duckdb.ParserException:
+        return None
+
+
+def _explained_query(connection: duckdb.DuckDBPyConnection, text: str, words: list[int]) -> str | None:
+    """An EXPLAIN with its query wrapped; None where it explains no query."""
+    content = text.encode()
+    for place in words[1:]:
+        rest = content[place:].decode()
+        try:
+            connection.extract_statements(rest)
+        except duckdb.ParserException:
+            # Still among the options of EXPLAIN.
+            continue
+        wrapped = _wrapped(connection, rest)
+        return None if wrapped is None else content[:place].decode() + wrapped
+    return None
+
+
+def _without_end(text: str) -> tuple[str, list[int]]:
+    """A statement without the semicolons at its end, and where in its bytes its words begin."""
+    content = text.encode()
+    words = [place for place, kind in duckdb.tokenize(text) if kind != duckdb.token_type.comment]
+    while content[words[-1] : words[-1] + 1] == b";":
+        content = content[: words.pop()]
+    return content.decode(), words
+
+
+def _word(text: str, place: int) -> str:
+    found = re.match(rb"\w+", text.encode()[place:])
+    return found[0].decode().upper() if found else ""
+
+
+def _show(connection: duckdb.DuckDBPyConnection, statement: _Statement, form: str, result: Path) -> None:
+    relation = connection.sql(statement.text)
+    if relation is None:
+        return
+    match form:
+        case "table":
+            _print_table(relation)
+        case "lines":
+            _print_lines(relation)
+        case "csv":
+            # Not straight to /dev/stdout: opening it would empty the file that the output is appended to.
+            relation.write_csv(str(result), header=True)
+            _print_file(result)
+        case _ if statement.is_query:
+            connection.execute(f"COPY ({statement.text}) TO {quoted(str(result))} (FORMAT json, ARRAY true)")
+            _print_file(result)
+        case _:
+            rows = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+            click.echo(json.dumps(rows, default=str, ensure_ascii=False))
+
+
+def _print_table(relation: duckdb.DuckDBPyRelation) -> None:
+    width = shutil.get_terminal_size((200, 24)).columns
+    shown = StringIO()
+    with redirect_stdout(shown):
+        relation.show(max_width=width, max_rows=_MOST_ROWS)
+    table = shown.getvalue()
+    sys.stdout.write(table)
+    hidden = re.search(r"(\d+) columns \((\d+) shown\)\s*\Z", table)
+    if hidden is not None or "… │" in table:
+        cut = f"{hidden[2]} of {hidden[1]} columns are shown" if hidden else "texts are cut"
         sys.stdout.flush()
-        with path.open("rb") as result:
-            shutil.copyfileobj(result, sys.stdout.buffer)
+        messages.print(
+            f"The table is too wide for {width} characters: {cut}. `--format lines` shows all of it.", soft_wrap=True
+        )
+
+
+def _print_lines(relation: duckdb.DuckDBPyRelation) -> None:
+    """Each column of a row on a line of its own, an empty line between rows; further lines of a text are indented."""
+    names = relation.columns
+    width = max(map(len, names))
+    is_first = True
+    for row in relation.project("CAST(COLUMNS(*) AS VARCHAR)").iter_rows():
+        if not is_first:
+            sys.stdout.write("\n")
+        is_first = False
+        for name, value in zip(names, row, strict=True):
+            text = "NULL" if value is None else value.rstrip("\n").replace("\n", "\n" + " " * (width + 3))
+            sys.stdout.write(f"{name:<{width}} = {text}\n")
+    if is_first:
+        messages.print("no rows")
+
+
+def _print_file(result: Path) -> None:
+    sys.stdout.flush()
+    with result.open("rb") as content:
+        shutil.copyfileobj(content, sys.stdout.buffer)

@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import WarehouseError
-from dora_pipeline.warehouse.schema import SCHEMA_VERSION, schema_version
+from dora_pipeline.warehouse.schema import SCHEMA_VERSION, quoted, schema_version
 
 
 @contextlib.contextmanager
@@ -34,3 +35,20 @@ def open_reader(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         ) from error
     finally:
         connection.close()
+
+
+def lock(connection: duckdb.DuckDBPyConnection, scratch: Path, *, reads_files: bool) -> None:
+    """Let a connection of `open_reader` run the SQL of a user: nothing that it runs later opens this again.
+
+    The warehouse and the folder `scratch`, for results and what does not fit into memory, are all that it reaches;
+    `reads_files` lets it read, and so write, other files: then only statements may be run that do not write.
+    """
+    connection.execute("SET autoinstall_known_extensions = false")
+    connection.execute("SET autoload_known_extensions = false")
+    # A name in a query means a table, never a variable of the program.
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute(f"SET temp_directory = {quoted(str(scratch / 'spill'))}")
+    if not reads_files:
+        connection.execute(f"SET allowed_directories = [{quoted(str(scratch))}]")
+        connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")

@@ -196,6 +196,14 @@ def test_a_large_share_of_rejects_is_the_only_check_that_warns(filled: TestHome,
     assert passed["rejected_share"] is False
 
 
+def test_a_run_of_a_quiet_day_turns_no_check_green(filled: TestHome, instance: DagsterInstance) -> None:
+    days_run(filled, instance, "2024-05-06", "2024-05-08")
+    result = days_run(filled, instance, "2024-05-20")
+    evaluations = {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
+    assert evaluations["rejected_share"].passed is False
+    assert evaluations["rejected_share"].severity == dg.AssetCheckSeverity.WARN
+
+
 def test_the_job_selects_sources(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
     home.home.path.mkdir(exist_ok=True)
     monkeypatch.setenv("DORA_HOME", str(home.home.path))

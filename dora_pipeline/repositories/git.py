@@ -1,13 +1,17 @@
 """One git process: its surroundings, its time limit, its errors.
 
 Arguments are a list and never pass through a shell. Hooks, prompts, replace objects and the `GIT_DIR` of a
-surrounding git hook have no effect. What does not belong here: what git is asked.
+surrounding git hook have no effect. No git process outlives ours, however ours ends. What does not belong here: what
+git is asked.
 """
 
+import atexit
+import contextlib
 import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -29,7 +33,74 @@ _FIXED_VARIABLES = {
     "SSH_ASKPASS_REQUIRE": "never",
 }
 _WITHOUT_USER_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-_SETTINGS = ("-c", f"core.hooksPath={os.devnull}", "-c", "gc.auto=0", "-c", "maintenance.auto=false")
+_SETTINGS = (
+    f"core.hooksPath={os.devnull}",
+    # Nothing may go on in the background.
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "fetch.writeCommitGraph=false",
+    # Generation numbers of version 2 are made of dates: with one of the year 10^15, git 2.39 computes them for ever.
+    "commitGraph.generationVersion=1",
+    # Commits with impossible dates are in many old repositories, and servers keep them.
+    "fetch.fsckObjects=false",
+    "transfer.fsckObjects=false",
+)
+
+# Reads `+ group` and `- group`; when the writer is gone, however it ended, it ends the groups that are left.
+_WATCH = """
+groups=
+while read -r sign group; do
+    left=
+    for known in $groups; do [ "$known" = "$group" ] || left="$left $known"; done
+    groups=$left
+    [ "$sign" = - ] || groups="$groups $group"
+done
+for group in $groups; do kill -s KILL -- "-$group"; done
+"""
+
+
+class _Watcher:
+    """A process that ends the process groups which this process leaves behind, even where it is killed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it where it does not run. Raises OSError."""
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._process = subprocess.Popen(
+                    ["/bin/sh", "-c", _WATCH],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    bufsize=0,
+                    start_new_session=True,
+                )
+
+    def add(self, group: int) -> None:
+        """From now on the group is ended with this process."""
+        self._write(f"+ {group}\n")
+
+    def remove(self, group: int) -> None:
+        """The group has ended."""
+        self._write(f"- {group}\n")
+
+    def end(self) -> None:
+        """Lets it end."""
+        with self._lock:
+            if self._process is not None:
+                self._process.communicate()
+
+    def _write(self, line: str) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.write(line.encode())
+
+
+_watcher = _Watcher()
+atexit.register(_watcher.end)
 
 
 def run_query(repository: Path, arguments: Sequence[str], stdin: bytes = b"") -> str:
@@ -65,10 +136,12 @@ def _run(
         for name, value in os.environ.items()
         if not name.startswith("GIT_") or _KEPT_VARIABLES.fullmatch(name)
     }
+    settings = [part for setting in _SETTINGS for part in ("-c", setting)]
     try:
+        _watcher.start()
         # A session of its own has no terminal, so that ssh cannot ask, and can be ended with all its helpers.
         process = subprocess.Popen(
-            ["git", f"--git-dir={repository}", *_SETTINGS, *arguments],
+            ["git", f"--git-dir={repository}", *settings, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -81,6 +154,7 @@ def _run(
             f"git cannot be started ({error.strerror}); install git and put it on the PATH"
         ) from error
     with process:
+        _watcher.add(process.pid)
         try:
             output, messages = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired:
@@ -91,6 +165,8 @@ def _run(
         except BaseException:
             _end(process)
             raise
+        finally:
+            _watcher.remove(process.pid)
     warnings = _readable(messages)
     if process.returncode != 0:
         raise RepositoryError(
@@ -101,12 +177,10 @@ def _run(
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ends git and its helpers; asked first, so that it can take away its lock files."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=_GRACE)
-    except ProcessLookupError:
-        return
-    except subprocess.TimeoutExpired:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=_GRACE)
         os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -114,4 +188,4 @@ def _readable(messages: bytes) -> str:
     """The last lines that git or the server wrote, in one line, without credentials and control characters."""
     text = "".join(letter if letter.isprintable() else "\n" for letter in messages.decode("utf-8", "replace"))
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    return without_credentials("; ".join(lines[-4:]))[:600]
+    return without_credentials("; ".join(lines[-8:]))[:800]

@@ -132,7 +132,9 @@ class Deployments(Table):
     previous_deployment_id = _text("The deployment that its commits are counted from.", nullable=True)
     previous_commit_sha = _text("Commit of that deployment.", nullable=True)
     range_id = _text("The commits between the two, in landing.range_commits.", nullable=True)
-    lead_time_commits = _whole("Number of commits that it brought; NULL where that is not known.", nullable=True)
+    lead_time_commits = _whole(
+        "Number of commits that it brought and that have an author time; NULL where that is not known.", nullable=True
+    )
     lead_time_mean_seconds = _number("Mean change lead time over its commits.", nullable=True)
     lead_time_reason = _text("Why there is no lead time; NULL where there is one.", nullable=True)
     day = _day("Day of finished_at.")
@@ -174,10 +176,13 @@ class DeploymentCommits(Table):
     env = _text(_ENV, nullable=True)
     repository_id = _text(_REPOSITORY)
     commit_sha = _text("The commit.", primary_key=True)
-    authored_at = _moment("Author time of the commit.")
-    committed_at = _moment("Committer time of the commit.")
+    authored_at = _moment("Author time of the commit; NULL where it has none that can be used.", nullable=True)
+    committed_at = _moment("Committer time of the commit; NULL where it has none that can be used.", nullable=True)
     finished_at = _moment("End of the deployment.")
-    lead_time_seconds = _number("finished_at - authored_at; negative where clocks or cherry-picks make it so.")
+    lead_time_seconds = _number(
+        "finished_at - authored_at; negative where clocks or cherry-picks make it so; NULL without an author time.",
+        nullable=True,
+    )
     is_selected = _flag("Whether the deployment's source is selected now.")
     day = _day("Day of the deployment.")
 
@@ -210,7 +215,7 @@ class Daily(Table):
     deployments = _whole("Deployments that finished on the day.")
     failures = _whole("Failures that started on the day.")
     change_failure_rate = _number("failures / deployments; NULL without deployments.", nullable=True)
-    lead_time_commits = _whole("Commits brought by the deployments.")
+    lead_time_commits = _whole("Commits brought by the deployments that have an author time.")
     lead_time_p50_seconds = _number("Median change lead time over commits.", nullable=True)
     lead_time_p90_seconds = _number("90th percentile of the change lead time over commits.", nullable=True)
     lead_time_mean_seconds = _number("Mean change lead time over commits.", nullable=True)
@@ -439,8 +444,8 @@ class RangeCommits(Table):
 
     range_id = _text("The range.", primary_key=True)
     commit_sha = _text("The commit.", primary_key=True)
-    authored_at = _moment("Author time.")
-    committed_at = _moment("Committer time.")
+    authored_at = _moment("Author time; NULL where it cannot be used.", nullable=True)
+    committed_at = _moment("Committer time; NULL where it cannot be used.", nullable=True)
 
 
 TABLES: tuple[type[Table], ...] = (

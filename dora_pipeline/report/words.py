@@ -16,6 +16,7 @@ _REASONS = {
     "first_deployment": "first deployment: there is none before it to count from",
     "previous_too_old": "the deployment before it is more than 60 days older",
     "no_commits": "no commit lies between the two deployments: a rollback, or the same commit again",
+    "no_author_time": "no commit that it brought has an author time that can be used",
     "repository_not_configured": "its repository is not in settings or catalog",
     "repository_missing": "its repository could not be fetched",
     "commit_missing": "its commit is not in the repository",

@@ -10,12 +10,12 @@ from heapq import heapify, heappop, heappush
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit; times are seconds since 1970, `parents` SHAs."""
+    """A commit; `parents` are SHAs, times are seconds since 1970, None where they cannot be used."""
 
     sha: str
     parents: tuple[str, ...]
-    authored_at: int
-    committed_at: int
+    authored_at: int | None
+    committed_at: int | None
 
     @property
     def is_merge(self) -> bool:

@@ -5,6 +5,7 @@ that change a file of the service where it has source patterns (Datadog, "Change
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -16,7 +17,10 @@ from dora_pipeline.timeline import NEWEST_INSTANT
 
 MAXIMUM_COMMITS = 5000
 _MAXIMUM_FLOORS = 8
+# What is dated 1970 comes from a clock that was never set, or from a tool that had no time to write.
+_OLDEST_SECOND = int(datetime(1971, 1, 1, tzinfo=UTC).timestamp())
 _NEWEST_SECOND = int(NEWEST_INSTANT.timestamp())
+_MOST_DIGITS = 20
 _SCHEMA = {
     "base_sha": pl.String,
     "head_sha": pl.String,
@@ -29,8 +33,9 @@ _SCHEMA = {
 def range_commits(mirror: Mirror, ranges: Collection[tuple[str, str]], patterns: Sequence[str]) -> pl.DataFrame:
     """The commits of each range (base, head), newest first: base_sha, head_sha, commit_sha, authored_at, committed_at.
 
-    Times are UTC. `patterns` are globs from the root of the repository, `**` crosses folders, and a folder means all
-    below it; none means every file. A range without commits has no row.
+    Times are UTC, NULL where a commit has none that can be used: missing, negative, of 1970, or after 2199.
+    `patterns` are globs from the root of the repository, `**` crosses folders, and a folder means all below it; none
+    means every file. A range without commits has no row.
     Raises RepositoryError for a SHA that is not a full one of a commit of the mirror (see Mirror.missing), and for a
     pattern that cannot match.
     """
@@ -44,7 +49,7 @@ def range_commits(mirror: Mirror, ranges: Collection[tuple[str, str]], patterns:
             "fetch it, or leave its range out"
         )
     pairs = [(base, head) for base, head in pairs if base != head]
-    rows: list[tuple[str, str, str, int, int]] = []
+    rows: list[tuple[str, str, str, int | None, int | None]] = []
     if pairs:
         graph, floor = _graph(mirror, pairs)
         touching = _touching(mirror, pairs, floor, pathspecs) if pathspecs else None
@@ -60,15 +65,18 @@ def range_commits(mirror: Mirror, ranges: Collection[tuple[str, str]], patterns:
 
 
 def _newest(commits: Iterable[Commit]) -> list[Commit]:
-    return sorted(commits, key=lambda commit: (-commit.committed_at, commit.sha))[:MAXIMUM_COMMITS]
+    return sorted(commits, key=lambda commit: (-(commit.committed_at or 0), commit.sha))[:MAXIMUM_COMMITS]
 
 
 def _graph(mirror: Mirror, pairs: list[tuple[str, str]]) -> tuple[CommitGraph, str | None]:
     """A graph with every commit of the ranges, and its floor: a commit that every base reaches.
 
     What the floor reaches is in no range and is not read. The oldest base mostly is the floor; where some bases do
-    not reach it, the merge base with the oldest of them is tried, and in the end the whole history is read.
+    not reach it, the merge base with the oldest of them is tried, and in the end the whole history is read. It is read
+    at once where git has no generation numbers: it then may not leave out all that the floor reaches.
     """
+    if not mirror.has_commit_graph:
+        return _read_graph(mirror, pairs, None), None
     bases = {base for base, _ in pairs}
     oldest_first = run_query(mirror.path, ["rev-list", "--no-walk=sorted", "--stdin"], _lines(bases)).split()[::-1]
     floor: str | None = oldest_first[0]
@@ -92,13 +100,13 @@ def _read_graph(mirror: Mirror, pairs: list[tuple[str, str]], floor: str | None)
 
 def _commit(line: str) -> Commit:
     sha, authored, committed, parents = line.split(",")
-    committed_at = _second(committed, 0)
-    return Commit(sha, tuple(parents.split()), _second(authored, committed_at), committed_at)
+    return Commit(sha, tuple(parents.split()), _second(authored), _second(committed))
 
 
-def _second(text: str, otherwise: int) -> int:
-    """Seconds since 1970; broken commits have times without meaning, for which another one stands in."""
-    return int(text) if text.isdecimal() and int(text) < _NEWEST_SECOND else otherwise
+def _second(text: str) -> int | None:
+    # Of a commit without a date git prints nothing.
+    second = int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else 0
+    return second if _OLDEST_SECOND <= second < _NEWEST_SECOND else None
 
 
 def _merge_base(mirror: Mirror, one: str, other: str) -> str | None:

@@ -41,10 +41,10 @@ deployment_figures AS (
 commit_figures AS (
     SELECT
         d.day, d.service, d.env,
-        COUNT(*) AS lead_time_commits,
+        COUNT(c.lead_time_seconds) AS lead_time_commits,
         PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY c.lead_time_seconds) AS lead_time_p50_seconds,
         PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY c.lead_time_seconds) AS lead_time_p90_seconds,
-        CAST(SUM(CAST(ROUND(c.lead_time_seconds * 1000000) AS BIGINT)) AS DOUBLE) / COUNT(*) / 1000000 AS lead_time_mean_seconds
+        CAST(SUM(CAST(ROUND(c.lead_time_seconds * 1000000) AS BIGINT)) AS DOUBLE) / NULLIF(COUNT(c.lead_time_seconds), 0) / 1000000 AS lead_time_mean_seconds
     FROM core.deployment_commits AS c
     INNER JOIN deployments AS d ON c.deployment_id = d.deployment_id
     GROUP BY d.day, d.service, d.env

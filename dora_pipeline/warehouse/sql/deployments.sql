@@ -9,15 +9,16 @@ SELECT
     c.mean_seconds AS lead_time_mean_seconds,
     CASE WHEN d.lead_time_reason IS NOT NULL THEN d.lead_time_reason
          WHEN r.reason IS NOT NULL THEN r.reason
-         WHEN c.commits IS NULL THEN 'no_commits' END AS lead_time_reason,
+         WHEN c.commits IS NULL THEN 'no_commits'
+         WHEN c.commits = 0 THEN 'no_author_time' END AS lead_time_reason,
     d.day
 FROM derived_deployments AS d
 LEFT JOIN deployment_ranges AS r ON d.deployment_id = r.deployment_id
 LEFT JOIN (
     SELECT
         x.deployment_id,
-        COUNT(*) AS commits,
-        CAST(SUM(DATE_DIFF('microsecond', k.authored_at, y.finished_at)) AS DOUBLE) / COUNT(*) / 1000000 AS mean_seconds
+        COUNT(k.authored_at) AS commits,
+        CAST(SUM(DATE_DIFF('microsecond', k.authored_at, y.finished_at)) AS DOUBLE) / NULLIF(COUNT(k.authored_at), 0) / 1000000 AS mean_seconds
     FROM deployment_ranges AS x
     INNER JOIN derived_deployments AS y ON x.deployment_id = y.deployment_id
     INNER JOIN landing.range_commits AS k ON x.range_id = k.range_id

@@ -25,6 +25,14 @@ def git(repository: Path, *arguments: str, stdin: str = "") -> str:
     return run.stdout.strip()
 
 
+def dated_commit(repository: Path, parent: str, date: str) -> str:
+    """Writes a commit of the parent's files with the text in place of both dates, as broken tools do; its SHA."""
+    tree = git(repository, "rev-parse", f"{parent}^{{tree}}")
+    person = f"A <a@example.invalid> {date}".rstrip()
+    content = f"tree {tree}\nparent {parent}\nauthor {person}\ncommitter {person}\n\nbroken\n"
+    return git(repository, "hash-object", "-t", "commit", "-w", "--literally", "--stdin", stdin=content)
+
+
 class History:
     """Commits to be written; a commit is known by its number, from 1."""
 

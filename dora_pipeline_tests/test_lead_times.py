@@ -1,18 +1,20 @@
 """Change lead times over real git repositories, and the reasons where there is none."""
 
 import json
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dora_pipeline_tests.git_histories import History, git
+from dora_pipeline_tests.git_histories import History, dated_commit, git
 from dora_pipeline_tests.homes import TestHome
 
 REPOSITORY = "example.com/org/app"
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = 3600
+TAGGER = ("-c", "user.name=A", "-c", "user.email=a@example.invalid")
 
 
 def at(seconds: float) -> str:
@@ -46,7 +48,7 @@ def reasons(home: TestHome) -> dict[str, str | None]:
     return dict(home.rows("SELECT deployment_id, lead_time_reason FROM core.deployments"))
 
 
-def brought(home: TestHome, deployment_id: str) -> dict[str, float]:
+def brought(home: TestHome, deployment_id: str) -> dict[str, float | None]:
     """The commits that a deployment brought and their lead times."""
     return dict(
         home.rows(
@@ -308,6 +310,67 @@ def test_a_commit_authored_after_its_deployment_has_a_negative_lead_time(home: T
     home.run()
     assert brought(home, "second") == {shas[picked]: -3.0 * HOUR + 0.5}
     assert figures(home, "second") == (1, -3.0 * HOUR + 0.5, None)
+
+
+def test_commits_without_an_author_time_have_no_lead_time_and_are_in_no_figure(home: TestHome, remote: Path) -> None:
+    shas = line(remote, 2)
+    alone = dated_commit(remote, shas[2], "99999999999999999999999 +0000")
+    negative = dated_commit(remote, alone, "-1 +0000")
+    good = dated_commit(remote, negative, f"{int(NEW_YEAR.timestamp()) + 5 * HOUR} +0000")
+    git(remote, "update-ref", "refs/heads/main", good)
+    deploy(home, "first", at(3 * HOUR), shas[1])
+    deploy(home, "dated", at(4 * HOUR), shas[2])
+    deploy(home, "undated", at(30 * HOUR), alone)
+    deploy(home, "mixed", at(60 * HOUR), good)
+    home.run()
+    assert figures(home, "dated") == (1, 3.0 * HOUR, None)
+    assert figures(home, "undated") == (0, None, "no_author_time")
+    assert brought(home, "undated") == {alone: None}
+    assert figures(home, "mixed") == (1, 55.0 * HOUR, None)
+    assert brought(home, "mixed") == {negative: None, good: 55.0 * HOUR}
+    columns = "lead_time_commits, lead_time_p50_seconds, lead_time_p90_seconds, lead_time_mean_seconds"
+    assert home.rows(f"SELECT {columns}, deployment_lead_time_p50_seconds FROM metrics.daily ORDER BY day") == [
+        (1, 3.0 * HOUR, 3.0 * HOUR, 3.0 * HOUR, 3.0 * HOUR),
+        (0, None, None, None, None),
+        (1, 55.0 * HOUR, 55.0 * HOUR, 55.0 * HOUR, 55.0 * HOUR),
+    ]
+    month = "'month', DATE '2024-01-01', DATE '2024-01-31'"
+    for macro in (f"metrics.summary({month})", f"metrics.summary_by('all', {month})"):
+        assert home.rows(f"SELECT {columns} FROM {macro}") == [(2, 29.0 * HOUR, 49.8 * HOUR, 29.0 * HOUR)]
+
+
+def test_an_annotated_tag_stands_for_its_commit_at_both_ends(home: TestHome, remote: Path) -> None:
+    shas = line(remote, 3)
+    for number in (1, 3):
+        git(remote, *TAGGER, "tag", "-a", "-m", "a release", f"v{number}", shas[number])
+    git(remote, *TAGGER, "tag", "-a", "-m", "a tag of a tag", "again", "v3")
+    tags = {name: git(remote, "rev-parse", name) for name in ("v1", "v3", "again")}
+    deploy(home, "first", at(3 * HOUR), tags["v1"])
+    deploy(home, "second", at(4 * HOUR), tags["v3"])
+    deploy(home, "third", at(5 * HOUR), shas[1])
+    deploy(home, "fourth", at(6 * HOUR), tags["again"][:12])
+    home.run()
+    assert reasons(home) == {"first": "first_deployment", "second": None, "third": "no_commits", "fourth": None}
+    assert set(brought(home, "second")) == set(brought(home, "fourth")) == {shas[2], shas[3]}
+
+
+def test_a_run_ends_and_says_so_where_a_repository_is_a_partial_clone(
+    home: TestHome, remote: Path, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.git"
+    history = History()
+    history.commit(files={"a": "1"})
+    history.commit(1, committed=HOUR, files={"a": "2"})
+    shas = history.write(whole, {"main": 2})
+    git(whole, "config", "uploadpack.allowFilter", "true")
+    partial = ("--filter=blob:none", "--no-checkout", f"file://{whole}", str(remote))
+    subprocess.run(["git", "clone", "--quiet", *partial], check=True)
+    whole.rename(tmp_path / "away.git")
+    deploy(home, "first", at(3 * HOUR), shas[1])
+    deploy(home, "second", at(4 * HOUR), shas[2])
+    home.run()
+    assert reasons(home)["second"] == "repository_missing"
+    assert any("it is a partial clone" in note for note in home.notes.notes)
 
 
 def test_a_duplicate_brings_no_commits_and_is_nobodys_previous_deployment(home: TestHome, remote: Path) -> None:

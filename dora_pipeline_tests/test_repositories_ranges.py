@@ -1,5 +1,6 @@
 import random
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import pytest
 from dora_pipeline.errors import RepositoryError
 from dora_pipeline.repositories.mirror import Mirror
 from dora_pipeline.repositories.ranges import MAXIMUM_COMMITS, range_commits
-from dora_pipeline_tests.git_histories import History, git
+from dora_pipeline_tests.git_histories import History, dated_commit, git
 
 Range = tuple[str, str]
 
@@ -198,13 +199,43 @@ def test_replaced_commits_are_those_that_were_deployed(tmp_path: Path) -> None:
     assert found(mirror, [(shas[root], shas[head])]) == {(shas[root], shas[head]): {shas[2], shas[head]}}
 
 
-def test_a_commit_whose_author_time_is_absurd_has_its_commit_time(tmp_path: Path) -> None:
+DATES = ["", "-1 +0000", "0 +0000", "31535999 +0000", "7258118400 +0000", "99999999999999999999999 +0000", "soon"]
+
+
+@pytest.mark.parametrize("date", DATES)
+def test_a_commit_without_a_usable_time_has_none_and_its_neighbours_have_theirs(tmp_path: Path, date: str) -> None:
     history = History()
-    base = history.commit()
-    head = history.commit(base, authored=10**11, committed=60)
-    mirror, shas = mirrored(history, tmp_path, {"main": head})
-    frame = range_commits(mirror, [(shas[base], shas[head])], [])
-    assert frame["authored_at"].to_list() == [datetime(2024, 1, 1, 0, 1, tzinfo=UTC)]
+    remote = tmp_path / "remote.git"
+    shas = history.write(remote, {"main": history.commit()})
+    broken = dated_commit(remote, shas[1], date)
+    after = dated_commit(remote, broken, "1704070800 +0000")
+    git(remote, "update-ref", "refs/heads/main", after)
+    mirror = Mirror(tmp_path / "git", "example.com/org/app", str(remote))
+    mirror.fetch()
+    assert mirror.has_commit_graph
+    one = datetime(2024, 1, 1, 1, tzinfo=UTC)
+    frame = range_commits(mirror, [(shas[1], after), (broken, after)], [])
+    assert set(frame.select("base_sha", "commit_sha", "authored_at", "committed_at").rows()) == {
+        (shas[1], broken, None, None),
+        (shas[1], after, one, one),
+        (broken, after, one, one),
+    }
+
+
+def test_ranges_are_as_exact_where_git_could_write_no_generation_numbers(tmp_path: Path) -> None:
+    history = History()
+    shared = history.commit(committed=0)
+    base = shared
+    for number in range(1, 12):
+        # So old, and so many, that git by dates alone takes them for what the other side does not reach.
+        base = history.commit(base, committed=-number * 10_000_000)
+    other = history.commit(base, committed=100)
+    head = history.commit(base, committed=200)
+    mirror, shas = mirrored(history, tmp_path, {"main": head, "other": other})
+    shutil.rmtree(mirror.path / "objects" / "info" / "commit-graphs")
+    assert not mirror.has_commit_graph
+    pairs = [(shas[base], shas[head]), (shas[other], shas[head])]
+    assert found(mirror, pairs) == {pair: {shas[head]} for pair in pairs}
 
 
 @pytest.mark.parametrize("sha", ["0123456789" * 4, "main", "--all", "^main", "", "abc1234", "f" * 40 + "\n"])

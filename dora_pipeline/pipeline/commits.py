@@ -1,8 +1,9 @@
 """The commits that deployments brought: from mirrors of the repositories into the cache of ranges."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 import polars as pl
 
@@ -18,6 +19,10 @@ from dora_pipeline.warehouse.writer import Writer
 # Reasons for which a later fetch may find what is missing now.
 PASSING_REASONS = ("repository_missing", "commit_missing", "previous_commit_missing")
 
+Answer = TypeVar("Answer")
+# Base, head and patterns.
+_Range = tuple[str, str, tuple[str, ...]]
+
 
 @dataclass(frozen=True)
 class _Wanted:
@@ -28,7 +33,11 @@ class _Wanted:
 
 
 class Repositories:
-    """The mirrors of the repositories that settings or catalog name; each is fetched at most once."""
+    """The mirrors of the repositories that settings or catalog name.
+
+    Each is fetched at most once a run, and one that cannot be read is made again, at most once. What goes wrong with a
+    repository is noted, and keeps nothing else from being loaded.
+    """
 
     def __init__(self, session: Session) -> None:
         self._folder = session.home.git
@@ -36,32 +45,63 @@ class Repositories:
         self._progress = session.progress
         self._fetches = session.fetches
         self._fetched: set[str] = set()
+        self._made_again: set[str] = set()
+        self._unreadable: set[str] = set()
 
     def mirror(self, repository_id: str) -> Mirror | None:
         """The mirror of a repository, None where nobody named it."""
         url = self._urls.get(repository_id)
-        return None if url is None else Mirror(self._folder, repository_id, url)
+        return None if url is None else Mirror(self._folder, repository_id, url, self._progress.note)
 
-    def resolved(
-        self, mirror: Mirror, repository_id: str, shas: Iterable[str], *, fetches: bool = True
-    ) -> dict[str, str]:
+    def resolved(self, mirror: Mirror, shas: Iterable[str], *, fetches: bool = True) -> dict[str, str] | None:
         """The full SHA for each SHA that the repository has; it is fetched when one is missing, if `fetches`.
 
-        A repository that cannot be fetched is noted, and what its mirror has is used.
+        None where there is no mirror, or none that can be read. Where the repository cannot be fetched, what its mirror
+        has is used.
         """
         wanted = set(shas)
-        found = mirror.resolve(wanted)
-        if len(found) < len(wanted) and fetches and self._fetches and repository_id not in self._fetched:
-            self._fetched.add(repository_id)
+        found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
+        if len(found) < len(wanted) and fetches and self._fetches and mirror.repository_id not in self._fetched:
+            self._fetched.add(mirror.repository_id)
             try:
                 mirror.fetch()
-                found = mirror.resolve(wanted)
-                if len(found) < len(wanted):
-                    mirror.fetch_commits(wanted - found.keys())
-                    found = mirror.resolve(wanted)
+                missing = mirror.missing(wanted)
+                if missing:
+                    mirror.fetch_commits(missing)
             except RepositoryError as error:
                 self._progress.note(str(error))
-        return found
+            if mirror.exists and len(self._answer(mirror, lambda: mirror.resolve(wanted)) or {}) < len(wanted):
+                # Either the remote has no such commits, or the mirror has lost them.
+                self._answer(mirror, mirror.check)
+            found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
+        return found if mirror.exists and mirror.repository_id not in self._unreadable else None
+
+    def commits(
+        self, mirror: Mirror, ranges: Collection[tuple[str, str]], patterns: Sequence[str]
+    ) -> pl.DataFrame | None:
+        """The commits of each range, as `range_commits` gives them; None where the mirror cannot be read."""
+        return self._answer(mirror, lambda: range_commits(mirror, ranges, patterns))
+
+    def _answer(self, mirror: Mirror, question: Callable[[], Answer]) -> Answer | None:
+        """The answer of a mirror, which is made again where it has none; None where that does not help."""
+        name = mirror.repository_id
+        if name in self._unreadable:
+            return None
+        try:
+            return question()
+        except RepositoryError as error:
+            reason = f"{name}: its mirror cannot be read: {error}"
+        if self._fetches and name not in self._made_again:
+            self._made_again.add(name)
+            self._fetched.add(name)
+            try:
+                mirror.make_again(reason)
+                return question()
+            except RepositoryError as error:
+                reason = str(error)
+        self._unreadable.add(name)
+        self._progress.note(reason)
+        return None
 
 
 def days_of_found_commits(repositories: Repositories, missing: pl.DataFrame, since: date) -> list[date]:
@@ -78,7 +118,7 @@ def days_of_found_commits(repositories: Repositories, missing: pl.DataFrame, sin
             continue
         shas = {*group["base_sha"], *group["head_sha"]}
         is_worth_a_fetch = not mirror.exists or bool((group["day"] >= since).any())
-        found = repositories.resolved(mirror, str(repository_id), shas, fetches=is_worth_a_fetch)
+        found = repositories.resolved(mirror, shas, fetches=is_worth_a_fetch) or {}
         is_found = pl.col("base_sha").is_in(list(found)) & pl.col("head_sha").is_in(list(found))
         days.update(group.filter(is_found)["day"])
     return sorted(days)
@@ -113,11 +153,11 @@ def _assigned(
     mirror = repositories.mirror(repository_id)
     if mirror is None:
         return [(item.deployment_id, None, "repository_not_configured") for item in wanted]
-    full = repositories.resolved(mirror, repository_id, {sha for item in wanted for sha in (item.base, item.head)})
-    if not mirror.exists:
+    full = repositories.resolved(mirror, {sha for item in wanted for sha in (item.base, item.head)})
+    if full is None:
         return [(item.deployment_id, None, "repository_missing") for item in wanted]
     rows: list[tuple[str, str | None, str | None]] = []
-    ranges: dict[str, tuple[str, str, tuple[str, ...]]] = {}
+    ranges: dict[str, _Range] = {}
     for item in wanted:
         if item.head not in full:
             rows.append((item.deployment_id, None, "commit_missing"))
@@ -128,22 +168,28 @@ def _assigned(
             key = range_id(repository_id, base, head, item.patterns)
             ranges[key] = (base, head, item.patterns)
             rows.append((item.deployment_id, key, None))
-    _look_up(writer, mirror, repository_id, ranges)
-    return rows
+    unread = _look_up(writer, repositories, mirror, ranges)
+    return [(name, None, "repository_missing") if key in unread else (name, key, reason) for name, key, reason in rows]
 
 
 def _look_up(
-    writer: Writer, mirror: Mirror, repository_id: str, ranges: Mapping[str, tuple[str, str, tuple[str, ...]]]
-) -> None:
+    writer: Writer, repositories: Repositories, mirror: Mirror, ranges: Mapping[str, _Range]
+) -> set[str | None]:
+    """Look up the ranges that the cache does not have; those that the mirror could not tell."""
     by_patterns: dict[tuple[str, ...], list[str]] = {}
+    unread: set[str | None] = set()
     for key in unknown_ranges(writer, list(ranges)):
         by_patterns.setdefault(ranges[key][2], []).append(key)
     for patterns, keys in by_patterns.items():
+        commits = repositories.commits(mirror, [ranges[key][:2] for key in sorted(keys)], patterns)
+        if commits is None:
+            unread.update(keys)
+            continue
         known = pl.DataFrame(
-            [(key, repository_id, ranges[key][0], ranges[key][1], list(patterns)) for key in sorted(keys)],
+            [(key, mirror.repository_id, *ranges[key][:2], list(patterns)) for key in sorted(keys)],
             schema=empty_frame(CommitRanges).schema,
             orient="row",
         )
-        commits = range_commits(mirror, [(ranges[key][0], ranges[key][1]) for key in sorted(keys)], patterns)
         told = commits.join(known, on=["base_sha", "head_sha"]).select(empty_frame(RangeCommits).columns)
         keep_ranges(writer, known, told)
+    return unread

@@ -1,7 +1,8 @@
 """Bare mirrors of repositories below `$DORA_HOME/git/`.
 
 A mirror has the branches and tags of its remote. Commits stay when their branch is deleted or force-pushed, since
-nothing is ever collected. What does not belong here: what is computed from commits (`ranges.py`).
+nothing is ever collected. A mirror that cannot be read is made again from the remote. What does not belong here: what
+is computed from commits (`ranges.py`).
 """
 
 import fcntl
@@ -10,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -32,10 +33,17 @@ _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _KEEP_ALL = "[gc]\n\tauto = 0\n\tpruneExpire = never\n[maintenance]\n\tauto = false\n"
 
 
-class Mirror:
-    """A bare mirror of one repository, in a folder below `folder` that is named after `repository_id`."""
+def _say_nothing(message: str) -> None:
+    """For those who need no word of a mirror that is made again."""
 
-    def __init__(self, folder: Path, repository_id: str, url: str) -> None:
+
+class Mirror:
+    """A bare mirror of one repository, in a folder below `folder` that is named after `repository_id`.
+
+    `note` gets a line for people when the mirror is made again.
+    """
+
+    def __init__(self, folder: Path, repository_id: str, url: str, note: Callable[[str], None] = _say_nothing) -> None:
         name = folder_name(repository_id)
         self.repository_id = repository_id
         self.path = folder / f"{name}.git"
@@ -43,24 +51,60 @@ class Mirror:
         self._lock = folder / f"{name}.lock"
         self._folder = folder
         self._url = url
+        self._note = note
 
     @property
     def exists(self) -> bool:
         """Whether there is a whole mirror; its first fetch puts it in place at once when all is there."""
         return (self.path / "HEAD").is_file()
 
+    @property
+    def has_commit_graph(self) -> bool:
+        """Whether git knows generation numbers, without which it may not leave out all that a commit reaches."""
+        information = self.path / "objects" / "info"
+        return (information / "commit-graph").exists() or (information / "commit-graphs").exists()
+
     def fetch(self) -> None:
         """Makes the mirror, or brings its branches and tags up to date from the URL of today's settings.
 
+        It is made again where it cannot be read, and where the remote has another object format (SHA-1, SHA-256) now.
         Raises RepositoryError when the remote cannot be fetched; a mirror that was there stays as it is.
         """
         remote = self._remote()
         with self._held() as lock, self._explained(remote):
             if self.exists:
                 _remove_leftovers(self.path)
-                _fetch(self.path, remote, _REFSPECS, lock)
+                try:
+                    _fetch(self.path, remote, _REFSPECS, lock)
+                except RepositoryError as error:
+                    # A remote that does not answer at all raises here, and the mirror stays.
+                    object_format = _object_format(self._part, remote, lock)
+                    if object_format in (None, self._object_format()) and self._is_connected():
+                        raise
+                    self._make(remote, lock, str(error))
             else:
-                self._make(remote, lock)
+                self._make(remote, lock, f"{self.path} is no repository" if self.path.exists() else None)
+
+    def make_again(self, reason: str) -> None:
+        """Makes the mirror from the remote in place of the one that is there, for the reason.
+
+        Raises RepositoryError when the remote cannot be fetched; a mirror that was there stays as it is.
+        """
+        remote = self._remote()
+        with self._held() as lock, self._explained(remote):
+            self._make(remote, lock, reason)
+
+    def check(self) -> None:
+        """Raises RepositoryError where a commit that a branch or tag reaches cannot be read."""
+        # The graph of commits would answer for those that are not there any more.
+        run_query(self.path, ["-c", "core.commitGraph=false", "rev-list", "--all", "--quiet"])
+
+    def refs(self) -> list[str]:
+        """The names of the branches and tags, as people write them: main, release/1.0, v1."""
+        if not self.exists:
+            return []
+        names = run_query(self.path, ["for-each-ref", "--format=%(refname)", "refs/heads", "refs/tags"]).splitlines()
+        return [name.split("/", 2)[2] for name in names]
 
     def fetch_commits(self, shas: Collection[str]) -> None:
         """Asks the remote for commits that no branch or tag reaches; it may refuse any of them.
@@ -90,9 +134,10 @@ class Mirror:
         return set(shas) - self.resolve(shas).keys()
 
     def resolve(self, shas: Collection[str]) -> dict[str, str]:
-        """The full SHA for each given one, full or abbreviated to 7 or more digits.
+        """The full SHA of the commit for each given one, full or abbreviated to 7 or more digits.
 
-        What is no commit of the mirror, or the beginning of several, is left out.
+        An annotated tag stands for its commit. What is no commit of the mirror, or the beginning of several, is left
+        out. Raises RepositoryError for a mirror that cannot be read.
         """
         if not self.exists:
             return {}
@@ -104,16 +149,31 @@ class Mirror:
             arguments = ["rev-parse", *(f"--disambiguate={prefix}" for prefix in chunk)]
             candidates.update(run_query(self.path, arguments).split())
         commits = self._commits(candidates)
-        found = {sha: sha for sha in commits} | _unambiguous(abbreviated, commits)
+        found = {**_unambiguous(abbreviated, commits), **commits}
         return {sha: found[lowered] for sha, lowered in asked.items() if lowered in found}
 
-    def _commits(self, shas: set[str]) -> list[str]:
+    def _commits(self, shas: set[str]) -> dict[str, str]:
+        """The commit for each of the objects that is one, or a tag of one."""
         if not shas:
-            return []
-        query = "".join(f"{sha}\n" for sha in sorted(shas)).encode()
-        answer = run_query(self.path, ["cat-file", "--buffer", "--batch-check=%(objectname) %(objecttype)"], query)
+            return {}
+        query = "".join(f"{sha}^{{commit}} {sha}\n" for sha in sorted(shas)).encode()
+        answer = run_query(
+            self.path, ["cat-file", "--buffer", "--batch-check=%(objecttype) %(objectname) %(rest)"], query
+        )
         lines = (line.split() for line in answer.splitlines())
-        return sorted(words[0] for words in lines if words[1:] == ["commit"] and words[0] in shas)
+        return {words[2]: words[1] for words in lines if words[0] == "commit" and len(words) == 3}
+
+    def _object_format(self) -> str | None:
+        with suppress(RepositoryError):
+            return run_query(self.path, ["rev-parse", "--show-object-format"]).strip()
+        return None
+
+    def _is_connected(self) -> bool:
+        """Whether all that branches and tags reach can be read: commits, folders and files."""
+        with suppress(RepositoryError):
+            run_query(self.path, ["-c", "core.commitGraph=false", "rev-list", "--objects", "--all", "--quiet"])
+            return True
+        return False
 
     def _remote(self) -> Remote:
         try:
@@ -121,20 +181,27 @@ class Mirror:
         except RepositoryError as error:
             raise RepositoryError(f"repositories.{self.repository_id}: {error}") from None
 
-    def _make(self, remote: Remote, lock: int) -> None:
-        shutil.rmtree(self._part, ignore_errors=True)
+    def _make(self, remote: Remote, lock: int, reason: str | None) -> None:
+        """Makes the mirror, and puts it in place at once when all is there; `reason` is why it is made again."""
+        _remove(self._part)
         try:
+            object_format = _object_format(self._part, remote, lock)
             run_query(
-                self._part, ["init", "--quiet", "--bare", "--template=", _object_format(self._part, remote, lock)]
+                self._part, ["init", "--quiet", "--bare", "--template=", f"--object-format={object_format or 'sha1'}"]
             )
             with (self._part / "config").open("a") as settings:
                 settings.write(_KEEP_ALL)
             _fetch(self._part, remote, _REFSPECS, lock)
-            shutil.rmtree(self.path, ignore_errors=True)
+            _remove(self.path)
             self._part.rename(self.path)
         except BaseException:
-            shutil.rmtree(self._part, ignore_errors=True)
+            _remove(self._part)
             raise
+        if reason is not None:
+            self._note(
+                f"{self.repository_id}: its mirror could not be used and was made again from {remote}: "
+                f"{reason.replace(remote.address, str(remote))}"
+            )
 
     @contextmanager
     def _held(self) -> Iterator[int]:
@@ -182,23 +249,50 @@ def folder_name(repository_id: str) -> str:
 
 def _fetch(repository: Path, remote: Remote, refspecs: Iterable[str], lock: int) -> None:
     arguments = [*_FETCH, "--end-of-options", remote.address, *refspecs]
-    _, warnings = run_transfer(repository, arguments, remote.variables, (lock,))
+    try:
+        _, warnings = run_transfer(repository, arguments, remote.variables, (lock,))
+    except RepositoryError:
+        if remote.is_partial():
+            raise RepositoryError(
+                "it is a partial clone, which lacks objects; name the repository that it was cloned from"
+            ) from None
+        raise
     if "shallow roots are not allowed" in warnings or "shallow update not allowed" in warnings:
         raise RepositoryError("it is a shallow clone, which lacks commits; run `git fetch --unshallow` there")
-    # With its generation numbers, git leaves out what a commit reaches exactly, whatever the clocks say.
-    run_query(repository, ["commit-graph", "write", "--reachable", "--split", "--no-progress"])
+    _write_commit_graph(repository)
 
 
-def _object_format(repository: Path, remote: Remote, lock: int) -> str:
-    arguments = ["ls-remote", "--quiet", "--end-of-options", remote.address, "HEAD"]
-    answer, _ = run_transfer(repository, arguments, remote.variables, (lock,))
-    is_sha256 = len(answer.partition("\t")[0]) == 64
-    return f"--object-format={'sha256' if is_sha256 else 'sha1'}"
+def _write_commit_graph(repository: Path) -> None:
+    """Gives every commit a generation number, by which git leaves out what a commit reaches exactly, whatever the
+    clocks say."""
+    try:
+        run_query(repository, ["commit-graph", "write", "--reachable", "--split", "--no-progress"])
+    except RepositoryError:
+        # Without it whole histories are read instead (`ranges.py`), which is as right.
+        _remove(repository / "objects" / "info" / "commit-graphs")
+        _remove(repository / "objects" / "info" / "commit-graph")
+
+
+def _object_format(repository: Path, remote: Remote, lock: int) -> str | None:
+    """sha1 or sha256, by the SHA of any branch or tag of the remote; None where it has none."""
+    answer, _ = run_transfer(
+        repository, ["ls-remote", "--quiet", "--end-of-options", remote.address], remote.variables, (lock,)
+    )
+    return {40: "sha1", 64: "sha256"}.get(len(answer.partition("\t")[0]))
+
+
+def _remove(path: Path) -> None:
+    """Takes away a folder, a file or a link, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _remove_leftovers(repository: Path) -> None:
     """Takes away the lock files and half packs of a killed fetch; called with the mirror's lock held."""
-    for pattern in ("*.lock", "refs/**/*.lock", "objects/info/**/*.lock", "objects/pack/tmp_*", "objects/??/tmp_obj_*"):
+    patterns = ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "objects/pack/tmp_*", "objects/??/tmp_obj_*")
+    for pattern in patterns:
         for leftover in repository.glob(pattern):
             leftover.unlink(missing_ok=True)
 
@@ -210,13 +304,13 @@ def _taken(lock: int) -> bool:
     return False
 
 
-def _unambiguous(prefixes: Iterable[str], commits: list[str]) -> dict[str, str]:
-    found: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
+def _unambiguous(prefixes: Iterable[str], commits: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, set[str]] = {prefix: set() for prefix in prefixes}
     lengths = {len(prefix) for prefix in found}
-    for commit in commits:
+    for sha, commit in commits.items():
         for length in lengths:
-            found.get(commit[:length], []).append(commit)
-    return {prefix: matches[0] for prefix, matches in found.items() if len(matches) == 1}
+            found.get(sha[:length], set()).add(commit)
+    return {prefix: matches.pop() for prefix, matches in found.items() if len(matches) == 1}
 
 
 def _chunks(shas: list[str]) -> Iterator[list[str]]:

@@ -1,18 +1,21 @@
 """Addresses of repositories: which are allowed, and how their passwords reach git unseen.
 
-What does not belong here: the making of identifiers from addresses (`identifiers.py`), and the running of git.
+What does not belong here: the making of identifiers from addresses (`identifiers.py`), and fetching.
 """
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from dora_pipeline.errors import RepositoryError
+from dora_pipeline.repositories.git import run_query
 
 _SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _SCP_STYLE = re.compile(r"(?:[\w.~+-]+@)?(?!-)(?:[\w.-]+|\[[0-9a-f:]+\]):(?![-:]).+", re.IGNORECASE)
+_OF_PARTIAL_CLONES = r"^(extensions\.partialclone|remote\..*\.(promisor|partialclonefilter))$"
 _CREDENTIALS = re.compile(r"(?<=://).*@")
 
 # Git asks this for user and password; it is a constant that reads the secrets from the environment.
@@ -23,13 +26,27 @@ _CREDENTIAL_HELPER = (
 
 @dataclass(frozen=True)
 class Remote:
-    """What git is told: an address that holds no password, and variables for its environment."""
+    """What git is told: an address that holds no password, and variables for its environment.
+
+    `folder` is that of a repository of this machine.
+    """
 
     address: str
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    folder: Path | None = None
 
     def __str__(self) -> str:
         return _CREDENTIALS.sub("", self.address)
+
+    def is_partial(self) -> bool:
+        """Whether it is known to be a clone that left out objects, to get them when they are needed."""
+        places = (self.folder / ".git", self.folder) if self.folder else ()
+        for place in places:
+            # Git fails where no setting has such a name.
+            with suppress(RepositoryError):
+                run_query(place, ["config", "--get-regexp", _OF_PARTIAL_CLONES])
+                return True
+        return False
 
 
 def remote_of(url: str, home: Path) -> Remote:
@@ -48,9 +65,10 @@ def remote_of(url: str, home: Path) -> Remote:
             return Remote(url)
         raise _refused(url)
     try:
-        return Remote(str(home / Path(url).expanduser()))
+        folder = home / Path(url).expanduser()
     except RuntimeError:
         raise _refused(url) from None
+    return Remote(str(folder), folder=folder)
 
 
 def _remote_of_url(url: str, scheme: str) -> Remote:
@@ -61,7 +79,7 @@ def _remote_of_url(url: str, scheme: str) -> Remote:
     except ValueError:
         raise _refused(url) from None
     if scheme == "file" and has_path and host in ("", "localhost"):
-        return Remote(url)
+        return Remote(url, folder=Path(unquote(parts.path)))
     if scheme not in ("https", "ssh") or not has_path or not host or host.startswith("-"):
         raise _refused(url)
     user, separator, place = parts.netloc.rpartition("@")

@@ -1,0 +1,222 @@
+"""Mirrors that cannot be read or used any more: the next run makes them again from the remote, and says so."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dora_pipeline_tests.git_histories import History, git
+from dora_pipeline_tests.homes import TestHome
+
+REPOSITORY = "example.com/org/app"
+
+
+def remove_objects(mirror: Path) -> None:
+    shutil.rmtree(mirror / "objects")
+
+
+def remove_head(mirror: Path) -> None:
+    (mirror / "HEAD").unlink()
+
+
+def empty_head(mirror: Path) -> None:
+    (mirror / "HEAD").write_bytes(b"")
+
+
+def write_garbage_into_the_config(mirror: Path) -> None:
+    (mirror / "config").write_bytes(b"\x00\xff[[[ not a config\n")
+
+
+def write_a_config_of_a_newer_git(mirror: Path) -> None:
+    (mirror / "config").write_text("[core]\n\trepositoryformatversion = 99\n")
+
+
+def remove_refs_and_config(mirror: Path) -> None:
+    shutil.rmtree(mirror / "refs")
+    (mirror / "config").unlink()
+
+
+def damage_every_object(mirror: Path) -> None:
+    for path in [*(mirror / "objects" / "pack").glob("*.pack"), *(mirror / "objects").glob("??/*")]:
+        path.chmod(0o644)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+        path.write_bytes(content)
+
+
+def empty_every_object(mirror: Path) -> None:
+    for path in [*(mirror / "objects" / "pack").glob("*.pack"), *(mirror / "objects").glob("??/*")]:
+        path.chmod(0o644)
+        path.write_bytes(b"")
+
+
+def become_a_file(mirror: Path) -> None:
+    shutil.rmtree(mirror)
+    mirror.write_text("not a folder")
+
+
+def become_an_empty_folder(mirror: Path) -> None:
+    shutil.rmtree(mirror)
+    mirror.mkdir()
+
+
+DAMAGES = [
+    remove_objects,
+    remove_head,
+    empty_head,
+    write_garbage_into_the_config,
+    write_a_config_of_a_newer_git,
+    remove_refs_and_config,
+    damage_every_object,
+    empty_every_object,
+    become_a_file,
+    become_an_empty_folder,
+]
+
+
+@pytest.fixture
+def remote(tmp_path: Path, home: TestHome) -> Path:
+    path = tmp_path / "app.git"
+    home.settings(repositories={REPOSITORY: str(path)})
+    home.select_events()
+    return path
+
+
+def deploy(home: TestHome, deployment_id: str, finished: str, sha: str) -> None:
+    home.deploy(
+        "shop", finished, id=deployment_id, git={"commit_sha": sha, "repository_url": f"https://{REPOSITORY}.git"}
+    )
+
+
+def reasons(home: TestHome) -> dict[str, str | None]:
+    return dict(home.rows("SELECT deployment_id, lead_time_reason FROM core.deployments"))
+
+
+def brought(home: TestHome, deployment_id: str) -> list[tuple[str, float]]:
+    return home.rows(
+        "SELECT commit_sha, lead_time_seconds FROM core.deployment_commits WHERE deployment_id = ?", deployment_id
+    )
+
+
+def loaded(home: TestHome, remote: Path) -> tuple[Path, list[str]]:
+    """A home with two deployments, whose mirror lacks the third commit; the mirror, and the SHAs from 1."""
+    history = History()
+    history.commit(files={"src/a": "1"})
+    history.commit(1, committed=3600, files={"src/a": "2"})
+    history.commit(2, committed=7200, files={"src/a": "3"})
+    shas = list(history.write(remote, {"main": 3}))
+    git(remote, "update-ref", "refs/heads/main", shas[2])
+    deploy(home, "first", "2024-01-02T00:00:00", shas[1])
+    deploy(home, "second", "2024-01-03T00:00:00", shas[2])
+    home.run()
+    assert reasons(home) == {"first": "first_deployment", "second": None}
+    git(remote, "update-ref", "refs/heads/main", shas[3])
+    (mirror,) = home.home.git.glob("*.git")
+    return mirror, shas
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_mirror_is_made_again_with_a_word_and_the_new_event_loads(
+    home: TestHome, remote: Path, damage: Callable[[Path], None]
+) -> None:
+    mirror, shas = loaded(home, remote)
+    damage(mirror)
+    deploy(home, "third", "2024-01-04T00:00:00", shas[3])
+    home.notes.notes.clear()
+    home.run()
+    assert reasons(home) == {"first": "first_deployment", "second": None, "third": None}
+    assert brought(home, "third") == [(shas[3], 22 * 3600.0 + 2 * 24 * 3600)]
+    (word,) = [note for note in home.notes.notes if REPOSITORY in note]
+    assert "was made again from" in word
+    home.notes.notes.clear()
+    home.run(rebuild=True)
+    assert reasons(home) == {"first": "first_deployment", "second": None, "third": None}
+    assert not [note for note in home.notes.notes if REPOSITORY in note]
+
+
+@pytest.mark.parametrize("damage", [remove_objects, remove_head, damage_every_object])
+def test_where_it_cannot_be_made_again_the_rest_loads_and_a_later_run_mends_it(
+    home: TestHome, remote: Path, damage: Callable[[Path], None]
+) -> None:
+    mirror, shas = loaded(home, remote)
+    damage(mirror)
+    away = remote.rename(remote.with_name("away.git"))
+    deploy(home, "third", "2024-01-04T00:00:00", shas[3])
+    home.deploy("cart", "2024-01-04T00:00:00", id="other")
+    home.notes.notes.clear()
+    home.run()
+    assert reasons(home)["third"] in ("repository_missing", "commit_missing")
+    assert reasons(home)["other"] == "no_commit"
+    assert any("cannot be fetched" in note for note in home.notes.notes)
+    away.rename(remote)
+    home.settings(repositories={REPOSITORY: str(remote)}, reread="5000d")
+    home.run()
+    assert reasons(home)["third"] is None
+
+
+def test_a_mirror_that_lost_old_commits_alone_is_made_again(home: TestHome, remote: Path) -> None:
+    mirror, shas = loaded(home, remote)
+    # Each fetch of few commits leaves them in files of their own.
+    (mirror / "objects" / shas[1][:2] / shas[1][2:]).unlink()
+    deploy(home, "back", "2024-01-04T00:00:00", shas[1])
+    home.run()
+    assert reasons(home)["back"] == "no_commits"
+    assert any("was made again from" in note for note in home.notes.notes)
+
+
+def test_a_mirror_that_lost_folders_alone_is_made_again(home: TestHome, remote: Path, tmp_path: Path) -> None:
+    mirror, shas = loaded(home, remote)
+    for commit in shas[2:]:
+        tree = git(remote, "rev-parse", f"{commit}:src")
+        (mirror / "objects" / tree[:2] / tree[2:]).unlink(missing_ok=True)
+    home.home.services.mkdir()
+    (home.home.services / "shop.yaml").write_text(
+        f"schema-version: v2.2\ndd-service: shop\nlinks: [{{name: Source, type: repo, url: 'https://{REPOSITORY}'}}]\n"
+        "extensions: {datadoghq.com/dora-metrics: {source_patterns: ['src/**']}}\n"
+    )
+    home.run()
+    assert reasons(home) == {"first": "first_deployment", "second": None}
+    assert [sha for sha, _ in brought(home, "second")] == [shas[2]]
+    assert any("was made again from" in note for note in home.notes.notes)
+
+
+def test_a_rebuild_asks_no_remote_even_for_a_damaged_mirror(home: TestHome, remote: Path) -> None:
+    mirror, _ = loaded(home, remote)
+    remove_objects(mirror)
+    home.notes.notes.clear()
+    home.run(rebuild=True)
+    assert reasons(home) == {"first": "first_deployment", "second": "repository_missing"}
+    assert any(REPOSITORY in note for note in home.notes.notes)
+    home.run()
+    assert reasons(home) == {"first": "first_deployment", "second": None}
+
+
+def test_a_remote_that_is_converted_to_sha256_and_back_is_fetched(home: TestHome, remote: Path) -> None:
+    _, shas = loaded(home, remote)
+    old = remote.rename(remote.with_name("old.git"))
+    history = History()
+    history.commit(files={"a": "1"})
+    history.commit(1, committed=3600, files={"a": "2"})
+    longer = history.write(remote, {"main": 2}, "--object-format=sha256")
+    deploy(home, "third", "2024-01-04T00:00:00", longer[1])
+    deploy(home, "fourth", "2024-01-05T00:00:00", longer[2])
+    home.run()
+    assert reasons(home)["fourth"] is None
+    assert [sha for sha, _ in brought(home, "fourth")] == [longer[2]]
+    assert any("was made again from" in note for note in home.notes.notes)
+    remote.rename(remote.with_name("converted.git"))
+    old.rename(remote)
+    deploy(home, "fifth", "2024-01-06T00:00:00", shas[1])
+    deploy(home, "sixth", "2024-01-07T00:00:00", shas[3])
+    home.run()
+    assert {sha for sha, _ in brought(home, "sixth")} == {shas[2], shas[3]}
+
+
+def test_a_mirror_whose_objects_alone_are_gone_gets_them_back(home: TestHome, remote: Path) -> None:
+    mirror, shas = loaded(home, remote)
+    for path in [*(mirror / "objects" / "pack").iterdir(), *(mirror / "objects").glob("??/*")]:
+        path.unlink()
+    deploy(home, "third", "2024-01-04T00:00:00", shas[3])
+    home.run()
+    assert reasons(home) == {"first": "first_deployment", "second": None, "third": None}

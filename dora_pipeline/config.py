@@ -100,6 +100,7 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
+Folder = Annotated[str, Field(min_length=1)]
 Environments = Annotated[dict[str, Texts], BeforeValidator(_absent_as_empty), AfterValidator(_environments)]
 Repositories = Annotated[dict[str, str], BeforeValidator(_absent_as_empty), AfterValidator(_repositories)]
 
@@ -114,9 +115,13 @@ class _Section(BaseModel):
 
 
 class ApmSettings(_Section):
-    """`sources.apm_deployment_tracking`: the folder of exports, relative to the home, and the quiet gap."""
+    """`sources.apm_deployment_tracking`: the folder of exports, relative to the home, and the quiet gap.
+
+    `follow_links_to`: folders outside of it that links in it may lead to.
+    """
 
     path: str = "exports/apm"
+    follow_links_to: tuple[Folder, ...] = Field(default=(), strict=False)
     quiet_gap: PositiveDuration = timedelta(hours=1)
     pull_from_datadog: bool = False
 
@@ -211,6 +216,10 @@ class Home:
     def exports(self, settings: Settings) -> Path:
         """The folder of APM exports; a relative path in the settings starts at the home."""
         return self.path / settings.sources.apm_deployment_tracking.path
+
+    def link_targets(self, settings: Settings) -> list[Path]:
+        """The folders that links among the exports may lead to; relative paths start at the home."""
+        return [self.path / folder for folder in settings.sources.apm_deployment_tracking.follow_links_to]
 
 
 def default_home() -> Home:

@@ -364,6 +364,16 @@ class SourceStates(Table):
     error = _text("What went wrong the last time, NULL where nothing did.", nullable=True)
 
 
+class LeftOutFiles(Table):
+    """Files that lie where a source is read from, and are not read: other endings, links that leave the folder, …"""
+
+    table_name = "landing.left_out_files"
+
+    source = _text("Name of the source.", primary_key=True)
+    name = _text("Path below the home, with what cannot be shown escaped.", primary_key=True)
+    reason = _text("Why it is not read.")
+
+
 class JudgedDeployments(Table):
     """Deployments by the rules of selection, same second, merging and history; core.deployments is made from them."""
 
@@ -463,6 +473,7 @@ TABLES: tuple[type[Table], ...] = (
     LandedDeployments,
     LandedFailures,
     LandedRejects,
+    LeftOutFiles,
     Properties,
     JudgedDeployments,
     SourceStates,

@@ -1,15 +1,21 @@
 """The export files of a folder, and those that are copies of each other."""
 
 import os
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dora_pipeline.sources.apm.files import ExportFile, copies, export_files
+import pytest
+
+from dora_pipeline.config import Settings
+from dora_pipeline.errors import SourceUnavailable
+from dora_pipeline.sources.apm.files import ExportFile, Listing, copies, export_files, listing
+from dora_pipeline.sources.apm.reader import read_export
 
 
 def test_files_are_found_at_any_depth_by_their_endings_and_sorted_by_name(tmp_path: Path) -> None:
     names = ["b.jsonl", "a/z.CSV", "a/b/c.parquet", "n.ndjson", "j.json.gz", "c.csv.zst"]
-    for name in [*names, "notes.txt", "x.parquet.gz", "x.gz", "x.tar.gz", "xjsonl"]:
+    for name in [*names, "README.md", "x.parquet.gz", "x.gz", "x.tar.gz", "xjsonl"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"abc")
     found = export_files(tmp_path)
@@ -25,27 +31,132 @@ def test_files_are_found_at_any_depth_by_their_endings_and_sorted_by_name(tmp_pa
     assert {file.size for file in found} == {3}
 
 
-def test_hidden_and_temporary_files_are_left_out(tmp_path: Path) -> None:
+def test_hidden_and_temporary_files_and_notes_for_people_are_no_exports(tmp_path: Path) -> None:
     (tmp_path / ".hidden").mkdir()
-    for name in (".x.jsonl", ".hidden/x.jsonl", "x.jsonl.part", "x.jsonl.tmp", "x.jsonl~", "~x.jsonl", ".x.csv.swp"):
+    for name in (
+        *(".x.jsonl", ".hidden/x.jsonl", "x.jsonl.part", "x.jsonl.tmp", "x.jsonl~", "~x.jsonl", ".x.csv.swp"),
+        *("README", "readme.txt", ".DS_Store", "Thumbs.db", "_SUCCESS", "_committed_7", "x.csv.crc", "x.csv.sha256"),
+    ):
         (tmp_path / name).write_bytes(b"abc")
-    assert export_files(tmp_path) == []
+    assert listing(tmp_path) == Listing([], [])
 
 
 def test_a_missing_folder_has_no_files(tmp_path: Path) -> None:
     assert export_files(tmp_path / "none") == []
 
 
-def test_links_are_followed_but_not_into_nothing_or_in_circles(tmp_path: Path) -> None:
+def names(folder: Path, *link_targets: Path) -> list[str]:
+    return [file.name for file in export_files(folder, link_targets)]
+
+
+def left_out(folder: Path, *link_targets: Path) -> dict[str, str]:
+    """The names of what is not read, with the beginnings of the reasons."""
+    return {file.name: file.reason.partition(";")[0] for file in listing(folder, link_targets).left_out}
+
+
+def test_links_that_leave_the_folder_are_left_out_by_name_unless_their_targets_are_allowed(tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / "exports", tmp_path / "elsewhere"
     folder.mkdir()
-    elsewhere.mkdir()
+    (elsewhere / "deep").mkdir(parents=True)
     (elsewhere / "a.csv").write_bytes(b"abc")
+    (elsewhere / "deep" / "b.csv").write_bytes(b"abc")
+    (tmp_path / "elsewhere-too").mkdir()
+    (tmp_path / "elsewhere-too" / "c.csv").write_bytes(b"abc")
     (folder / "team").symlink_to(elsewhere)
-    (folder / "round").symlink_to(folder)
-    (folder / "gone.jsonl").symlink_to(tmp_path / "nothing.jsonl")
-    (folder / "folder.jsonl").mkdir()
-    assert [file.name for file in export_files(folder)] == ["team/a.csv"]
+    (folder / "c.csv").symlink_to(tmp_path / "elsewhere-too" / "c.csv")
+    (folder / "chain").symlink_to(tmp_path / "chain")
+    (tmp_path / "chain").symlink_to(elsewhere / "deep")
+    (folder / "environ.json").symlink_to("/proc/self/environ")
+    leaves = "it is a link that leaves the folder"
+    assert names(folder) == []
+    assert left_out(folder) == dict.fromkeys(["c.csv", "chain", "environ.json", "team"], leaves)
+    assert names(folder, elsewhere) == ["chain/b.csv", "team/a.csv"]
+    assert left_out(folder, elsewhere) == dict.fromkeys(["c.csv", "environ.json"], leaves)
+    # Whoever allows everything does not mean what the kernel makes up.
+    assert names(folder, Path("/")) == ["c.csv", "chain/b.csv", "team/a.csv"]
+    assert left_out(folder, Path("/")) == {"environ.json": leaves}
+
+
+def test_links_inside_the_folder_add_no_file_twice_and_circles_end(tmp_path: Path) -> None:
+    folder = tmp_path / "exports"
+    (folder / "2024").mkdir(parents=True)
+    (folder / "2024" / "a.csv").write_bytes(b"abc")
+    (folder / "again").symlink_to("2024")
+    (folder / "0.csv").symlink_to("2024/a.csv")
+    (folder / "2024" / "round").symlink_to(folder)
+    assert names(folder) == ["2024/a.csv"]
+    assert left_out(folder) == {}
+
+
+def test_a_linked_folder_of_exports_is_the_folder_itself(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.csv").write_bytes(b"abc")
+    (tmp_path / "exports").symlink_to(tmp_path / "real")
+    assert names(tmp_path / "exports") == ["a.csv"]
+
+
+def test_links_that_lead_nowhere_are_left_out_by_name(tmp_path: Path) -> None:
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nothing.jsonl")
+    (tmp_path / "one.jsonl").symlink_to("two.jsonl")
+    (tmp_path / "two.jsonl").symlink_to("one.jsonl")
+    (tmp_path / "folder.jsonl").mkdir()
+    assert names(tmp_path) == []
+    assert left_out(tmp_path) == dict.fromkeys(
+        ["gone.jsonl", "one.jsonl", "two.jsonl"], "it is a link that leads nowhere"
+    )
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "to-pipe.csv").symlink_to("pipe.jsonl")
+    (tmp_path / "null.json").symlink_to("/dev/null")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket.csv"))
+        assert names(tmp_path, Path("/")) == []
+        assert left_out(tmp_path, Path("/")) == {
+            "null.json": "it is a link that leaves the folder",
+            "pipe.jsonl": "it is no regular file",
+            "socket.csv": "it is no regular file",
+        }
+
+
+def test_what_became_a_pipe_since_it_was_listed_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"{}")
+    [file] = export_files(tmp_path)
+    file.path.unlink()
+    os.mkfifo(file.path)
+    with pytest.raises(SourceUnavailable, match="it is no regular file"):
+        read_export(file, Settings())
+
+
+def test_files_with_other_endings_are_left_out_by_name(tmp_path: Path) -> None:
+    others = ["a.jsonl.bz2", "a.tsv", "a.txt", "a.jsonl.1", "part-00000", "a.xlsx", "a.parquet.gz", "deep/a.json.zip"]
+    for name in [*others, "a.jsonl"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"abc")
+    assert names(tmp_path) == ["a.jsonl"]
+    reason = "its ending is none of .jsonl, .ndjson, .json, .csv (each also .gz and .zst) and .parquet"
+    assert left_out(tmp_path) == dict.fromkeys(sorted(others), reason)
+
+
+def test_names_that_are_no_utf8_are_left_out_and_escaped(tmp_path: Path) -> None:
+    for name in (b"caf\xe9.jsonl", b"fine.jsonl", b"d\xff/inside.jsonl", b"two\nlines\xfe.jsonl", b"two\nlines.txt"):
+        path = os.fsencode(tmp_path) + b"/" + name
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(b"abc")
+    assert names(tmp_path) == ["fine.jsonl"]
+    found = left_out(tmp_path)
+    assert sorted(found) == ["caf\\xe9.jsonl", "d\\xff", "two\\nlines.txt", "two\\nlines\\xfe.jsonl"]
+    assert found["caf\\xe9.jsonl"] == "its name is not UTF-8"
+
+
+def test_names_that_are_alike_are_files_of_their_own(tmp_path: Path) -> None:
+    alike = ["A.jsonl", "a.JSONL", "a.jsonl", "\u00e9.jsonl", "e\u0301.jsonl", f"{'x' * 249}.jsonl", "two\nlines.jsonl"]
+    for name in alike:
+        (tmp_path / name).write_bytes(b"abc")
+    assert names(tmp_path) == sorted(alike)
+    assert left_out(tmp_path) == {}
 
 
 def test_the_time_of_the_last_change_is_utc_with_microseconds(tmp_path: Path) -> None:

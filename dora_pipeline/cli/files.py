@@ -22,7 +22,7 @@ _SETTINGS = """\
 # sources_stale_after: 7d       # a check warns of a selected source that told nothing for longer
 # lock_timeout: 30m             # how long a run waits for another
 # sources:
-#   apm_deployment_tracking: {path: exports/apm, quiet_gap: 1h, pull_from_datadog: false}
+#   apm_deployment_tracking: {path: exports/apm, follow_links_to: [], quiet_gap: 1h, pull_from_datadog: false}
 #   deployment_event_api: {pull_from_datadog: false}
 #   failure_event_api: {pull_from_datadog: false}
 #   pagerduty: {api_url: "https://api.pagerduty.com", service_ids: [], team_ids: []}

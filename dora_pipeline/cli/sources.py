@@ -6,10 +6,12 @@ from dora_pipeline.cli.display import console, moment_text
 from dora_pipeline.config import default_home
 from dora_pipeline.pipeline.sources import source_states
 
+_MOST_FILES = 20
+
 
 @click.command("sources")
 def sources_command() -> None:
-    """Show every source: selected now, first selected, newest event, rows, last error."""
+    """Show every source: selected now, first selected, newest event, rows, last error, files that are left out."""
     for state in source_states(default_home()):
         console.print(f"{state.source} ({state.event_type}s)", markup=False)
         for heading, told in (
@@ -22,3 +24,9 @@ def sources_command() -> None:
             ("last error", state.error or "–"),
         ):
             console.print(f"  {heading:<16}{told}", markup=False, soft_wrap=True)
+        if state.left_out:
+            console.print(f"  {'left out':<16}{len(state.left_out):,} files")
+        for name, reason in state.left_out[:_MOST_FILES]:
+            console.print(f"    {name}: {reason}", markup=False, soft_wrap=True)
+        if len(state.left_out) > _MOST_FILES:
+            console.print("    … and others in landing.left_out_files")

@@ -77,7 +77,7 @@ def unread_exports(home: Home, settings: Settings, now: datetime) -> Change | No
     if read_selection_log(home).first_selected_at(APM) is None:
         return None
     name = settings.sources.apm_deployment_tracking.path
-    files = {f"{name}/{file.name}": file for file in export_files(home.exports(settings))}
+    files = {f"{name}/{file.name}": file for file in export_files(home.exports(settings), home.link_targets(settings))}
     known: Mapping[str, Input] = {}
     if home.warehouse.exists():
         with open_reader(home) as connection:

@@ -17,6 +17,7 @@ from dora_pipeline.pipeline.landing import microseconds
 from dora_pipeline.selection import EventType
 from dora_pipeline.tables import (
     TABLES,
+    ApmVersionActivity,
     Daily,
     DeploymentCommits,
     Deployments,
@@ -259,8 +260,16 @@ _OPEN = _Check(
     "{failure_id} of {service} ({open_days:,.0f} days)",
     _long_open_failures,
 )
+_FILES = _Check(
+    "Every file in the folder of exports is read, but for hidden files, README and temporary ones.",
+    "give it an ending that fits what it holds, or move it away",
+    "files that are left out",
+    "{name}: {reason}",
+    _query("files_read"),
+)
 _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
     SourceSelections: {"types_selected": _TYPES},
+    ApmVersionActivity: {"files_read": _FILES},
     Deployments: {
         "keys_unique": _KEYS,
         "nothing_before_first_selection": _SELECTED,

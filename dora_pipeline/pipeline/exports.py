@@ -1,5 +1,6 @@
 """Landing of APM exports: files that were added, changed or removed since they were read last."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.session import Session
-from dora_pipeline.sources.apm.files import ExportFile, copies, export_files
+from dora_pipeline.sources.apm.files import ExportFile, copies, listing
 from dora_pipeline.sources.apm.reader import read_export
 from dora_pipeline.tables import LandedDeployments, LandedRejects, LandedVersionActivity, empty_frame
 from dora_pipeline.timeline import day_of
@@ -22,13 +23,18 @@ from dora_pipeline.warehouse.writer import Writer
 _TO_BE_READ_AGAIN = -1
 
 
-def land_exports(session: Session, folder: Path, name: str) -> None:
+def land_exports(session: Session, folder: Path, name: str, link_targets: Sequence[Path] = ()) -> None:
     """Land the exports of a folder, known as `name`. A file that cannot be read is rejected, and what it told stays.
 
-    Deployments are inferred from them afterwards, by `infer_deployments`.
+    Links among them may lead to `link_targets`, too. What lies there and is not read is noted. Deployments are inferred
+    from the exports afterwards, by `infer_deployments`.
     """
     writer, progress = session.writer, session.progress
-    files = export_files(folder)
+    found = listing(folder, link_targets)
+    files = found.files
+    with writer.transaction() as connection:
+        left_out = [(f"{name}/{file.name}", file.reason) for file in found.left_out]
+        inputs.note_left_out(connection, APM, name, left_out)
     same = copies(files)
     told = {f"{name}/{file.name}": (file, f"{name}/{same[file.name]}" if file.name in same else None) for file in files}
     present = {path: Input(path, file.size, file.modified_at, content_of) for path, (file, content_of) in told.items()}

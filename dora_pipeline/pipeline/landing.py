@@ -92,7 +92,8 @@ def _land_source(session: Session, event_type: EventType, source: str) -> None:
 
 def _land_sightings(session: Session) -> None:
     home, settings = session.home, session.settings
-    land_exports(session, home.exports(settings), settings.sources.apm_deployment_tracking.path)
+    path = settings.sources.apm_deployment_tracking.path
+    land_exports(session, home.exports(settings), path, home.link_targets(settings))
     folder = home.raw / APM / "sightings"
     try:
         if session.fetches and is_pulled(APM, settings):

@@ -1,17 +1,21 @@
 """What is known of each source: selection, newest event, rows, last reading."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from dora_pipeline.config import Home
 from dora_pipeline.selection import SOURCES_OF, EventType, read_selection_log
 from dora_pipeline.warehouse.reader import open_reader
-from dora_pipeline.warehouse.sources import SourceFigures, source_figures
+from dora_pipeline.warehouse.sources import SourceFigures, left_out_files, source_figures
 
 
 @dataclass(frozen=True)
 class SourceState:
-    """A source as `dora sources` shows it. Times are UTC; figures are those of the published warehouse."""
+    """A source as `dora sources` shows it. Times are UTC; figures are those of the published warehouse.
+
+    `left_out` are its files that are not read, each with the reason.
+    """
 
     source: str
     event_type: EventType
@@ -22,15 +26,18 @@ class SourceState:
     rejected: int
     read_at: datetime | None
     error: str | None
+    left_out: Sequence[tuple[str, str]]
 
 
 def source_states(home: Home) -> list[SourceState]:
     """Every source, whether it was ever selected or not."""
     log = read_selection_log(home)
     figures: dict[str, SourceFigures] = {}
+    left_out: dict[str, list[tuple[str, str]]] = {}
     if home.warehouse.exists():
         with open_reader(home) as connection:
             figures = source_figures(connection)
+            left_out = {source: left_out_files(connection, source) for source in figures}
     states = []
     for event_type, names in SOURCES_OF.items():
         for source in names:
@@ -46,6 +53,7 @@ def source_states(home: Home) -> list[SourceState]:
                     told.rejected,
                     told.read_at,
                     told.error,
+                    left_out.get(source, ()),
                 )
             )
     return states

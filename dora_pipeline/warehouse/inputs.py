@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
+import polars as pl
 
-from dora_pipeline.warehouse.queries import first_row
+from dora_pipeline.warehouse.queries import execute_with, first_row
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,18 @@ def forget_input(connection: duckdb.DuckDBPyConnection, source: str, name: str) 
 def forget_inputs(connection: duckdb.DuckDBPyConnection, sources: Sequence[str]) -> None:
     """Forget the inputs of sources, so that they are normalized again."""
     connection.execute("DELETE FROM landing.inputs WHERE source IN (SELECT UNNEST(?))", [list(sources)])
+
+
+def note_left_out(
+    connection: duckdb.DuckDBPyConnection, source: str, folder: str, files: Sequence[tuple[str, str]]
+) -> None:
+    """Remember which files below a folder of a source were not read: name and reason of each."""
+    connection.execute(
+        "DELETE FROM landing.left_out_files WHERE source = ? AND starts_with(name, ?)", [source, f"{folder}/"]
+    )
+    if files:
+        rows = pl.DataFrame(files, schema=["name", "reason"], orient="row").with_columns(source=pl.lit(source))
+        execute_with(connection, rows, "INSERT INTO landing.left_out_files BY NAME SELECT * FROM told_frame")
 
 
 def note_reading(connection: duckdb.DuckDBPyConnection, source: str, read_at: datetime, error: str | None) -> None:

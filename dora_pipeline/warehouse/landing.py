@@ -27,6 +27,7 @@ _LANDED = (
     "judged_deployments",
     "failures",
     "rejected_events",
+    "left_out_files",
 )
 
 

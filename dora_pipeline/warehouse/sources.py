@@ -19,6 +19,12 @@ class SourceFigures:
     error: str | None = None
 
 
+def left_out_files(connection: duckdb.DuckDBPyConnection, source: str) -> list[tuple[str, str]]:
+    """The files of a source that are not read: name and reason of each."""
+    query = "SELECT name, reason FROM landing.left_out_files WHERE source = ? ORDER BY name"
+    return connection.execute(query, [source]).fetchall()
+
+
 def source_figures(connection: duckdb.DuckDBPyConnection) -> dict[str, SourceFigures]:
     """The figures by source."""
     return {row[0]: SourceFigures(*row[1:]) for row in connection.execute(statement("source_figures")).fetchall()}

@@ -1,10 +1,15 @@
 """The export files of a folder. What does not belong here: anything that looks into the records of a file."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import errno
+import os
+import re
+import stat
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from dora_pipeline.errors import SourceUnavailable
 
@@ -15,6 +20,20 @@ COMPRESSIONS = (".gz", ".zst")
 ENDINGS = (*TEXT_ENDINGS, ".parquet", *(text + packed for text in TEXT_ENDINGS for packed in COMPRESSIONS))
 
 _BLOCK = 1 << 20
+# Hidden files, notes for people, checksums and marks of writers, and the temporary files of editors and downloads.
+_NO_EXPORT = re.compile(
+    r"[.~].*|.*~|README.*|Thumbs\.db|desktop\.ini|_SUCCESS|_(started|committed)_.*"
+    r"|.*\.(tmp|temp|part|partial|filepart|download|crdownload|swp|bak|lock|crc|md5|sha1|sha256|sha512)",
+    re.IGNORECASE,
+)
+# Files that the kernel makes up, some of them with secrets of this process.
+_MADE_UP = (Path("/proc"), Path("/sys"), Path("/dev"))
+_BAD_ENDING = f"its ending is none of {', '.join(TEXT_ENDINGS)} (each also {' and '.join(COMPRESSIONS)}) and .parquet"
+
+_BAD_NAME = "its name is not UTF-8; rename it"
+_NO_FILE = "it is no regular file"
+_LEADS_AWAY = "it is a link that leaves the folder; follow_links_to names folders that links may lead to"
+_LEADS_NOWHERE = "it is a link that leads nowhere"
 
 
 @dataclass(frozen=True)
@@ -27,42 +46,148 @@ class ExportFile:
     modified_at: datetime
 
 
-def export_files(folder: Path) -> list[ExportFile]:
-    """The exports below the folder, sorted by name; empty for a missing folder.
+@dataclass(frozen=True)
+class LeftOutFile:
+    """What is not read: its posix path below the folder, with what cannot be shown escaped, and why."""
 
-    A file counts by the ending of its name. Hidden files and folders, and the temporary files of editors and
-    downloads (which carry another ending, or a leading `~`), do not count; nor do links that lead nowhere.
-    Raises SourceUnavailable for a folder that may not be read.
+    name: str
+    reason: str
+
+
+@dataclass
+class Listing:
+    """The exports below a folder, and what lies there beside them and is not read, both sorted by name."""
+
+    files: list[ExportFile] = field(default_factory=list)
+    left_out: list[LeftOutFile] = field(default_factory=list)
+
+
+def export_files(folder: Path, link_targets: Sequence[Path] = ()) -> list[ExportFile]:
+    """The files of the `listing`."""
+    return listing(folder, link_targets).files
+
+
+def listing(folder: Path, link_targets: Sequence[Path] = ()) -> Listing:
+    """What lies below a folder; nothing for a missing one.
+
+    A file counts by the ending of its name. What is surely no export, such as hidden files and README, is in neither
+    list. A link is followed to regular files and folders below the folder itself and below `link_targets`; what two
+    names lead to is listed once, under the name that is no link. Raises SourceUnavailable for a folder that may not be
+    read.
     """
-    files = []
-    for path in _visible(folder):
+    if not folder.is_dir():
+        return Listing()
+    walk = _Walk(folder, link_targets)
+    walk.walk()
+    return Listing(
+        sorted(walk.found.files, key=lambda file: file.name), sorted(walk.found.left_out, key=lambda file: file.name)
+    )
+
+
+class _Walk:
+    def __init__(self, folder: Path, link_targets: Sequence[Path]) -> None:
+        self.found = Listing()
+        self._folder, self._root = folder, folder.resolve()
+        self._targets = [target.resolve() for target in link_targets]
+        self._folders = deque([(folder, self._root)])
+        self._links: deque[Path] = deque()
+        self._seen: set[Path] = set()
+
+    def walk(self) -> None:
+        # Links come last, so that what they lead to is known by its own name where it has one.
+        while self._folders or self._links:
+            if self._folders:
+                self._look_into(*self._folders.popleft())
+            else:
+                self._follow(self._links.popleft())
+
+    def _look_into(self, folder: Path, real: Path) -> None:
+        if real in self._seen:
+            return
+        self._seen.add(real)
         try:
-            if path.name.lower().endswith(ENDINGS) and path.is_file():
-                status = path.stat()
-                modified_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=status.st_mtime_ns // 1000)
-                files.append(ExportFile(path.relative_to(folder).as_posix(), path, status.st_size, modified_at))
-        except FileNotFoundError:
-            continue
-    return sorted(files, key=lambda file: file.name)
+            with os.scandir(folder) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    self._look_at(entry, folder / entry.name, real / entry.name)
+        except OSError as error:
+            raise SourceUnavailable(
+                SOURCE,
+                f"the folder {_shown(folder)} cannot be read: {error.strerror}; check its owner and mode, and that its "
+                "path is not too long",
+            ) from error
 
-
-def _visible(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    here = folder.resolve()
-    if not folder.is_dir() or here in above:
-        return
-    try:
-        paths = list(folder.iterdir())
-    except OSError as error:
-        raise SourceUnavailable(
-            SOURCE, f"the folder {folder} cannot be read: {error.strerror}; check its owner and mode"
-        ) from error
-    for path in paths:
-        if path.name.startswith((".", "~")):
-            continue
-        if path.is_dir():
-            yield from _visible(path, (*above, here))
+    def _look_at(self, entry: os.DirEntry[str], path: Path, real: Path) -> None:
+        if _NO_EXPORT.fullmatch(entry.name):
+            return
+        if _shown(path) != str(path):
+            self._leave_out(path, _BAD_NAME)
+        elif entry.is_symlink():
+            self._links.append(path)
+        elif entry.is_dir(follow_symlinks=False):
+            self._folders.append((path, real))
         else:
-            yield path
+            self._take(path, real)
+
+    def _follow(self, link: Path) -> None:
+        try:
+            real = Path(os.path.realpath(link, strict=True))
+            is_folder = stat.S_ISDIR(real.stat().st_mode)
+        except OSError as error:
+            is_lost = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+            self._leave_out(link, _LEADS_NOWHERE if is_lost else f"it cannot be looked at: {error.strerror}")
+            return
+        if not self._is_allowed(real):
+            self._leave_out(link, _LEADS_AWAY)
+        elif is_folder:
+            self._folders.append((link, real))
+        else:
+            self._take(link, real)
+
+    def _is_allowed(self, real: Path) -> bool:
+        if real.is_relative_to(self._root):
+            return True
+        is_named = any(real.is_relative_to(target) for target in self._targets)
+        return is_named and not any(real.is_relative_to(folder) for folder in _MADE_UP)
+
+    def _take(self, path: Path, real: Path) -> None:
+        if real in self._seen:
+            return
+        self._seen.add(real)
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            # It was removed meanwhile.
+            return
+        if not stat.S_ISREG(status.st_mode):
+            self._leave_out(path, _NO_FILE)
+        elif not path.name.lower().endswith(ENDINGS):
+            self._leave_out(path, _BAD_ENDING)
+        else:
+            modified_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=status.st_mtime_ns // 1000)
+            self.found.files.append(ExportFile(self._name(path), path, status.st_size, modified_at))
+
+    def _leave_out(self, path: Path, reason: str) -> None:
+        letters = (
+            letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+            for letter in _shown(self._name(path))
+        )
+        self.found.left_out.append(LeftOutFile("".join(letters), reason))
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._folder).as_posix()
+
+
+def _shown(path: Path | str) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file, opened to be read. Raises OSError, also for what is no regular file: a pipe would never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _NO_FILE, str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def copies(files: Sequence[ExportFile]) -> dict[str, str]:
@@ -93,6 +218,6 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _blocks(path: Path) -> Iterable[bytes]:
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         while block := stream.read(_BLOCK):
             yield block

@@ -25,7 +25,7 @@ from dora_pipeline.sources.apm.csv_rows import Header, has_quotes, header, plain
 from dora_pipeline.sources.apm.deployments import Row, deployment, deployment_frame
 from dora_pipeline.sources.apm.documents import Sighting, Told
 from dora_pipeline.sources.apm.faults import Fault, Faults
-from dora_pipeline.sources.apm.files import COMPRESSIONS, SOURCE, ExportFile
+from dora_pipeline.sources.apm.files import COMPRESSIONS, SOURCE, ExportFile, opened
 from dora_pipeline.sources.apm.json_texts import document_entries, json_layout, line_entries, plain_parts
 from dora_pipeline.sources.apm.lines import encoding_fault, line_blocks, numbered_lines
 from dora_pipeline.sources.apm.parquet_rows import parquet_parts
@@ -76,7 +76,7 @@ def _reading_unless_changed(file: ExportFile, settings: Settings) -> tuple[Expor
 
 
 def _state(path: Path) -> tuple[int, int]:
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         status = os.fstat(stream.fileno())
     return status.st_size, status.st_mtime_ns
 

@@ -1,0 +1,142 @@
+"""Files among the exports that are not read: named once, with the reason, while everything else loads."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dora_pipeline.config import read_settings
+from dora_pipeline.pipeline.changes import unread_exports
+from dora_pipeline_tests.command import process
+from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, TestHome
+
+_VERSIONS = "SELECT version FROM core.deployments ORDER BY version"
+_LEFT_OUT = "SELECT name, split_part(reason, ';', 1) FROM landing.left_out_files ORDER BY name"
+_LEAVES = "it is a link that leaves the folder"
+
+
+def sighting(version: str) -> dict[str, str]:
+    """A sighting of a version on a day of its own."""
+    return {"timestamp": f"2024-05-0{version}T07:08:09Z", "service": "shop", "env": "prod", "version": version}
+
+
+@pytest.fixture
+def exporting(home: TestHome) -> TestHome:
+    """A home that reads exports, with one of a deployment of version 1."""
+    home.select("deployment", *DEPLOYMENTS_BY_APM)
+    home.drop_export("good.jsonl", [sighting("1")])
+    return home
+
+
+def exports(home: TestHome) -> Path:
+    return home.home.path / "exports" / "apm"
+
+
+def export_elsewhere(folder: Path, version: str) -> Path:
+    """An export outside of a home."""
+    elsewhere = TestHome(folder)
+    return elsewhere.drop_export("export.jsonl", [sighting(version)])
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_a_name_that_is_no_utf8_is_escaped_and_costs_nothing_else(exporting: TestHome, rebuild: bool) -> None:
+    os.link(exports(exporting) / "good.jsonl", os.fsencode(exports(exporting)) + b"/caf\xe9.jsonl")
+    exporting.run(rebuild=rebuild)
+    assert exporting.rows(_VERSIONS) == [("1",)]
+    assert exporting.rows(_LEFT_OUT) == [("exports/apm/caf\\xe9.jsonl", "its name is not UTF-8")]
+
+
+def test_a_name_of_two_lines_is_read(exporting: TestHome) -> None:
+    exporting.drop_export("two\nlines.jsonl", [sighting("2")])
+    exporting.run()
+    assert exporting.rows(_VERSIONS) == [("1",), ("2",)]
+
+
+def test_a_link_to_what_the_kernel_makes_up_is_not_read(exporting: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    (exports(exporting) / "e.json").symlink_to("/proc/self/environ")
+    for settings in ({}, {"sources": {"apm_deployment_tracking": {"follow_links_to": ["/"]}}}):
+        exporting.settings(**settings)
+        exporting.run()
+        assert exporting.rows("SELECT COUNT(*) FROM core.rejected_events") == [(0,)]
+        assert exporting.rows(_LEFT_OUT) == [("exports/apm/e.json", _LEAVES)]
+
+
+def test_links_are_followed_to_folders_that_the_settings_name(exporting: TestHome, tmp_path: Path) -> None:
+    export = export_elsewhere(tmp_path / "elsewhere", "2")
+    (exports(exporting) / "2025").symlink_to(export.parent)
+    exporting.run()
+    assert exporting.rows(_VERSIONS) == [("1",)]
+    assert exporting.rows(_LEFT_OUT) == [("exports/apm/2025", _LEAVES)]
+    for named in (str(tmp_path / "elsewhere"), "../elsewhere/exports"):
+        exporting.settings(sources={"apm_deployment_tracking": {"follow_links_to": [named]}})
+        exporting.run()
+        assert exporting.rows(_VERSIONS) == [("1",), ("2",)]
+        assert exporting.rows(_LEFT_OUT) == []
+    # What is no longer allowed is gone, and named again.
+    exporting.settings()
+    exporting.run()
+    assert exporting.rows(_VERSIONS) == [("1",)]
+    assert exporting.rows(_LEFT_OUT) == [("exports/apm/2025", _LEAVES)]
+
+
+def test_a_pipe_among_the_exports_holds_nothing_up(exporting: TestHome) -> None:
+    os.mkfifo(exports(exporting) / "pipe.jsonl")
+    exporting.run()
+    assert exporting.rows(_VERSIONS) == [("1",)]
+    assert exporting.rows(_LEFT_OUT) == [("exports/apm/pipe.jsonl", "it is no regular file")]
+
+
+def test_files_with_other_endings_are_named_by_runs_sources_and_checks(exporting: TestHome) -> None:
+    for name in ("a.jsonl.bz2", "a.tsv", "a.txt", "a.jsonl.1", "part-00000", "README.txt", ".hidden"):
+        (exports(exporting) / name).write_text("text")
+    ran = process(exporting.home.path, "run")
+    assert ran.code == 0
+    [warning] = [line for line in ran.err.splitlines() if line.startswith("warning: files that are left out")]
+    assert "(5): exports/apm/a.jsonl.1: its ending is none of .jsonl" in warning
+    shown = process(exporting.home.path, "sources").out
+    assert "  left out        5 files\n" in shown
+    for name in ("a.jsonl.bz2", "a.tsv", "a.txt", "a.jsonl.1", "part-00000"):
+        assert shown.count(f"    exports/apm/{name}: its ending is none of .jsonl") == 1
+    assert "README" not in shown
+    checked = process(exporting.home.path, "check")
+    assert checked.code == 0
+    assert "warning: files that are left out (5)" in checked.out
+    for path in exports(exporting).iterdir():
+        if path.name != "good.jsonl":
+            path.unlink()
+    ran = process(exporting.home.path, "run")
+    assert "left out" not in ran.err
+    assert "left out" not in process(exporting.home.path, "sources").out
+
+
+def test_of_many_files_sources_names_the_first(exporting: TestHome) -> None:
+    for number in range(30):
+        (exports(exporting) / f"{number:02}.txt").write_text("text")
+    exporting.run()
+    shown = process(exporting.home.path, "sources").out
+    assert "  left out        30 files\n" in shown
+    assert "exports/apm/19.txt" in shown
+    assert "exports/apm/20.txt" not in shown
+    assert "    … and others in landing.left_out_files\n" in shown
+
+
+def test_another_folder_of_exports_has_left_out_files_of_its_own(exporting: TestHome) -> None:
+    (exports(exporting) / "a.txt").write_text("text")
+    exporting.run()
+    exporting.settings(sources={"apm_deployment_tracking": {"path": "exports/other"}})
+    exporting.run()
+    assert exporting.rows(_LEFT_OUT) == []
+
+
+def test_what_is_left_out_starts_no_run(exporting: TestHome, tmp_path: Path) -> None:
+    exporting.run()
+    export = export_elsewhere(tmp_path / "elsewhere", "2")
+    (exports(exporting) / "link.jsonl").symlink_to(export)
+    (exports(exporting) / "a.txt").write_text("text")
+    later = datetime(2100, 1, 1, tzinfo=UTC)
+    assert unread_exports(exporting.home, read_settings(exporting.home), later) is None
+    exporting.settings(sources={"apm_deployment_tracking": {"follow_links_to": [str(export.parent)]}})
+    change = unread_exports(exporting.home, read_settings(exporting.home), later)
+    assert change is not None
+    assert change.told == "1 new or changed exports, 0 removed"

@@ -32,9 +32,9 @@ class PostgresqlServer:
         log = self._folder / "server.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [_program("postgres"), "-D", self._data, *options], stdout=output, stderr=output, **_owner()
+                [program("postgres"), "-D", self._data, *options], stdout=output, stderr=output, **_owner()
             )
-        ready = [_program("pg_isready"), "--quiet", "--host", str(self._folder), "--timeout", "1"]
+        ready = [program("pg_isready"), "--quiet", "--host", str(self._folder), "--timeout", "1"]
         for _ in range(_READY_SECONDS * 10):
             if subprocess.run(ready, check=False).returncode == 0:
                 return
@@ -55,9 +55,18 @@ class PostgresqlServer:
     def new_database(self) -> str:
         """The URL of a new database."""
         name = f"dora_{next(self._numbers)}"
-        with psycopg.connect(host=str(self._folder), user="postgres", dbname="postgres", autocommit=True) as connection:
+        with self.connection() as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return f"postgresql+psycopg://postgres@/{name}?host={self._folder}"
+
+    def connection(self) -> psycopg.Connection:
+        """To the server itself; what is executed is done at once."""
+        return psycopg.connect(host=self.host, user="postgres", dbname="postgres", autocommit=True)
+
+    @property
+    def host(self) -> str:
+        """The folder of its socket."""
+        return str(self._folder)
 
     @property
     def _data(self) -> str:
@@ -73,7 +82,7 @@ def running_postgresql() -> Iterator[PostgresqlServer]:
         if owner:
             shutil.chown(folder, *owner.values())
         server = PostgresqlServer(folder)
-        making = [_program("initdb"), "--pgdata", str(folder / "data"), "--username", "postgres", "--auth", "trust"]
+        making = [program("initdb"), "--pgdata", str(folder / "data"), "--username", "postgres", "--auth", "trust"]
         making += ["--encoding", "UTF8", "--locale", "C"]
         subprocess.run(making, check=True, capture_output=True, cwd=folder, **owner)
         try:
@@ -91,7 +100,8 @@ def _owner() -> dict[str, str]:
     return {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """The path of a program of PostgreSQL's. Fails the test where it is missing."""
     folders = sorted(Path(_FOLDERS).glob("*/bin"), key=lambda folder: float(folder.parent.name), reverse=True)
     path = os.pathsep.join([*map(str, folders), os.environ.get("PATH", os.defpath)])
     return shutil.which(name, path=path) or pytest.fail(f"{name} is missing: install Debian's package postgresql")

@@ -56,6 +56,7 @@ class Batch:
         self._connection = connection
         self._sequence: int = connection.execute(select(schema.state.c.sequence).with_for_update()).scalar_one()
         self._now = datetime.now(UTC)
+        self._mark = schema.new_mark()
         self._by_id: dict[tuple[EventType, str], Held] = {}
         self._by_key: dict[tuple[EventType, str], list[Held]] = {}
         self._tellings: list[dict[str, Any]] = []
@@ -83,6 +84,13 @@ class Batch:
     def delete(self, held: Held, received_at: datetime | None) -> None:
         """Leaves a tombstone that keeps what was told."""
         self._record(held, "deleted", {}, held.event.attributes, self._moment(received_at), is_deleted=True)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes `save` writes."""
+        return sum(len(telling["body"]) for telling in self._tellings) + sum(
+            len(json_text(held.event.attributes)) for held in self._by_id.values() if held.is_changed
+        )
 
     def save(self) -> None:
         """Writes what changed."""
@@ -172,6 +180,7 @@ class Batch:
                 "action": action,
                 "received_at": moment,
                 "body": json.dumps(body, separators=(",", ":")),
+                "mark": self._mark,
             }
         )
         key = natural_key(before.event_type, attributes) or held.identity_key

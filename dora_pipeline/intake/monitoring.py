@@ -104,18 +104,21 @@ async def healthz() -> JSONResponse:
 @router.get(
     "/readyz",
     tags=["Operating"],
-    summary="Whether the event store can be written",
-    responses={503: {"description": "The event store does not answer", "content": {"application/json": {}}}},
+    summary="Whether an event could be stored",
+    responses={503: {"description": "No event can be stored, and why", "content": {"application/json": {}}}},
 )
 async def readyz(request: Request) -> JSONResponse:
-    """200, or 503 where the store does not answer within 5 seconds."""
+    """200; or 503 where as much as the last event that failed cannot be written within 5 seconds, with the reason."""
     intake = request.app.state.intake
     try:
         async with asyncio.timeout(_PING_SECONDS):
             await asyncio.shield(intake.ping())
     except (DoraError, TimeoutError) as error:
-        log.warning("not ready: %s", str(error) or f"no answer within {_PING_SECONDS:g} s")
-        return JSONResponse({"status": "the event store does not answer"}, 503)
+        reason = str(error) or f"the event store does not answer within {_PING_SECONDS:g} s"
+        log.warning("not ready: %s", reason)
+        # Strangers may ask: neither the address of the store nor what its server says goes to them.
+        shown = reason.removeprefix("intake: ").replace(f" {intake.store.address}", "").partition(":")[0]
+        return JSONResponse({"status": shown}, 503)
     return JSONResponse({"status": "ok"})
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import (
     BigInteger,
@@ -35,7 +36,7 @@ from sqlalchemy.schema import CreateColumn
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.intake.event import event_moment
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 UPGRADE_SECONDS = 600
 _SCHEMA_LOCK = 0x0D0FA
 _CHUNK = 500
@@ -99,7 +100,23 @@ tellings = Table(
     Column("action", String(16), nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("body", Text, nullable=False),
+    # Random, the same for all of a transaction. A store that holds the mark at a sequence holds all that was there when
+    # it was written: it is that store, or came of it.
+    Column("mark", String(16), nullable=False),
 )
+
+# What `EventStore.ping` writes, to know that an event could be.
+probes = Table(
+    "intake_probes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("body", Text, nullable=False),
+)
+
+
+def new_mark() -> str:
+    """A mark that no other transaction has."""
+    return uuid4().hex[:16]
 
 
 def prepare(engine: Engine, patient: Engine, store: str) -> None:
@@ -117,8 +134,13 @@ def prepare(engine: Engine, patient: Engine, store: str) -> None:
             if not inspect(connection).has_table(state.name):
                 metadata.create_all(connection)
                 connection.execute(insert(state).values(id=1, schema_version=SCHEMA_VERSION, sequence=0))
-            elif connection.scalar(select(state.c.schema_version).with_for_update()) == 1:
-                _add_times(connection)
+            else:
+                known = connection.scalar(select(state.c.schema_version).with_for_update())
+                if known == 1:
+                    _add_times(connection)
+                if known in (1, 2):
+                    _add_marks(connection)
+                    connection.execute(update(state).values(schema_version=SCHEMA_VERSION))
         version = _version(engine)
     if version != SCHEMA_VERSION:
         raise ConfigError(
@@ -147,7 +169,13 @@ def _add_times(connection: Connection) -> None:
             connection.execute(fill, times)
     for index in _BY_TIME:
         index.create(connection)
-    connection.execute(update(state).values(schema_version=SCHEMA_VERSION))
+
+
+def _add_marks(connection: Connection) -> None:
+    """Schema 2 had no marks: all that is there has one, and so has what an intake of the older program still adds."""
+    definition = CreateColumn(tellings.c.mark).compile(dialect=connection.dialect)
+    connection.execute(text(f"ALTER TABLE {tellings.name} ADD COLUMN {definition} DEFAULT '{new_mark()}'"))
+    probes.create(connection)
 
 
 def _times(connection: Connection, event_type: str) -> Iterator[list[dict[str, Any]]]:

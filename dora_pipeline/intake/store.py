@@ -4,16 +4,20 @@ Many processes may write at once. What `append` returned is on disk; readers fol
 What does not belong here: HTTP, and judging whether an event is usable.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from secrets import token_hex
 from typing import Any, Literal, Self
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.engine import URL
 
 from dora_pipeline.config import Home
+from dora_pipeline.errors import DoraError
 from dora_pipeline.intake import database, schema
 from dora_pipeline.intake.batch import Batch, stored_event
 from dora_pipeline.intake.conditions import All, Condition, Term
@@ -24,6 +28,17 @@ from dora_pipeline.timeline import instant
 __all__ = ["EventStore", "EventType", "StoredEvent"]
 
 _ROWS_AT_ONCE = 100
+# Bytes: an ordinary event with its indexes, and many large ones.
+_SMALLEST_PROBE = 32 * 1024
+_LARGEST_PROBE = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Withdrawals:
+    """The ids of events that were deleted, told again since or not, and of those whose end was taken back."""
+
+    deleted: Collection[str]
+    reopened: Collection[str]
 
 
 class EventStore:
@@ -36,8 +51,10 @@ class EventStore:
     def __init__(self, url: str | URL) -> None:
         """Opens `sqlite:////folder/events.sqlite3` or `postgresql+psycopg://host/database`; makes what is missing."""
         self._url = database.store_url(url)
+        self.address = database.shown(self._url)
         self._engine = database.opened(self._url)
         self._writer = database.writer(self._engine)
+        self._probe_size = _SMALLEST_PROBE
 
     @classmethod
     def at(cls, home: Home) -> Self:
@@ -123,6 +140,40 @@ class EventStore:
         """
         return self._found(event_type, schema.events.c.sequence > sequence, limit)
 
+    def mark(self) -> tuple[int, str]:
+        """The state that a store with events is in: its newest sequence, and what stands beside that."""
+        state, tellings = schema.state.c, schema.tellings.c
+        newest = select(tellings.sequence, tellings.mark).where(
+            tellings.sequence == select(state.sequence).scalar_subquery()
+        )
+        with database.explained(self._url), self._engine.begin() as connection:
+            sequence, mark = connection.execute(newest).one()
+            return sequence, mark
+
+    def held_marks(self, marks: Collection[tuple[int, str]]) -> set[tuple[int, str]]:
+        """Those of the marks, at most a thousand, whose states this one came of: all that was there then is here."""
+        tellings = schema.tellings.c
+        query = select(tellings.sequence, tellings.mark).where(tellings.sequence.in_([number for number, _ in marks]))
+        with database.explained(self._url), self._engine.begin() as connection:
+            return {(number, mark) for number, mark in connection.execute(query)} & {*marks}
+
+    def withdrawals(self, event_type: EventType, after: int) -> Withdrawals:
+        """What was taken back of events after a sequence; their newest states alone do not say so."""
+        tellings = schema.tellings.c
+        query = select(tellings.event_id, tellings.action, tellings.body).where(
+            tellings.sequence > after,
+            tellings.event_type == event_type,
+            tellings.action.in_(("updated", "deleted")),
+        )
+        deleted, reopened = set(), set()
+        with database.explained(self._url), self._engine.begin() as connection:
+            for row in connection.execute(query.order_by(tellings.sequence)):
+                if row.action == "deleted":
+                    deleted.add(row.event_id)
+                elif json.loads(row.body).get("finished_at", ...) is None:
+                    reopened.add(row.event_id)
+        return Withdrawals(deleted, reopened)
+
     def search(
         self,
         event_type: EventType,
@@ -168,12 +219,16 @@ class EventStore:
         return found[0] if found else None
 
     def ping(self) -> None:
-        """Reads and writes the database; raises as the other methods do where that fails."""
-        sequence = schema.state.c.sequence
-        with database.explained(self._url), self._writer.begin() as connection:
-            # SQLite leaves out a write that changes nothing, and a full disk would go unnoticed.
-            connection.execute(update(schema.state).values(sequence=sequence + 1))
-            connection.execute(update(schema.state).values(sequence=sequence - 1))
+        """Writes as much as the last event that could not be stored.
+
+        Raises as the other methods do where that fails.
+        """
+        # Of random digits, for PostgreSQL would make few of many that are alike.
+        for body in (token_hex(self._probe_size // 2), ""):
+            with database.explained(self._url), self._writer.begin() as connection:
+                connection.execute(delete(schema.probes))
+                connection.execute(insert(schema.probes).values(id=1, body=body))
+        self._probe_size = _SMALLEST_PROBE
 
     def close(self) -> None:
         self._engine.dispose()
@@ -186,10 +241,16 @@ class EventStore:
 
     @contextmanager
     def _batch(self) -> Iterator[Batch]:
-        with database.explained(self._url), self._writer.begin() as connection:
-            batch = Batch(connection)
-            yield batch
-            batch.save()
+        batch: Batch | None = None
+        try:
+            with database.explained(self._url), self._writer.begin() as connection:
+                batch = Batch(connection)
+                yield batch
+                batch.save()
+        except DoraError:
+            size = batch.size if batch else 0
+            self._probe_size = min(max(self._probe_size, size), _LARGEST_PROBE)
+            raise
 
     def _search(
         self,

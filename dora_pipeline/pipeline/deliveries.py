@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from dora_pipeline.config import Home
-from dora_pipeline.pipeline.events import fresh_segments, land_segment
+from dora_pipeline.pipeline.events import land_segment
+from dora_pipeline.pipeline.segments import fresh_segments
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.day_files import DayFiles
 from dora_pipeline.sources.events import Normalized

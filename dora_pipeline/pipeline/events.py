@@ -1,27 +1,24 @@
 """Landing of events: those sent to the intake, and those pulled from vendors, through the raw layer."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 
-from dora_pipeline.config import Home, Settings
-from dora_pipeline.intake.event import EventType as ReceivedType
-from dora_pipeline.intake.store import EventStore
+from dora_pipeline.config import Settings
 from dora_pipeline.pipeline.pulling import Held, pull
+from dora_pipeline.pipeline.segments import fresh_segments, input_of
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.selection import EventType
 from dora_pipeline.sources.day_files import DayFiles
 from dora_pipeline.sources.events import Normalized, normalize_deployments, normalize_failures
 from dora_pipeline.sources.pulls import PullSource
-from dora_pipeline.sources.raw import RawRecord, read_segment, segments, write_segment
 from dora_pipeline.sources.registry import is_pulled
 from dora_pipeline.warehouse import inputs, landing
 from dora_pipeline.warehouse.inputs import Input
 from dora_pipeline.warehouse.writer import Writer
 
-_BATCH = 50_000
 _BATCH_OF_DAYS = 60
 # The source of each type whose events are sent to the intake.
 SENT_SOURCES: Mapping[EventType, str] = {"deployment": "deployment_event_api", "failure": "failure_event_api"}
@@ -37,27 +34,11 @@ def land_sent_events(session: Session, event_type: EventType, source: str) -> No
         land_segment(session, event_type, source, told, records, _NORMALIZERS[event_type](records, session.settings))
 
 
-def fresh_segments(
-    session: Session, received: ReceivedType, source: str, folder: Path
-) -> Iterator[tuple[Input, pl.DataFrame]]:
-    """Bring what the intake received since the last time into a segment, and give all segments that have not landed.
-
-    Each comes with its records, which have the columns of RECORD_SCHEMA.
-    """
-    if session.fetches:
-        _fetch_sent_events(session.home, received, folder)
-    known = inputs.known_inputs(session.writer.connection, source)
-    fresh = [segment for segment in segments(folder) if _input_name(session.home, segment.path) not in known]
-    for done, segment in enumerate(fresh, start=1):
-        yield _input(session.home, segment.path), read_segment(source, segment)
-        session.progress.step(f"read {source}", done, len(fresh))
-
-
 def land_segment(
     session: Session, event_type: EventType, source: str, told: Input, records: pl.DataFrame, normalized: Normalized
 ) -> None:
     """Land what the records of a segment became."""
-    where = records.select(id="record_id", input=pl.lit(told.name))
+    where = records.select("input", id="record_id")
     _land(session.writer, event_type, source, [(told, records.height)], where, normalized, is_pulled=False)
 
 
@@ -83,7 +64,7 @@ def land_pulled_events(session: Session, event_type: EventType, source: PullSour
 
 def _land_day_files(session: Session, event_type: EventType, source: PullSource, files: DayFiles) -> None:
     known = inputs.known_inputs(session.writer.connection, source.name)
-    told = {path: _input(session.home, path) for path in files.paths()}
+    told = {path: input_of(session.home, path) for path in files.paths()}
     changed = [path for path, now in told.items() if known.get(now.name) != now]
     context = timedelta(days=source.context_days)
     stale = [path for path in told if any(abs(_day(path) - _day(other)) <= context for other in changed)]
@@ -130,24 +111,3 @@ def _land(
         lands(connection, source, where["id"], events, rejected, is_pulled=is_pulled)
         for one, records in told:
             inputs.note_input(connection, source, one, records)
-
-
-def _fetch_sent_events(home: Home, received: ReceivedType, folder: Path) -> None:
-    known = segments(folder)
-    last = known[-1].last if known else 0
-    with EventStore.at(home) as store:
-        while told := store.changed_since(received, last, _BATCH):
-            records = [
-                RawRecord(e.sequence, e.event_id, e.received_at, e.changed_at, e.is_deleted, e.attributes) for e in told
-            ]
-            last = write_segment(folder, records).last
-
-
-def _input_name(home: Home, path: Path) -> str:
-    return path.relative_to(home.path).as_posix()
-
-
-def _input(home: Home, path: Path) -> Input:
-    status = path.stat()
-    modified_at = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1_000_000, UTC)
-    return Input(_input_name(home, path), status.st_size, modified_at)

@@ -1,17 +1,23 @@
 """Landing: bring everything that the selected sources have told since the last run into schema `landing`."""
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 
-from dora_pipeline.errors import ConfigError, DoraError, SourceBroken, SourceError
+from dora_pipeline.errors import ConfigError, DoraError, SourceBroken, SourceError, SourceIncomplete, SourceUnavailable
 from dora_pipeline.identifiers import without_secrets
 from dora_pipeline.pipeline.deliveries import lacks_token, land_deliveries
 from dora_pipeline.pipeline.events import SENT_SOURCES, land_pulled_events, land_sent_events
 from dora_pipeline.pipeline.exports import land_exports
 from dora_pipeline.pipeline.pulling import pull_sightings
+from dora_pipeline.pipeline.segments import input_of
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.selection import SOURCES_OF, EventType
+from dora_pipeline.sources.day_files import DayFiles
+from dora_pipeline.sources.manifest import Manifest
 from dora_pipeline.sources.registry import PULL_SOURCES, is_pulled
 from dora_pipeline.warehouse import inputs, judgement
 from dora_pipeline.warehouse.landing import APM
@@ -77,8 +83,40 @@ def _words(error: BaseException) -> str:
 
 
 def _land_source(session: Session, event_type: EventType, source: str) -> None:
+    manifest = Manifest(session.home.raw)
+    missing = _missing_files(session, source, manifest)
+    if missing and session.accepts_shrink and not session.fetches:
+        manifest.give_up(source, missing)
+        DayFiles(session.home.raw / source, source, session.settings.zone).pull_from_the_beginning()
+        session.progress.note(f"{source}: goes on without {_named(missing)}")
+        missing = []
+    try:
+        _land_what_is_there(session, event_type, source, is_whole=not missing)
+    finally:
+        manifest.add_present(source)
+    if missing:
+        raise SourceIncomplete(
+            source,
+            f"{_named(missing)} of what was read before: restore from a backup and run again, or, if that cannot be, "
+            "go on without it by `dora run --rebuild --accept-shrink`; the next run then asks for what the intake's "
+            "store, or the source, still holds",
+        )
+
+
+def _missing_files(session: Session, source: str, manifest: Manifest) -> list[Path]:
+    """The files of the raw layer that are known, by the manifest or by having landed, and are not there."""
+    known = [session.home.path / name for name in inputs.known_inputs(session.writer.connection, source)]
+    landed = [path for path in known if path.is_relative_to(session.home.raw) and not path.exists()]
+    return sorted({*manifest.missing(source), *landed} - {*manifest.lost(source)})
+
+
+def _named(missing: Sequence[Path]) -> str:
+    return f"{missing[0]}, which is missing" + (f", and {len(missing) - 1:,} more files" if missing[1:] else "")
+
+
+def _land_what_is_there(session: Session, event_type: EventType, source: str, *, is_whole: bool) -> None:
     if source == APM:
-        _land_sightings(session)
+        _land_sightings(session, is_whole=is_whole)
     if source == SENT_SOURCES[event_type]:
         land_sent_events(session, event_type, source)
     pulled, asks = PULL_SOURCES[source], session.fetches
@@ -90,13 +128,31 @@ def _land_source(session: Session, event_type: EventType, source: str) -> None:
     land_pulled_events(session, event_type, pulled, asks=asks)
 
 
-def _land_sightings(session: Session) -> None:
+def _land_sightings(session: Session, *, is_whole: bool) -> None:
     home, settings = session.home, session.settings
     path = settings.sources.apm_deployment_tracking.path
     land_exports(session, home.exports(settings), path, home.link_targets(settings))
+    if not is_whole:
+        # Of an export that is not there any more, nothing would stay.
+        return
     folder = home.raw / APM / "sightings"
     try:
         if session.fetches and is_pulled(APM, settings):
             pull_sightings(session, APM, folder)
     finally:
+        _check_sightings(session, folder)
         land_exports(session, folder, folder.relative_to(home.path).as_posix())
+
+
+def _check_sightings(session: Session, folder: Path) -> None:
+    """Of an export that cannot be read nothing is known, and it is rejected; of these all was known."""
+    known = inputs.known_inputs(session.writer.connection, APM)
+    for path in sorted(folder.glob("*.json")):
+        told = input_of(session.home, path)
+        if known.get(told.name) != told:
+            try:
+                json.loads(path.read_bytes())
+            except (OSError, ValueError) as error:
+                raise SourceUnavailable(
+                    APM, f"{path}: cannot be read ({error}); restore the file from a backup and run again"
+                ) from error

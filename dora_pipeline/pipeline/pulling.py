@@ -56,8 +56,8 @@ def pull_sightings(session: Session, source: str, folder: Path) -> None:
     known = sorted(date.fromisoformat(path.stem) for path in folder.glob("????-??-??.json"))
     now = datetime.now(UTC)
     selected = day_of(session.log.first_selected_at(source) or now, zone)
-    first = max(known[0], known[-1] - timedelta(days=1)) if known else selected
-    days = Window(first, day_of(now, zone))
+    asked_for = {day for day in known if day < known[-1] - timedelta(days=1)}
+    days = [day for day in Window(known[0] if known else selected, day_of(now, zone)) if day not in asked_for]
     for done, day in enumerate(days):
         progress.step("pull sightings", done, len(days))
         last = min(start_of(day + timedelta(days=1), zone), now)

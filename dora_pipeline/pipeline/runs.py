@@ -88,7 +88,7 @@ class Run:
         accepts_shrink: bool = False,
     ) -> None:
         log, catalog = read_selection_log(home), read_catalog(home)
-        session = Session(writer, home, settings, catalog, log, progress, fetches)
+        session = Session(writer, home, settings, catalog, log, progress, fetches, accepts_shrink)
         self.writer = writer
         self.settings = settings
         self.errors: Sequence[DoraError] = ()

@@ -14,6 +14,7 @@ class Session:
     """An open warehouse, the files of its home as they were read, and whom to tell.
 
     `fetches` False: nothing is asked of a network or of the intake's store; what is in the home folder serves.
+    `accepts_shrink`: what is lost is lost.
     """
 
     writer: Writer
@@ -23,3 +24,4 @@ class Session:
     log: SelectionLog
     progress: Progress
     fetches: bool
+    accepts_shrink: bool = False

@@ -8,7 +8,6 @@ A day that says the same as before keeps its file untouched. `pulled_until` says
 
 import gzip
 import json
-import os
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -21,6 +20,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from dora_pipeline.errors import SourceUnavailable
+from dora_pipeline.files import whole_file
 from dora_pipeline.sources.pulls import PULLED_SCHEMA, Change, PulledRecord, RecordState
 from dora_pipeline.timeline import OLDEST_INSTANT, day_of
 
@@ -132,6 +132,10 @@ class DayFiles:
         """Say that every window up to `moment` (UTC) was kept."""
         write_whole(self._folder / _PULLED_UNTIL, moment.isoformat().encode())
 
+    def pull_from_the_beginning(self) -> None:
+        """Forget which windows were kept, so that the next pull asks for all of them again."""
+        (self._folder / _PULLED_UNTIL).unlink(missing_ok=True)
+
     def _merge(self, path: Path, told: dict[str, _Line]) -> None:
         known = self._lines(path) if path.exists() else {}
         united = {name: _united(known.get(name), line) for name, line in told.items()}
@@ -159,6 +163,9 @@ class DayFiles:
 
     def _lines(self, path: Path) -> dict[str, _Line]:
         try:
+            if path.stat().st_size == 0:
+                # The checksum of no bytes at all holds.
+                raise EOFError("the file is empty")
             with gzip.open(path, "rt", encoding="utf-8") as texts:
                 told = [json.loads(text) for text in texts]
             return {item.pop("record_id"): _Line(**item) for item in told}
@@ -173,12 +180,8 @@ def write_whole(path: Path, content: bytes) -> None:
     if path.exists() and path.read_bytes() == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.unfinished")
-    with temporary.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def _is_day(name: str) -> bool:

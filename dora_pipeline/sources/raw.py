@@ -1,14 +1,17 @@
 """The raw layer: what sources told, as it came, in files that are written once and never changed.
 
-A segment is `raw/<source>/<first>-<last>.jsonl.gz`: the records with these sequence numbers, one JSON object a line.
-The name of the last segment says where the next fetch goes on, so there is no other state to lose.
+A segment is `raw/<source>/<first>-<last>.<branch>.<sequence>-<mark>.jsonl.gz`: the records with the sequence numbers
+from `first` to `last`, one JSON object a line, and the state of the intake's store after they were read (its mark). A
+branch is what was read without a break: where a store was set back, or is another one, the next segment begins a new
+branch. The names say where the next fetch goes on, so there is no other state to lose. Segments of older programs have
+neither branch nor mark.
 """
 
 import gzip
 import json
-import os
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import Any
 import polars as pl
 
 from dora_pipeline.errors import SourceUnavailable
+from dora_pipeline.files import whole_file
 
 RECORD_SCHEMA = {
     "record_id": pl.String(),
@@ -25,11 +29,19 @@ RECORD_SCHEMA = {
     "is_deleted": pl.Boolean(),
     "attributes": pl.String(),
 }
+# The branch of segments that older programs wrote, and of those that go on from them.
+FIRST_BRANCH = "00000000"
+
+_NAME = re.compile(r"(\d+)-(\d+)(?:\.([0-9a-f]{8})\.(\d+)-([0-9a-f]+))?\.jsonl\.gz")
+_RECORD_ID = re.compile(rb'"record_id":("(?:[^"\\]|\\.)*")')
 
 
 @dataclass(frozen=True)
 class RawRecord:
-    """One event as it stood after one of its changes. Times are UTC; `attributes` are in the words of the source."""
+    """One event as it stood after one of its changes. Times are UTC; `attributes` are in the words of the source.
+
+    `is_begun_anew`: it was deleted before, and what was known until then is no part of it.
+    """
 
     sequence: int
     record_id: str
@@ -37,56 +49,87 @@ class RawRecord:
     changed_at: datetime
     is_deleted: bool
     attributes: dict[str, Any]
+    is_begun_anew: bool = False
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A file of the raw layer with the records from `first` to `last`."""
+    """A file of the raw layer with the records from `first` to `last`.
+
+    `mark` is the state of the store after they were read: its newest sequence then, and what stood beside that.
+    """
 
     path: Path
     first: int
     last: int
+    branch: str = FIRST_BRANCH
+    mark: tuple[int, str] | None = None
 
 
 def segments(folder: Path) -> list[Segment]:
     """The segments below a source's folder, in order."""
-    found = []
-    for path in folder.glob("*.jsonl.gz"):
-        first, _, last = path.name.removesuffix(".jsonl.gz").partition("-")
-        if first.isdigit() and last.isdigit():
-            found.append(Segment(path, int(first), int(last)))
-    return sorted(found, key=lambda segment: segment.first)
+    found = [segment for path in folder.glob("*.jsonl.gz") if (segment := segment_at(path))]
+    return sorted(found, key=lambda segment: (segment.first, segment.path.name))
 
 
-def write_segment(folder: Path, records: Sequence[RawRecord]) -> Segment:
+def segment_at(path: Path) -> Segment | None:
+    """The segment that a path names; None where it names none."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return None
+    first, last, branch, sequence, text = match.groups()
+    if branch is None:
+        return Segment(path, int(first), int(last))
+    return Segment(path, int(first), int(last), branch, (int(sequence), text))
+
+
+def write_segment(folder: Path, records: Sequence[RawRecord], branch: str, mark: tuple[int, str]) -> Segment:
     """Keep records, ordered by sequence, in a new segment; it is there whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     first, last = records[0].sequence, records[-1].sequence
-    path = folder / f"{first:012}-{last:012}.jsonl.gz"
-    temporary = folder / f".{path.name}.{os.getpid()}"
-    with temporary.open("wb") as handle:
-        with gzip.GzipFile(fileobj=handle, mode="wb", filename="", mtime=0) as packed:
-            for record in records:
-                packed.write(_line(record))
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
-    return Segment(path, first, last)
+    path = folder / f"{first:012}-{last:012}.{branch}.{mark[0]:012}-{mark[1]}.jsonl.gz"
+    with whole_file(path) as file, gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as packed:
+        for record in records:
+            packed.write(_line(record))
+    return Segment(path, first, last, branch, mark)
 
 
-def read_segment(source: str, segment: Segment) -> pl.DataFrame:
-    """The records of a segment, one row each, with the columns of RECORD_SCHEMA; `attributes` is JSON text.
+def read_segment(source: str, segment: Segment, ids: Collection[str] | None = None) -> list[RawRecord]:
+    """The records of a segment, or those of them with certain ids.
 
-    Raises SourceUnavailable for a segment that cannot be read.
+    Raises SourceUnavailable for a segment that cannot be read, or does not hold what its name says.
     """
     try:
-        with gzip.open(segment.path, "rt", encoding="utf-8") as lines:
-            rows = [_row(json.loads(line)) for line in lines]
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
+        return list(_records(segment, ids))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise SourceUnavailable(
             source, f"{segment.path}: cannot be read ({error}); restore the file from a backup and run again"
         ) from error
+
+
+def record_frame(records: Sequence[RawRecord]) -> pl.DataFrame:
+    """Records as rows, with the columns of RECORD_SCHEMA; `attributes` is JSON text."""
+    rows = [
+        (record.record_id, record.received_at, record.changed_at, record.is_deleted, json.dumps(record.attributes))
+        for record in records
+    ]
     return pl.DataFrame(rows, schema=RECORD_SCHEMA, orient="row")
+
+
+def _records(segment: Segment, ids: Collection[str] | None) -> Iterator[RawRecord]:
+    # As a line spells them: reading every line as JSON takes five times as long.
+    wanted = None if ids is None else {json.dumps(record_id).encode() for record_id in ids}
+    first = last = None
+    with gzip.open(segment.path) as lines:
+        for line in lines:
+            first, last = first or line, line
+            match = None if wanted is None else _RECORD_ID.search(line)
+            if match is None or wanted is None or match[1] in wanted:
+                yield _record(json.loads(line))
+    # The checksum of no bytes at all holds.
+    ends = [json.loads(line)["sequence"] for line in (first, last) if line]
+    if ends != [segment.first, segment.last]:
+        raise ValueError(f"it holds the records {'-'.join(map(str, ends)) or 'of nothing'}")
 
 
 def _line(record: RawRecord) -> bytes:
@@ -98,14 +141,18 @@ def _line(record: RawRecord) -> bytes:
         "is_deleted": record.is_deleted,
         "attributes": record.attributes,
     }
+    if record.is_begun_anew:
+        told["is_begun_anew"] = True
     return json.dumps(told, separators=(",", ":")).encode() + b"\n"
 
 
-def _row(told: dict[str, Any]) -> tuple[str, datetime, datetime, bool, str]:
-    return (
+def _record(told: dict[str, Any]) -> RawRecord:
+    return RawRecord(
+        told["sequence"],
         told["record_id"],
         datetime.fromisoformat(told["received_at"]),
         datetime.fromisoformat(told["changed_at"]),
         told["is_deleted"],
-        json.dumps(told["attributes"]),
+        told["attributes"],
+        told.get("is_begun_anew", False),
     )

@@ -1,0 +1,209 @@
+"""What the intake's stores hold, in segments of the raw layer; and what several stores say of one event together.
+
+A home may have had several stores, one after the other: one was lost and made anew, set back to an older backup, or
+`DORA_INTAKE_URL` names another. What was read of each stays.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+
+from dora_pipeline.config import Home
+from dora_pipeline.errors import SourceUnavailable
+from dora_pipeline.intake.event import Attributes, EventType, amended, merged
+from dora_pipeline.intake.store import EventStore, StoredEvent, Withdrawals
+from dora_pipeline.pipeline.session import Session
+from dora_pipeline.sources.manifest import Manifest
+from dora_pipeline.sources.raw import (
+    FIRST_BRANCH,
+    RawRecord,
+    Segment,
+    read_segment,
+    record_frame,
+    segment_at,
+    segments,
+    write_segment,
+)
+from dora_pipeline.warehouse import inputs
+from dora_pipeline.warehouse.inputs import Input
+
+_BATCH = 50_000
+_MARKS_AT_ONCE = 500
+
+Found = tuple[RawRecord, Segment]
+
+
+def input_of(home: Home, path: Path) -> Input:
+    """A file of the home as it is now."""
+    status = path.stat()
+    modified_at = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1_000_000, UTC)
+    return Input(path.relative_to(home.path).as_posix(), status.st_size, modified_at)
+
+
+def fresh_segments(
+    session: Session, event_type: EventType, source: str, folder: Path
+) -> Iterator[tuple[Input, pl.DataFrame]]:
+    """Bring what the intake received since the last time into a segment, and give all segments that have not landed.
+
+    Each comes with the newest states of its events, which have the columns of RECORD_SCHEMA, and `input`: the segment
+    that told the newest. Raises SourceUnavailable for segments that cannot be read, or are not as they were.
+    """
+    if session.fetches:
+        _fetch(session, event_type, source, folder)
+    known = inputs.known_inputs(session.writer.connection, source)
+    there = {segment: input_of(session.home, segment.path) for segment in segments(folder)}
+    fresh = [segment for segment, told in there.items() if told.name not in known]
+    for done, (segment, found) in enumerate(_newest_states(event_type, source, fresh, list(there)), start=1):
+        names = pl.Series("input", [there[newest].name for _, newest in found], pl.String)
+        yield there[segment], record_frame([record for record, _ in found]).with_columns(names)
+        session.progress.step(f"read {source}", done, len(fresh))
+    for segment, told in there.items():
+        if told.name in known and told.size != known[told.name].size:
+            raise SourceUnavailable(
+                source,
+                f"{segment.path}: was changed since it was read: it has {told.size:,} bytes, not "
+                f"{known[told.name].size:,}; restore the file from a backup and run again",
+            )
+
+
+def _fetch(session: Session, event_type: EventType, source: str, folder: Path) -> None:
+    known, lost = segments(folder), Manifest(session.home.raw).lost(source)
+    gaps = {segment.branch for path in lost if path.parent == folder and (segment := segment_at(path))}
+    with EventStore.at(session.home) as store:
+        first, branch, note = _place(store, event_type, source, [one for one in known if one.branch not in gaps])
+        last = first
+        while events := store.changed_since(event_type, last, _BATCH):
+            withdrawals = store.withdrawals(event_type, first)
+            # Asked for after the events: nothing that they hold is newer.
+            mark = store.mark()
+            records = [_record(event, withdrawals) for event in events]
+            if note and last == first and known:
+                session.progress.note(f"{source}: {note}")
+            last = write_segment(folder, records, branch, mark).last
+
+
+def _place(store: EventStore, event_type: EventType, source: str, known: Sequence[Segment]) -> tuple[int, str, str]:
+    """After which sequence to go on reading a store, in which branch, and what to say of it where that is a new one."""
+    newest = {segment.branch: segment.last for segment in sorted(known, key=lambda segment: segment.last)}
+    marked = [(one, one.mark) for one in sorted(known, key=lambda one: one.last, reverse=True) if one.mark]
+    new_branch = uuid4().hex[:8]
+    for start in range(0, len(marked), _MARKS_AT_ONCE):
+        some = marked[start : start + _MARKS_AT_ONCE]
+        held = store.held_marks([mark for _, mark in some])
+        for segment, mark in some:
+            if mark in held and newest[segment.branch] == segment.last:
+                return segment.last, segment.branch, ""
+            if mark in held:
+                note = "the intake's store was set back to an earlier state; it is read again from there on"
+                return segment.last, new_branch, f"{note}, and what was read before stays"
+    unmarked = [segment for segment in known if segment.mark is None]
+    if unmarked and not any(segment.branch == FIRST_BRANCH for segment, _ in marked):
+        last = newest[FIRST_BRANCH]
+        if _was_all_read(store, event_type, source, unmarked, last):
+            return last, FIRST_BRANCH, ""
+    note = "the intake's store is not the one that was read before; it is read from its beginning"
+    return 0, new_branch, f"{note}, and what was read before stays"
+
+
+def _was_all_read(
+    store: EventStore, event_type: EventType, source: str, unmarked: Sequence[Segment], last: int
+) -> bool:
+    """Whether segments without marks hold all that a store holds up to a sequence, as it stands there."""
+    records = (record for segment in unmarked for record in read_segment(source, segment))
+    # Hashes, for there may be millions.
+    read = {hash((record.sequence, record.record_id, record.changed_at)) for record in records}
+    after = 0
+    while events := store.changed_since(event_type, after, _BATCH):
+        for event in events:
+            if event.sequence > last:
+                return True
+            if hash((event.sequence, event.event_id, event.changed_at)) not in read:
+                return False
+        after = events[-1].sequence
+    return after == last
+
+
+def _record(event: StoredEvent, withdrawals: Withdrawals) -> RawRecord:
+    is_reopened = event.event_id in withdrawals.reopened
+    attributes = {"finished_at": None, **event.attributes} if is_reopened else event.attributes
+    return RawRecord(
+        event.sequence,
+        event.event_id,
+        event.received_at,
+        event.changed_at,
+        event.is_deleted,
+        attributes,
+        event.event_id in withdrawals.deleted,
+    )
+
+
+def _newest_states(
+    event_type: EventType, source: str, fresh: Sequence[Segment], there: Sequence[Segment]
+) -> Iterator[tuple[Segment, list[Found]]]:
+    """The newest states of the events in each of some segments, with the segments that told the newest."""
+    if len({segment.branch for segment in there}) < 2:
+        for segment in fresh:
+            yield segment, [(record, segment) for record in read_segment(source, segment)]
+        return
+    for group in _groups(source, fresh):
+        ids = {record.record_id for records in group.values() for record in records}
+        found: dict[str, list[Found]] = defaultdict(list)
+        for segment in there:
+            for record in read_segment(source, segment, ids):
+                found[record.record_id].append((record, segment))
+        for segment, records in group.items():
+            yield (
+                segment,
+                [_united(event_type, found[record_id]) for record_id in {one.record_id: 0 for one in records}],
+            )
+
+
+def _groups(source: str, fresh: Sequence[Segment]) -> Iterator[Mapping[Segment, list[RawRecord]]]:
+    """The records of segments, of as many at once as may be held in memory."""
+    group: dict[Segment, list[RawRecord]] = {}
+    for segment in fresh:
+        group[segment] = read_segment(source, segment)
+        if sum(map(len, group.values())) >= _BATCH:
+            yield group
+            group = {}
+    if group:
+        yield group
+
+
+def _united(event_type: EventType, found: Sequence[Found]) -> Found:
+    """What the branches say of an event together: of each its newest state, and the newest of these field by field."""
+    if event_type == "delivery":
+        # A delivery is one message; another body under its id is no news of it.
+        return min(found, key=lambda one: (one[0].received_at, one[1].path.name))
+    branches: dict[str, list[Found]] = defaultdict(list)
+    for record, segment in found:
+        branches[segment.branch].append((record, segment))
+    states = sorted(
+        map(_newest, branches.values()), key=lambda one: (one[0].changed_at, one[0].sequence, one[1].branch)
+    )
+    if len(states) == 1:
+        return states[0]
+    attributes: Attributes = {}
+    for record, _ in states:
+        if record.is_deleted or record.is_begun_anew:
+            attributes = {}
+        # What a store tells together stands together: there, a remediation may have been told after the mark "stable".
+        attributes = merged(amended(attributes, record.attributes), record.attributes)
+    newest, segment = states[-1]
+    received_at = min(record.received_at for record, _ in states)
+    return replace(newest, received_at=received_at, attributes=attributes), segment
+
+
+def _newest(found: Sequence[Found]) -> Found:
+    """The newest state in a branch, with what was taken back there before it."""
+    records = sorted(found, key=lambda one: one[0].sequence)
+    newest, segment = records[-1]
+    reopened = any(record.attributes.get("finished_at", ...) is None for record, _ in records)
+    attributes = {"finished_at": None, **newest.attributes} if reopened else newest.attributes
+    is_begun_anew = any(record.is_begun_anew for record, _ in records)
+    return replace(newest, attributes=attributes, is_begun_anew=is_begun_anew), segment

@@ -1,13 +1,17 @@
-"""Files that are there whole or not at all, whatever ends the program meanwhile.
+"""Files that are there whole or not at all, whatever ends the program meanwhile; names and kinds of files.
 
 What does not belong here: what the files hold.
 """
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+NO_REGULAR_FILE = "it is no regular file"
 
 
 @contextlib.contextmanager
@@ -38,3 +42,20 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def regular_file(path: Path) -> BinaryIO:
+    """A file, opened to be read. Raises OSError, also for what is no regular file: a pipe would never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, NO_REGULAR_FILE, str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def printable(name: str) -> str:
+    """A name of a file on one line of any terminal: what cannot be shown, and bytes that are no UTF-8, are escaped."""
+    # `surrogateescape` gives back the bytes that the system has for the name; other surrogates are none of a file.
+    with contextlib.suppress(UnicodeEncodeError):
+        name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)

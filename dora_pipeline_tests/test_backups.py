@@ -1,10 +1,12 @@
 """Backups: what is in them, that they are whole or not there, and that a restored home gives the same tables."""
 
+import errno
 import gzip
 import io
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import tarfile
 import threading
@@ -12,12 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dora_pipeline.config import Home
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.backups import BackupError, back_up, restore
 from dora_pipeline.pipeline.progress import Silence
-from dora_pipeline_tests.command import process
+from dora_pipeline_tests.command import process, without_root
 from dora_pipeline_tests.full_homes import fill
 from dora_pipeline_tests.homes import TestHome
 
@@ -356,3 +360,362 @@ def test_no_secret_of_the_environment_is_in_a_backup(
     assert len(contents) > 5
     assert not any(b"hunter2" in content for content in contents)
     assert os.fsencode("hunter2") not in gzip.decompress((tmp_path / "dora.tar.gz").read_bytes())
+
+
+# What a run reads is in a backup, or named
+
+_SIGHTING = {"service": "shop", "env": "prod"}
+
+
+def exporting(folder: Path) -> TestHome:
+    """A home that reads exports."""
+    home = TestHome(folder)
+    home.select("deployment", "apm_deployment_tracking")
+    return home
+
+
+def export(home: TestHome, name: str, day: int) -> Path:
+    """Drop an export of one deployment on a day of its own."""
+    moment = f"2024-05-{day:02}T07:08:09Z"
+    return home.drop_export(name, [{**_SIGHTING, "timestamp": moment, "version": str(day)}])
+
+
+def backed_up(home: TestHome, archive: Path) -> list[str]:
+    """Back up a home; what the backup says about what is not in it."""
+    return back_up(home.home, archive, Silence()).notes
+
+
+def test_names_of_every_kind_are_restored(tmp_path: Path) -> None:
+    home = exporting(tmp_path / "home")
+    names = [
+        *("back\\slash.jsonl", "two\nlines.jsonl", "-rf.jsonl", "..dots.jsonl", "...", "a b .jsonl ", "dot.jsonl."),
+        *(
+            "\u00e9.jsonl",
+            "e\u0301.jsonl",
+            "A.jsonl",
+            "a.jsonl",
+            f"{'x' * 249}.jsonl",
+            "tab\there.jsonl",
+            "~home.jsonl",
+        ),
+        *(
+            "deep/" * 30 + "er.jsonl",
+            "caf\udce9.jsonl",
+            "d\udcff/inside.jsonl",
+            "manifest.json",
+            "quote'\".jsonl",
+            "{}",
+        ),
+    ]
+    for day, name in enumerate(names, start=1):
+        export(home, name, day)
+    home.run()
+    assert backed_up(home, tmp_path / "dora.tar.gz") == []
+    again = restored(tmp_path / "dora.tar.gz", tmp_path / "new")
+    folder = again.home.path / "exports" / "apm"
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == sorted(names)
+    again.run()
+    assert again.tables() == home.tables()
+
+
+@given(
+    names=st.sets(
+        st.binary(min_size=1, max_size=40)
+        .map(lambda name: name.replace(b"/", b"_").replace(b"\0", b"_"))
+        .filter(lambda name: name not in (b".", b"..")),
+        max_size=6,
+    ),
+    moment=st.integers(min_value=-(2**33), max_value=2**33),
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_names_and_times_that_a_disk_holds_are_restored(
+    tmp_path_factory: pytest.TempPathFactory, names: set[bytes], moment: int
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    home = TestHome(folder / "home")
+    exports = home.home.path / "exports" / "apm"
+    exports.mkdir(parents=True)
+    for number, name in enumerate(names):
+        path = os.fsencode(exports) + b"/" + name
+        with open(path, "wb") as file:
+            file.write(str(number).encode())
+        os.utime(path, (moment, moment))
+    backed_up(home, folder / "dora.tar.gz")
+    again = restored(folder / "dora.tar.gz", folder / "new")
+    found = {path.name: path for path in (again.home.path / "exports" / "apm").glob("*")}
+    assert {os.fsencode(name) for name in found} == names
+    for number, name in enumerate(names):
+        path = found[os.fsdecode(name)]
+        assert path.read_text() == str(number)
+        assert path.stat().st_mtime_ns == (exports / os.fsdecode(name)).stat().st_mtime_ns
+
+
+def test_what_links_lead_to_is_in_the_backup_where_a_run_follows_them(tmp_path: Path) -> None:
+    elsewhere = exporting(tmp_path / "elsewhere")
+    export(elsewhere, "2025/far.jsonl", 1)
+    home = exporting(tmp_path / "home")
+    export(home, "near.jsonl", 2)
+    exports = home.home.path / "exports" / "apm"
+    (exports / "2025").symlink_to(elsewhere.home.path / "exports" / "apm" / "2025")
+    (exports / "again.jsonl").symlink_to("near.jsonl")
+    (exports / "environ.json").symlink_to("/proc/self/environ")
+    home.settings(sources={"apm_deployment_tracking": {"follow_links_to": [str(elsewhere.home.path)]}})
+    home.run()
+    assert home.rows("SELECT COUNT(*) FROM core.deployments") == [(2,)]
+    [note] = backed_up(home, tmp_path / "dora.tar.gz")
+    assert note.startswith("exports/apm/environ.json is not in the backup: it is a link that leaves the folder")
+    assert {name for name in names(tmp_path / "dora.tar.gz") if name.startswith("exports")} == {
+        "exports/apm/2025/far.jsonl",
+        "exports/apm/near.jsonl",
+    }
+    again = restored(tmp_path / "dora.tar.gz", tmp_path / "new")
+    again.run()
+    assert again.rows("SELECT COUNT(*) FROM core.deployments") == [(2,)]
+
+
+def test_a_link_that_no_run_follows_is_named(tmp_path: Path) -> None:
+    elsewhere = exporting(tmp_path / "elsewhere")
+    export(elsewhere, "far.jsonl", 1)
+    home = exporting(tmp_path / "home")
+    export(home, "near.jsonl", 2)
+    (home.home.path / "exports" / "apm" / "2025").symlink_to(elsewhere.home.path / "exports" / "apm")
+    (home.home.path / "services").mkdir()
+    (home.home.path / "services" / "team").symlink_to(elsewhere.home.path)
+    home.run()
+    found = backed_up(home, tmp_path / "dora.tar.gz")
+    assert [note.partition(" is not in the backup: ")[0] for note in found] == ["services/team", "exports/apm/2025"]
+    again = restored(tmp_path / "dora.tar.gz", tmp_path / "new")
+    again.run()
+    assert again.tables() == home.tables()
+
+
+def test_settings_services_and_the_raw_layer_may_be_links(tmp_path: Path) -> None:
+    home = TestHome(tmp_path / "home")
+    fill(home)
+    home.run()
+    before = home.tables()
+    for name in ("dora.yaml", "source_selections.csv", "services/all.yaml", "raw/deployment_event_api"):
+        path = home.home.path / name
+        moved = path.rename(tmp_path / path.name)
+        path.symlink_to(moved)
+    shelf = (home.home.path / "exports").rename(home.home.path / "shelf")
+    (home.home.path / "exports").symlink_to(shelf.name)
+    assert backed_up(home, tmp_path / "dora.tar.gz") == []
+    shutil.rmtree(tmp_path / "deployment_event_api")
+    again = restored(tmp_path / "dora.tar.gz", tmp_path / "new")
+    assert not any(path.is_symlink() for path in again.home.path.rglob("*"))
+    again.run()
+    assert again.tables() == before
+
+
+def test_special_files_circles_and_dangling_links_are_named_and_hold_nothing_up(tmp_path: Path) -> None:
+    home = exporting(tmp_path / "home")
+    export(home, "one.jsonl", 1)
+    exports = home.home.path / "exports" / "apm"
+    os.mkfifo(exports / "pipe.jsonl")
+    (exports / "gone.jsonl").symlink_to("nothing")
+    (home.home.raw / "deployment_event_api").mkdir(parents=True)
+    (home.home.raw / "deployment_event_api" / "round").symlink_to(home.home.raw)
+    (home.home.raw / "lost").symlink_to("nothing")
+    (home.home.raw / "empty").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(exports / "socket.csv"))
+        found = backed_up(home, tmp_path / "dora.tar.gz")
+    assert found == [
+        "raw/deployment_event_api/round is not in the backup: it is a link to a folder that it lies in",
+        "raw/lost is not in the backup: it cannot be looked at: No such file or directory",
+        "exports/apm/pipe.jsonl is not in the backup: it is no regular file",
+        "exports/apm/socket.csv is not in the backup: it is no regular file",
+        "exports/apm/gone.jsonl is not in the backup: it is a link that leads nowhere",
+    ]
+    again = restored(tmp_path / "dora.tar.gz", tmp_path / "new")
+    assert {path.name for path in (again.home.path / "exports" / "apm").iterdir()} == {"one.jsonl"}
+
+
+def test_of_many_files_that_are_left_out_some_are_named(tmp_path: Path) -> None:
+    home = exporting(tmp_path / "home")
+    export(home, "one.jsonl", 1)
+    for number in range(30):
+        (home.home.path / "exports" / "apm" / f"{number:02}.jsonl").symlink_to("nothing")
+    found = backed_up(home, tmp_path / "dora.tar.gz")
+    assert len(found) == 21
+    assert found[-1] == "10 others are not in the backup, for such reasons"
+
+
+def test_an_export_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    home = exporting(tmp_path / "home")
+    export(home, "one.jsonl", 1)
+    export(home, "two.jsonl", 2).chmod(0)
+    answer = process(home.home.path, "backup", str(tmp_path / "dora.tar.gz"), before=without_root())
+    assert (answer.code, answer.err) == (0, "")
+    assert "exports/apm/two.jsonl is not in the backup: it cannot be read; check its owner and mode\n" in answer.out
+    assert "exports/apm/one.jsonl" in names(tmp_path / "dora.tar.gz")
+
+
+def test_hard_links_modes_holes_and_empty_files_are_restored(tmp_path: Path) -> None:
+    home = exporting(tmp_path / "home")
+    one = export(home, "one.jsonl", 1)
+    one.chmod(0o444)
+    os.link(one, one.with_name("same.jsonl"))
+    one.with_name("empty.csv").touch()
+    with one.with_name("holes.csv").open("wb") as file:
+        file.truncate(5_000_000)
+    home.run()
+    assert backed_up(home, tmp_path / "dora.tar.gz") == []
+    again = restored(tmp_path / "dora.tar.gz", tmp_path / "new")
+    for name in ("one.jsonl", "same.jsonl", "empty.csv", "holes.csv"):
+        path = again.home.path / "exports" / "apm" / name
+        assert path.read_bytes() == one.with_name(name).read_bytes()
+    again.run()
+    assert again.tables() == home.tables()
+
+
+def test_a_home_without_any_file_is_backed_up_and_restored(tmp_path: Path) -> None:
+    home = TestHome(tmp_path / "home")
+    for folder in ("exports/apm", "raw", "services", "intake"):
+        (home.home.path / folder).mkdir(parents=True)
+    assert backed_up(home, tmp_path / "dora.tar.gz") == []
+    assert restore(Home(tmp_path / "new"), tmp_path / "dora.tar.gz", Silence()).files == []
+
+
+def test_exports_named_by_another_way_to_the_home_are_kept(tmp_path: Path) -> None:
+    home = exporting(tmp_path / "home")
+    export(home, "one.jsonl", 1)
+    (tmp_path / "way").symlink_to(home.home.path)
+    home.settings(sources={"apm_deployment_tracking": {"path": str(tmp_path / "way" / "exports" / "apm")}})
+    [note] = backed_up(home, tmp_path / "dora.tar.gz")
+    assert note.endswith("in a restored home the exports are in exports/apm, name that")
+    assert "exports/apm/one.jsonl" in names(tmp_path / "dora.tar.gz")
+
+
+# Archives that others made
+
+_SHA = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_EMPTY = {"path": "raw/file", "size": 0, "sha256": _SHA, "modified_ns": 0}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([{**_EMPTY, "path": "raw/\0file"}], r"2 files are not as they were, such as raw/\\x00file"),
+        ([{**_EMPTY, "path": "raw/\ud800file"}], "2 files are not as they were"),
+        ([{**_EMPTY, "path": "raw/two\nlines"}], "2 files are not as they were"),
+        ([{**_EMPTY, "path": "../file"}], "2 files are not as they were"),
+        ([{**_EMPTY, "path": 7}], "its manifest cannot be read"),
+        ([{**_EMPTY, "path": None}], "its manifest cannot be read"),
+        ([{**_EMPTY, "modified_ns": 10**30}], "its manifest cannot be read"),
+        ([{**_EMPTY, "modified_ns": -(10**30)}], "its manifest cannot be read"),
+        ([{**_EMPTY, "modified_ns": 1.5}], "its manifest cannot be read"),
+        ([{**_EMPTY, "modified_ns": "0"}], "its manifest cannot be read"),
+        ([{**_EMPTY, "modified_ns": True}], "its manifest cannot be read"),
+        ([{**_EMPTY, "size": 10**30}], "1 files are not as they were, such as raw/file"),
+        ([{**_EMPTY, "size": -1}], "1 files are not as they were"),
+        ([{**_EMPTY, "size": None}], "its manifest cannot be read"),
+        ([{**_EMPTY, "sha256": _SHA.upper()}], "its manifest cannot be read"),
+        ([{**_EMPTY, "sha256": 7}], "its manifest cannot be read"),
+        ([{**_EMPTY, "sha256": "0" * 64}], "1 files are not as they were"),
+        ([{**_EMPTY, "more": 1}], "its manifest cannot be read"),
+        ([{"path": "raw/file"}], "its manifest cannot be read"),
+        ([_EMPTY, _EMPTY], "its manifest cannot be read"),
+        ([], "1 files are not as they were"),
+        (["raw/file"], "its manifest cannot be read"),
+        ({"raw/file": _EMPTY}, "its manifest cannot be read"),
+        (None, "its manifest cannot be read"),
+        (7, "its manifest cannot be read"),
+    ],
+)
+def test_a_manifest_that_cannot_be_is_one_line_and_restores_nothing(tmp_path: Path, files: object, said: str) -> None:
+    manifest = json.dumps({"format": 1, "program": "1.0.0", "made_at": "now", "files": files}).encode()
+    assert_refused(tmp_path, manifest, said)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        *(b"", b"{", b"[]", b"null", b"7", b'"text"', b"\xff\xfe", b'{"format": 1}', b'{"files": []}'),
+        *(b'{"format": 2}', b"[" * 100_000, b"9" * 10_000),
+    ],
+    ids=lambda content: content[:20].decode("latin-1"),
+)
+def test_a_manifest_that_is_no_manifest_is_one_line_and_restores_nothing(tmp_path: Path, manifest: bytes) -> None:
+    assert_refused(tmp_path, manifest, "its manifest cannot be read")
+
+
+def assert_refused(tmp_path: Path, manifest: bytes, said: str) -> None:
+    """An archive of one empty file with a manifest is refused in one line, and the home stays empty."""
+    members = [(tarfile.TarInfo("raw/file"), b""), (tarfile.TarInfo("manifest.json"), manifest)]
+    archive = written(tmp_path / "dora.tar.gz", members)
+    with pytest.raises(BackupError, match=said) as raised:
+        restore(Home(tmp_path / "new"), archive, Silence())
+    assert str(raised.value).isprintable()
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "names", [["a", "a/b"], ["a/b", "a"], ["x" * 300], ["a/" * 3000 + "b"], ["a", "a"], ["."], ["git/x"], ["work/x"]]
+)
+def test_files_that_no_disk_or_backup_holds_restore_nothing(tmp_path: Path, names: list[str]) -> None:
+    listed = [{**_EMPTY, "path": name} for name in names]
+    manifest = json.dumps({"format": 1, "program": "1.0.0", "made_at": "now", "files": listed}).encode()
+    members = [(tarfile.TarInfo(name), b"") for name in names]
+    archive = written(tmp_path / "dora.tar.gz", [*members, (tarfile.TarInfo("manifest.json"), manifest)])
+    with pytest.raises(BackupError) as raised:
+        restore(Home(tmp_path / "new"), archive, Silence())
+    assert str(raised.value).isprintable()
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_archive_with_any_bytes_changed_is_refused_or_whole(
+    archive: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    content = bytearray(gzip.decompress(archive.read_bytes()))
+    # Headers of the archive are where its bytes mean the most.
+    places = st.integers(0, len(content) - 1) | st.integers(0, len(content) // 512 - 1).map(lambda block: block * 512)
+    for place in data.draw(st.lists(places, min_size=1, max_size=8)):
+        for offset, byte in enumerate(data.draw(st.binary(min_size=1, max_size=60))):
+            if place + offset < len(content):
+                content[place + offset] = byte
+    folder = tmp_path_factory.mktemp("changed")
+    (folder / "dora.tar.gz").write_bytes(gzip.compress(bytes(content), 1))
+    new = Home(folder / "new")
+    said = ""
+    try:
+        restore(new, folder / "dora.tar.gz", Silence())
+    except BackupError as error:
+        said = str(error)
+    assert said.isprintable()
+    assert (new.path / "source_selections.csv").exists() != bool(said)
+    assert (list(new.path.iterdir()) == []) == bool(said)
+
+
+def test_a_command_says_in_one_line_that_a_manifest_cannot_be(tmp_path: Path) -> None:
+    for number, change in enumerate(({"path": "raw/\0file"}, {"modified_ns": 10**30})):
+        manifest = {"format": 1, "program": "1.0.0", "made_at": "now", "files": [{**_EMPTY, **change}]}
+        members = [
+            (tarfile.TarInfo("raw/file"), b""),
+            (tarfile.TarInfo("manifest.json"), json.dumps(manifest).encode()),
+        ]
+        archive = written(tmp_path / f"{number}.tar.gz", members)
+        answer = process(tmp_path / "new", "restore", str(archive))
+        assert (answer.code, answer.out) == (1, "")
+        [line] = answer.err.splitlines()
+        assert line.endswith("nothing was restored")
+        assert "not expected" not in line
+
+
+def test_what_was_put_in_place_before_the_disk_failed_is_taken_back(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name == "services" and self.parent.name == ".restoring":
+            raise OSError(errno.EIO, "Input/output error", str(self))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(BackupError, match="Input/output error; the backup was not restored"):
+        restore(Home(tmp_path / "new"), archive, Silence())
+    assert list((tmp_path / "new").iterdir()) == []

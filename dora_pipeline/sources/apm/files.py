@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
 
 from dora_pipeline.errors import SourceUnavailable
+from dora_pipeline.files import NO_REGULAR_FILE, printable, regular_file
 
 SOURCE = "apm_deployment_tracking"
 
@@ -31,7 +31,6 @@ _MADE_UP = (Path("/proc"), Path("/sys"), Path("/dev"))
 _BAD_ENDING = f"its ending is none of {', '.join(TEXT_ENDINGS)} (each also {' and '.join(COMPRESSIONS)}) and .parquet"
 
 _BAD_NAME = "its name is not UTF-8; rename it"
-_NO_FILE = "it is no regular file"
 _LEADS_AWAY = "it is a link that leaves the folder; follow_links_to names folders that links may lead to"
 _LEADS_NOWHERE = "it is a link that leads nowhere"
 
@@ -50,6 +49,7 @@ class ExportFile:
 class LeftOutFile:
     """What is not read: its posix path below the folder, with what cannot be shown escaped, and why."""
 
+    path: Path
     name: str
     reason: str
 
@@ -112,14 +112,14 @@ class _Walk:
         except OSError as error:
             raise SourceUnavailable(
                 SOURCE,
-                f"the folder {_shown(folder)} cannot be read: {error.strerror}; check its owner and mode, and that its "
-                "path is not too long",
+                f"the folder {printable(str(folder))} cannot be read: {error.strerror}; check its owner and mode, and "
+                "that its path is not too long",
             ) from error
 
     def _look_at(self, entry: os.DirEntry[str], path: Path, real: Path) -> None:
         if _NO_EXPORT.fullmatch(entry.name):
             return
-        if _shown(path) != str(path):
+        if not _is_utf8(entry.name):
             self._leave_out(path, _BAD_NAME)
         elif entry.is_symlink():
             self._links.append(path)
@@ -159,7 +159,7 @@ class _Walk:
             # It was removed meanwhile.
             return
         if not stat.S_ISREG(status.st_mode):
-            self._leave_out(path, _NO_FILE)
+            self._leave_out(path, NO_REGULAR_FILE)
         elif not path.name.lower().endswith(ENDINGS):
             self._leave_out(path, _BAD_ENDING)
         else:
@@ -167,27 +167,18 @@ class _Walk:
             self.found.files.append(ExportFile(self._name(path), path, status.st_size, modified_at))
 
     def _leave_out(self, path: Path, reason: str) -> None:
-        letters = (
-            letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-            for letter in _shown(self._name(path))
-        )
-        self.found.left_out.append(LeftOutFile("".join(letters), reason))
+        self.found.left_out.append(LeftOutFile(path, printable(self._name(path)), reason))
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._folder).as_posix()
 
 
-def _shown(path: Path | str) -> str:
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def opened(path: Path) -> BinaryIO:
-    """A file, opened to be read. Raises OSError, also for what is no regular file: a pipe would never end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, _NO_FILE, str(path))
-    return os.fdopen(descriptor, "rb")
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def copies(files: Sequence[ExportFile]) -> dict[str, str]:
@@ -218,6 +209,6 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _blocks(path: Path) -> Iterable[bytes]:
-    with opened(path) as stream:
+    with regular_file(path) as stream:
         while block := stream.read(_BLOCK):
             yield block

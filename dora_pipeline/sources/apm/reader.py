@@ -17,6 +17,7 @@ import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
+from dora_pipeline.files import regular_file
 from dora_pipeline.sources.apm import csv_rows, json_texts
 from dora_pipeline.sources.apm.activity import activity, comparable_unusable
 from dora_pipeline.sources.apm.chunks import FEW_RECORDS, Chunk, NotPlain, Part, chunk_of_records
@@ -25,7 +26,7 @@ from dora_pipeline.sources.apm.csv_rows import Header, has_quotes, header, plain
 from dora_pipeline.sources.apm.deployments import Row, deployment, deployment_frame
 from dora_pipeline.sources.apm.documents import Sighting, Told
 from dora_pipeline.sources.apm.faults import Fault, Faults
-from dora_pipeline.sources.apm.files import COMPRESSIONS, SOURCE, ExportFile, opened
+from dora_pipeline.sources.apm.files import COMPRESSIONS, SOURCE, ExportFile
 from dora_pipeline.sources.apm.json_texts import document_entries, json_layout, line_entries, plain_parts
 from dora_pipeline.sources.apm.lines import encoding_fault, line_blocks, numbered_lines
 from dora_pipeline.sources.apm.parquet_rows import parquet_parts
@@ -76,7 +77,7 @@ def _reading_unless_changed(file: ExportFile, settings: Settings) -> tuple[Expor
 
 
 def _state(path: Path) -> tuple[int, int]:
-    with opened(path) as stream:
+    with regular_file(path) as stream:
         status = os.fstat(stream.fileno())
     return status.st_size, status.st_mtime_ns
 

@@ -50,12 +50,12 @@ def message(kind: str, minutes: float, number: int = 1, **data: Any) -> dict[str
     }
 
 
-def deliver(home: TestHome, *messages: dict[str, Any], env: str = "", webhook_id: str = "") -> None:
-    """Receive deliveries as the intake does."""
+def deliver(home: TestHome, *messages: dict[str, Any], env: str = "", event_id: str = "") -> None:
+    """Receive deliveries as the intake does; `event_id` takes the place of the ids that they have."""
     with EventStore.at(home.home) as store:
         for body in messages:
-            headers = {"X-Webhook-Id": webhook_id or f"webhook-{body['event']['id']}", "dd_env": env}
-            told = delivery(json.dumps(body).encode(), headers, [])
+            event = body["event"] | ({"id": event_id} if event_id else {})
+            told = delivery(json.dumps({"event": event}).encode(), {"dd_env": env}, [])
             assert told is not None
             store.append("delivery", told.attributes, event_id=told.delivery_id)
 

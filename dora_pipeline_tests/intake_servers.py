@@ -43,8 +43,13 @@ def started_intake(
     tls: Certificates | None = None,
     workers: int = 1,
     variables: Mapping[str, str] | None = None,
+    files: int | None = None,
 ) -> Iterator[IntakeProcess]:
-    """`dora serve` for as long as the block lasts; then SIGTERM, which it must follow with exit code 0."""
+    """`dora serve` for as long as the block lasts; then SIGTERM, which it must follow with exit code 0.
+
+    `files` is the limit of its open files.
+    """
+    limit = [] if files is None else ["prlimit", f"--nofile={files}:{files}"]
     home.path.mkdir(parents=True, exist_ok=True)
     log = home.path.with_name(f"{home.path.name}-serve.log")
     keys = {"DORA_INTAKE_API_KEYS": ",".join(api_keys), "DORA_INTAKE_APP_KEYS": ",".join(app_keys)}
@@ -52,7 +57,7 @@ def started_intake(
         options = (*options, "--tls-cert", str(tls.certificate), "--tls-key", str(tls.key))
     with log.open("a", encoding="utf-8") as stderr:
         process = subprocess.Popen(
-            command_line("serve", "--port", "0", "--workers", str(workers), *options),
+            [*limit, *command_line("serve", "--port", "0", "--workers", str(workers), *options)],
             env={**environment(home.path), **keys, **(variables or {})},
             stdout=subprocess.PIPE,
             stderr=stderr,

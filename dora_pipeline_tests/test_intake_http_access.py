@@ -167,8 +167,9 @@ def test_a_delivery_is_kept_once_with_its_environment(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     with running_intake(home) as url:
         client = Client(url, API_KEY, None)
-        for path in ("/api/v2/webhook/", "/api/v2/webhook", "/api/v2/webhook/"):
-            answer = client("POST", path, _delivery("incident.triggered"), X_Webhook_Id="attempted", dd_env="prod")
+        for path, env in (("/api/v2/webhook/", "prod"), ("/api/v2/webhook", "staging"), ("/api/v2/webhook/", "")):
+            attempt = f"attempt-at-{path}-{env}"
+            answer = client("POST", path, _delivery("incident.triggered"), X_Webhook_Id=attempt, dd_env=env)
             assert (answer.status_code, answer.content) == (202, b"")
         assert client("POST", "/api/v2/webhook/", _delivery("pagey.ping")).status_code == 202
         wrong = client("POST", "/api/v2/webhook/", b'{"messages": []}')
@@ -179,7 +180,7 @@ def test_a_delivery_is_kept_once_with_its_environment(tmp_path: Path) -> None:
         ((kind, event_id, attributes),) = connection.execute(
             "SELECT event_type, event_id, attributes FROM intake_events"
         ).fetchall()
-    assert (kind, event_id) == ("delivery", "attempted")
+    assert (kind, event_id) == ("delivery", "01DELIVERY")
     assert json.loads(attributes) == {"env": "prod", "event": json.loads(_delivery("incident.triggered"))["event"]}
 
 

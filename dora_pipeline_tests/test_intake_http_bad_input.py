@@ -3,21 +3,30 @@
 import gzip
 import json
 import socket
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from dora_pipeline.config import Home
-from dora_pipeline.intake.store import EventStore
+from dora_pipeline.intake.bodies import DeploymentRequest, attributes_of
+from dora_pipeline.intake.event import Telling
+from dora_pipeline.intake.search import condition
+from dora_pipeline.intake.store import EventStore, StoredEvent
+from dora_pipeline.intake.webhooks import delivery
+from dora_pipeline.intake.wire import json_object
 from dora_pipeline_tests.intake_servers import API_KEY, Client, running_intake
 
 SHA = "66adc9350f2cc9b250b69abddab733dd55e1a588"
 NOON = 1_714_996_800
 GOOD: dict[str, Any] = {"service": "good", "started_at": NOON, "finished_at": NOON}
 LARGEST = 1024 * 1024
+EARLY = datetime(2024, 5, 6, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +245,86 @@ def test_a_broken_compression_is_a_400(client: Client, encoding: str, content: b
     answer = client("POST", "/api/v2/dora/deployment", content, Content_Encoding=encoding)
     assert answer.status_code == 400
     assert encoding in answer.json()["errors"][0]["detail"]
+
+
+def _padded(start: bytes, piece: bytes, end: bytes) -> bytes:
+    """The start, as many pieces as fit into the largest body, and the end."""
+    return start + piece * ((LARGEST - len(start) - len(end)) // len(piece)) + end
+
+
+_KEYS = b",".join(b'"k%d":0' % number for number in range(80_000))
+_GOOD = b'{"data":{"attributes":{"service":"good","started_at":1714996800,"finished_at":1714996800,"more":'
+COSTLY: dict[str, bytes] = {
+    "80,000 keys and an equal one": b'{"first":0,' + _KEYS + b',"first":0}',
+    "80,000 keys and equal ones at the end": b"{" + _KEYS + b',"last":0,"last":0}',
+    "80,000 keys": b"{" + _KEYS + b"}",
+    "equal keys only": _padded(b"{", b'"a":0,', b'"a":0}'),
+    "a whole number of a million digits": _padded(b'{"data":', b"9", b"}"),
+    "a fraction of a million digits": _padded(b'{"data":0.', b"9", b"}"),
+    "an exponent of a million digits": _padded(b'{"data":1e-', b"9", b"}"),
+    "a list of a million levels": _padded(b'{"data":', b"[", b""),
+    "an object of many levels": _padded(b"", b'{"a":', b""),
+    "a text of a million characters": _padded(b'{"data":"', b"x", b'"}'),
+    "a text that never ends": _padded(b'{"data":"', b"x", b""),
+    "halves of pairs": _padded(b'{"data":"', rb"\ud83d", b'"}'),
+    "backslashes": _padded(b'{"data":"', rb"\\", b'"}'),
+    "lines": _padded(b"{", b"\n", b"x"),
+    "commas": _padded(b'{"data":[', b"0,", b"0]}"),
+    "mistakes": _padded(b'{"data":{"attributes":{"custom_tags":[', b"1,", b"1]}}}"),
+    "addresses": _GOOD + b"[" + b",".join([b'"' + b"://a:" * 1_900 + b'"'] * 100) + b"]}}}",
+    "addresses that could have passwords": _GOOD + b"[" + b",".join([b'"' + b"://a:b/" * 1_400 + b'"'] * 100) + b"]}}}",
+    "colons": _GOOD + b"[" + b",".join([b'"://' + b":" * 9_900 + b'"'] * 100) + b"]}}}",
+    "at signs": _GOOD + b"[" + b",".join([b'"://' + b"a@" * 4_900 + b'/"'] * 100) + b"]}}}",
+}
+
+
+def _taken(content: bytes) -> None:
+    with suppress(ValueError):
+        read = DeploymentRequest.of(json_object(content))
+        Telling.of("deployment", attributes_of(read.data.attributes))
+
+
+def _delivered(content: bytes) -> None:
+    with suppress(ValueError):
+        delivery(content, {"X-PagerDuty-Signature": "v1=" + ",v1=" * 10_000}, [])
+
+
+def _processor_seconds(call: Callable[[], object]) -> float:
+    began = time.process_time()
+    call()
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("content", COSTLY.values(), ids=COSTLY.keys())
+@pytest.mark.parametrize("take", [_taken, _delivered], ids=["event", "delivery"])
+def test_a_body_costs_no_more_than_a_few_times_its_reading(content: bytes, take: Callable[[bytes], None]) -> None:
+    assert len(content) <= LARGEST
+    # What a list of as many bytes costs to read.
+    plain = _padded(b"[", b'"0123456789",', b'""]')
+    reading = min(_processor_seconds(lambda: json.loads(plain)) for _ in range(3))
+    assert _processor_seconds(lambda: take(content)) < 100 * reading
+
+
+@pytest.mark.parametrize(
+    "query", ["service:" + "a" * 8_000, "a" * 8_000, "(" * 8_000, '"' * 8_000, "service:" + "*a" * 4_000]
+)
+def test_a_query_costs_little_to_read_and_to_answer(query: str) -> None:
+    event = StoredEvent(1, "deployment", "x", EARLY, EARLY, False, {"service": "a" * 10_000})
+
+    def answer() -> None:
+        with suppress(ValueError):
+            condition(query).matches(event)
+
+    assert _processor_seconds(answer) < 1
+
+
+def test_a_body_of_20000_keys_and_one_that_stands_twice_is_a_400(client: Client) -> None:
+    content = b"{" + b",".join(b'"%d":0' % number for number in range(20_000)) + b',"7":0}'
+    answer = client("POST", "/api/v2/dora/deployment", content)
+    assert answer.status_code == 400
+    assert [error["detail"] for error in answer.json()["errors"]] == [
+        'the body is not JSON: the key "7" stands twice in an object'
+    ]
 
 
 def _raw(url: str, *parts: bytes) -> bytes:

@@ -103,7 +103,7 @@ def test_a_delivery_that_comes_again_changes_nothing(alone: TestHome) -> None:
 
 def test_an_event_that_two_webhooks_deliver_is_one(alone: TestHome) -> None:
     deliver(alone, TRIGGERED, RESOLVED)
-    deliver(alone, RESOLVED, webhook_id="of-another-subscription")
+    deliver(alone, RESOLVED, event_id="of-another-subscription")
     alone.run()
     assert alone.rows(FAILURES) == [failure(30)]
 
@@ -157,8 +157,8 @@ def test_a_priority_that_is_taken_away_is_gone(alone: TestHome) -> None:
 
 def test_of_events_at_the_same_instant_the_one_received_last_stays(alone: TestHome) -> None:
     first, last = message("incident.priority_updated", 1), message("incident.priority_updated", 1, **PRIORITY)
-    deliver(alone, last, webhook_id="z")
-    deliver(alone, first, webhook_id="a")
+    deliver(alone, last, event_id="z")
+    deliver(alone, first, event_id="a")
     alone.run()
     assert alone.rows(FAILURES) == [failure(None)]
 

@@ -38,7 +38,7 @@ def told(body: bytes = BODY, **headers: str) -> Delivery:
 def test_the_published_vector_is_accepted() -> None:
     result = delivery(PUBLISHED, signed(PUBLISHED_SIGNATURE), [PUBLISHED_SECRET])
     assert result is not None
-    assert result.delivery_id == "webhook-1"
+    assert result.delivery_id == json.loads(PUBLISHED)["event"]["id"]
     assert result.attributes["event"]["data"]["conference_bridge"]["conference_number"] == 1000
 
 
@@ -103,9 +103,7 @@ def test_the_signature_is_judged_before_the_body() -> None:
 
 def test_headers_are_known_in_any_case() -> None:
     headers = {"x-pagerduty-signature": SIGNATURE, "X-WEBHOOK-ID": "webhook-2", "DD_ENV": " prod "}
-    assert delivery(BODY, headers, [SECRET]) == Delivery(
-        "webhook-2", {"env": "prod", "event": json.loads(BODY)["event"]}
-    )
+    assert delivery(BODY, headers, [SECRET]) == Delivery("01ABC", {"env": "prod", "event": json.loads(BODY)["event"]})
 
 
 def test_nothing_of_the_headers_is_kept_but_the_environment() -> None:
@@ -122,14 +120,13 @@ def test_a_blank_environment_is_none() -> None:
     assert result.attributes.keys() == {"event"}
 
 
-def test_the_id_is_that_of_the_delivery_else_that_of_the_event_else_a_digest_of_the_body() -> None:
-    assert told(X_Webhook_Id="webhook-1").delivery_id == "webhook-1"
+def test_the_id_is_that_of_the_event_else_a_digest_of_the_body_and_never_that_of_a_header() -> None:
     assert told().delivery_id == "01ABC"
-    assert told(X_Webhook_Id=" ").delivery_id == "01ABC"
-    assert told(X_Webhook_Id="x" * 257).delivery_id == "01ABC"
+    assert told(X_Webhook_Id="webhook-1").delivery_id == "01ABC"
     # By `sha256sum`.
     nameless = b'{"event":{"id":"","event_type":"incident.resolved"}}'
-    assert told(nameless).delivery_id == "277f502d0863915b69adc67fa23435c9dcde3e9e21f64cbfed13278108de77ff"
+    digest = "277f502d0863915b69adc67fa23435c9dcde3e9e21f64cbfed13278108de77ff"
+    assert told(nameless).delivery_id == told(nameless, X_Webhook_Id="webhook-1").delivery_id == digest
 
 
 def test_the_test_event_is_no_delivery() -> None:
@@ -182,10 +179,21 @@ def test_credentials_in_addresses_are_not_kept() -> None:
     assert told(body).attributes["event"]["agent"] == {"html_url": "https://acme.example/x"}
 
 
-def test_another_attempt_of_a_delivery_changes_nothing_in_the_store(home: TestHome) -> None:
+def test_a_delivery_that_comes_again_with_other_headers_changes_nothing_in_the_store(home: TestHome) -> None:
+    unsigned = [{"dd_env": "prod"}, {"dd_env": "staging"}, {}, {"X-Webhook-Id": "of-another"}, {"X-Request-Id": "1"}]
     with EventStore.at(home.home) as store:
-        for body in (BODY, BODY, BODY.replace(b"Zahlung", b"Payment")):
-            result = told(body, X_Webhook_Id="webhook-1")
+        for headers in unsigned:
+            result = delivery(BODY, {**signed(SIGNATURE), **headers}, [SECRET])
+            assert result is not None
             store.append("delivery", result.attributes, event_id=result.delivery_id)
         [kept] = store.changed_since("delivery", 0)
-    assert (kept.event_id, kept.attributes) == ("webhook-1", {"event": json.loads(BODY)["event"]})
+    assert (kept.event_id, kept.attributes) == ("01ABC", {"env": "prod", "event": json.loads(BODY)["event"]})
+
+
+def test_another_body_under_the_id_of_an_event_is_no_news(home: TestHome) -> None:
+    with EventStore.at(home.home) as store:
+        for body in (BODY, BODY.replace(b"Zahlung", b"Payment")):
+            result = told(body)
+            store.append("delivery", result.attributes, event_id=result.delivery_id)
+        [kept] = store.changed_since("delivery", 0)
+    assert (kept.event_id, kept.attributes) == ("01ABC", {"event": json.loads(BODY)["event"]})

@@ -6,7 +6,8 @@ import click
 
 from dora_pipeline.cli.display import console, messages
 from dora_pipeline.config import default_home
-from dora_pipeline.intake.server import IntakeServer, Tls
+from dora_pipeline.intake.certificates import Tls
+from dora_pipeline.intake.server import IntakeServer
 
 _FILE = click.Path(path_type=Path)
 

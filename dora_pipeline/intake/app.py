@@ -19,7 +19,9 @@ from dora_pipeline.errors import DoraError
 from dora_pipeline.intake import deliveries, deployments, failures, monitoring
 from dora_pipeline.intake.access import Door, Keys
 from dora_pipeline.intake.answers import Answer
+from dora_pipeline.intake.certificates import Certificate, Tls
 from dora_pipeline.intake.committer import Committer
+from dora_pipeline.intake.connections import Connections, connection_limit
 from dora_pipeline.intake.document import document
 from dora_pipeline.intake.monitoring import Metrics, Monitor
 from dora_pipeline.intake.operations import Intake
@@ -44,6 +46,7 @@ class IntakeSettings:
     keys: Keys
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     requests_per_minute: int = 0
+    tls: Tls | None = None
 
 
 def make_app(settings: IntakeSettings) -> FastAPI:
@@ -51,15 +54,21 @@ def make_app(settings: IntakeSettings) -> FastAPI:
     metrics = Metrics()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Connections]]:
+        certificate = Certificate(settings.tls) if settings.tls else None
+        connections = Connections(connection_limit(), certificate)
         with EventStore.at(Home(settings.home)) as store:
             committer = Committer(store)
             door = Door(settings.keys, settings.requests_per_minute)
             app.state.intake = Intake(store, committer, door, metrics, settings.webhook_secrets)
             _end_with_parent()
+            watching = _follow(certificate)
             try:
-                yield
+                # The server gives it to each connection.
+                yield {"connections": connections}
             finally:
+                if watching is not None:
+                    watching.cancel()
                 await asyncio.to_thread(committer.close)
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
@@ -83,6 +92,14 @@ def _end_with_parent() -> None:
             signal.raise_signal(signal.SIGTERM)
 
         loop.add_reader(parent.sentinel, end)
+
+
+def _follow(certificate: Certificate | None) -> asyncio.Task[None] | None:
+    if certificate is None:
+        return None
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, certificate.renew)
+    return loop.create_task(certificate.watch())
 
 
 def _serve_document(app: FastAPI, settings: IntakeSettings) -> None:

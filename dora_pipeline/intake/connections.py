@@ -1,53 +1,322 @@
-"""HTTP connections with limits to the head of a request, which uvicorn leaves to a proxy before it."""
+"""Connections of clients: how long each may keep us waiting, and how many there are at once.
+
+uvicorn leaves these limits to a proxy before it. What does not belong here: what a request gets.
+"""
 
 import asyncio
+import logging
+import resource
+import ssl
+import time
+from typing import Any
 
+import httptools
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
+from dora_pipeline.intake.certificates import Certificate
+
+HANDSHAKE_SECONDS = 10
 HEAD_SECONDS = 30
+# The app answers a slow body with 408 before this ends the connection.
+BODY_SECONDS = 35
+READING_SECONDS = 30
 LARGEST_HEAD = 64 * 1024
+MOST_HEADERS = 250
+MOST_PIPELINED = 16
+MOST_CONNECTIONS = 2_000
+# For the store, the log, and what Python opens by itself.
+RESERVED_FILES = 128
+_FEWEST_CONNECTIONS = 16
+_SECONDS_BETWEEN_WARNINGS = 60
+# What a client must have read of a long answer within READING_SECONDS: some 35 kB a second.
+_LEAST_READ = 1024 * 1024
+
+_log = logging.getLogger("dora_pipeline.intake")
+
+
+def connection_limit() -> int:
+    """How many connections a process may hold: 2,000, or as many as its limit of open files leaves room for.
+
+    The soft limit is raised as far as it may be.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + RESERVED_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return MOST_CONNECTIONS
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    most = max(allowed - RESERVED_FILES, _FEWEST_CONNECTIONS)
+    if most < MOST_CONNECTIONS:
+        _log.warning("the limit of %d open files leaves room for %d connections at once", allowed, most)
+    return most
+
+
+class Connections:
+    """The connections of a process. Beyond `most` of them, the client that keeps us waiting longest has to go.
+
+    `certificate` is there where TLS is spoken.
+    """
+
+    def __init__(self, most: int, certificate: Certificate | None = None) -> None:
+        self._most = most
+        self._certificate = certificate
+        self._all: set[Connection] = set()
+        # In the order in which the waiting began.
+        self._waiting: dict[Connection, None] = {}
+        self._next_warning = 0.0
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """What the next connection needs to speak TLS."""
+        return self._certificate.context if self._certificate else None
+
+    def enter(self, connection: "Connection") -> bool:
+        """Whether a client that came may stay; it is waited for."""
+        if len(self._all) >= self._most:
+            self._warn()
+            if not self._waiting:
+                return False
+            longest = next(iter(self._waiting))
+            del self._waiting[longest]
+            longest.end()
+        self._all.add(connection)
+        self._waiting[connection] = None
+        return True
+
+    def _warn(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_warning:
+            self._next_warning = now + _SECONDS_BETWEEN_WARNINGS
+            _log.warning("more than %d connections at once: those that send nothing for longest are closed", self._most)
+
+    def leave(self, connection: "Connection") -> None:
+        """It is closed."""
+        self._all.discard(connection)
+        self._waiting.pop(connection, None)
+
+    def wait_for(self, connection: "Connection") -> None:
+        """It is the client's turn; whoever is waited for already keeps its place."""
+        if connection in self._all:
+            self._waiting.setdefault(connection)
+
+    def work_for(self, connection: "Connection") -> None:
+        """It is our turn."""
+        self._waiting.pop(connection, None)
 
 
 class Connection(HttpToolsProtocol):
-    """Ends where the head of a request takes longer than 30 seconds or more than 64 KiB."""
+    """Has one limit of time at any moment that it waits for the client: for TLS, a head, a body, a reader, or nothing.
 
-    _deadline: asyncio.TimerHandle | None = None
-    _is_in_head = False
-    _head_size = 0
+    Bytes that come do not prolong it, whole requests do.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._others: Connections = app_state["connections"]
+        self._securing: asyncio.Task[object] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._is_in_head = False
+        self._is_in_body = False
+        self._is_deaf = False
+        self._size_between_bodies = 0
+        self._unread = 0
+        self._plain_head = b""
+
+    # the transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        if self._securing is None:
+            if not self._others.enter(self):
+                transport.abort()
+                return
+            if self._others.context is not None:
+                self._secure(transport, self._others.context)
+                return
         super().connection_made(transport)
-        self._start_deadline()
+        self._wait(HEAD_SECONDS)
+
+    def _secure(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        # A server of asyncio that speaks TLS keeps whoever shakes hands to itself: nobody could count or end them. And
+        # by `start_tls` the first bytes can be lost.
+        accepted = transport.get_extra_info("socket").dup()
+        transport.abort()
+        shaking = self.loop.connect_accepted_socket(
+            lambda: self,
+            accepted,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=READING_SECONDS,
+        )
+        self._securing = self.loop.create_task(shaking)
+        self._securing.add_done_callback(self._secured)
+
+    def _secured(self, securing: asyncio.Task[object]) -> None:
+        # That no TLS was spoken, the certificate was not trusted, or it took too long, is no error of ours.
+        if securing.cancelled() or securing.exception() is not None:
+            self._others.leave(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_deadline()
-        super().connection_lost(exc)
+        if self.transport is not None:
+            self._stop_deadline()
+            self._others.leave(self)
+            super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it
+        """Whether the connection stays for the answer to a whole request; TLS has no half-closed ones."""
+        if self._is_answering and self.scheme == "http" and not (self._is_in_head or self._is_in_body):
+            self.cycle.keep_alive = False
+            return True
+        self._wait(READING_SECONDS)
+        return False
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait(READING_SECONDS)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._is_answering and not (self._is_in_head or self._is_in_body):
+            self._work()
+
+    # what the client sends
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._is_in_head and not self.transport.is_closing():
-            self._head_size += len(data)
-            if self._head_size > LARGEST_HEAD:
-                self.send_400_response("The head of the request is too large.")
+        if self._is_deaf or self.transport.is_closing():
+            return
+        self._size_between_bodies += len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self._refuse("Invalid HTTP request received.")
+        else:
+            if self._size_between_bodies > LARGEST_HEAD:
+                self._refuse("The head of the request is too large.")
+
+    def _feed(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                # The parser takes what follows for another protocol, as which no request is answered here.
+                rest = rest[upgrade.args[0] :]
+            self.parser.feed_data(self._plain_head)
+
+    def _refuse(self, message: str) -> None:
+        if self._is_answering and not self._is_in_body:
+            # A second answer would be taken for that of the request before.
+            self._is_deaf = True
+            self.cycle.keep_alive = False
+        elif self._is_in_body and (self.cycle.response_started or self.pipeline):
+            self.transport.close()
+        else:
+            self.send_400_response(message)
+        if self.transport.is_closing():
+            self._wait(READING_SECONDS)
+
+    # what the parser finds
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._is_in_head, self._head_size = True, 0
-        self._start_deadline()
+        self._is_in_head = True
+        self._wait(HEAD_SECONDS)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_head:
+            # Fields behind a body come after the request was judged.
+            return
+        if len(self.headers) >= MOST_HEADERS:
+            raise ValueError(f"more than {MOST_HEADERS} headers")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
-        self._stop_deadline()
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise ValueError(f"more than {MOST_PIPELINED} requests wait for their answers")
+        if self.parser.should_upgrade():
+            self._plain_head = self._head_without_upgrade()
+            return
+        self._is_in_head, self._is_in_body = False, True
+        self._wait(BODY_SECONDS)
         super().on_headers_complete()
 
-    def _start_deadline(self) -> None:
+    def _head_without_upgrade(self) -> bytes:
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise ValueError("CONNECT is not spoken")
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode("ascii"))]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def on_body(self, body: bytes) -> None:
+        self._size_between_bodies = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
+        self._is_in_body = False
+        self._size_between_bodies = 0
+        if self.cycle.response_complete:
+            self._wait(self.timeout_keep_alive)
+        else:
+            self._work()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # Its own limit ends with the first byte that comes.
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            self._wait(READING_SECONDS)
+        elif self._is_in_head:
+            self._wait(HEAD_SECONDS)
+        elif self._is_in_body:
+            self._wait(BODY_SECONDS)
+        elif self.cycle.response_complete:
+            self._wait(self.timeout_keep_alive)
+
+    # whose turn it is
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait(self, seconds: float) -> None:
         self._stop_deadline()
-        self._deadline = self.loop.call_later(HEAD_SECONDS, self._end)
+        self._unread = self.transport.get_write_buffer_size()
+        self._deadline = self.loop.call_later(seconds, self._end_of_time)
+        self._others.wait_for(self)
+
+    def _work(self) -> None:
+        self._stop_deadline()
+        self._others.work_for(self)
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _end(self) -> None:
-        self.transport.close()
+    def _end_of_time(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        if 0 < left <= self._unread - _LEAST_READ:
+            self._wait(READING_SECONDS)
+        elif left or self.transport.is_closing():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def end(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self._securing is not None:
+            self._securing.cancel()

@@ -22,7 +22,13 @@ from dora_pipeline.intake import schema
 LOCK_SECONDS = 30
 _WAL_ATTEMPTS = 10
 _SECONDS_BETWEEN_TRIES = (0.0005, 0.0015)
+_PROGRESS = 10_000  # steps of SQLite's machine, some 0.1 ms
+_CANCELED = "57014"  # PostgreSQL's code of a statement that took too long
 _SQLITE_LASTING = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_NOTADB", "SQLITE_CORRUPT")
+
+
+class SearchTooLong(DoraError):
+    """A search was ended, since it took longer than it may."""
 
 
 def named_store() -> str | None:
@@ -143,6 +149,35 @@ def explained(url: URL) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise _explanation(url, error) from error
+
+
+@contextmanager
+def limited(connection: Connection, end: float) -> Iterator[None]:
+    """What is read inside the block may last until `end`, a moment of `time.monotonic`.
+
+    Raises SearchTooLong. On PostgreSQL each statement has the time that is left at the beginning of the block.
+    """
+    if connection.dialect.name == "sqlite":
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.set_progress_handler(lambda: monotonic() > end, _PROGRESS)
+        try:
+            yield
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorname", "") != "SQLITE_INTERRUPT":
+                raise
+            raise SearchTooLong from error
+        finally:
+            driver.set_progress_handler(None, 0)
+    else:
+        milliseconds = max(1, round((end - monotonic()) * 1000))
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+        try:
+            yield
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", "") != _CANCELED:
+                raise
+            raise SearchTooLong from error
 
 
 def _explanation(url: URL, error: SQLAlchemyError) -> DoraError:

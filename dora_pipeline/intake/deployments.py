@@ -25,6 +25,7 @@ from dora_pipeline.intake.operations import (
     in_thread,
     intake_of,
     listing,
+    searched,
     tell,
 )
 from dora_pipeline.intake.refusals import BAD_REQUEST, NOT_FOUND, Refusal, mistakes, unknown
@@ -50,7 +51,7 @@ async def create_deployment(request: Request) -> Response:
     "/deployments",
     summary="List deployments",
     dependencies=[Depends(admit_reader)],
-    responses=answered(200, "Deployments", 401, *BODY_REFUSALS),
+    responses=answered(200, "Deployments", 401, 504, *BODY_REFUSALS),
     openapi_extra=described(READER, DeploymentsListRequest),
 )
 async def list_deployments(request: Request) -> Response:
@@ -90,7 +91,7 @@ async def delete_deployment(request: Request, deployment_id: str) -> Response:
     summary="Mark a deployment as a change failure, or as stable",
     status_code=202,
     dependencies=[Depends(admit_reader)],
-    responses=answered(202, "Nothing", 401, 404, *BODY_REFUSALS),
+    responses=answered(202, "Nothing", 401, 404, 504, *BODY_REFUSALS),
     openapi_extra=described(READER, PatchRequest),
 )
 async def patch_deployment(request: Request, deployment_id: str) -> Response:
@@ -108,14 +109,14 @@ async def patch_deployment(request: Request, deployment_id: str) -> Response:
     status_code=202,
     response_class=Response,
     dependencies=[Depends(admit_reader)],
-    responses=answered(202, None, 401, 404, *BODY_REFUSALS),
+    responses=answered(202, None, 401, 404, 504, *BODY_REFUSALS),
     openapi_extra=described(READER, VersionPatchRequest),
 )
 async def patch_deployment_by_version(request: Request) -> Response:
     """As by id; of several deployments of the service, env and version, the one that finished last is meant."""
     wanted = (await body_as(VersionPatchRequest, request)).data.attributes
     names = (wanted.service.strip(), wanted.env.strip(), wanted.version.strip())
-    event = await in_thread(intake_of(request).store.newest_finished, *names)
+    event = await searched(request, intake_of(request).store.newest_finished, *names)
     if event is None:
         told = 'there is no deployment of service "{}" in env "{}" with version "{}"'
         raise Refusal(NOT_FOUND, mistakes([told.format(*(name[:128] for name in names))], NOT_FOUND))
@@ -137,7 +138,7 @@ async def _patch(request: Request, deployment_id: str, wanted: PatchAttributes) 
 async def _id_of_version(request: Request, deployment_id: str, version: str) -> str:
     failed = (await fetched(request, "deployment", deployment_id)).attributes
     service, env = (str(failed.get(name) or "").strip() for name in ("service", "env"))
-    event = await in_thread(intake_of(request).store.newest_finished, service, env, version)
+    event = await searched(request, intake_of(request).store.newest_finished, service, env, version)
     if event is None:
         told = f'attribute "remediation.version": no deployment of this service and env has version "{version[:128]}"'
         raise Refusal(BAD_REQUEST, mistakes([told]))

@@ -42,7 +42,8 @@ _REASONS = {
     413: "The body is larger than 1 MiB",
     415: "The body is of another type",
     429: "Too many requests in a minute",
-    503: "The event store does not answer; try again",
+    503: "The event store does not answer, or too many searches are under way; try again",
+    504: "The search took too long; ask for less",
 }
 _WAIT = {"schema": {"type": "integer", "minimum": 1}}
 _HEADERS: dict[int, dict[str, Any]] = {
@@ -77,7 +78,6 @@ def described_delivery(keys: tuple[str, ...]) -> dict[str, Any]:
     """What the webhook demands; its headers are PagerDuty's."""
     event = {"type": "object", "required": ["event_type"], "properties": {"event_type": {"type": "string"}}}
     headers = {
-        "X-Webhook-Id": "the delivery, the same for each attempt",
         "X-PagerDuty-Signature": "demanded where secrets are configured",
         "dd_env": "the environment of the incidents",
     }

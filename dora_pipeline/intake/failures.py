@@ -37,7 +37,7 @@ async def create_failure(request: Request) -> Response:
     "/failures",
     summary="List failures",
     dependencies=[Depends(admit_reader)],
-    responses=answered(200, "Failures", 401, *BODY_REFUSALS),
+    responses=answered(200, "Failures", 401, 504, *BODY_REFUSALS),
     openapi_extra=described(READER, FailuresListRequest),
 )
 async def list_failures(request: Request) -> Response:

@@ -6,6 +6,7 @@ Each answers only after what it says is true: 2xx for a telling means that it is
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -16,15 +17,18 @@ from dora_pipeline.intake.access import Door
 from dora_pipeline.intake.answers import Answer, receipt, shown
 from dora_pipeline.intake.bodies import Body, ListAttributes
 from dora_pipeline.intake.committer import Committer
+from dora_pipeline.intake.database import SearchTooLong
 from dora_pipeline.intake.event import EventType, StoredEvent
 from dora_pipeline.intake.limits import body_of
 from dora_pipeline.intake.monitoring import Metrics
-from dora_pipeline.intake.refusals import unknown
-from dora_pipeline.intake.store import EventStore
+from dora_pipeline.intake.refusals import Refusal, failure, unknown
+from dora_pipeline.intake.store import SEARCH_SECONDS, EventStore
 from dora_pipeline.intake.wire import WireError, json_object
 
 # A search may hold a connection of the store for long; writing needs one too.
-_MOST_SEARCHES = 4
+_MOST_SEARCHES = 2
+# For a search that others let through late.
+_LEAST_SECONDS = 1.0
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 Answered = TypeVar("Answered")
@@ -95,19 +99,41 @@ async def tell(request: Request, event_type: EventType, attributes: Mapping[str,
 
 async def listing(request: Request, event_type: EventType, wanted: ListAttributes) -> Answer:
     """The events that a search finds, newest first unless it says otherwise."""
-    intake = intake_of(request)
-    async with intake.searching:
-        events = await in_thread(
-            intake.store.search,
-            event_type,
-            first=wanted.from_,
-            last=wanted.to,
-            query=wanted.query or "",
-            sort=wanted.sort.removeprefix("-"),
-            descending=wanted.sort.startswith("-"),
-            limit=wanted.limit,
-        )
+    events = await searched(
+        request,
+        intake_of(request).store.search,
+        event_type,
+        first=wanted.from_,
+        last=wanted.to,
+        query=wanted.query or "",
+        sort=wanted.sort.removeprefix("-"),
+        descending=wanted.sort.startswith("-"),
+        limit=wanted.limit,
+    )
     return Answer({"data": [shown(event) for event in events]})
+
+
+async def searched(request: Request, call: Callable[..., Answered], *arguments: object, **named: object) -> Answered:
+    """What a search of the store gives. Raises Refusal where too many others are under way, or where it takes too long.
+
+    Waiting for others takes from its time.
+    """
+    searching = intake_of(request).searching
+    began = monotonic()
+    try:
+        async with asyncio.timeout(SEARCH_SECONDS):
+            await searching.acquire()
+    except TimeoutError:
+        message = "Too many searches are under way. Try again"
+        raise Refusal(503, failure(message), {"Retry-After": str(round(SEARCH_SECONDS))}) from None
+    try:
+        left = max(_LEAST_SECONDS, SEARCH_SECONDS - (monotonic() - began))
+        return await in_thread(call, *arguments, seconds=left, **named)
+    except SearchTooLong:
+        message = f"The search took more than {SEARCH_SECONDS:g} seconds; ask for fewer days, or for whole names"
+        raise Refusal(504, failure(message)) from None
+    finally:
+        searching.release()
 
 
 async def fetched(request: Request, event_type: EventType, event_id: str) -> StoredEvent:

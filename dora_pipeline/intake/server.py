@@ -6,15 +6,12 @@ What does not belong here: what a request gets.
 import os
 import signal
 import socket
-import ssl
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -24,6 +21,7 @@ from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.intake.access import API_KEYS, APP_KEYS, SHORTEST_KEY, Keys
 from dora_pipeline.intake.app import IntakeSettings, make_app
+from dora_pipeline.intake.certificates import Certificate, Tls
 from dora_pipeline.intake.connections import Connection
 from dora_pipeline.intake.database import named_store, shown, store_url
 from dora_pipeline.intake.monitoring import METRICS_FOLDER
@@ -45,14 +43,6 @@ _LOGGING = {
         "dora_pipeline.intake": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
     },
 }
-
-
-@dataclass(frozen=True)
-class Tls:
-    """A certificate with its chain, and its key; files in PEM."""
-
-    certificate: Path
-    key: Path
 
 
 class IntakeServer:
@@ -78,9 +68,9 @@ class IntakeServer:
         secrets = os.environ.get(WEBHOOK_SECRETS, "").split(",")
         webhook_secrets = tuple(secret.strip() for secret in secrets if secret.strip())
         _check_keys(self.keys, host, is_insecure)
-        self._settings = IntakeSettings(home.path, self.keys, webhook_secrets, requests_per_minute)
+        self._settings = IntakeSettings(home.path, self.keys, webhook_secrets, requests_per_minute, tls)
         if tls is not None:
-            _check_tls(tls)
+            Certificate(tls)
         with EventStore.at(home) as store:
             store.ping()
         named = named_store()
@@ -110,7 +100,9 @@ class IntakeServer:
                 uvicorn.Server(config).run(sockets=[self._socket])
             else:
                 with _metrics_folder():
-                    _supervise(config, self._socket)
+                    # Without TLS, SIGHUP replaces the workers one after another.
+                    kind = _Supervisor if self._tls else Multiprocess
+                    _supervise(kind(config, sockets=[self._socket]))
         except SystemExit as ended:
             if ended.code == STARTUP_FAILURE:
                 raise ConfigError("the intake did not start; the lines above say why") from None
@@ -130,8 +122,6 @@ class IntakeServer:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
             timeout_worker_healthcheck=_HEALTH_SECONDS,
-            ssl_certfile=self._tls.certificate if self._tls else None,
-            ssl_keyfile=self._tls.key if self._tls else None,
         )
 
 
@@ -158,23 +148,6 @@ def _is_loopback(host: str) -> bool:
     return all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
 
 
-def _check_tls(tls: Tls) -> None:
-    for option, path in (("--tls-cert", tls.certificate), ("--tls-key", tls.key)):
-        try:
-            path.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"{option}: {path} cannot be read: {error.strerror}") from None
-    try:
-        # An encrypted key would ask for its password on the terminal.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls.certificate, tls.key, password=lambda: "")
-    except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise ConfigError(
-            f"--tls-cert {tls.certificate} and --tls-key {tls.key} are no pair in PEM without a password: {reason}"
-        ) from None
-
-
 def _bound(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -192,8 +165,16 @@ def _metrics_folder() -> Iterator[None]:
         yield
 
 
-def _supervise(config: uvicorn.Config, listening: socket.socket) -> None:
-    supervisor = Multiprocess(config, sockets=[listening])
+class _Supervisor(Multiprocess):
+    """Passes SIGHUP on: workers take a renewed certificate without an end."""
+
+    def handle_hup(self) -> None:
+        for process in self.processes:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid or os.getpid(), signal.SIGHUP)
+
+
+def _supervise(supervisor: Multiprocess) -> None:
     supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         sys.exit(STARTUP_FAILURE)

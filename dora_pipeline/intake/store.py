@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from secrets import token_hex
+from time import monotonic, sleep
 from typing import Any, Literal, Self
 
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, RowMapping, delete, insert, select
 from sqlalchemy.engine import URL
 
 from dora_pipeline.config import Home
@@ -21,13 +22,17 @@ from dora_pipeline.errors import DoraError
 from dora_pipeline.intake import database, schema
 from dora_pipeline.intake.batch import Batch, stored_event
 from dora_pipeline.intake.conditions import All, Condition, Term
+from dora_pipeline.intake.database import SearchTooLong
 from dora_pipeline.intake.event import EventType, StoredEvent, Telling, storable, usable_id
 from dora_pipeline.intake.search import condition
 from dora_pipeline.timeline import instant
 
 __all__ = ["EventStore", "EventType", "StoredEvent"]
 
+SEARCH_SECONDS = 10.0
 _ROWS_AT_ONCE = 100
+# Between the rows that a search reads at once: a search that only computes would leave the writer little of a core.
+_PAUSE_SECONDS = 0.001
 # Bytes: an ordinary event with its indexes, and many large ones.
 _SMALLEST_PROBE = 32 * 1024
 _LARGEST_PROBE = 8 * 1024 * 1024
@@ -184,13 +189,16 @@ class EventStore:
         sort: Literal["started_at", "finished_at"] = "started_at",
         descending: bool = True,
         limit: int = 10,
+        seconds: float = SEARCH_SECONDS,
     ) -> list[StoredEvent]:
         """Events that started between `first` and `last` (both included) and that the query finds.
 
         The query is in the syntax of `dora_pipeline.intake.search`, which says when QueryError is raised. Events come
         in order of the time `sort`, those without one last; equal times are in order of event id. Deleted events are
-        left out, and so are events without a readable start where `first` or `last` is told.
+        left out, and so are events without a readable start where `first` or `last` is told. Raises SearchTooLong after
+        `seconds`.
         """
+        end = monotonic() + seconds
         columns = schema.events.c
         bounds = []
         if first is not None:
@@ -200,22 +208,25 @@ class EventStore:
         moment = columns[sort]
         order = [moment.desc() if descending else moment.asc(), columns.event_id]
         wanted = condition(query)
-        found = self._search(event_type, wanted, [*bounds, moment.is_not(None)], order, limit)
+        found = self._search(event_type, wanted, [*bounds, moment.is_not(None)], order, limit, end)
         if len(found) < limit:
-            found += self._search(event_type, wanted, [*bounds, moment.is_(None)], order, limit - len(found))
+            found += self._search(event_type, wanted, [*bounds, moment.is_(None)], order, limit - len(found), end)
         return found
 
-    def newest_finished(self, service: str, env: str, version: str) -> StoredEvent | None:
+    def newest_finished(
+        self, service: str, env: str, version: str, *, seconds: float = SEARCH_SECONDS
+    ) -> StoredEvent | None:
         """The deployment with these values that finished last, None where there is none.
 
         Of several, it is the one that started last, then the one with the lowest id; those without a readable finish
-        are not considered.
+        are not considered. Raises SearchTooLong after `seconds`.
         """
+        end = monotonic() + seconds
         columns = schema.events.c
         values = {"service": service, "env": env, "version": version}
         wanted = All(tuple(Term(key, (value.strip(),)) for key, value in values.items()))
         order = [columns.finished_at.desc(), columns.started_at.desc(), columns.event_id]
-        found = self._search("deployment", wanted, [columns.finished_at.is_not(None)], order, 1)
+        found = self._search("deployment", wanted, [columns.finished_at.is_not(None)], order, 1, end)
         return found[0] if found else None
 
     def ping(self) -> None:
@@ -259,6 +270,7 @@ class EventStore:
         bounds: list[ColumnElement[bool]],
         order: list[ColumnElement[Any]],
         limit: int,
+        end: float,
     ) -> list[StoredEvent]:
         table = schema.events
         prefilter = wanted.prefilter()
@@ -269,9 +281,10 @@ class EventStore:
         with (
             database.explained(self._url),
             self._engine.begin() as connection,
+            database.limited(connection, end),
             connection.execute(query) as result,
         ):
-            candidates = map(stored_event, result.mappings())
+            candidates = map(stored_event, _within(end, result.mappings()))
             return list(islice(filter(wanted.matches, candidates), limit))
 
     def _found(self, event_type: EventType, condition: ColumnElement[bool], limit: int) -> list[StoredEvent]:
@@ -279,3 +292,13 @@ class EventStore:
         query = select(table).where(table.c.event_type == event_type, condition).order_by(table.c.sequence).limit(limit)
         with database.explained(self._url), self._engine.begin() as connection:
             return [stored_event(row) for row in connection.execute(query).mappings()]
+
+
+def _within(end: float, rows: Iterable[RowMapping]) -> Iterator[RowMapping]:
+    """The rows, as long as there is time."""
+    for place, row in enumerate(rows, start=1):
+        if monotonic() > end:
+            raise SearchTooLong
+        yield row
+        if place % _ROWS_AT_ONCE == 0:
+            sleep(_PAUSE_SECONDS)

@@ -37,8 +37,9 @@ def delivery(body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) ->
     """The delivery that a request brought; None for the test event that PagerDuty sends on request.
 
     One of `secrets` must have signed the body as it came; without secrets the signature is not looked at. The header
-    `dd_env` names the environment. Nothing else of the headers is kept. The id is `X-Webhook-Id`, else the event's own,
-    else a digest of the body. Raises WrongSignature and WrongDelivery; their messages hold nothing of the request.
+    `dd_env` names the environment. Nothing else of the headers is kept. The id is the event's own, else a digest of the
+    body: what is signed, for anyone who saw a delivery can send it again with other headers, `X-Webhook-Id` among them.
+    Raises WrongSignature and WrongDelivery; their messages hold nothing of the request.
     """
     told = {name.lower(): value for name, value in headers.items()}
     if secrets:
@@ -46,7 +47,7 @@ def delivery(body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) ->
     event = _event(body)
     if event.get("event_type") == _TEST_EVENT:
         return None
-    delivery_id = usable_id(told.get("x-webhook-id")) or usable_id(event.get("id")) or sha256(body).hexdigest()
+    delivery_id = usable_id(event.get("id")) or sha256(body).hexdigest()
     env = told.get("dd_env", "").strip()
     return Delivery(delivery_id, {"env": env, "event": event} if env else {"event": event})
 

@@ -62,9 +62,11 @@ def _decoded(text: str) -> object:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise ValueError(f"the key {_shown(twice)} stands twice in an object")
+        names: set[str] = set()
+        for name, _ in pairs:
+            if name in names:
+                raise ValueError(f"the key {_shown(name)} stands twice in an object")
+            names.add(name)
     return fields
 
 

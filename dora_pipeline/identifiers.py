@@ -11,7 +11,7 @@ from urllib.parse import unquote
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SCP_STYLE = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[^:/\s@]+):(?!\d+/)(?![^/]*@)(?P<path>[^\s]+)$")
 # The second form is a password with a slash in it; its lengths are bounded so that long text costs linear time.
-_CREDENTIALS = re.compile(r"://(?:[^/\s\"@]*+@|[^/\s\"@:]{0,255}:(?!\d*/)[^\s\"@]{0,255}@)+")
+_CREDENTIALS = re.compile(r"://(?:[^/\s\"@]*+@|[^/\s\"@:]{0,255}+:(?!\d*+/)[^\s\"@]{0,255}+@)+")
 _SECRET = re.compile("TOKEN|KEY|SECRET|PASSWORD")
 # What is shorter is no secret, and would make holes in ordinary words.
 _SHORTEST_SECRET = 8
@@ -22,7 +22,7 @@ _NO_VERSION = {"", "n/a", "none", "null", "unknown"}
 
 def without_credentials(text: str) -> str:
     """The text with `user:password@` taken out of every URL in it."""
-    return _CREDENTIALS.sub("://", text)
+    return _CREDENTIALS.sub("://", text) if "@" in text else text
 
 
 def without_secrets(text: str) -> str:

@@ -2,16 +2,22 @@
 
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import requests
+import uvicorn
 
 from dora_pipeline.config import Home
+from dora_pipeline.intake.access import API_KEYS, APP_KEYS, Keys
+from dora_pipeline.intake.app import IntakeSettings, make_app
+from dora_pipeline.intake.connections import Connection
 from dora_pipeline_tests.certificates import Certificates
 from dora_pipeline_tests.command import command_line, environment
 
@@ -96,6 +102,29 @@ def running_intake(
         home, *options, api_keys=api_keys, app_keys=app_keys, tls=tls, workers=workers, variables=variables
     ) as started:
         yield started.url
+
+
+@contextmanager
+def intake_in_process(home: Home, *, keep_alive_seconds: int | float = 75) -> Iterator[tuple[str, uvicorn.Server]]:
+    """An intake in a thread of this process, for tests that change its limits: its address and its server."""
+    keys = Keys.of({API_KEYS: API_KEY, APP_KEYS: APP_KEY})
+    config = uvicorn.Config(
+        make_app(IntakeSettings(home.path, keys)),
+        http=Connection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=keep_alive_seconds,  # type: ignore[arg-type]  # parts of seconds are as good
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", server
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 class Client:

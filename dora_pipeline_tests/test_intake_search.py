@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from dora_pipeline.intake.database import SearchTooLong
 from dora_pipeline.intake.search import QueryError, condition
 from dora_pipeline.intake.store import EventStore
 
@@ -386,3 +387,15 @@ def test_a_query_finds_what_logic_says(store: EventStore, events: list[dict[str,
 def test_any_text_is_a_query_or_a_query_error(text: str) -> None:
     with suppress(QueryError):
         condition(text).prefilter()
+
+
+def test_a_search_that_takes_too_long_is_ended_and_the_store_goes_on(store: EventStore) -> None:
+    fleet(store)
+    for query in ("", "service:shop", "-service:shop"):
+        with pytest.raises(SearchTooLong):
+            store.search("deployment", query=query, seconds=0)
+    assert found(store, "service:api") == ["api"]
+    tell(store, late={"service": "late", "env": "prod", "version": "1", "finished_at": SECOND})
+    with pytest.raises(SearchTooLong):
+        store.newest_finished("late", "prod", "1", seconds=0)
+    assert found(store, "service:late") == ["late"]

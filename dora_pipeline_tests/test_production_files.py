@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+from dora_pipeline.intake.connections import MOST_CONNECTIONS, RESERVED_FILES
 from dora_pipeline_tests.command import process
 
 PROJECT = Path(__file__).parents[1]
@@ -26,3 +27,15 @@ def test_what_the_image_holds_is_enough_to_prepare_dagster_and_to_load_the_demo(
         answer = process(home, *command, before=inside)
         assert answer.code == 0, answer.err
     assert (home / "dagster" / "dagster.yaml").exists()
+
+
+def test_units_and_containers_leave_room_for_the_connections_of_the_intake() -> None:
+    needed = MOST_CONNECTIONS + RESERVED_FILES
+    folder = DOCKERFILE.parent
+    units = [unit.read_text(encoding="utf-8") for unit in folder.glob("*.service")]
+    limits = [int(limit) for unit in units for limit in re.findall(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE)]
+    limits += [
+        int(limit) for limit in re.findall(r"nofile: (\d+)", (folder / "compose.yaml").read_text(encoding="utf-8"))
+    ]
+    assert len(limits) == len(units) + 1
+    assert min(limits) >= needed

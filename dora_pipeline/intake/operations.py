@@ -28,7 +28,7 @@ from dora_pipeline.intake.wire import WireError, json_object
 # A search may hold a connection of the store for long; writing needs one too.
 _MOST_SEARCHES = 2
 # For a search that others let through late.
-_LEAST_SECONDS = 1.0
+LEAST_SEARCH_SECONDS = 1.0
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 Answered = TypeVar("Answered")
@@ -125,9 +125,9 @@ async def searched(request: Request, call: Callable[..., Answered], *arguments: 
             await searching.acquire()
     except TimeoutError:
         message = "Too many searches are under way. Try again"
-        raise Refusal(503, failure(message), {"Retry-After": str(round(SEARCH_SECONDS))}) from None
+        raise Refusal(503, failure(message), {"Retry-After": str(max(1, round(SEARCH_SECONDS)))}) from None
     try:
-        left = max(_LEAST_SECONDS, SEARCH_SECONDS - (monotonic() - began))
+        left = max(LEAST_SEARCH_SECONDS, SEARCH_SECONDS - (monotonic() - began))
         return await in_thread(call, *arguments, seconds=left, **named)
     except SearchTooLong:
         message = f"The search took more than {SEARCH_SECONDS:g} seconds; ask for fewer days, or for whole names"

@@ -4,12 +4,14 @@ The tests of the modules imported as a whole are collected here a second time, w
 """
 
 import signal
+from time import monotonic
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, text
 
 from dora_pipeline.errors import ConfigError, SourceUnavailable
 from dora_pipeline.intake.committer import Committer
+from dora_pipeline.intake.database import SearchTooLong, limited
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.postgresql import running_postgresql
 from dora_pipeline_tests.test_intake_committer import *  # noqa: F403
@@ -60,3 +62,13 @@ def test_a_read_only_server_does_not_answer_a_ping(store: EventStore, store_url:
     address = store_url + "&options=-c%20default_transaction_read_only%3Don"
     with EventStore(address) as reader, pytest.raises(ConfigError, match="read-only transaction"):
         reader.ping()
+
+
+def test_a_search_that_takes_too_long_is_ended_by_the_server(store: EventStore, store_url: str) -> None:
+    engine = create_engine(store_url)
+    with pytest.raises(SearchTooLong), engine.begin() as connection, limited(connection, monotonic() + 0.2):
+        connection.execute(text("SELECT pg_sleep(600)"))
+    with engine.begin() as connection, limited(connection, monotonic() + 600):
+        assert connection.scalar(text("SELECT 1")) == 1
+    assert rows(store_url, "SHOW statement_timeout") == [("0",)]
+    engine.dispose()

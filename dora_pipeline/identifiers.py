@@ -18,6 +18,19 @@ _SHORTEST_SECRET = 8
 _HOST = re.compile(r"[^:\s]*(?::\d*)?|\[[0-9a-f:.]+\](?::\d+)?", re.IGNORECASE)
 _DEFAULT_PORT = re.compile(r":(?:22|443)$")
 _NO_VERSION = {"", "n/a", "none", "null", "unknown"}
+# Hosts under which code hosts answer as well: browsers' form, and SSH over the port of HTTPS.
+_OTHER_HOSTS = {
+    "www.github.com": "github.com",
+    "ssh.github.com": "github.com",
+    "www.gitlab.com": "gitlab.com",
+    "altssh.gitlab.com": "gitlab.com",
+    "www.bitbucket.org": "bitbucket.org",
+    "altssh.bitbucket.org": "bitbucket.org",
+}
+# Azure DevOps: the organization's old host, SSH without `_git`, and a project's repository that has the project's name.
+_AZURE_OLD_HOST = re.compile(r"^(?!vs-ssh\.)([^./]+)\.visualstudio\.com/")
+_AZURE_SSH = re.compile(r"(?:ssh\.dev\.azure\.com|vs-ssh\.visualstudio\.com)/v3/([^/]+)/([^/]+)/([^/]+)")
+_AZURE = re.compile(r"dev\.azure\.com/([^/]+)/(?:defaultcollection/)?(?:([^/]+)/)?_git/(?:_full/|_optimized/)?([^/]+)")
 
 
 def without_credentials(text: str) -> str:
@@ -38,7 +51,8 @@ def without_secrets(text: str) -> str:
 def repository_id(url: str | None) -> str | None:
     """`host/path` in lower case, without scheme, user, password, port 22 or 443, query and `.git`.
 
-    `git@github.com:Org/App.git` and `https://user:token@github.com/org/app` are both `github.com/org/app`.
+    `git@github.com:Org/App.git` and `https://user:token@github.com/org/app` are both `github.com/org/app`, and so is
+    `ssh://git@ssh.github.com:443/org/app`. Repositories of Azure DevOps are `dev.azure.com/org/project/_git/repo`.
     None for a blank URL and for one without a host or a path. The rule is that of Datadog's `repository_id`.
     """
     if url is None:
@@ -56,7 +70,15 @@ def repository_id(url: str | None) -> str | None:
     path = path.removesuffix(".git").rstrip("/")
     if not separator or not path or not _HOST.fullmatch(host) or (not host and not text.startswith("/")):
         return None
-    return f"{host}/{path}" if host else path
+    return _under_one_host(_OTHER_HOSTS.get(host, host), path) if host else path
+
+
+def _under_one_host(host: str, path: str) -> str:
+    name = _AZURE_OLD_HOST.sub(r"dev.azure.com/\1/", f"{host}/{path}")
+    if match := _AZURE_SSH.fullmatch(name) or _AZURE.fullmatch(name):
+        organization, project, repository = match.groups()
+        return f"dev.azure.com/{organization}/{project or repository}/_git/{repository}"
+    return name
 
 
 def version_of(text: str | None) -> str | None:

@@ -117,7 +117,7 @@ class Deployments(Table):
     version = _text("Version that went live.", nullable=True)
     team = _text("Team told with the event, else the catalog's.", nullable=True)
     repository_id = _text(
-        "Repository as host/path in lower case, told with the event, else the catalog's.", nullable=True
+        "Repository as host/path in lower case: the event's where it is configured, else the catalog's.", nullable=True
     )
     commit_sha = _text("Commit that went live.", nullable=True)
     started_at = _moment("Start of the deployment.")
@@ -435,6 +435,14 @@ class StaleDays(Table):
     day = _day("The day.", primary_key=True)
 
 
+class ConfiguredRepositories(Table):
+    """Repositories that settings or catalog name. Only these are cloned."""
+
+    table_name = "landing.repositories"
+
+    repository_id = _text(_REPOSITORY, primary_key=True)
+
+
 class CommitRanges(Table):
     """Ranges of commits that were looked up, so that none is computed twice."""
 
@@ -480,6 +488,7 @@ TABLES: tuple[type[Table], ...] = (
     ChangedServices,
     ChangedPairs,
     StaleDays,
+    ConfiguredRepositories,
     CommitRanges,
     RangeCommits,
 )

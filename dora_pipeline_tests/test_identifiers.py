@@ -29,6 +29,9 @@ APP = "github.com/org/app"
         "git+ssh://git@github.com/org/app.git",
         "git@github.com:443/org/app",
         "user:token@github.com/org/app",
+        "https://www.github.com/org/app",
+        "ssh://git@ssh.github.com:443/Org/App.git",
+        "git@ssh.github.com:org/app.git",
         "  github.com/org/app\n",
         APP,
     ],
@@ -38,8 +41,36 @@ def test_every_form_of_a_repository_url_is_host_and_path(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "https://dev.azure.com/org/project/_git/repo",
+        "https://Org@dev.azure.com/Org/Project/_git/Repo",
+        "https://dev.azure.com/org/DefaultCollection/project/_git/repo",
+        "https://dev.azure.com/org/project/_git/_full/repo",
+        "git@ssh.dev.azure.com:v3/Org/Project/Repo",
+        "ssh://git@ssh.dev.azure.com/v3/org/project/repo",
+        "ssh://git@ssh.dev.azure.com:22/v3/org/project/repo",
+        "org@vs-ssh.visualstudio.com:v3/org/project/repo",
+        "https://org.visualstudio.com/project/_git/repo",
+        "https://org.visualstudio.com/DefaultCollection/project/_git/repo",
+        "ssh://org@org.visualstudio.com:22/project/_git/repo",
+    ],
+)
+def test_every_spelling_of_azure_devops_is_one_repository(url: str) -> None:
+    assert repository_id(url) == "dev.azure.com/org/project/_git/repo"
+
+
+@pytest.mark.parametrize(
     ("url", "identity"),
     [
+        ("https://dev.azure.com/org/_git/app", "dev.azure.com/org/app/_git/app"),
+        ("https://org.visualstudio.com/_git/app", "dev.azure.com/org/app/_git/app"),
+        ("git@ssh.dev.azure.com:v3/org/My%20Project/app", "dev.azure.com/org/my project/_git/app"),
+        ("ssh://git@altssh.gitlab.com:443/group/sub/app.git", "gitlab.com/group/sub/app"),
+        ("https://www.gitlab.com/group/app", "gitlab.com/group/app"),
+        ("ssh://git@altssh.bitbucket.org:443/org/app.git", "bitbucket.org/org/app"),
+        ("https://www.git.example.com/org/app", "www.git.example.com/org/app"),
+        ("https://azure.example.com/org/project/_git/app", "azure.example.com/org/project/_git/app"),
         ("ssh://git@git.example.com:7999/team/app.git", "git.example.com:7999/team/app"),
         ("https://gitlab.com/group/sub/deep/app", "gitlab.com/group/sub/deep/app"),
         ("https://dev.azure.com/org/My%20Project/_git/app", "dev.azure.com/org/my project/_git/app"),
@@ -101,6 +132,14 @@ def test_a_password_is_neither_in_the_id_nor_in_a_message(user: str, secret: str
 def test_an_id_never_ends_the_program_and_is_lower_case(text: str) -> None:
     identity = repository_id(text)
     assert identity is None or identity == identity.lower()
+
+
+@pytest.mark.parametrize(
+    "url", ["git@ssh.dev.azure.com:v3/o/p/r", "https://o.visualstudio.com/_git/r", "https://www.github.com/o/r"]
+)
+def test_the_id_of_an_id_is_itself(url: str) -> None:
+    identity = repository_id(url)
+    assert repository_id(identity) == identity
 
 
 def test_a_token_of_any_length_is_taken_out_of_a_url() -> None:

@@ -181,6 +181,59 @@ def test_deployments_without_repository_or_of_one_nobody_configured_say_so(home:
     assert not home.home.git.exists()
 
 
+@pytest.mark.parametrize(
+    ("configured", "urls"),
+    [
+        (
+            "dev.azure.com/org/proj/_git/repo",
+            ["git@ssh.dev.azure.com:v3/Org/Proj/Repo", "https://org@org.visualstudio.com/Proj/_git/Repo"],
+        ),
+        ("github.com/o/r", ["ssh://git@ssh.github.com:443/o/r.git", "https://www.github.com/O/R"]),
+    ],
+)
+def test_other_spellings_of_a_host_are_the_configured_repository(
+    home: TestHome, remote: Path, configured: str, urls: list[str]
+) -> None:
+    home.settings(repositories={configured: str(remote)})
+    shas = line(remote, 2)
+    for number, url in enumerate(urls, start=1):
+        tags = {"commit_sha": shas[number], "repository_url": url}
+        home.deploy("shop", at((number + 2) * HOUR), id=f"{number}", git=tags)
+    home.run()
+    assert reasons(home) == {"1": "first_deployment", "2": None}
+    assert set(home.rows("SELECT repository_id FROM core.deployments")) == {(configured,)}
+
+
+def test_the_repository_of_an_event_goes_before_the_catalogs_only_where_it_is_configured(
+    home: TestHome, remote: Path, tmp_path: Path
+) -> None:
+    define_shop(home, f"https://{REPOSITORY}")
+    shas = line(remote, 3)
+    fork = tmp_path / "fork.git"
+    other = History()
+    for number in range(3):
+        other.commit(*([number] if number else []), committed=number * HOUR + 1)
+    others = other.write(fork, {"main": 3})
+    for number in (1, 2):
+        tags = {"commit_sha": shas[number], "repository_url": "https://proxy.example.com/mirrors/app"}
+        home.deploy("shop", at((number + 2) * HOUR), id=f"proxy-{number}", git=tags)
+        tags = {"commit_sha": others[number], "repository_url": "https://example.com/fork/app"}
+        home.deploy("shop", at((number + 2) * HOUR + 60), id=f"fork-{number}", env="fork", git=tags)
+    home.fail(["shop"], at(5 * HOUR), git={"commit_sha": shas[1], "repository_url": "https://proxy.example.com/x/app"})
+    home.run()
+    assert reasons(home)["proxy-2"] is None
+    assert reasons(home)["fork-2"] == "commit_missing"
+    assert home.rows("SELECT repository_id FROM core.failures") == [(REPOSITORY,)]
+    home.settings(repositories={REPOSITORY: str(remote), "example.com/fork/app": str(fork)})
+    home.run()
+    assert reasons(home)["proxy-2"] is None
+    assert reasons(home)["fork-2"] is None
+    assert set(home.rows("SELECT env, repository_id FROM core.deployments")) == {
+        ("prod", REPOSITORY),
+        ("fork", "example.com/fork/app"),
+    }
+
+
 def test_a_repository_that_is_gone_is_missing_until_it_is_there(home: TestHome, remote: Path, tmp_path: Path) -> None:
     shas = line(tmp_path / "elsewhere.git", 2)
     deploy(home, "first", ago(3), shas[1])

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import date
 from hashlib import sha256
 
+import polars as pl
+
 from dora_pipeline.catalog import Catalog
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import without_credentials
@@ -14,6 +16,7 @@ from dora_pipeline.selection import SelectionLog
 from dora_pipeline.sources.registry import PULL_SOURCES
 from dora_pipeline.tables import (
     ApmVersionActivity,
+    ConfiguredRepositories,
     Daily,
     DeploymentCommits,
     Deployments,
@@ -83,8 +86,13 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
             landing.forget_everything(connection)
         inputs.write_property(connection, "landing_settings", landed)
         if inputs.read_property(connection, "repositories") not in (None, repositories):
-            mark_all_days(connection, (Deployments,))
+            mark_all_days(connection, (Deployments, Failures))
         inputs.write_property(connection, "repositories", repositories)
+        replace_table(
+            connection,
+            ConfiguredRepositories,
+            pl.DataFrame({"repository_id": sorted(addresses)}, schema={"repository_id": pl.String}),
+        )
         # Whether a pulled incident is wanted, who it belongs to and where it is shown is decided when it is normalized.
         services = sorted(catalog.services.values(), key=lambda service: service.name)
         pagerduty = settings.sources.pagerduty

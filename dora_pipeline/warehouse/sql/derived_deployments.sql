@@ -1,8 +1,9 @@
--- The judged deployments of the days in run_days, with what the catalog knows of their services.
+-- The judged deployments of the days in run_days, with what the catalog knows of their services. The repository that an
+-- event names goes before the catalog's only where it is configured.
 SELECT
     j.deployment_id, j.source, j.service, j.env, j.version,
     COALESCE(j.team, s.team) AS team,
-    COALESCE(j.repository_id, s.repository_id) AS repository_id,
+    CASE WHEN c.repository_id IS NOT NULL OR s.repository_id IS NULL THEN j.repository_id ELSE s.repository_id END AS repository_id,
     j.commit_sha, j.started_at, j.finished_at, j.kind, j.custom_tags, j.change_failure, j.remediation_id, j.remediation_type,
     j.duplicate_of, j.is_selected,
     j.previous_deployment_id, j.previous_commit_sha,
@@ -12,4 +13,5 @@ SELECT
     j.day
 FROM landing.judged_deployments AS j
 LEFT JOIN core.services AS s ON j.service = s.service
+LEFT JOIN landing.repositories AS c ON j.repository_id = c.repository_id
 WHERE j.history <> 'rejected' AND j.day IN (SELECT r.day FROM run_days AS r)

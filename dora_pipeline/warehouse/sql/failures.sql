@@ -35,10 +35,11 @@ SELECT
     t.failure_id, t.source, t.service, t.env,
     COALESCE(t.team, s.team) AS team,
     t.name, t.severity, t.version,
-    COALESCE(t.repository_id, s.repository_id) AS repository_id,
+    CASE WHEN c.repository_id IS NOT NULL OR s.repository_id IS NULL THEN t.repository_id ELSE s.repository_id END AS repository_id,
     t.commit_sha, t.url, t.started_at, t.finished_at, t.time_to_restore_seconds, t.custom_tags,
     CASE WHEN t.priority IS NULL THEN FALSE ELSE TRUE END AS is_selected,
     t.restored_day, t.day
 FROM told AS t
 LEFT JOIN core.services AS s ON t.service = s.service
+LEFT JOIN landing.repositories AS c ON t.repository_id = c.repository_id
 WHERE t.place_in_second = 1

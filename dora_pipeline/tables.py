@@ -443,6 +443,17 @@ class ConfiguredRepositories(Table):
     repository_id = _text(_REPOSITORY, primary_key=True)
 
 
+class SourcePatterns(Table):
+    """Whether a file of its repository matches the source patterns of a service, when the mirror was last new."""
+
+    table_name = "landing.source_patterns"
+
+    service = _text(_SERVICE, primary_key=True)
+    repository_id = _text(_REPOSITORY)
+    patterns = _texts("Its source patterns.")
+    is_matched = _flag("Whether a file of one of the newest branches matches.")
+
+
 class CommitRanges(Table):
     """Ranges of commits that were looked up, so that none is computed twice."""
 
@@ -489,6 +500,7 @@ TABLES: tuple[type[Table], ...] = (
     ChangedPairs,
     StaleDays,
     ConfiguredRepositories,
+    SourcePatterns,
     CommitRanges,
     RangeCommits,
 )

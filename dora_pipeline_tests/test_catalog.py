@@ -1,5 +1,6 @@
 """The service catalog: Datadog service definitions in, services out."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,7 @@ def test_a_definition_of_schema_v2_2_is_read(home: Home) -> None:
             tags=("cost:retail", "pci:yes"),
             pagerduty_service_url="https://org.pagerduty.com/service-directory/PSHOP",
             defined_in="services/all.yaml",
+            browsed=("main", "src", "apps", "shopist"),
         )
     }
 
@@ -218,6 +220,85 @@ def test_a_link_gives_the_repository_and_the_folder(home: Home, url: str, reposi
     service = service_with_link(home, url)
     assert service.repository_url == repository
     assert service.source_patterns == ((pattern,) if pattern else ())
+
+
+@pytest.mark.parametrize(
+    ("url", "refs", "patterns"),
+    [
+        ("https://github.com/org/app/tree/release/1.0/apps/a", ["main", "release/1.0"], ("apps/a/**",)),
+        ("https://github.com/org/app/tree/release/1.0/apps/a", ["main"], ("1.0/apps/a/**",)),
+        ("https://github.com/org/app/tree/release/1.0", ["release/1.0"], ()),
+        ("https://github.com/org/app/tree/release/1.0", ["release"], ("1.0/**",)),
+        ("https://github.com/org/app/tree/feature%2Fy/src", ["feature/y"], ("src/**",)),
+        ("https://github.com/org/app/tree/v1/apps/[a]", ["v1"], ("apps/[[]a]/**",)),
+        ("https://gitlab.com/g/app/-/tree/release/1.0/apps/a?ref_type=heads", ["release/1.0"], ("apps/a/**",)),
+        ("https://bitbucket.org/o/app/src/release/1.0/apps/a", ["release/1.0"], ("apps/a/**",)),
+    ],
+)
+def test_where_the_branch_of_a_link_ends_is_told_by_the_branches_and_tags(
+    home: Home, url: str, refs: list[str], patterns: tuple[str, ...]
+) -> None:
+    service_with_link(home, url)
+    assert read_catalog(home).with_refs(lambda service: refs).services["app"].source_patterns == patterns
+
+
+@pytest.mark.parametrize(
+    ("locations", "repository", "patterns"),
+    [
+        (
+            "{repositoryURL: https://github.com/Org/app.git, paths: [apps/a/**, '!apps/a/docs/**']}",
+            "github.com/org/app",
+            ("apps/a/**", "!apps/a/docs/**"),
+        ),
+        ("{repositoryURL: https://github.com/org/app}", "github.com/org/app", ()),
+        ("{repositoryURL: https://github.com/org/app, paths: }", "github.com/org/app", ()),
+        ("{repositoryURL: https://github.com/org/app/tree/main/src}", "github.com/org/app", ("src/**",)),
+        (
+            "{repositoryURL: https://github.com/org/app, paths: [a/**]}, {repositoryURL: https://h/o/b, paths: [c]}, "
+            "{repositoryURL: git@github.com:org/app.git, paths: [b/**, a/**]}",
+            "github.com/org/app",
+            ("a/**", "b/**"),
+        ),
+        (
+            "{repositoryURL: https://github.com/org/app, paths: [a/**]}, {repositoryURL: https://github.com/org/app}",
+            "github.com/org/app",
+            (),
+        ),
+    ],
+)
+def test_without_a_link_the_first_code_location_of_v3_names_repository_and_patterns(
+    home: Home, locations: str, repository: str, patterns: tuple[str, ...]
+) -> None:
+    text = "apiVersion: v3\nkind: service\nmetadata: {{name: app}}\ndatadog: {{codeLocations: [{}]}}\n"
+    service = catalog_of(home, text.format(locations)).services["app"]
+    assert (service.repository_id, service.source_patterns) == (repository, patterns)
+    extension = "extensions: {datadoghq.com/dora-metrics: {source_patterns: [only/**]}}"
+    assert catalog_of(home, text.format(locations) + extension).services["app"].source_patterns == ("only/**",)
+
+
+def test_a_code_location_that_is_no_repository_is_a_mistake(home: Home) -> None:
+    text = "apiVersion: v3\nkind: service\nmetadata: {name: app}\ndatadog: {codeLocations: [{repositoryURL: x}]}\n"
+    assert mistakes_of(home, text) == [
+        "FILE, document 1: datadog.codeLocations: a repositoryURL is not that of a repository, such as "
+        "https://host/org/app"
+    ]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["!", "! ", "!!a/**", "/", "../other", "a/../b", "!a/./b", "apps\\a\\**", "a\\", "a/[b", "a\tb"]
+)
+def test_a_pattern_that_cannot_match_is_a_mistake_that_names_its_place(home: Home, pattern: str) -> None:
+    (home.services / "a.yaml").write_text(
+        json.dumps(
+            {
+                "schema-version": "v2.2",
+                "dd-service": "app",
+                "extensions": {"datadoghq.com/dora-metrics": {"source_patterns": ["ok/**", pattern]}},
+            }
+        )
+    )
+    with pytest.raises(ConfigError, match=r"a\.yaml, document 1: .*source_patterns\.1: .* is not a source pattern"):
+        read_catalog(home)
 
 
 @pytest.mark.parametrize(

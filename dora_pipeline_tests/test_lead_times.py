@@ -466,3 +466,70 @@ def test_deployments_in_a_line_are_judged_alike_whichever_days_are_loaded(home: 
     home.run("2024-01-03")
     assert home.tables() == before
     assert reasons(home) == {"day-1": "first_deployment", "day-2": None, "day-3": None}
+
+
+def shop_and_cart(remote: Path, branch: str) -> list[str]:
+    """Two commits after the first: one of apps/a, one of apps/b."""
+    history = History()
+    history.commit(files={"apps/a/x": "1", "apps/b/x": "1", "libs/x": "1"})
+    history.commit(1, committed=HOUR, files={"apps/a/x": "2"})
+    history.commit(2, committed=2 * HOUR, files={"apps/b/x": "2"})
+    return list(history.write(remote, {"main": 1, branch: 3}))
+
+
+def link_shop(home: TestHome, url: str) -> None:
+    home.home.services.mkdir(exist_ok=True)
+    (home.home.services / "shop.yaml").write_text(
+        f"schema-version: v2.2\ndd-service: shop\nlinks: [{{name: Source, type: repo, url: '{url}'}}]\n"
+    )
+
+
+def test_a_link_to_a_branch_with_a_slash_means_its_folder(home: TestHome, remote: Path) -> None:
+    shas = shop_and_cart(remote, "release/1.0")
+    link_shop(home, f"https://{REPOSITORY}/tree/release/1.0/apps/a")
+    home.deploy("shop", at(3 * HOUR), id="first", git={"commit_sha": shas[1]})
+    home.deploy("shop", at(4 * HOUR), id="second", git={"commit_sha": shas[3]})
+    home.run()
+    assert home.rows("SELECT source_patterns FROM core.services") == [(["apps/a/**"],)]
+    assert brought(home, "second") == {shas[2]: 3.0 * HOUR}
+    assert list(home.run().days) == []
+    before = home.tables()
+    home.run(rebuild=True)
+    assert home.tables() == before
+    # A branch that comes later than the mirror.
+    git(remote, "update-ref", "refs/heads/release/2.0", shas[3])
+    link_shop(home, f"https://{REPOSITORY}/tree/release/2.0/apps/b")
+    home.run()
+    assert brought(home, "second") == {shas[3]: 2.0 * HOUR}
+
+
+def test_a_link_without_deployments_fetches_nothing(home: TestHome, remote: Path) -> None:
+    link_shop(home, f"https://{REPOSITORY}/tree/release/1.0/apps/a")
+    home.run()
+    assert home.rows("SELECT source_patterns FROM core.services") == [(["1.0/apps/a/**"],)]
+    assert not any(REPOSITORY in note for note in home.notes.notes)
+
+
+def test_code_locations_of_schema_v3_give_repository_and_patterns(home: TestHome, remote: Path) -> None:
+    shas = shop_and_cart(remote, "work")
+    home.home.services.mkdir()
+    (home.home.services / "shop.yaml").write_text(
+        "apiVersion: v3\nkind: service\nmetadata: {name: shop}\n"
+        f"datadog: {{codeLocations: [{{repositoryURL: 'https://{REPOSITORY}', paths: ['apps/**', '!apps/b/**']}}]}}\n"
+    )
+    home.deploy("shop", at(3 * HOUR), id="first", git={"commit_sha": shas[1]})
+    home.deploy("shop", at(4 * HOUR), id="second", git={"commit_sha": shas[3]})
+    home.run()
+    assert brought(home, "second") == {shas[2]: 3.0 * HOUR}
+
+
+def test_a_check_warns_of_a_service_whose_patterns_match_no_file(home: TestHome, remote: Path) -> None:
+    shas = shop_and_cart(remote, "release/1.0")
+    define_shop(home, f"https://{REPOSITORY}", "app/a/**", "!libs/**")
+    home.deploy("shop", at(3 * HOUR), id="first", git={"commit_sha": shas[1]})
+    home.deploy("shop", at(4 * HOUR), id="second", git={"commit_sha": shas[3]})
+    home.run()
+    (warning,) = [result for result in home.run().warnings if result.name == "patterns_matched"]
+    assert f"shop (app/a/** !libs/** in {REPOSITORY})" in warning.line
+    define_shop(home, f"https://{REPOSITORY}", "apps/a/**", "!libs/**")
+    assert [result for result in home.run().warnings if result.name == "patterns_matched"] == []

@@ -11,7 +11,7 @@ import pytest
 
 from dora_pipeline.errors import RepositoryError
 from dora_pipeline.repositories.mirror import Mirror
-from dora_pipeline.repositories.ranges import MAXIMUM_COMMITS, range_commits
+from dora_pipeline.repositories.ranges import MAXIMUM_COMMITS, has_files, range_commits
 from dora_pipeline_tests.git_histories import History, dated_commit, git
 
 Range = tuple[str, str]
@@ -322,6 +322,62 @@ def test_only_commits_that_change_a_matching_file_count(
     assert found(mirror, [pair], [pattern]) == ({pair: expected} if expected else {})
 
 
+# Several patterns, and what they mean as a regular expression over the whole path.
+LEFT_OUT = {
+    ("src/apps/**", "!src/apps/shopist/**"): r"src/apps/(?!shopist/).*",
+    ("!src/apps/shopist/**", "src/apps/**"): r"src/apps/(?!shopist/).*",
+    ("src/**", "!**/*.ts", "src/apps/other/app.ts"): r"src/(?!.*\.ts).*",
+    ("!src/**",): r"(?!src/).*",
+    ("!./src", "! /lib/"): r"(?!src/|lib/).*",
+    ("src/apps/shopist", "!src/apps/shopist/deep"): r"src/apps/shopist/(?!deep/).*",
+    ("\\:\\!odd/*".replace("\\:", ":"),): r":!odd/[^/]*",
+}
+
+
+@pytest.mark.parametrize("patterns", LEFT_OUT)
+def test_what_a_pattern_with_an_exclamation_mark_matches_is_left_out(
+    many_files: tuple[Mirror, Range, dict[str, set[str]]], patterns: tuple[str, ...]
+) -> None:
+    mirror, pair, changes = many_files
+    meaning = re.compile(LEFT_OUT[patterns])
+    expected = {sha for sha, paths in changes.items() if any(meaning.fullmatch(path) for path in paths)}
+    assert expected
+    assert found(mirror, [pair], patterns) == {pair: expected}
+
+
+SHARED = {"libs/shared/**", "libs/shared/", "libs/shared", "libs/shared/**/*", "libs/**", "libs/*/**", "**/shared/**"}
+
+
+@pytest.mark.parametrize("pattern", [*SHARED, "libs/shared/*", "libs/sha/**", "libs/other/**", "!libs/shared/**"])
+def test_a_pattern_for_a_folder_means_a_submodule_of_that_name_too(tmp_path: Path, pattern: str) -> None:
+    history = History()
+    history.commit(files={"README": "1"})
+    remote = tmp_path / "remote.git"
+    shas = history.write(remote, {"main": 1})
+    moves = [shas[1]]
+    for number in range(1, 4):
+        git(remote, "read-tree", moves[-1])
+        git(remote, "update-index", "--add", "--cacheinfo", f"160000,{str(number) * 40},libs/shared")
+        tree = git(remote, "write-tree")
+        person = ("-c", "user.name=A", "-c", "user.email=a@example.invalid")
+        moves.append(git(remote, *person, "commit-tree", tree, "-p", moves[-1], "-m", "move"))
+    git(remote, "update-ref", "refs/heads/main", moves[-1])
+    mirror = Mirror(tmp_path / "git", "example.com/org/app", str(remote))
+    mirror.fetch()
+    pair = (moves[0], moves[-1])
+    assert found(mirror, [pair], [pattern]) == ({pair: set(moves[1:])} if pattern in SHARED else {})
+    assert has_files(mirror, [pattern]) == (pattern in SHARED or pattern.startswith("!"))
+
+
+def test_a_file_of_the_name_of_a_folder_is_not_in_it(tmp_path: Path) -> None:
+    history = History()
+    history.commit(files={"README": "1"})
+    history.commit(1, committed=60, files={"libs/shared": "1"})
+    mirror, shas = mirrored(history, tmp_path, {"main": 2})
+    assert found(mirror, [(shas[1], shas[2])], ["libs/shared/**", "libs/*/**"]) == {}
+    assert not has_files(mirror, ["libs/shared/**"])
+
+
 def test_a_commit_counts_once_whatever_number_of_patterns_it_matches(
     many_files: tuple[Mirror, Range, dict[str, set[str]]],
 ) -> None:
@@ -331,7 +387,7 @@ def test_a_commit_counts_once_whatever_number_of_patterns_it_matches(
     assert found(mirror, [pair], [])[pair] == set(changes)
 
 
-@pytest.mark.parametrize("pattern", ["", " ", "/", "../other", "a/../b", "a/./b", "a\nb", "a\0b"])
+@pytest.mark.parametrize("pattern", ["", " ", "/", "!", "../other", "a/../b", "a/./b", "a\nb", "a\0b"])
 def test_a_pattern_that_cannot_match_is_an_error(tmp_path: Path, pattern: str) -> None:
     history = History()
     mirror, shas = mirrored(history, tmp_path, {"main": history.commit()})

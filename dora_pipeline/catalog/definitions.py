@@ -3,10 +3,20 @@
 The files are shared with Datadog, so keys that are not named here are left alone.
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
+from dora_pipeline.catalog.source_patterns import checked_pattern
 from dora_pipeline.identifiers import without_credentials
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
@@ -22,6 +32,7 @@ def _in_an_object(value: object) -> object:
     return {"service-url": value} if isinstance(value, str) else value
 
 
+Pattern = Annotated[Name, AfterValidator(checked_pattern)]
 Texts = Annotated[tuple[Name, ...], BeforeValidator(_absent_as_empty), Field(strict=False)]
 
 
@@ -60,13 +71,28 @@ class Integrations(_Part):
 class DoraExtension(_Part):
     """`extensions."datadoghq.com/dora-metrics"`: globs relative to the root of the repository."""
 
-    source_patterns: Annotated[tuple[Name, ...] | None, Field(strict=False)] = None
+    source_patterns: Annotated[tuple[Pattern, ...] | None, Field(strict=False)] = None
 
 
 class Extensions(_Part):
     """`extensions`: those of other products are left alone."""
 
     dora: DoraExtension | None = Field(default=None, alias="datadoghq.com/dora-metrics")
+
+
+class CodeLocation(_Part):
+    """An entry of `datadog.codeLocations` of v3: a repository, and globs relative to its root; none: all files."""
+
+    url: Text = Field(default="", alias="repositoryURL")
+    paths: Annotated[tuple[Name, ...], BeforeValidator(_absent_as_empty), Field(strict=False)] = ()
+
+
+class DatadogPart(_Part):
+    """`datadog` of v3."""
+
+    code_locations: Annotated[tuple[CodeLocation, ...], BeforeValidator(_absent_as_empty), Field(strict=False)] = Field(
+        default=(), alias="codeLocations"
+    )
 
 
 class _Definition(_Part):
@@ -100,6 +126,11 @@ class DefinitionV2(_Definition):
         """The links to repositories, in the order of the file."""
         return (*(link for link in self.links if link.is_repository), *self.repos)
 
+    @property
+    def code_locations(self) -> Sequence[CodeLocation]:
+        """There are none before v3."""
+        return ()
+
 
 class Metadata(_Part):
     """`metadata` of v3."""
@@ -121,6 +152,7 @@ class DefinitionV3(_Definition):
 
     metadata: Metadata
     spec: Spec | None = None
+    datadog: DatadogPart | None = None
 
     @property
     def name(self) -> str:
@@ -146,3 +178,8 @@ class DefinitionV3(_Definition):
     def repository_links(self) -> tuple[Link, ...]:
         """The links to repositories, in the order of the file."""
         return tuple(link for link in self.metadata.links if link.is_repository)
+
+    @property
+    def code_locations(self) -> Sequence[CodeLocation]:
+        """Where its code is, in the order of the file."""
+        return self.datadog.code_locations if self.datadog else ()

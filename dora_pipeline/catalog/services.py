@@ -1,14 +1,15 @@
 """Services read from `$DORA_HOME/services`: Datadog service definitions, several documents a file."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 from pydantic import ValidationError
 
-from dora_pipeline.catalog.definitions import DefinitionV2, DefinitionV3, Link
+from dora_pipeline.catalog.definitions import CodeLocation, DefinitionV2, DefinitionV3, Link
 from dora_pipeline.catalog.repository_links import RepositoryLink, repository_link
+from dora_pipeline.catalog.source_patterns import branch_length, checked_pattern, folder_patterns
 from dora_pipeline.config import Home, listing, mistake_lines, read_yaml
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.tables import Services, empty_frame
@@ -20,7 +21,8 @@ _VERSIONS = ("v2", "v2.1", "v2.2")
 class Service:
     """A service of the catalog. No `source_patterns` means all files; `defined_in` is relative to the home.
 
-    `repository_url` is as written and may hold credentials, so it is for cloning alone.
+    `repository_url` is as written and may hold credentials, so it is for cloning alone. `browsed` is set where the
+    patterns are those of a link whose branch ends nobody knows where (see RepositoryLink).
     """
 
     name: str
@@ -32,6 +34,15 @@ class Service:
     tags: tuple[str, ...]
     pagerduty_service_url: str | None
     defined_in: str
+    browsed: tuple[str, ...] = ()
+
+    def names_one_of(self, refs: Collection[str]) -> bool:
+        """Whether the link begins with one of the branches and tags."""
+        return branch_length(self.browsed, refs) is not None
+
+    def with_refs(self, refs: Collection[str]) -> "Service":
+        """The service with the patterns of its link as the branches and tags of its repository read it."""
+        return replace(self, source_patterns=folder_patterns(self.browsed, refs)) if self.browsed else self
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,15 @@ class Catalog:
             for service in self.services.values()
         ]
         return pl.DataFrame(rows, schema=empty_frame(Services).schema).sort("service")
+
+    def with_refs(self, refs: Callable[[Service], Collection[str]]) -> "Catalog":
+        """The catalog whose links are read by the branches and tags of their repositories, which `refs` gives."""
+        return Catalog(
+            {
+                name: service.with_refs(refs(service)) if service.browsed else service
+                for name, service in self.services.items()
+            }
+        )
 
     def repositories(self) -> dict[str, str]:
         """The clone URL of each repository that a service names, by repository id.
@@ -136,10 +156,12 @@ def _service(document: object, file: str) -> Service | None:
 
 
 def _described(definition: DefinitionV2 | DefinitionV3, file: str) -> Service:
-    repository = _repository(definition.name, definition.repository_links)
+    repository = _linked(definition.name, definition.repository_links) or _located(definition.code_locations)
     patterns = definition.source_patterns
+    browsed: tuple[str, ...] = ()
     if patterns is None:
-        patterns = repository.patterns if repository else ()
+        patterns = tuple(map(checked_pattern, repository.patterns)) if repository else ()
+        browsed = repository.browsed if repository else ()
     return Service(
         name=definition.name,
         team=definition.team or None,
@@ -150,16 +172,37 @@ def _described(definition: DefinitionV2 | DefinitionV3, file: str) -> Service:
         tags=definition.tags,
         pagerduty_service_url=definition.pagerduty_service_url,
         defined_in=file,
+        browsed=browsed,
     )
 
 
-def _repository(service: str, links: Sequence[Link]) -> RepositoryLink | None:
+def _linked(service: str, links: Sequence[Link]) -> RepositoryLink | None:
     """The link named "Source" or like the service, else the first one (reference: Datadog's setup page)."""
     if not links:
         return None
     chosen = next((link for link in links if link.name in ("Source", service)), links[0])
-    repository = repository_link(chosen.url)
+    return _repository(chosen.url, f"links: the url of {chosen.name!r}")
+
+
+def _located(locations: Sequence[CodeLocation]) -> RepositoryLink | None:
+    """The repository of the first code location, with the paths of all that are in it; those of others are left out."""
+    found = [_repository(location.url, "datadog.codeLocations: a repositoryURL") for location in locations]
+    if not found:
+        return None
+    same = [
+        (location.paths, link)
+        for location, link in zip(locations, found, strict=True)
+        if link.repository_id == found[0].repository_id
+    ]
+    globs = [paths or link.patterns for paths, link in same]
+    # One of them without paths means all files, whatever the others say.
+    patterns = tuple(dict.fromkeys(glob for each in globs for glob in each)) if all(globs) else ()
+    return replace(found[0], patterns=patterns, browsed=() if len(same) > 1 or same[0][0] else found[0].browsed)
+
+
+def _repository(url: str, where: str) -> RepositoryLink:
+    repository = repository_link(url)
     if repository is None:
         # A URL that cannot be read may hold a password in any place, so it is not shown.
-        raise ValueError(f"links: the url of {chosen.name!r} is not that of a repository, such as https://host/org/app")
+        raise ValueError(f"{where} is not that of a repository, such as https://host/org/app")
     return repository

@@ -238,6 +238,14 @@ _REPOSITORIES = _Check(
         connection, "repositories_configured", {"repositories": list(settings.repositories)}
     ),
 )
+_PATTERNS = _Check(
+    "The source patterns of every service match a file of its repository.",
+    "correct source_patterns, paths or the link of the service in services/; until then its deployments bring no "
+    "commits",
+    "services whose source patterns match no file",
+    "{service} ({patterns} in {repository_id})",
+    _query("patterns_matched"),
+)
 _CLOCKS = _Check(
     "No event was received more than a minute before it happened.",
     "set the clock of the sender",
@@ -278,6 +286,7 @@ _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
         "environments_known": _ENVIRONMENTS,
         "repositories_configured": _REPOSITORIES,
         "commits_known": _COMMITS,
+        "patterns_matched": _PATTERNS,
         "clocks_agree": _CLOCKS,
     },
     DeploymentCommits: {"keys_unique": _KEYS, "lead_times_not_negative": _NEGATIVE},

@@ -7,11 +7,12 @@ from typing import TypeVar
 
 import polars as pl
 
+from dora_pipeline.catalog import Catalog, Service
 from dora_pipeline.errors import RepositoryError
 from dora_pipeline.pipeline.progress import Progress
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.repositories.mirror import Mirror
-from dora_pipeline.repositories.ranges import range_commits
+from dora_pipeline.repositories.ranges import has_files, range_commits
 from dora_pipeline.tables import CommitRanges, RangeCommits, empty_frame
 from dora_pipeline.warehouse.ranges import keep_ranges, range_id, unknown_ranges
 from dora_pipeline.warehouse.writer import Writer
@@ -44,7 +45,9 @@ class Repositories:
         self._urls: Mapping[str, str] = {**session.catalog.repositories(), **session.settings.repositories}
         self._progress = session.progress
         self._fetches = session.fetches
-        self._fetched: set[str] = set()
+        # Those that were fetched, and whether that went well; those that were searched for missing commits.
+        self._fetched: dict[str, bool] = {}
+        self._searched: set[str] = set()
         self._made_again: set[str] = set()
         self._unreadable: set[str] = set()
 
@@ -53,34 +56,65 @@ class Repositories:
         url = self._urls.get(repository_id)
         return None if url is None else Mirror(self._folder, repository_id, url, self._progress.note)
 
+    def located(self, catalog: Catalog, deployed: Collection[str]) -> Catalog:
+        """The catalog whose links are read by the branches and tags that the mirrors have.
+
+        A repository is fetched where a link of one of the `deployed` services names none of them.
+        """
+        return catalog.with_refs(lambda service: self._refs(service, is_deployed=service.name in deployed))
+
     def resolved(self, mirror: Mirror, shas: Iterable[str], *, fetches: bool = True) -> dict[str, str] | None:
         """The full SHA for each SHA that the repository has; it is fetched when one is missing, if `fetches`.
 
         None where there is no mirror, or none that can be read. Where the repository cannot be fetched, what its mirror
         has is used.
         """
-        wanted = set(shas)
+        wanted, name = set(shas), mirror.repository_id
         found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
-        if len(found) < len(wanted) and fetches and self._fetches and mirror.repository_id not in self._fetched:
-            self._fetched.add(mirror.repository_id)
-            try:
-                mirror.fetch()
-                missing = mirror.missing(wanted)
-                if missing:
-                    mirror.fetch_commits(missing)
-            except RepositoryError as error:
-                self._progress.note(str(error))
+        if len(found) < len(wanted) and fetches and self._fetches and name not in self._searched:
+            self._searched.add(name)
+            if self._fetch(mirror):
+                self._answer(mirror, lambda: mirror.fetch_commits(mirror.missing(wanted)))
             if mirror.exists and len(self._answer(mirror, lambda: mirror.resolve(wanted)) or {}) < len(wanted):
                 # Either the remote has no such commits, or the mirror has lost them.
                 self._answer(mirror, mirror.check)
             found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
-        return found if mirror.exists and mirror.repository_id not in self._unreadable else None
+        return found if mirror.exists and name not in self._unreadable else None
 
     def commits(
         self, mirror: Mirror, ranges: Collection[tuple[str, str]], patterns: Sequence[str]
     ) -> pl.DataFrame | None:
         """The commits of each range, as `range_commits` gives them; None where the mirror cannot be read."""
         return self._answer(mirror, lambda: range_commits(mirror, ranges, patterns))
+
+    def has_files(self, repository_id: str, patterns: Sequence[str]) -> bool | None:
+        """Whether a file of one of the newest branches matches the patterns; None where there is no mirror."""
+        mirror = self.mirror(repository_id)
+        return self._answer(mirror, lambda: has_files(mirror, patterns)) if mirror and mirror.exists else None
+
+    def is_fetched(self, repository_id: str) -> bool:
+        """Whether this run has brought the mirror up to date."""
+        return self._fetched.get(repository_id, False)
+
+    def _refs(self, service: Service, *, is_deployed: bool) -> list[str]:
+        mirror = self.mirror(service.repository_id or "")
+        if mirror is None:
+            return []
+        refs = self._answer(mirror, mirror.refs) or []
+        if is_deployed and self._fetches and not service.names_one_of(refs) and self._fetch(mirror):
+            refs = self._answer(mirror, mirror.refs) or []
+        return refs
+
+    def _fetch(self, mirror: Mirror) -> bool:
+        """Fetches a repository that was not fetched yet; whether that went well."""
+        if mirror.repository_id not in self._fetched:
+            try:
+                mirror.fetch()
+                self._fetched[mirror.repository_id] = True
+            except RepositoryError as error:
+                self._fetched[mirror.repository_id] = False
+                self._progress.note(str(error))
+        return self._fetched[mirror.repository_id]
 
     def _answer(self, mirror: Mirror, question: Callable[[], Answer]) -> Answer | None:
         """The answer of a mirror, which is made again where it has none; None where that does not help."""
@@ -93,9 +127,9 @@ class Repositories:
             reason = f"{name}: its mirror cannot be read: {error}"
         if self._fetches and name not in self._made_again:
             self._made_again.add(name)
-            self._fetched.add(name)
             try:
                 mirror.make_again(reason)
+                self._fetched[name] = True
                 return question()
             except RepositoryError as error:
                 reason = str(error)

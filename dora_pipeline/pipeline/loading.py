@@ -23,11 +23,14 @@ from dora_pipeline.tables import (
     Failures,
     RejectedEvents,
     Services,
+    SourcePatterns,
     SourceSelections,
     Table,
+    empty_frame,
 )
 from dora_pipeline.warehouse import inputs, judgement, landing
 from dora_pipeline.warehouse.days import assign_ranges, derive_deployments, missing_commits, replace_days, replace_table
+from dora_pipeline.warehouse.queries import frame
 from dora_pipeline.warehouse.shrinkage import begin_meant_shrinks
 from dora_pipeline.warehouse.staleness import (
     mark_all_days,
@@ -110,16 +113,36 @@ def look_for_missing_commits(writer: Writer, repositories: Repositories, since: 
         mark_listed_days(connection, Deployments, days)
 
 
+def look_at_patterns(writer: Writer, repositories: Repositories, catalog: Catalog) -> None:
+    """Keep whether a file matches the patterns of each service, where the patterns or the mirror are new."""
+    known = {row["service"]: row for row in frame(writer.connection, "FROM landing.source_patterns").to_dicts()}
+    rows = []
+    for name, service in catalog.services.items():
+        if service.repository_id is None or not service.source_patterns:
+            continue
+        row = {"service": name, "repository_id": service.repository_id, "patterns": list(service.source_patterns)}
+        before = known.get(name, {})
+        is_known = before == {**before, **row} and not repositories.is_fetched(service.repository_id)
+        found = None if is_known else repositories.has_files(service.repository_id, service.source_patterns)
+        if is_known or found is not None:
+            rows.append(row | {"is_matched": before["is_matched"] if found is None else found})
+    with writer.transaction() as connection:
+        replace_table(connection, SourcePatterns, pl.DataFrame(rows, schema=empty_frame(SourcePatterns).schema))
+
+
 def load_version_activity(writer: Writer, settings: Settings, days: Sequence[date]) -> int:
     """Load days of core.apm_version_activity; the number of rows."""
     gap = settings.sources.apm_deployment_tracking.quiet_gap
     return replace_days(writer, ApmVersionActivity, days, {"quiet_gap_us": microseconds(gap)})
 
 
-def load_deployments(writer: Writer, repositories: Repositories, days: Sequence[date], progress: Progress) -> int:
+def load_deployments(
+    writer: Writer, repositories: Repositories, catalog: Catalog, days: Sequence[date], progress: Progress
+) -> int:
     """Load days of core.deployments, with the lead times over their commits; the number of rows."""
     wanted = derive_deployments(writer, days)
     assign_ranges(writer, assigned_ranges(writer, repositories, wanted, progress))
+    look_at_patterns(writer, repositories, catalog)
     return replace_days(writer, Deployments, days)
 
 

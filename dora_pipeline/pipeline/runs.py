@@ -29,7 +29,7 @@ from dora_pipeline.tables import (
     Table,
 )
 from dora_pipeline.timeline import Window, day_of
-from dora_pipeline.warehouse.days import all_row_count, row_count, rows_by_day
+from dora_pipeline.warehouse.days import all_row_count, row_count, rows_by_day, services_with_commits
 from dora_pipeline.warehouse.freshness import tell_freshness
 from dora_pipeline.warehouse.shrinkage import end_meant_shrinks
 from dora_pipeline.warehouse.sources import SourceFigures, source_figures
@@ -94,15 +94,16 @@ class Run:
         self.errors: Sequence[DoraError] = ()
         self._session = session
         self._repositories = Repositories(session)
+        self._catalog = catalog
         self._guard = ShrinkGuard(writer, settings, accepts_shrink=accepts_shrink)
         self._is_prepared = False
         self._has_published = False
         self._loads: Mapping[type[Table], Callable[[Sequence[date]], int]] = {
             SourceSelections: lambda days: loading.load_selections(writer, log),
-            Services: lambda days: loading.load_services(writer, catalog),
+            Services: lambda days: loading.load_services(writer, self._catalog),
             ApmVersionActivity: lambda days: loading.load_version_activity(writer, settings, days),
             Deployments: lambda days: loading.load_deployments(
-                writer, self._repositories, self._guard.allowed_days(Deployments, days), progress
+                writer, self._repositories, self._catalog, self._guard.allowed_days(Deployments, days), progress
             ),
             Failures: lambda days: loading.load_failures(writer, self._guard.allowed_days(Failures, days)),
             DeploymentCommits: lambda days: loading.load_following(writer, DeploymentCommits, days),
@@ -118,13 +119,14 @@ class Run:
         today = day_of(datetime.now(UTC), self.settings.zone)
         loading.apply_settings(self.writer, self.settings, session.catalog)
         loading.load_selections(self.writer, session.log)
-        loading.load_services(self.writer, session.catalog)
         if self.is_made_anew and session.fetches:
             # What the home holds first: a store or a vendor that does not answer may not take its events away.
             errors = land(replace(session, fetches=False))
             for error in errors.values():
                 raise error
         self.errors = list(land(session).values())
+        self._catalog = self._repositories.located(session.catalog, services_with_commits(self.writer))
+        loading.load_services(self.writer, self._catalog)
         loading.look_for_missing_commits(self.writer, self._repositories, today - self.settings.reread)
         self._load_days_before_selections()
         self._is_prepared = True

@@ -59,6 +59,12 @@ def derive_deployments(writer: Writer, days: Sequence[date]) -> pl.DataFrame:
     )
 
 
+def services_with_commits(writer: Writer) -> set[str]:
+    """The services of which a deployment with a commit has landed."""
+    query = "SELECT DISTINCT service FROM landing.deployments WHERE commit_sha IS NOT NULL"
+    return {row[0] for row in writer.connection.execute(query).fetchall()}
+
+
 def missing_commits(writer: Writer, reasons: Sequence[str]) -> pl.DataFrame:
     """Deployments without a lead time for one of the reasons: repository_id, base_sha, head_sha, day."""
     named = ", ".join(quoted(reason) for reason in reasons)

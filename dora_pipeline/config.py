@@ -16,6 +16,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dora_pipeline.errors import ConfigError
+from dora_pipeline.files import regular_file
 from dora_pipeline.identifiers import repository_id, without_credentials
 
 # What a validation says in Python's words, in those of YAML.
@@ -307,7 +308,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def read_yaml(path: Path) -> list[Any]:
     """Every document of a YAML file. Raises ConfigError for a file that is unreadable or not YAML."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with regular_file(path) as file:
+            text = file.read().decode("utf-8-sig")
         return list(yaml.load_all(text, Loader=_UniqueKeyLoader))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; check the file's owner and mode") from error

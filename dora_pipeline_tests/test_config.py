@@ -1,5 +1,6 @@
 """Settings: what is accepted, and how mistakes are told."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,6 +41,21 @@ def test_a_missing_file_is_all_defaults(home: Home) -> None:
     assert settings.sources.apm_deployment_tracking.quiet_gap == timedelta(hours=1)
     assert settings.sources.pagerduty.api_url == "https://api.pagerduty.com"
     assert home.exports(settings) == home.path / "exports" / "apm"
+    assert home.link_targets(settings) == []
+
+
+def test_folders_that_links_may_lead_to_start_at_the_home(home: Home) -> None:
+    text = "sources: {apm_deployment_tracking: {follow_links_to: [/exports, shared]}}"
+    assert home.link_targets(settings_of(home, text)) == [Path("/exports"), home.path / "shared"]
+    for wrong in ("/exports", "[7]", "['']"):
+        mistake = mistakes_of(home, f"sources: {{apm_deployment_tracking: {{follow_links_to: {wrong}}}}}")
+        assert f"{home.settings_file}: sources.apm_deployment_tracking.follow_links_to" in mistake
+
+
+def test_a_pipe_in_the_place_of_settings_is_no_file(home: Home) -> None:
+    os.mkfifo(home.settings_file)
+    with pytest.raises(ConfigError, match="cannot be read: it is no regular file"):
+        read_settings(home)
 
 
 def test_the_whole_file_of_the_interface_is_read(home: Home) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dora_pipeline.config import read_settings
-from dora_pipeline.pipeline.changes import unread_exports
+from dora_pipeline.pipeline.changes import rules_of, unread_exports
 from dora_pipeline_tests.command import process
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, TestHome
 
@@ -47,9 +47,12 @@ def test_a_name_that_is_no_utf8_is_escaped_and_costs_nothing_else(exporting: Tes
     assert exporting.rows(_LEFT_OUT) == [("exports/apm/caf\\xe9.jsonl", "its name is not UTF-8")]
 
 
-def test_a_name_of_two_lines_is_read(exporting: TestHome) -> None:
+def test_a_name_of_two_lines_is_read_and_shown_on_one(exporting: TestHome) -> None:
     exporting.drop_export("two\nlines.jsonl", [sighting("2")])
+    exporting.drop_export("two\nmore.jsonl", [sighting("2")])
     exporting.run()
+    named = ("exports/apm/two\\nmore.jsonl", "exports/apm/two\\nlines.jsonl")
+    assert f"{named[0]} has the same content as {named[1]}; it is counted once" in exporting.notes.notes
     assert exporting.rows(_VERSIONS) == [("1",), ("2",)]
 
 
@@ -78,6 +81,17 @@ def test_links_are_followed_to_folders_that_the_settings_name(exporting: TestHom
     exporting.run()
     assert exporting.rows(_VERSIONS) == [("1",)]
     assert exporting.rows(_LEFT_OUT) == [("exports/apm/2025", _LEAVES)]
+
+
+def test_a_service_definition_may_have_a_name_that_is_no_utf8(exporting: TestHome) -> None:
+    exporting.home.services.mkdir()
+    path = exporting.home.services / os.fsdecode(b"caf\xe9.yaml")
+    path.write_text("apiVersion: v3\nkind: service\nmetadata: {name: shop, owner: sales}\n")
+    exporting.run()
+    assert exporting.rows("SELECT service, team FROM core.services") == [("shop", "sales")]
+    before = rules_of(exporting.home)
+    path.write_text("apiVersion: v3\nkind: service\nmetadata: {name: shop, owner: others}\n")
+    assert rules_of(exporting.home).state != before.state
 
 
 def test_a_pipe_among_the_exports_holds_nothing_up(exporting: TestHome) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import ConfigError
+from dora_pipeline.files import regular_file
 from dora_pipeline.intake.database import named_store
 from dora_pipeline.intake.event import EventType
 from dora_pipeline.intake.store import EventStore
@@ -142,12 +143,14 @@ def _parts(window: Window, longest: int) -> Iterator[Window]:
 
 
 def _digest(lines: Iterable[str]) -> str:
-    return sha256("\n".join(lines).encode()).hexdigest()[:16]
+    # Names of files may hold bytes that are no UTF-8.
+    return sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _digest_of_file(path: Path) -> str:
     try:
-        return sha256(path.read_bytes()).hexdigest()
+        with regular_file(path) as file:
+            return sha256(file.read()).hexdigest()
     except FileNotFoundError:
         return "none"
     except OSError as error:

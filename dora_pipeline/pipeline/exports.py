@@ -8,6 +8,7 @@ import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
+from dora_pipeline.files import printable
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.apm.files import ExportFile, copies, listing
@@ -57,7 +58,8 @@ def land_exports(session: Session, folder: Path, name: str, link_targets: Sequen
 def _land_export(session: Session, file: ExportFile, told: Input) -> None:
     writer, settings, progress = session.writer, session.settings, session.progress
     if told.content_of is not None:
-        progress.note(f"{told.name} has the same content as {told.content_of}; it is counted once")
+        named, original = printable(told.name), printable(told.content_of)
+        progress.note(f"{named} has the same content as {original}; it is counted once")
         with writer.transaction() as connection:
             _land_nothing(writer, told.name)
             inputs.note_input(connection, APM, told, 0)
@@ -72,7 +74,7 @@ def _land_export(session: Session, file: ExportFile, told: Input) -> None:
         return
     if not reading.is_complete:
         # It is still being written: what is there counts, and the next run reads it again.
-        progress.note(f"{told.name} changed while it was read; the next run reads it again")
+        progress.note(f"{printable(told.name)} changed while it was read; the next run reads it again")
         told = replace(told, size=_TO_BE_READ_AGAIN)
     with writer.transaction() as connection:
         landing.land_export(connection, told.name, reading.activity, reading.deployments, reading.rejected)

@@ -17,7 +17,7 @@ import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.files import regular_file
+from dora_pipeline.files import printable, regular_file
 from dora_pipeline.sources.apm import csv_rows, json_texts
 from dora_pipeline.sources.apm.activity import activity, comparable_unusable
 from dora_pipeline.sources.apm.chunks import FEW_RECORDS, Chunk, NotPlain, Part, chunk_of_records
@@ -64,8 +64,8 @@ def read_export(file: ExportFile, settings: Settings) -> ExportReading:
     except OSError as error:
         raise SourceUnavailable(
             SOURCE,
-            f"{file.name} cannot be read: {error.strerror or error}; check that {file.path} is there, its owner and "
-            "mode, and that there is space for temporary files, then run again",
+            f"{printable(file.name)} cannot be read: {error.strerror or error}; check that {printable(str(file.path))} "
+            "is there, its owner and mode, and that there is space for temporary files, then run again",
         ) from error
 
 

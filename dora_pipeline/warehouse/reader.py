@@ -8,7 +8,11 @@ import duckdb
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import WarehouseError
+from dora_pipeline.warehouse.publication import remove_companions
+from dora_pipeline.warehouse.queries import first_row
 from dora_pipeline.warehouse.schema import SCHEMA_VERSION, quoted, schema_version
+
+_TRIES = 3
 
 
 @contextlib.contextmanager
@@ -21,9 +25,11 @@ def open_reader(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     if not home.warehouse.exists():
         raise WarehouseError(f"{home.warehouse}: there is no warehouse yet; `dora run` makes it")
     try:
-        connection = duckdb.connect(str(home.warehouse), read_only=True)
+        connection = open_published(home)
     except duckdb.Error as error:
-        raise WarehouseError(f"{home.warehouse}: cannot be opened: {str(error).splitlines()[0]}") from error
+        text = str(error).splitlines()[0]
+        advice = "; a client has it open to write: end that, or publish anew by `dora run`" if " lock " in text else ""
+        raise WarehouseError(f"{home.warehouse}: cannot be opened: {text}{advice}") from error
     try:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
@@ -52,3 +58,20 @@ def lock(connection: duckdb.DuckDBPyConnection, scratch: Path, *, reads_files: b
         connection.execute(f"SET allowed_directories = [{quoted(str(scratch))}]")
         connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def open_published(home: Home) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to what was published, and to nothing that a client has left beside it.
+
+    Raises DuckDB's errors, and WarehouseError where what was left cannot be removed.
+    """
+    for _ in range(_TRIES):
+        remove_companions(home.warehouse)
+        connection = duckdb.connect(str(home.warehouse), read_only=True)
+        # What came in between was read along. DuckDB knows that, also where another reader has removed it meanwhile.
+        if first_row(connection, "SELECT wal_size FROM pragma_database_size()") == ("0 bytes",):
+            return connection
+        connection.close()
+    raise WarehouseError(
+        f"{home.warehouse}: a client that opened it to write goes on writing; end that client, and open it read-only"
+    )

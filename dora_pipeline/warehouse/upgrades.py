@@ -11,6 +11,7 @@ from dora_pipeline.config import Home
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline.warehouse.inputs import read_property
 from dora_pipeline.warehouse.publication import working_file
+from dora_pipeline.warehouse.reader import open_published
 from dora_pipeline.warehouse.schema import IS_MADE_ANEW, SCHEMA_VERSION, schema_version
 
 
@@ -32,7 +33,7 @@ def refuse_newer_publication(home: Home) -> None:
     if working_file(home).exists() or not home.warehouse.exists():
         return
     # A published file that cannot be read is replaced.
-    with contextlib.suppress(duckdb.Error), duckdb.connect(str(home.warehouse), read_only=True) as connection:
+    with contextlib.suppress(duckdb.Error), open_published(home) as connection:
         is_outdated(connection)
 
 

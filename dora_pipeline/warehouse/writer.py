@@ -16,7 +16,14 @@ import filelock
 
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import ConfigError, WarehouseBusy, WarehouseError
-from dora_pipeline.warehouse.publication import is_published, publish, remove_remains, working_file
+from dora_pipeline.warehouse.publication import (
+    is_published,
+    publish,
+    remove_companions,
+    remove_remains,
+    was_changed,
+    working_file,
+)
 from dora_pipeline.warehouse.schema import SCHEMA_VERSION, ensure_schema
 from dora_pipeline.warehouse.upgrades import is_outdated, refuse_newer_publication
 
@@ -49,7 +56,7 @@ class Writer:
             raise
 
     def is_published(self) -> bool:
-        """Whether people see the database as it is now."""
+        """Whether people see the database as it is now, in a file that nobody has changed."""
         self.connection.execute("CHECKPOINT")
         return is_published(self._home)
 
@@ -73,14 +80,16 @@ def open_writer(
 ) -> Iterator[Writer]:
     """The writer, alone: take the lock, and open the working database for as long as the block lasts.
 
-    `purpose` names the run for those who wait. `on_wait` is told once for whom this one waits, and where a warehouse
-    of an older program gives way to an empty one. `anew` starts from an empty database. Raises WarehouseError when the
-    lock is not free within `lock_timeout`, the disk is full, or a newer program made the warehouse.
+    `purpose` names the run for those who wait. `on_wait` is told once for whom this one waits, where a warehouse of an
+    older program gives way to an empty one, and where a client wrote to what was published. `anew` starts from an empty
+    database. Raises WarehouseError when the lock is not free within `lock_timeout`, the disk is full, or a newer
+    program made the warehouse.
     """
     with _full_disk_explained(home), held_lock(home, settings, purpose, on_wait):
         remove_remains(home)
+        _mend_publication(home, on_wait)
         if anew:
-            _remove_working_file(home)
+            working_file(home).unlink(missing_ok=True)
         else:
             refuse_newer_publication(home)
         connection = _opened(home)
@@ -91,7 +100,7 @@ def open_writer(
                     "layer; what is published stays until that is whole"
                 )
                 connection.close()
-                _remove_working_file(home)
+                working_file(home).unlink(missing_ok=True)
                 connection = _opened(home)
             ensure_schema(connection, replaces=home.warehouse.exists())
             yield Writer(home, connection)
@@ -119,16 +128,22 @@ def make_folder(home: Home) -> None:
         ) from error
 
 
-def _remove_working_file(home: Home) -> None:
-    working = working_file(home)
-    for path in (working, working.with_name(working.name + ".wal")):
-        path.unlink(missing_ok=True)
+def _mend_publication(home: Home, on_wait: Callable[[str], None]) -> None:
+    left = " and ".join(path.name for path in remove_companions(home.warehouse))
+    if left:
+        on_wait(f"{left} removed: a client opened the warehouse to write; clients should open it read-only")
+    elif was_changed(home):
+        on_wait(f"{home.warehouse}: was changed by another program; clients should open it read-only")
 
 
 def _opened(home: Home) -> duckdb.DuckDBPyConnection:
+    working = working_file(home)
+    if not working.exists():
+        # Those of a database that is gone.
+        remove_companions(working)
     try:
         connection = duckdb.connect(
-            str(working_file(home)),
+            str(working),
             config={"storage_compatibility_version": STORAGE_VERSION, "autoinstall_known_extensions": False},
         )
     except duckdb.Error as error:

@@ -1,7 +1,6 @@
 """Documents that can fail: what README, docs and lock files say is what the program has."""
 
 import re
-import subprocess
 import sys
 import tomllib
 from importlib import resources
@@ -20,6 +19,7 @@ from dora_pipeline.config import ApmSettings, Settings, project_folder
 from dora_pipeline.tables import TABLES
 from dora_pipeline.warehouse.dictionary import dictionary
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.repository import tracked_files
 
 PROJECT = project_folder()
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -105,8 +105,9 @@ def test_every_path_of_the_home_is_in_the_readme(path: str) -> None:
 
 def test_the_readme_names_the_environment_that_the_program_reads() -> None:
     read = set()
-    for path in (PROJECT / "dora_pipeline").rglob("*.py"):
-        read |= set(re.findall(r"environ(?:\.get\(|\[)\"(DORA_[A-Z_]+)\"", path.read_text(encoding="utf-8")))
+    for path in tracked_files(PROJECT / "dora_pipeline"):
+        if path.suffix == ".py":
+            read |= set(re.findall(r"environ(?:\.get\(|\[)\"(DORA_[A-Z_]+)\"", path.read_text(encoding="utf-8")))
     assert read
     assert {name for name in read if f"`{name}`" not in README} == set()
 
@@ -140,7 +141,9 @@ def test_the_options_that_the_readme_names_exist() -> None:
 
 
 def test_relative_links_of_the_documents_lead_somewhere() -> None:
-    for document in (PROJECT / "README.md", PROJECT / "CHANGELOG.md", *(PROJECT / "docs").glob("*.md")):
+    documents = [path for path in tracked_files() if path.suffix == ".md"]
+    assert {PROJECT / "README.md", PROJECT / "CHANGELOG.md", PROJECT / "docs" / "production.md"} <= set(documents)
+    for document in documents:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
@@ -215,25 +218,13 @@ def test_lock_files_hold_a_hash_for_every_package_and_no_addresses(name: str) ->
 # What the repository may not hold
 
 
-def _files() -> list[Path]:
-    """The files that git tracks, or would track."""
-    told = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=PROJECT,
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    return [PROJECT / name for name in told.stdout.split("\0") if name and (PROJECT / name).is_file()]
-
-
 def test_no_file_holds_a_path_of_this_machine_or_the_host_of_a_registry() -> None:
     hosts = ("pypi" + ".org", "python" + "hosted", "npm" + "js", "docker" + ".io", "proxy." + "golang")
     # A folder right below the root has a name like many others.
     machine = [str(path) for path in (PROJECT, Path(sys.prefix), Path.home()) if len(path.parts) > 2]
     forbidden = re.compile("|".join(re.escape(text) for text in (*hosts, *machine)).encode())
     found = []
-    files = _files()
+    files = tracked_files()
     assert PROJECT / "README.md" in files
     for path in files:
         match = forbidden.search(path.read_bytes())

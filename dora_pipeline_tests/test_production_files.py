@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dora_pipeline.intake.connections import MOST_CONNECTIONS, RESERVED_FILES
 from dora_pipeline_tests.command import process
+from dora_pipeline_tests.repository import tracked_files
 
 PROJECT = Path(__file__).parents[1]
 DOCKERFILE = PROJECT / "docs" / "production" / "Dockerfile"
@@ -16,11 +17,11 @@ def test_what_the_image_holds_is_enough_to_prepare_dagster_and_to_load_the_demo(
     for sources, target in re.findall(r"^COPY (.+) (\S+)$", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE):
         for name in sources.split():
             source = PROJECT / name
-            if source.is_dir():
-                shutil.copytree(source, image / target, symlinks=True)
-            else:
-                image.mkdir(exist_ok=True)
-                shutil.copy(source, image / target)
+            copy = image / target
+            for path in tracked_files(source):
+                to = copy / path.relative_to(source) if source.is_dir() else copy / path.name
+                to.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, to, follow_symlinks=False)
     home = tmp_path / "home"
     inside = ["env", "--chdir", str(image), f"PYTHONPATH={image}"]
     for command in (["dev", "--prepare"], ["demo"]):

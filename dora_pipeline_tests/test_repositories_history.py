@@ -9,6 +9,7 @@ from dora_pipeline.errors import RepositoryError
 from dora_pipeline.repositories.history import rebuild_history
 from dora_pipeline.repositories.mirror import Mirror
 from dora_pipeline_tests.git_histories import git
+from dora_pipeline_tests.repository import tracked_files
 
 SAMPLE = project_folder() / "data" / "sample"
 HEADER = "sha,parents,author_time,commit_time\n"
@@ -58,7 +59,9 @@ def test_every_deployed_commit_of_the_sample_is_rebuilt(tmp_path: Path, service:
     rebuild_history(SAMPLE / "commits" / f"{service}.csv.gz", tmp_path / "r.git")
     mirror = Mirror(tmp_path / "git", f"github.com/artsy/{service}", str(tmp_path / "r.git"))
     mirror.fetch()
-    files = [*(SAMPLE / "exports" / "apm").glob(f"{service}-*.jsonl.gz")] or [SAMPLE / "deployments.jsonl.gz"]
+    files = [path for path in tracked_files(SAMPLE / "exports") if path.name.startswith(f"{service}-")] or [
+        SAMPLE / "deployments.jsonl.gz"
+    ]
     deployed = {line.split("commit")[1].split('sha":"')[1][:40] for path in files for line in _lines(path)}
     assert len(deployed) == {"rosalind": 315, "metaphysics": 4529}[service]
     assert mirror.missing(deployed) == set()
@@ -135,7 +138,7 @@ def test_a_repository_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_the_sample_has_the_deployments_and_failures_that_its_readme_tells_of() -> None:
-    apm = pl.concat([pl.read_ndjson(path) for path in sorted((SAMPLE / "exports" / "apm").iterdir())])
+    apm = pl.concat([pl.read_ndjson(path) for path in tracked_files(SAMPLE / "exports" / "apm")])
     assert dict(apm.group_by("env").len().rows()) == {"production": 1621, "staging": 4540}
     assert len(_lines(SAMPLE / "deployments.jsonl.gz")) == 498
     assert len(_lines(SAMPLE / "failures.jsonl.gz")) == 30

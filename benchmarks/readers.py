@@ -9,6 +9,7 @@ counts that do not agree.
 import argparse
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from dora_pipeline.config import Home
@@ -27,7 +28,8 @@ def main() -> int:
         home = Home(Path(folder) / "home")
         prepare_demo(home, Silence())
         run(home)
-        seen, work = read_while_busy(home, options.seconds)
+        until = time.monotonic() + options.seconds
+        seen, work = read_while_busy(home, lambda work: time.monotonic() >= until)
     print("| reader | readings | states | rows that disagree | errors |\n|---|---|---|---|---|")
     for number, reader in enumerate(seen):
         kind = "one transaction" if number == 0 else f"reopens {number}"

@@ -17,36 +17,44 @@ from dora_pipeline_tests.readers import Seen, seen_by, start_reader
 
 _KEY = "a-key-of-the-readers-test"
 _READERS = 10
+_MANY = 100
 
 
 @dataclass
 class Work:
-    """What was done meanwhile: runs that ended well, events that were stored, and every error."""
+    """What was done meanwhile: runs that ended well, those that began after many events, events stored, every error."""
 
     runs: int = 0
+    later_runs: int = 0
     events: int = 0
     errors: list[str] = field(default_factory=list)
 
 
-def read_while_busy(home: Home, seconds: float) -> tuple[list[Seen], Work]:
-    """Ten readers of a home, the first with one open transaction, while it works; what they saw, and the work."""
-    work, until = Work(), time.monotonic() + seconds
+def read_while_busy(home: Home, is_enough: Callable[[Work], bool]) -> tuple[list[Seen], Work]:
+    """Ten readers of a home, the first with one open transaction, while it works; what they saw, and the work.
+
+    Every reader reads before the work begins and after it was enough.
+    """
+    work, is_over = Work(), threading.Event()
     with running_intake(home, api_keys=[_KEY]) as url:
         threads = [
-            threading.Thread(target=_until, args=(until, work, _runs(home, work))),
-            threading.Thread(target=_until, args=(until, work, _events(url, work))),
+            threading.Thread(target=_until, args=(is_over, work, _runs(home, work))),
+            threading.Thread(target=_until, args=(is_over, work, _events(url, work))),
         ]
-        readers = [start_reader(home.warehouse, seconds, is_holding=number == 0) for number in range(_READERS)]
+        readers = [start_reader(home.warehouse, is_holding=number == 0) for number in range(_READERS)]
         for thread in threads:
             thread.start()
-        seen = [seen_by(reader) for reader in readers]
+        while not (is_enough(work) or work.errors):
+            time.sleep(0.1)
+        is_over.set()
         for thread in threads:
             thread.join()
+        seen = [seen_by(reader) for reader in readers]
     return seen, work
 
 
-def _until(until: float, work: Work, steps: Iterator[Callable[[], None]]) -> None:
-    while time.monotonic() < until:
+def _until(is_over: threading.Event, work: Work, steps: Iterator[Callable[[], None]]) -> None:
+    while not is_over.is_set():
         try:
             next(steps)()
         except Exception as error:
@@ -59,12 +67,14 @@ def _runs(home: Home, work: Work) -> Iterator[Callable[[], None]]:
     month = ["--from", "2026-03-01", "--to", "2026-03-31"]
 
     def run(*arguments: str) -> None:
+        is_later = work.events > _MANY
         command = [sys.executable, "-m", "dora_pipeline.cli", "run", *arguments]
         told = subprocess.run(
             command, env={**os.environ, "DORA_HOME": str(home.path)}, capture_output=True, text=True, check=False
         )
         assert told.returncode == 0, told.stderr
         work.runs += 1
+        work.later_runs += is_later
 
     while True:
         yield run

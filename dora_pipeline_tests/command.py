@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dora_pipeline_tests.waiting import PATIENCE
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -30,7 +32,7 @@ def command_line(*arguments: str) -> list[str]:
 def process(folder: Path, *arguments: str, before: Sequence[str] = ()) -> Answer:
     """Run `dora` as a process of its own; `before` is a command that starts it with less than it would have."""
     ended = subprocess.run(
-        [*before, *command_line(*arguments)], env=environment(folder), capture_output=True, text=True, timeout=100
+        [*before, *command_line(*arguments)], env=environment(folder), capture_output=True, text=True, timeout=PATIENCE
     )
     return Answer(ended.returncode, ended.stdout, ended.stderr)
 

@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.sending import FakeIntake, Sender
 from dora_pipeline_tests.vendors.server import FakeVendor
+
+# Nothing fails for being slow: a machine may have other work.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import requests
 from dora_pipeline.cli.dagster_home import DagsterHome, workspace_file
 from dora_pipeline.config import Home
 from dora_pipeline_tests.dagster_runs import DAILY
-from dora_pipeline_tests.waiting import eventually
+from dora_pipeline_tests.waiting import PATIENCE, eventually
 
 _LOCATION = {"repositoryName": "__repository__", "repositoryLocationName": "dora_pipeline"}
 # What a backfill is called that will do no more.
@@ -41,7 +41,9 @@ class Dagster:
 
     def ask(self, query: str, **variables: Any) -> Any:
         """The data of an answer to a GraphQL query."""
-        told = requests.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
+        told = requests.post(
+            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=PATIENCE
+        ).json()
         assert "errors" not in told, told["errors"]
         return told["data"]
 
@@ -176,7 +178,7 @@ class Units:
     def __enter__(self) -> "Units":
         self._logs.mkdir(parents=True, exist_ok=True)
         self._keeper.start()
-        eventually(self.page.is_ready, f"page and daemon, see {self._logs}", 120)
+        eventually(self.page.is_ready, f"page and daemon, see {self._logs}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -253,7 +255,7 @@ def _kind(command: str) -> str:
 
 
 @contextmanager
-def running_dagster(home: Path, log: Path, *, seconds: float = 90) -> Iterator[Dagster]:
+def running_dagster(home: Path, log: Path) -> Iterator[Dagster]:
     """`dora dev` on a home, ready; it ends, with all that it started, at the end of the block."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
@@ -268,12 +270,12 @@ def running_dagster(home: Path, log: Path, *, seconds: float = 90) -> Iterator[D
         )
     try:
         server = Dagster(f"http://127.0.0.1:{port}")
-        eventually(lambda: server.is_ready() or _ended(process, log), "dora dev", seconds)
+        eventually(lambda: server.is_ready() or _ended(process, log), "dora dev")
         yield server
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE)
         finally:
             process.kill()
 

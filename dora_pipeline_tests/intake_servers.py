@@ -20,6 +20,7 @@ from dora_pipeline.intake.app import IntakeSettings, make_app
 from dora_pipeline.intake.connections import Connection
 from dora_pipeline_tests.certificates import Certificates
 from dora_pipeline_tests.command import command_line, environment
+from dora_pipeline_tests.waiting import PATIENCE
 
 API_KEY = "an-api-key-of-the-tests-0123456789"
 APP_KEY = "an-app-key-of-the-tests-0123456789"
@@ -81,7 +82,7 @@ def started_intake(
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
             try:
-                process.wait(40)
+                process.wait(PATIENCE)
             finally:
                 process.kill()
     assert process.returncode in (0, -signal.SIGKILL), log.read_text(encoding="utf-8")
@@ -150,7 +151,7 @@ class Client:
         typed = {} if body is None else {"Content-Type": "application/json"}
         named = {name if name == "dd_env" else name.replace("_", "-"): value for name, value in headers.items()}
         return self._session.request(
-            method, self.url + path, data=content, headers={**self._keys, **typed, **named}, timeout=30
+            method, self.url + path, data=content, headers={**self._keys, **typed, **named}, timeout=PATIENCE
         )
 
     def tell(self, kind: str, **attributes: Any) -> requests.Response:

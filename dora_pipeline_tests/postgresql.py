@@ -13,8 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from dora_pipeline_tests.waiting import PATIENCE
+
 _FOLDERS = "/usr/lib/postgresql"
-_READY_SECONDS = 60
 
 
 class PostgresqlServer:
@@ -35,7 +36,7 @@ class PostgresqlServer:
                 [program("postgres"), "-D", self._data, *options], stdout=output, stderr=output, **_owner()
             )
         ready = [program("pg_isready"), "--quiet", "--host", str(self._folder), "--timeout", "1"]
-        for _ in range(_READY_SECONDS * 10):
+        for _ in range(PATIENCE * 10):
             if subprocess.run(ready, check=False).returncode == 0:
                 return
             try:
@@ -49,7 +50,7 @@ class PostgresqlServer:
         """End the server: SIGINT cuts its connections and ends in order, SIGQUIT ends at once as after a crash."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(60)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def new_database(self) -> str:

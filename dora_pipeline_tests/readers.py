@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,25 +44,33 @@ class Seen:
     errors: Sequence[str]
 
 
-def start_reader(warehouse: Path, seconds: float, *, is_holding: bool) -> subprocess.Popen[str]:
-    """A reader in a process of its own: one that opens the file anew each time, or one with an open transaction."""
-    command = [sys.executable, "-m", __name__, str(warehouse), str(seconds), "hold" if is_holding else "reopen"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start_reader(warehouse: Path, *, is_holding: bool) -> subprocess.Popen[str]:
+    """A reader in a process of its own: one that opens the file anew each time, or one with an open transaction.
+
+    It has read once when this returns, and reads until `seen_by` ends it.
+    """
+    command = [sys.executable, "-m", __name__, str(warehouse), "hold" if is_holding else "reopen"]
+    pipe = subprocess.PIPE
+    reader = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    assert reader.stdout is not None
+    reader.stdout.readline()
+    return reader
 
 
 def seen_by(reader: subprocess.Popen[str]) -> Seen:
-    """What a reader tells when its time is over."""
+    """What a reader tells, which reads once more and ends."""
     output, errors = reader.communicate()
     assert reader.returncode == 0, errors
     return Seen(**json.loads(output))
 
 
-def _read(warehouse: Path, seconds: float, is_holding: bool) -> Seen:
+def _read(warehouse: Path, is_holding: bool) -> Seen:
     readings, differences = 0, 0
     states: set[tuple[Any, ...]] = set()
     errors: list[str] = []
-    until = time.monotonic() + seconds
-    for connection in _connections(warehouse, until, is_holding):
+    is_over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), is_over.set()), daemon=True).start()
+    for connection in _connections(warehouse, is_over, is_holding):
         try:
             if not is_holding:
                 connection.execute("BEGIN")
@@ -73,23 +81,29 @@ def _read(warehouse: Path, seconds: float, is_holding: bool) -> Seen:
                 connection.execute("COMMIT")
         except duckdb.Error as error:
             errors.append(str(error))
+        if readings + len(errors) == 1:
+            print("reading", flush=True)
         # As people and dashboards do; ten that never rest would leave no processor to what they read.
-        time.sleep(_REST)
+        is_over.wait(_REST)
     return Seen(readings, differences, len(states), errors[:10])
 
 
-def _connections(warehouse: Path, until: float, is_holding: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+def _connections(warehouse: Path, is_over: threading.Event, is_holding: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Connections until it is over, and one after that."""
     if is_holding:
         with duckdb.connect(str(warehouse), read_only=True) as connection:
             connection.execute("BEGIN")
-            while time.monotonic() < until:
+            while not is_over.is_set():
                 yield connection
+            yield connection
         return
-    while time.monotonic() < until:
+    is_last = False
+    while not is_last:
+        is_last = is_over.is_set()
         with duckdb.connect(str(warehouse), read_only=True) as connection:
             yield connection
 
 
 if __name__ == "__main__":
-    found = _read(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "hold")
+    found = _read(Path(sys.argv[1]), sys.argv[2] == "hold")
     print(json.dumps(found.__dict__))

@@ -13,6 +13,7 @@ from dora_pipeline.cli.main import main
 from dora_pipeline_tests.certificates import Certificates
 from dora_pipeline_tests.command import Answer
 from dora_pipeline_tests.vendors.server import Asked, FakeVendor, Reply
+from dora_pipeline_tests.waiting import PATIENCE
 
 KEY = "planted0815planted0815planted081"
 
@@ -49,7 +50,7 @@ def relay(vendor: FakeVendor, url: str, certificates: Certificates) -> None:
             json=asked.body,
             headers={"DD-API-KEY": asked.headers["dd-api-key"]},
             verify=str(certificates.authority),
-            timeout=30,
+            timeout=PATIENCE,
         )
         return Reply(answer.content, answer.status_code)
 

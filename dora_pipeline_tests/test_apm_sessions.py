@@ -128,7 +128,7 @@ def oracle(
 MICROSECONDS = 3 * 24 * 3600 * 10**6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     records=st.lists(
         st.tuples(

@@ -24,6 +24,7 @@ from dora_pipeline.pipeline.progress import Silence
 from dora_pipeline_tests.command import process, without_root
 from dora_pipeline_tests.full_homes import fill
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_a_backup_while_events_are_appended_is_whole_and_loses_none(tmp_path: Pa
 
     writer = threading.Thread(target=append)
     writer.start()
-    assert first.wait(30)
+    assert first.wait(PATIENCE)
     with EventStore.at(home.home) as store:
         before = {event.event_id for event in store.changed_since("deployment", 0)}
     back_up(home.home, tmp_path / "dora.tar.gz", Silence())

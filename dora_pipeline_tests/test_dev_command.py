@@ -17,6 +17,7 @@ from dora_pipeline.config import Home, project_folder
 from dora_pipeline_tests.command import command_line, environment, process, without_root
 from dora_pipeline_tests.dagster_servers import Dagster, free_port
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.waiting import PATIENCE
 
 SHIPPED = (project_folder() / "dora_pipeline" / "dagster.yaml").read_text()
 
@@ -43,7 +44,7 @@ def started(home: Path, port: int, before: Sequence[str] = ()) -> Iterator[tuple
 def said_until_the_end(child: subprocess.Popen[str]) -> str:
     assert child.stdout is not None
     rest = child.stdout.read()
-    child.wait(60)
+    child.wait(PATIENCE)
     return rest
 
 
@@ -61,7 +62,6 @@ def processes_of(home: Path) -> list[int]:
     return found
 
 
-@pytest.mark.timeout(300)
 def test_one_command_shows_the_assets_and_ends_with_all_that_it_started(tmp_path: Path) -> None:
     home, port = tmp_path / "home", free_port()
     # In a script's background, SIGINT is ignored, and Dagster alone would then ignore SIGTERM too.
@@ -94,7 +94,6 @@ def test_one_command_shows_the_assets_and_ends_with_all_that_it_started(tmp_path
     assert (home / "dagster" / "history").is_dir()
 
 
-@pytest.mark.timeout(300)
 def test_ctrl_c_ends_it(home: TestHome) -> None:
     home.select_events()
     with started(home.home.path, free_port()) as (child, _):

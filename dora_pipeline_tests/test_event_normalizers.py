@@ -535,7 +535,7 @@ ATTRIBUTES = (
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(ATTRIBUTES.map(json.dumps) | st.text(), max_size=6))
 def test_every_record_ends_in_exactly_one_frame(texts: list[str]) -> None:
     told = records(*texts)

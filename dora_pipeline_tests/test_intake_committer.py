@@ -17,7 +17,7 @@ from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.intake import schema
 from dora_pipeline.intake.committer import Committer
 from dora_pipeline.intake.store import EventStore, StoredEvent
-from dora_pipeline_tests.waiting import eventually
+from dora_pipeline_tests.waiting import PATIENCE, eventually
 
 SECOND = 1_714_996_800
 ENV = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -52,7 +52,7 @@ def deployment(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def when_done(future: Future[StoredEvent]) -> StoredEvent:
-    return future.result(timeout=60)
+    return future.result(timeout=PATIENCE)
 
 
 def test_what_is_submitted_is_stored_when_the_future_is_done(committer: Committer, store: EventStore) -> None:
@@ -136,7 +136,7 @@ def test_an_error_of_the_database_goes_to_all_of_its_transaction(store_url: str,
         with HeldStore(store_url):
             futures = [committer.submit("deployment", deployment(number)) for number in range(3)]
             for future in futures:
-                assert isinstance(future.exception(timeout=60), SourceUnavailable)
+                assert isinstance(future.exception(timeout=PATIENCE), SourceUnavailable)
         assert when_done(committer.submit("deployment", deployment(5))).sequence == 1
 
 
@@ -155,7 +155,7 @@ def test_closing_writes_what_waits_and_takes_no_more(store: EventStore, store_ur
         futures = [committer.submit("deployment", deployment(number)) for number in range(1_000)]
         closing = Thread(target=committer.close)
         closing.start()
-    closing.join(60)
+    closing.join(PATIENCE)
     assert all(future.done() for future in futures)
     assert len(store.changed_since("deployment", 0)) == 1_000
     with pytest.raises(SourceUnavailable, match="closing"):
@@ -257,7 +257,7 @@ class _Sender:
 
     def wait_for(self, lines: int) -> None:
         self._wanted = lines
-        assert self._enough.wait(60), self._lines
+        assert self._enough.wait(PATIENCE), self._lines
 
     def acknowledged(self) -> list[tuple[str, str, int]]:
         self._reader.join()

@@ -21,6 +21,7 @@ from dora_pipeline.intake.store import EventStore, StoredEvent
 from dora_pipeline.intake.webhooks import delivery
 from dora_pipeline.intake.wire import json_object
 from dora_pipeline_tests.intake_servers import API_KEY, Client, running_intake
+from dora_pipeline_tests.waiting import PATIENCE
 
 SHA = "66adc9350f2cc9b250b69abddab733dd55e1a588"
 NOON = 1_714_996_800
@@ -330,7 +331,7 @@ def test_a_body_of_20000_keys_and_one_that_stands_twice_is_a_400(client: Client)
 def _raw(url: str, *parts: bytes) -> bytes:
     """What the server answers to bytes, until it closes or the first answer is whole."""
     address = urlsplit(url)
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=20) as connection:
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=PATIENCE) as connection:
         for part in parts:
             connection.sendall(part)
         answer = b""

@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
 
 from dora_pipeline.config import Home
 from dora_pipeline_tests.intake_servers import API_KEY, APP_KEY, running_intake
+from dora_pipeline_tests.waiting import PATIENCE
 
 CHECKS = [
     not_a_server_error,
@@ -93,7 +94,7 @@ def test_every_route_is_in_the_document(document: schemathesis.BaseSchema) -> No
 def test_requests_without_keys_get_documented_refusals(document: schemathesis.BaseSchema, url: str) -> None:
     for result in document.get_all_operations():
         operation = result.ok()
-        answer = requests.request(operation.method, url + operation.path, timeout=30)
+        answer = requests.request(operation.method, url + operation.path, timeout=PATIENCE)
         operation.validate_response(answer)
         is_open = operation.path in ("/healthz", "/readyz", "/metrics")
         assert answer.status_code == 200 if is_open else answer.status_code in (401, 403)

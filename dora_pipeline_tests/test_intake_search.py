@@ -371,7 +371,7 @@ def is_true(query: Any, event: dict[str, str]) -> bool:
     raise AssertionError(query)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(events=EVENTS, query=QUERIES)
 def test_a_query_finds_what_logic_says(store: EventStore, events: list[dict[str, str]], query: Any) -> None:
     for number in range(6):
@@ -381,7 +381,7 @@ def test_a_query_finds_what_logic_says(store: EventStore, events: list[dict[str,
     assert found(store, written(query)) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet='ab:()"\\*?- \tANDORT>\x00\ud800ü', max_size=40))
 @example("service:\u00a0")
 def test_any_text_is_a_query_or_a_query_error(text: str) -> None:

@@ -16,6 +16,7 @@ from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.pulled_homes import TOKEN, Account, ago, day, day_files, happened
 from dora_pipeline_tests.vendors.pagerduty import FakePagerDuty
 from dora_pipeline_tests.vendors.server import FakeVendor
+from dora_pipeline_tests.waiting import PATIENCE
 
 # One every fourth day; seven or eight in a window of 30 days, which is four pages.
 INCIDENTS = range(1, 30)
@@ -45,7 +46,7 @@ def _run_and_kill(home: TestHome, account: Account, page: int, seconds: float) -
     account.pagerduty.restart_pages(kill_after)
     process = subprocess.Popen(command_line("run"), env=environment(home.home.path), stdout=subprocess.DEVNULL)
     started.put(process)
-    assert process.wait(60) == -signal.SIGKILL
+    assert process.wait(PATIENCE) == -signal.SIGKILL
 
 
 def test_runs_that_are_killed_at_any_page_end_in_the_tables_of_an_undisturbed_one(

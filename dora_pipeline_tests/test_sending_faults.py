@@ -30,6 +30,7 @@ from dora_pipeline_tests.vendors.server import (
     redirect,
     refused,
 )
+from dora_pipeline_tests.waiting import PATIENCE
 
 DEPLOYMENT = ("deployment", "--service", "shop", "--started-at", "2026-03-01T10:00:00Z", "--skip-git")
 NOBODY = "http://127.0.0.1:9"
@@ -300,7 +301,7 @@ for number in range(25):
 def test_many_programs_keep_events_at_once(spool: Path) -> None:
     names = ["a", "b", "c", "d"]
     programs = [subprocess.Popen([sys.executable, "-c", KEEPING, str(spool), name]) for name in names]
-    assert [program.wait(60) for program in programs] == [0] * 4
+    assert [program.wait(PATIENCE) for program in programs] == [0] * 4
     kept = services_in(spool)
     for name in names:
         assert [service for service in kept if service.startswith(name)] == [f"{name}-{n:02}" for n in range(25)]
@@ -316,13 +317,13 @@ def test_a_resending_that_is_killed_loses_no_event(
 
     def hold(asked: Asked, reply: Reply) -> Reply:
         arrived.set()
-        killed.wait(10)
+        killed.wait(PATIENCE)
         return Reply(hangs_up=True)
 
     killed = threading.Event()
     intake.vendor.spoil(*[None] * (number - 1), hold)
     sending = subprocess.Popen(command_line("resend", str(spool)))
-    assert arrived.wait(60)
+    assert arrived.wait(PATIENCE)
     sending.send_signal(signal.SIGKILL)
     sending.wait()
     killed.set()

@@ -22,7 +22,7 @@ from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.certificates import issued
 from dora_pipeline_tests.command import Answer, command_line, environment, without_root
 from dora_pipeline_tests.intake_servers import API_KEY, Client, IntakeProcess, started_intake
-from dora_pipeline_tests.waiting import eventually
+from dora_pipeline_tests.waiting import PATIENCE, eventually
 
 Serve = Callable[..., Answer]
 KEYS = {"DORA_INTAKE_API_KEYS": API_KEY}
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
         env={**environment(home.path), **KEYS},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
     )
     assert "events.sqlite3 cannot be used" in refusal(Answer(ended.returncode, ended.stdout, ended.stderr))
     home.intake.chmod(0o755)
@@ -188,7 +188,7 @@ def test_a_signal_ends_it_after_what_was_accepted(tmp_path: Path, workers: int, 
     with started_intake(home, workers=workers) as intake:
         address = urlsplit(intake.url)
         # Its head is accepted, its body comes after the signal.
-        with socket.create_connection((address.hostname or "", address.port or 0), timeout=20) as connection:
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=PATIENCE) as connection:
             head = f"POST /api/v2/dora/failure HTTP/1.1\r\nHost: x\r\nDD-API-KEY: {API_KEY}\r\n"
             typed = f"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: {len(content)}\r\n\r\n"
             connection.sendall((head + typed).encode())
@@ -197,7 +197,7 @@ def test_a_signal_ends_it_after_what_was_accepted(tmp_path: Path, workers: int, 
             time.sleep(0.3)
             connection.sendall(content)
             assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
-        assert intake.process.wait(30) == 0
+        assert intake.process.wait(PATIENCE) == 0
     with EventStore.at(home) as store:
         assert len(store.changed_since("failure", 0)) == 1
     assert "Traceback" not in intake.log.read_text(encoding="utf-8")
@@ -209,9 +209,9 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
         assert client("GET", "/healthz").status_code == 200
         client.close()
         os.kill(intake.process.pid, signal.SIGKILL)
-        intake.process.wait(10)
+        intake.process.wait(PATIENCE)
         address = urlsplit(intake.url)
-        eventually(lambda: _is_free(address.hostname or "", address.port or 0), "an end of the workers", 20, 0.1)
+        eventually(lambda: _is_free(address.hostname or "", address.port or 0), "an end of the workers", pause=0.1)
 
 
 def _is_free(host: str, port: int) -> bool:

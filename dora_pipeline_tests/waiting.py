@@ -6,8 +6,11 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
+# Seconds after which what has not ended hangs, however busy the machine is.
+PATIENCE = 600
 
-def eventually(ask: Callable[[], Result | None], what: str, seconds: float = 60, pause: float = 0.5) -> Result:
+
+def eventually(ask: Callable[[], Result | None], what: str, seconds: float = PATIENCE, pause: float = 0.5) -> Result:
     """The first answer that is neither None nor False; asked again after each pause, in seconds."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

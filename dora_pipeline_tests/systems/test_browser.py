@@ -13,7 +13,7 @@ from dora_pipeline.pipeline.progress import Silence
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline_tests.browsers import running_chromium
 from dora_pipeline_tests.dagster_servers import Dagster, running_dagster
-from dora_pipeline_tests.waiting import eventually
+from dora_pipeline_tests.waiting import PATIENCE, eventually
 
 _SELECTION = """ops:
   append_to_selection_log:
@@ -22,14 +22,8 @@ _SELECTION = """ops:
       sources: [deployment_event_api]
 """
 _RANGE = "[2026-09-01...2026-09-05]"
-# Dagster's daemon looks for backfills every half minute.
-_SLOW = 180_000
-_PATIENCE = 60_000
+_MILLISECONDS = PATIENCE * 1000
 _QUIET = 15_000
-# Seconds for three runs one after the other, the last of hundreds of days, beside other tests.
-_LOAD = 420
-
-pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +43,10 @@ def server(home: Home) -> Iterator[Dagster]:
 @pytest.fixture(scope="module")
 def page(server: Dagster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     # Every click goes through the webserver, which shares its processors with runs and with other tests.
-    expect.set_options(timeout=_PATIENCE)
+    expect.set_options(timeout=_MILLISECONDS)
     with running_chromium(tmp_path_factory.mktemp("chromium"), 1600, 1000, base_url=server.url) as context:
         found = context.new_page()
-        found.set_default_timeout(_PATIENCE)
+        found.set_default_timeout(_MILLISECONDS)
         yield found
         found.screenshot(path=tmp_path_factory.getbasetemp() / "last-page.png")
     expect.set_options(timeout=None)
@@ -96,7 +90,7 @@ def test_a_range_is_backfilled_until_it_is_green(page: Page, server: Dagster) ->
         page.get_by_role("button", name="Launch backfill").click()
     visit(page, f"/runs/b/{eventually(server.newest_backfill, 'the backfill')}")
     expect(page.get_by_text("2026-09-01...2026-09-05")).to_be_visible()
-    expect(page.get_by_text("100% completed")).to_have_count(10, timeout=_SLOW)
+    expect(page.get_by_text("100% completed")).to_have_count(10)
     assert server.partitions("metrics/daily")["failed"] == 0
     assert server.partitions("metrics/daily")["materialized"] >= 5
 
@@ -135,7 +129,7 @@ def test_metrics_follow_a_selection_made_in_the_launchpad(page: Page, home: Home
         now = selected_deployments(home)
         return now.get("metaphysics", 0) == 0 and now["rosalind"] == before["rosalind"]
 
-    eventually(follows, "metrics of the selected source only", _LOAD)
+    eventually(follows, "metrics of the selected source only")
 
 
 def click_switch(page: Page) -> None:

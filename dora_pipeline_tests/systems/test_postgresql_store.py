@@ -21,6 +21,7 @@ from dora_pipeline_tests.test_intake_search import *  # noqa: F403
 from dora_pipeline_tests.test_intake_store import *  # noqa: F403
 from dora_pipeline_tests.test_intake_store import rows
 from dora_pipeline_tests.test_intake_upgrades import *  # noqa: F403
+from dora_pipeline_tests.waiting import PATIENCE
 
 
 def test_the_server_writes_each_commit_to_disk(store: EventStore, store_url: str) -> None:
@@ -36,10 +37,10 @@ def test_a_server_that_was_restarted_is_used_again(how: signal.Signals) -> None:
         with pytest.raises(SourceUnavailable, match="does not answer"):
             store.ping()
         with pytest.raises(SourceUnavailable, match="does not answer"):
-            committer.submit("deployment", {"id": "lost"}).result(60)
+            committer.submit("deployment", {"id": "lost"}).result(PATIENCE)
         server.start()
         assert store.search("deployment") == [first]
-        assert committer.submit("deployment", {"id": "next"}).result(60).sequence == 2
+        assert committer.submit("deployment", {"id": "next"}).result(PATIENCE).sequence == 2
 
 
 def test_a_server_that_ends_a_connection_in_use_loses_nothing(store: EventStore, store_url: str) -> None:

@@ -14,6 +14,7 @@ import requests
 from dora_pipeline.config import Home
 from dora_pipeline_tests.intake_servers import running_intake
 from dora_pipeline_tests.readers import Seen, seen_by, start_reader
+from dora_pipeline_tests.waiting import PATIENCE
 
 _KEY = "a-key-of-the-readers-test"
 _READERS = 10
@@ -93,7 +94,9 @@ def _events(url: str, work: Work) -> Iterator[Callable[[], None]]:
         service = f"service-{number % 7}"
         told = {of: service if of == "service" else [service], "env": "production", "version": str(number)}
         times = {"started_at": now - number * 600, "finished_at": now - number * 600 + 60}
-        answer = session.post(f"{url}/api/v2/dora/{kind}", json={"data": {"attributes": {**told, **times}}}, timeout=30)
+        answer = session.post(
+            f"{url}/api/v2/dora/{kind}", json={"data": {"attributes": {**told, **times}}}, timeout=PATIENCE
+        )
         assert answer.status_code == 200, answer.text
         work.events += 1
         # A busy place, not a load test.

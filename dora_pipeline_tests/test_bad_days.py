@@ -117,6 +117,7 @@ def _line(child: subprocess.Popen[str]) -> str:
 # Killed, repeated, reversed
 
 
+@pytest.mark.slow
 def test_runs_that_are_killed_at_any_moment_end_in_the_same_tables(
     told: TestHome, expected: Tables, tmp_path: Path
 ) -> None:

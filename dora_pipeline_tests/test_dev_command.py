@@ -62,6 +62,7 @@ def processes_of(home: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_one_command_shows_the_assets_and_ends_with_all_that_it_started(tmp_path: Path) -> None:
     home, port = tmp_path / "home", free_port()
     # In a script's background, SIGINT is ignored, and Dagster alone would then ignore SIGTERM too.
@@ -94,6 +95,7 @@ def test_one_command_shows_the_assets_and_ends_with_all_that_it_started(tmp_path
     assert (home / "dagster" / "history").is_dir()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it(home: TestHome) -> None:
     home.select_events()
     with started(home.home.path, free_port()) as (child, _):

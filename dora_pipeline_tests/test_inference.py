@@ -66,6 +66,7 @@ def home_of(tmp_path_factory: pytest.TempPathFactory, zone: str = "UTC") -> Test
     return home
 
 
+@pytest.mark.slow
 @settings(PROFILE)
 @given(found=sightings(), data=st.data())
 def test_sightings_split_over_files_in_any_way_give_the_deployments_of_the_oracle(
@@ -83,6 +84,7 @@ def test_sightings_split_over_files_in_any_way_give_the_deployments_of_the_oracl
     assert home.rows("SELECT * FROM core.rejected_events") == []
 
 
+@pytest.mark.slow
 @settings(PROFILE, max_examples=6)
 @given(found=sightings(), order=st.permutations(range(4)), data=st.data())
 def test_files_that_come_one_after_another_end_in_the_tables_of_all_at_once(

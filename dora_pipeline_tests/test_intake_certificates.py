@@ -12,7 +12,7 @@ import pytest
 from dora_pipeline.config import Home
 from dora_pipeline_tests.certificates import Certificates, issued
 from dora_pipeline_tests.intake_servers import Client, IntakeProcess, started_intake
-from dora_pipeline_tests.waiting import eventually
+from dora_pipeline_tests.waiting import PATIENCE, eventually
 
 NOON = 1_714_996_800
 
@@ -30,7 +30,7 @@ def _is_shown(intake: IntakeProcess, certificates: Certificates) -> bool:
     address = urlsplit(intake.url)
     place = (address.hostname or "", address.port or 0)
     wanted = certificates.certificate.read_text(encoding="ascii").split("-----END")[0].split()
-    shown = {ssl.get_server_certificate(place, timeout=60) for _ in range(10)}
+    shown = {ssl.get_server_certificate(place, timeout=PATIENCE) for _ in range(10)}
     return [text.split("-----END")[0].split() for text in shown] == [wanted]
 
 
@@ -46,18 +46,18 @@ def test_a_renewed_certificate_is_taken_without_a_restart(tmp_path: Path, worker
 
         _put(renewed[0], first)
         os.kill(intake.process.pid, signal.SIGHUP)
-        eventually(lambda: _is_shown(intake, renewed[0]), "the certificate renewed by a signal", 600)
+        eventually(lambda: _is_shown(intake, renewed[0]), "the certificate renewed by a signal")
         # Connections from before go on.
         assert client.tell("deployment", service="api", started_at=NOON, finished_at=NOON).status_code == 200
 
         first.key.write_text("no key")
         os.kill(intake.process.pid, signal.SIGHUP)
-        eventually(lambda: _logged(intake, "cannot be used") >= workers, "a line about the wrong key", 600)
+        eventually(lambda: _logged(intake, "cannot be used") >= workers, "a line about the wrong key")
         assert _is_shown(intake, renewed[0])
 
         # Without a signal, by looking.
         _put(renewed[1], first)
-        eventually(lambda: _is_shown(intake, renewed[1]), "the certificate renewed", 600)
+        eventually(lambda: _is_shown(intake, renewed[1]), "the certificate renewed")
         assert client.tell("deployment", service="web", started_at=NOON, finished_at=NOON).status_code == 200
         client.close()
         assert intake.children() == children

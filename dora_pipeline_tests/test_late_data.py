@@ -109,6 +109,7 @@ def tell(home: TestHome, number: int, stage: dict[str, Any]) -> None:
     (home.home.services / "b.yaml").write_text(json.dumps(definition))
 
 
+@pytest.mark.slow
 @settings(PROFILE)
 @given(stages=st.lists(STAGE, min_size=STAGES, max_size=STAGES))
 def test_any_changes_between_runs_end_in_the_tables_of_a_rebuild(

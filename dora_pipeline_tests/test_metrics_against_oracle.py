@@ -246,6 +246,7 @@ def is_equal(told: object, value: object) -> bool:
     return told == value
 
 
+@pytest.mark.slow
 @settings(PROFILE)
 @given(world=worlds(), first=st.integers(-1, 3), length=st.integers(0, 12))
 def test_core_and_every_metric_are_what_the_oracle_says(

@@ -4,6 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 from dora_pipeline.intake.connections import MOST_CONNECTIONS, RESERVED_FILES
 from dora_pipeline_tests.command import process
 from dora_pipeline_tests.repository import tracked_files
@@ -12,6 +14,7 @@ PROJECT = Path(__file__).parents[1]
 DOCKERFILE = PROJECT / "docs" / "production" / "Dockerfile"
 
 
+@pytest.mark.slow
 def test_what_the_image_holds_is_enough_to_prepare_dagster_and_to_load_the_demo(tmp_path: Path) -> None:
     image = tmp_path / "image"
     for sources, target in re.findall(r"^COPY (.+) (\S+)$", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE):

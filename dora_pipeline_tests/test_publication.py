@@ -254,6 +254,7 @@ def test_a_reader_that_may_not_remove_a_companion_refuses_and_names_it(published
     assert seen(published, clients) == {"3"}
 
 
+@pytest.mark.slow
 def test_readers_that_open_it_while_it_is_published_and_spoiled_again_and_again_see_only_what_was_published(
     published: TestHome, clients: Clients
 ) -> None:

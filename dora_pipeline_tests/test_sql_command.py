@@ -13,6 +13,7 @@ import pytest
 from dora_pipeline_tests.command import Answer, command_line, environment
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.sending import Sender
+from dora_pipeline_tests.waiting import PATIENCE
 
 Sql = Callable[..., Answer]
 
@@ -316,7 +317,7 @@ def test_names_of_the_program_are_no_tables(sql: Sql) -> None:
 
 def _from_stdin(loaded: TestHome, content: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     line = command_line("sql", "-", *arguments)
-    return subprocess.run(line, env=environment(loaded.home.path), input=content, capture_output=True, timeout=100)
+    return subprocess.run(line, env=environment(loaded.home.path), input=content, capture_output=True, timeout=PATIENCE)
 
 
 def test_a_query_is_read_from_stdin(loaded: TestHome) -> None:

@@ -331,6 +331,7 @@ def test_a_query_is_read_from_stdin(loaded: TestHome) -> None:
         (b"COPY (SELECT 1) TO 'x.csv'", "the query is read-only"),
         (b"", "give one query, not 0"),
         (b"SELECT '\xff'", "the query on stdin is not UTF-8 text (byte 8)"),
+        (b"SELECT 1\0; DROP TABLE core.deployments", "give one query, not 2"),
     ],
 )
 def test_a_wrong_query_on_stdin_is_one_line(loaded: TestHome, content: bytes, said: str) -> None:
@@ -338,6 +339,10 @@ def test_a_wrong_query_on_stdin_is_one_line(loaded: TestHome, content: bytes, sa
     assert (answer.returncode, answer.stdout) == (1, b"")
     [line] = answer.stderr.decode().splitlines()
     assert said in line
+
+
+def test_a_query_of_other_bytes_than_utf8_is_one_line(sql: Sql) -> None:
+    assert _one_line(sql("SELECT '\udcff'")) == "dora: the query is not UTF-8 text"
 
 
 def test_lines_show_one_column_a_line(sql: Sql) -> None:

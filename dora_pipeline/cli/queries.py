@@ -102,8 +102,11 @@ def _explained(error: duckdb.Error) -> str:
 def _read_only(connection: duckdb.DuckDBPyConnection, query: str) -> _Statement:
     """The one statement of a query as it is run. Raises QueryError for what does more than read."""
     try:
+        query.encode()
         statements = connection.extract_statements(query)
         kinds = [statement.type for statement in statements]
+    except UnicodeEncodeError:
+        raise QueryError("the query is not UTF-8 text") from None
     except ValueError:
         # The client has no name for some statements, such as CONNECT.
         raise QueryError(f"refused: the query is read-only; {_READING}") from None

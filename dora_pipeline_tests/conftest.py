@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.lead_times import REPOSITORY
 from dora_pipeline_tests.sending import FakeIntake, Sender
 from dora_pipeline_tests.vendors.server import FakeVendor
 
@@ -21,6 +22,15 @@ settings.load_profile("unhurried")
 def home(tmp_path: Path) -> TestHome:
     """An empty home."""
     return TestHome(tmp_path / "home")
+
+
+@pytest.fixture
+def remote(tmp_path: Path, home: TestHome) -> Path:
+    """Where a repository is to be; the settings of the home name it, and the event APIs are selected."""
+    path = tmp_path / "app.git"
+    home.settings(repositories={REPOSITORY: str(path)})
+    home.select_events()
+    return path
 
 
 @pytest.fixture

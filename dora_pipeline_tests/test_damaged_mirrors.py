@@ -8,8 +8,7 @@ import pytest
 
 from dora_pipeline_tests.git_histories import History, git
 from dora_pipeline_tests.homes import TestHome
-
-REPOSITORY = "example.com/org/app"
+from dora_pipeline_tests.lead_times import REPOSITORY, brought, reasons
 
 
 def remove_objects(mirror: Path) -> None:
@@ -75,27 +74,9 @@ DAMAGES = [
 ]
 
 
-@pytest.fixture
-def remote(tmp_path: Path, home: TestHome) -> Path:
-    path = tmp_path / "app.git"
-    home.settings(repositories={REPOSITORY: str(path)})
-    home.select_events()
-    return path
-
-
 def deploy(home: TestHome, deployment_id: str, finished: str, sha: str) -> None:
     home.deploy(
         "shop", finished, id=deployment_id, git={"commit_sha": sha, "repository_url": f"https://{REPOSITORY}.git"}
-    )
-
-
-def reasons(home: TestHome) -> dict[str, str | None]:
-    return dict(home.rows("SELECT deployment_id, lead_time_reason FROM core.deployments"))
-
-
-def brought(home: TestHome, deployment_id: str) -> list[tuple[str, float]]:
-    return home.rows(
-        "SELECT commit_sha, lead_time_seconds FROM core.deployment_commits WHERE deployment_id = ?", deployment_id
     )
 
 
@@ -126,7 +107,7 @@ def test_a_damaged_mirror_is_made_again_with_a_word_and_the_new_event_loads(
     home.notes.notes.clear()
     home.run()
     assert reasons(home) == {"first": "first_deployment", "second": None, "third": None}
-    assert brought(home, "third") == [(shas[3], 22 * 3600.0 + 2 * 24 * 3600)]
+    assert brought(home, "third") == {shas[3]: 22 * 3600.0 + 2 * 24 * 3600}
     (word,) = [note for note in home.notes.notes if REPOSITORY in note]
     assert "was made again from" in word
     home.notes.notes.clear()
@@ -177,7 +158,7 @@ def test_a_mirror_that_lost_folders_alone_is_made_again(home: TestHome, remote: 
     )
     home.run()
     assert reasons(home) == {"first": "first_deployment", "second": None}
-    assert [sha for sha, _ in brought(home, "second")] == [shas[2]]
+    assert list(brought(home, "second")) == [shas[2]]
     assert any("was made again from" in note for note in home.notes.notes)
 
 
@@ -203,14 +184,14 @@ def test_a_remote_that_is_converted_to_sha256_and_back_is_fetched(home: TestHome
     deploy(home, "fourth", "2024-01-05T00:00:00", longer[2])
     home.run()
     assert reasons(home)["fourth"] is None
-    assert [sha for sha, _ in brought(home, "fourth")] == [longer[2]]
+    assert list(brought(home, "fourth")) == [longer[2]]
     assert any("was made again from" in note for note in home.notes.notes)
     remote.rename(remote.with_name("converted.git"))
     old.rename(remote)
     deploy(home, "fifth", "2024-01-06T00:00:00", shas[1])
     deploy(home, "sixth", "2024-01-07T00:00:00", shas[3])
     home.run()
-    assert {sha for sha, _ in brought(home, "sixth")} == {shas[2], shas[3]}
+    assert set(brought(home, "sixth")) == {shas[2], shas[3]}
 
 
 def test_a_mirror_whose_objects_alone_are_gone_gets_them_back(home: TestHome, remote: Path) -> None:

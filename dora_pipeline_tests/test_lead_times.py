@@ -10,8 +10,8 @@ import pytest
 
 from dora_pipeline_tests.git_histories import History, dated_commit, git
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.lead_times import REPOSITORY, brought, reasons
 
-REPOSITORY = "example.com/org/app"
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = 3600
 TAGGER = ("-c", "user.name=A", "-c", "user.email=a@example.invalid")
@@ -44,19 +44,6 @@ def define_shop(home: TestHome, url: str, *patterns: str) -> None:
     (home.home.services / "shop.yaml").write_text(json.dumps(definition))
 
 
-def reasons(home: TestHome) -> dict[str, str | None]:
-    return dict(home.rows("SELECT deployment_id, lead_time_reason FROM core.deployments"))
-
-
-def brought(home: TestHome, deployment_id: str) -> dict[str, float | None]:
-    """The commits that a deployment brought and their lead times."""
-    return dict(
-        home.rows(
-            "SELECT commit_sha, lead_time_seconds FROM core.deployment_commits WHERE deployment_id = ?", deployment_id
-        )
-    )
-
-
 def figures(home: TestHome, deployment_id: str) -> tuple[Any, ...]:
     """Number of commits, mean lead time, reason."""
     (row,) = home.rows(
@@ -65,15 +52,6 @@ def figures(home: TestHome, deployment_id: str) -> tuple[Any, ...]:
         deployment_id,
     )
     return row
-
-
-@pytest.fixture
-def remote(tmp_path: Path, home: TestHome) -> Path:
-    """Where the repository is to be; the settings name it, and the event APIs are selected."""
-    path = tmp_path / "app.git"
-    home.settings(repositories={REPOSITORY: str(path)})
-    home.select_events()
-    return path
 
 
 def line(path: Path, length: int) -> list[str]:

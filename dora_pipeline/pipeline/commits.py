@@ -73,7 +73,7 @@ class Repositories:
         found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
         if len(found) < len(wanted) and fetches and self._fetches and name not in self._searched:
             self._searched.add(name)
-            if self._fetch(mirror):
+            if name not in self._unreadable and self._fetch(mirror):
                 self._answer(mirror, lambda: mirror.fetch_commits(mirror.missing(wanted)))
             if mirror.exists and len(self._answer(mirror, lambda: mirror.resolve(wanted)) or {}) < len(wanted):
                 # Either the remote has no such commits, or the mirror has lost them.

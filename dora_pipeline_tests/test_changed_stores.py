@@ -240,6 +240,48 @@ def test_what_several_stores_tell_of_one_event_is_one_event(home: TestHome, stor
     assert rebuilt(home) == tables
 
 
+def as_older_programs_left_it(home: TestHome) -> None:
+    """Segments had neither branches nor marks, and nothing listed them."""
+    for path in home.home.raw.rglob("*.jsonl.gz"):
+        path.rename(path.with_name(f"{path.name.partition('.')[0]}.jsonl.gz"))
+    (home.home.raw / "manifest.json").unlink()
+    shutil.rmtree(home.home.work)
+
+
+def test_what_an_older_program_read_of_a_store_is_not_read_again(home: TestHome, stores: Stores) -> None:
+    home.select_events()
+    send(home, 1, 3)
+    home.run()
+    send(home, 2, 5)
+    home.run()
+    as_older_programs_left_it(home)
+    before = segments(home)
+    home.run()
+    assert segments(home) == before
+    send(home, 6, 7)
+    home.run()
+    assert len(segments(home)) == len(before) + 2
+    expect(home, range(1, 8))
+    stores.lose()
+    send(home, 8, 9)
+    home.run()
+    expect(home, range(1, 10))
+
+
+@pytest.mark.parametrize("others", [2, 5, 8])
+def test_events_that_an_older_program_missed_in_another_store_are_read(
+    home: TestHome, stores: Stores, others: int
+) -> None:
+    home.select_events()
+    send(home, 1, 5)
+    home.run()
+    as_older_programs_left_it(home)
+    stores.lose()
+    send(home, 6, 5 + others)
+    home.run()
+    expect(home, range(1, 6 + others))
+
+
 def test_deliveries_of_webhooks_are_read_from_every_store(
     home: TestHome, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import sqlite3
@@ -276,3 +277,25 @@ def test_a_store_that_does_not_answer_is_a_503_that_clients_repeat(tmp_path: Pat
         assert client.tell("failure", team="a", started_at=NOON).status_code == 200
         client.close()
     assert "stayed locked for 0.2 s" in intake.log.read_text(encoding="utf-8")
+
+
+def test_the_intake_is_not_ready_while_an_event_cannot_be_stored(tmp_path: Path) -> None:
+    """A limit to the size of files is a full disk: what is small still goes into what the journal has room for."""
+    home = Home(tmp_path / "home")
+    with started_intake(home) as intake:
+        client, pid = Client(intake.url), intake.process.pid
+        assert client.tell("failure", team="a", started_at=NOON).status_code == 200
+        journal = (home.intake / "events.sqlite3-wal").stat().st_size
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (journal + 100_000, hard))
+        lost = client.tell("failure", team="b", started_at=NOON + 1, notes=["x" * 10_000] * 30)
+        assert lost.status_code == 503, lost.text
+        for _ in range(2):
+            ready = client("GET", "/readyz")
+            assert (ready.status_code, ready.json()) == (503, {"status": "the event store cannot be written"})
+        assert client("GET", "/healthz").status_code == 200
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        assert client("GET", "/readyz").status_code == 200
+        assert client.tell("failure", team="b", started_at=NOON + 1, notes=["x" * 10_000] * 30).status_code == 200
+        assert len(client.found("failure")) == 2
+        client.close()

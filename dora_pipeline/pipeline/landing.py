@@ -18,6 +18,7 @@ from dora_pipeline.pipeline.session import Session
 from dora_pipeline.selection import SOURCES_OF, EventType
 from dora_pipeline.sources.day_files import DayFiles
 from dora_pipeline.sources.manifest import Manifest
+from dora_pipeline.sources.raw import segment_at
 from dora_pipeline.sources.registry import PULL_SOURCES, is_pulled
 from dora_pipeline.warehouse import inputs, judgement
 from dora_pipeline.warehouse.landing import APM
@@ -91,9 +92,14 @@ def _land_source(session: Session, event_type: EventType, source: str) -> None:
         session.progress.note(f"{source}: goes on without {_named(missing)}")
         missing = []
     try:
-        _land_what_is_there(session, event_type, source, is_whole=not missing)
+        # What stands in their place could not be told from what was there.
+        _land_what_is_there(session, event_type, source, is_whole=all(map(segment_at, missing)))
     finally:
         manifest.add_present(source)
+    for path in missing:
+        if path.exists():
+            session.progress.note(f"{source}: {path} was missing, and was read again from the intake's store")
+    missing = [path for path in missing if not path.exists()]
     if missing:
         raise SourceIncomplete(
             source,
@@ -119,8 +125,8 @@ def _land_what_is_there(session: Session, event_type: EventType, source: str, *,
         _land_sightings(session, is_whole=is_whole)
     if source == SENT_SOURCES[event_type]:
         land_sent_events(session, event_type, source)
-    pulled, asks = PULL_SOURCES[source], session.fetches
-    if pulled.webhook is not None:
+    pulled, asks = PULL_SOURCES[source], session.fetches and is_whole
+    if pulled.webhook is not None and is_whole:
         land_deliveries(session, pulled, pulled.webhook)
         if asks and lacks_token(session, pulled, pulled.webhook):
             asks = False

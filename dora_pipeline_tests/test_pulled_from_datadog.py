@@ -1,15 +1,17 @@
 """Datadog's whole way, over HTTP and the raw layer into the tables: incidents, lists of deployments and of failures."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dora_pipeline.errors import ConfigError, SourceRejected
+from dora_pipeline.errors import ConfigError, SourceError, SourceRejected
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.pipeline.runs import run
 from dora_pipeline.pipeline.sources import source_states
 from dora_pipeline.selection import SOURCES_OF
 from dora_pipeline_tests.datadog_incidents import incident
@@ -255,15 +257,9 @@ def test_the_keys_are_in_no_file_no_message_and_no_log(
     assert not _files_with(home.home.path, API_KEY, APP_KEY)
 
 
-def _files_with(folder: Path, *secrets: str) -> list[Path]:
-    return [path for path, content in contents(folder) if any(secret.encode() in content for secret in secrets)]
-
-
-def test_hits_of_trace_metrics_become_deployments_and_the_last_days_are_asked_for_again(
-    home: TestHome, datadog: FakeDatadog
-) -> None:
+def tell_versions(datadog: FakeDatadog, versions: Mapping[str, str]) -> None:
+    """Trace metrics tell of one service, at the beginning of each day, the version of that day."""
     datadog.answer("GET", "/api/v1/metrics", lambda asked: Reply({"metrics": ["trace.web.request.hits"]}))
-    versions = {day(2).isoformat(): "1", day(1).isoformat(): "2", day(0).isoformat(): "2"}
 
     def answer(asked: Asked) -> Reply:
         beginning = asked.body["data"]["attributes"]["from"]
@@ -274,6 +270,17 @@ def test_hits_of_trace_metrics_become_deployments_and_the_last_days_are_asked_fo
         return Reply({"data": {"id": "0", "type": "timeseries_response", "attributes": attributes}})
 
     datadog.answer("POST", "/api/v2/query/timeseries", answer)
+
+
+def _files_with(folder: Path, *secrets: str) -> list[Path]:
+    return [path for path, content in contents(folder) if any(secret.encode() in content for secret in secrets)]
+
+
+def test_hits_of_trace_metrics_become_deployments_and_the_last_days_are_asked_for_again(
+    home: TestHome, datadog: FakeDatadog
+) -> None:
+    versions = {day(2).isoformat(): "1", day(1).isoformat(): "2", day(0).isoformat(): "2"}
+    tell_versions(datadog, versions)
     prepare(home, datadog, "apm_deployment_tracking", days=3)
     home.run()
     expected = [("shop", "1", day(2)), ("shop", "2", day(1))]
@@ -288,3 +295,26 @@ def test_hits_of_trace_metrics_become_deployments_and_the_last_days_are_asked_fo
     assert len(asked) == 2
     assert home.rows(deployments) == [*expected, ("shop", "3", day(0) + timedelta(days=1))]
     assert home.tables() == rebuilt(home)
+
+
+@pytest.mark.parametrize("content", [None, b"", b'[{"data": ['], ids=["missing", "empty", "cut"])
+def test_a_day_of_sightings_that_is_missing_or_cut_is_an_error_and_is_asked_for_again_when_it_was_given_up(
+    home: TestHome, datadog: FakeDatadog, content: bytes | None
+) -> None:
+    tell_versions(datadog, {day(5).isoformat(): "1", day(4).isoformat(): "2", day(0).isoformat(): "3"})
+    prepare(home, datadog, "apm_deployment_tracking", days=5)
+    home.run()
+    before = home.tables()
+    path = home.home.raw / "apm_deployment_tracking" / "sightings" / f"{day(4)}.json"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    for rebuild in (False, True):
+        with pytest.raises(SourceError, match=re.escape(str(path))):
+            home.run(rebuild=rebuild)
+        assert home.tables() == before
+    path.unlink(missing_ok=True)
+    run(home.home, rebuild=True, accepts_shrink=True)
+    assert home.rows("SELECT version FROM core.deployments ORDER BY day") == [("1",), ("3",)]
+    home.run()
+    assert home.tables() == before

@@ -237,6 +237,8 @@ class EventStore:
         # Of random digits, for PostgreSQL would make few of many that are alike.
         for body in (token_hex(self._probe_size // 2), ""):
             with database.explained(self._url), self._writer.begin() as connection:
+                # One at a time, as for events.
+                connection.execute(select(schema.state.c.sequence).with_for_update())
                 connection.execute(delete(schema.probes))
                 connection.execute(insert(schema.probes).values(id=1, body=body))
         self._probe_size = _SMALLEST_PROBE

@@ -75,7 +75,10 @@ def _fetch(session: Session, event_type: EventType, source: str, folder: Path) -
     known, lost = segments(folder), Manifest(session.home.raw).lost(source)
     gaps = {segment.branch for path in lost if path.parent == folder and (segment := segment_at(path))}
     with EventStore.at(session.home) as store:
-        first, branch, note = _place(store, event_type, source, [one for one in known if one.branch not in gaps])
+        usable = [segment for segment in known if segment.branch not in gaps]
+        first, branch, note = _place(store, event_type, source, usable)
+        if not usable:
+            note = "what was lost of it is read again from the intake's store"
         last = first
         while events := store.changed_since(event_type, last, _BATCH):
             withdrawals = store.withdrawals(event_type, first)

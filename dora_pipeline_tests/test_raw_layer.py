@@ -142,7 +142,7 @@ def test_a_segment_that_was_cut_is_an_error_in_every_run(loaded: TestHome, size:
     before = loaded.tables()
     with pytest.raises(SourceUnavailable, match=re.escape(f"{segment}: was changed since it was read: it has {size}")):
         loaded.run()
-    with pytest.raises(SourceUnavailable, match=re.escape(f"{segment}: cannot be read")):
+    with pytest.raises(SourceError, match=re.escape(f"{segment}: cannot be read")):
         loaded.run(rebuild=True)
     segment.write_bytes(content)
     loaded.run()
@@ -152,7 +152,7 @@ def test_a_segment_that_was_cut_is_an_error_in_every_run(loaded: TestHome, size:
 def test_a_segment_under_the_name_of_another_is_an_error(loaded: TestHome) -> None:
     first, second, _ = files(loaded)
     second.write_bytes(first.read_bytes())
-    with pytest.raises(SourceUnavailable, match=re.escape(f"{second}: cannot be read")):
+    with pytest.raises(SourceError, match=re.escape(f"{second}: cannot be read")):
         loaded.run(rebuild=True)
 
 

@@ -300,3 +300,70 @@ def test_fields_behind_a_body_are_bounded_and_change_nothing(url: str) -> None:
 def test_a_head_of_many_fields_is_refused(url: str) -> None:
     head = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 300 + b"\r\n"
     assert statuses(answered(url, head)) == [400]
+
+
+CONTENT = deployment("smuggled")
+SIZE = b"Content-Length: %d\r\n" % len(CONTENT)
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+CHUNKS = b"%x\r\n" % len(CONTENT) + CONTENT + b"\r\n0\r\n\r\n"
+UNREADABLE = {
+    "a length and chunks": HEAD + KEY + SIZE + CHUNKED + b"\r\n" + CHUNKS,
+    "chunks and a length": HEAD + KEY + CHUNKED + SIZE + b"\r\n" + CHUNKS,
+    "a length twice": HEAD + KEY + SIZE + SIZE + b"\r\n" + CONTENT,
+    "a list of lengths": HEAD + KEY + b"Content-Length: 2, 2\r\n\r\n{}",
+    "a length with a sign": HEAD + KEY + b"Content-Length: +2\r\n\r\n{}",
+    "a length in hexadecimal": HEAD + KEY + b"Content-Length: 0x2\r\n\r\n{}",
+    "a length without digits": HEAD + KEY + b"Content-Length: \r\n\r\n{}",
+    "a length of 30 digits": HEAD + KEY + b"Content-Length: " + b"9" * 30 + b"\r\n\r\n{}",
+    "a space before a colon": HEAD + KEY + b"Content-Length : 2\r\n\r\n{}",
+    "an unknown coding": HEAD + KEY + b"Transfer-Encoding: xchunked\r\n\r\n" + CHUNKS,
+    "a coding behind chunks": HEAD + KEY + b"Transfer-Encoding: chunked, gzip\r\n\r\n" + CHUNKS,
+    "chunks twice": HEAD + KEY + CHUNKED + CHUNKED + b"\r\n" + CHUNKS,
+    "a folded field": HEAD + KEY + b"X-A: b\r\n c\r\n" + SIZE + b"\r\n" + CONTENT,
+    "a chunk with a negative size": HEAD + KEY + CHUNKED + b"\r\n-2\r\n{}\r\n0\r\n\r\n",
+    "a chunk beyond 64 bits": HEAD + KEY + CHUNKED + b"\r\nfffffffffffffffff0\r\n{}",
+    "a chunk that ends in a line feed": HEAD + KEY + CHUNKED + b"\r\n2\n{}\n0\n\n",
+    "a length behind the chunks": HEAD + KEY + CHUNKED + b"\r\n2\r\n{}\r\n0\r\nContent-Length: 5\r\n\r\n",
+    "line feeds": HEALTHZ.replace(b"\r", b""),
+    "carriage returns": HEALTHZ.replace(b"\n", b""),
+    "a carriage return in a value": b"GET /healthz HTTP/1.1\r\nHost: a\rb\r\n\r\n",
+    "a NUL in a value": b"GET /healthz HTTP/1.1\r\nHost: a\0b\r\n\r\n",
+    "a field without a name": b"GET /healthz HTTP/1.1\r\n: x\r\n\r\n",
+    "a port that is none": b"GET http://x:99999/healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an authority": b"GET x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a letter beyond ASCII in a path": b"GET /\xe9 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an unknown method": HEALTHZ.replace(b"GET", b"FETCH"),
+    "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_bytes", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_request_of_which_nobody_knows_where_it_ends_is_a_400_and_the_end(url: str, request_bytes: bytes) -> None:
+    assert statuses(answered(url, request_bytes)) == [400]
+    assert statuses(answered(url, HEALTHZ, request_bytes)) == [200, 400]
+    assert shown(url, "smuggled") == []
+
+
+FOUND = {
+    "a chunk with extensions": (
+        HEAD + KEY + CHUNKED + b"\r\n2;a=b;c\r\n{}\r\n0;d\r\n\r\n" + LAST,
+        [400, 200],
+    ),
+    "HTTP/1.0": (b"GET /healthz HTTP/1.0\r\n\r\n", [200]),
+    "an absolute address": (LAST.replace(b"/healthz", b"http://other/healthz"), [200]),
+    "two dots": (LAST.replace(b"/healthz", b"/api/../healthz"), [404]),
+    "two dots in disguise": (LAST.replace(b"/healthz", b"/%2e%2e/healthz"), [404]),
+    "two slashes": (LAST.replace(b"/healthz", b"//healthz"), [404]),
+    "a NUL in a path": (LAST.replace(b"/healthz", b"/healthz%00"), [404]),
+    "half of a letter in a path": (LAST.replace(b"/healthz", b"/%ff%ed%a0%80"), [404]),
+    "a percent sign": (LAST.replace(b"/healthz", b"/%"), [404]),
+    "a range": (LAST.replace(b"Host", b"Range: bytes=0-5\r\nHost"), [200]),
+    "TRACE": (LAST.replace(b"GET", b"TRACE"), [404]),
+    "OPTIONS": (LAST.replace(b"GET /healthz", b"OPTIONS *"), [404]),
+    "HEAD": (LAST.replace(b"GET", b"HEAD"), [404]),
+}
+
+
+@pytest.mark.parametrize(("request_bytes", "wanted"), FOUND.values(), ids=FOUND.keys())
+def test_an_odd_request_has_one_answer(url: str, request_bytes: bytes, wanted: list[int]) -> None:
+    assert statuses(answered(url, request_bytes)) == wanted

@@ -244,9 +244,9 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self._plain_head = self._head_without_upgrade()
             return
+        super().on_headers_complete()
         self._is_in_head, self._is_in_body = False, True
         self._wait(BODY_SECONDS)
-        super().on_headers_complete()
 
     def _head_without_upgrade(self) -> bytes:
         method = self.parser.get_method()

@@ -328,6 +328,27 @@ class LandedFailures(Table):
     day = _day("Day of started_at.")
 
 
+class LandedSentEvents(Table):
+    """Events sent to the intake as its store knows them; those that settings find to be one are one from here on."""
+
+    table_name = "landing.sent_events"
+
+    source = _text("Source of the event.", primary_key=True)
+    record_id = _text("Id of the event.", primary_key=True)
+    identity_key = _text(
+        "Digest of services, canonical env and second of started_at; NULL where one of them is not known.",
+        nullable=True,
+    )
+    is_named = _flag("Whether the id is the event's own; else the intake gave it.")
+    former_id = _text("The id that the intake gave it before it had its own.", nullable=True)
+    sequence = _whole("Number of its newest change in the intake's store.")
+    received_at = _moment("When it was told first.")
+    changed_at = _moment("When it was told last.")
+    is_deleted = _flag("Whether it was deleted.")
+    attributes = dy.String(description="What is known of it, as JSON.", metadata={"duckdb_type": "JSON"})
+    history = dy.String(description="In which changes its fields were told, as JSON.", metadata={"duckdb_type": "JSON"})
+
+
 class LandedRejects(Table):
     """Records that could not be used, by input; core.rejected_events shows them with the same-second ones."""
 
@@ -491,6 +512,7 @@ TABLES: tuple[type[Table], ...] = (
     LandedVersionActivity,
     LandedDeployments,
     LandedFailures,
+    LandedSentEvents,
     LandedRejects,
     LeftOutFiles,
     Properties,

@@ -70,14 +70,14 @@ def test_what_waits_is_committed_at_once_in_the_order_of_arrival(
             committer.submit("failure", {"services": ["shop"], "started_at": SECOND}),
             committer.submit("deployment", deployment(1, version="v1"), event_id="a"),
             committer.submit("delivery", {"event": {}}, event_id="a"),
-            committer.submit("deployment", deployment(1, version="v2")),
+            committer.submit("deployment", deployment(1, team="x")),
             committer.submit("failure", {"services": ["shop"], "started_at": SECOND, "finished_at": SECOND + 9}),
         ]
     assert when_done(first).sequence == 1
     events = [when_done(future) for future in futures]
     assert [event.sequence for event in events] == [2, 3, 4, 5, 6]
     assert [event.event_type for event in events] == ["failure", "deployment", "delivery", "deployment", "failure"]
-    assert (events[3].event_id, events[3].attributes["version"]) == ("a", "v2")
+    assert (events[3].event_id, events[3].attributes["version"], events[3].attributes["team"]) == ("a", "v1", "x")
     assert events[4].event_id == events[0].event_id
     assert store.changed_since("failure", 0) == [events[4]]
 

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,12 +10,13 @@ from sqlalchemy import NullPool, create_engine
 from dora_pipeline.intake.schema import metadata
 from dora_pipeline.intake.store import EventStore
 
-START = datetime(2024, 5, 6, tzinfo=UTC)
+START = datetime(2024, 5, 7, tzinfo=UTC)
 SECOND = 1_714_996_800
 
 
 TEXTS = st.sampled_from([None, "", " ", "v1", "v2", "ü"])
-GIT = st.fixed_dictionaries({}, optional={"commit_sha": TEXTS, "repository_url": TEXTS})
+SHAS = st.sampled_from([None, " ", "a" * 40, "aaaaaaa", "b" * 40])
+GIT = st.fixed_dictionaries({}, optional={"commit_sha": SHAS, "repository_url": TEXTS})
 TIMES = st.sampled_from([None, SECOND, SECOND * 1000, SECOND + 1, (SECOND + 1) * 10**9, "soon"])
 TELLINGS = st.fixed_dictionaries(
     {},
@@ -37,35 +38,48 @@ IDS = st.sampled_from([None, None, "one", "two"])
 
 @dataclass
 class Known:
-    """An event as the rules describe it, in the plainest words."""
+    """An event as the rules describe it, in the plainest words. `names` are its ids, its own one last."""
 
-    event_id: str
+    names: list[str]
+    is_named: bool
     born: int
-    bodies: list[dict[str, Any]] = field(default_factory=list)
-    state: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any]
+    body: dict[str, Any] | None
     is_deleted: bool = False
-    key: Any = None
 
-    def take(self, telling: dict[str, Any]) -> None:
-        for name, value in telling.items():
-            if name == "git" and isinstance(value, dict):
-                former = self.state.get("git")
-                git = dict(former) if isinstance(former, dict) else {}
-                for part, text in value.items():
-                    if text and text.strip():
-                        git[part] = text
-                if git:
-                    self.state["git"] = git
-            elif value is None or value in ([], {}) or (isinstance(value, str) and value.strip() == ""):
-                continue
-            else:
-                self.state[name] = value
-        self.key = natural(self.state) or self.key
+
+def taken(state: dict[str, Any], telling: dict[str, Any]) -> dict[str, Any]:
+    after = dict(state)
+    for name, value in telling.items():
+        if name == "git" and isinstance(value, dict):
+            former = after.get("git")
+            git = dict(former) if isinstance(former, dict) else {}
+            for part, text in value.items():
+                if text and text.strip():
+                    git[part] = text
+            if git:
+                after["git"] = git
+        elif not (value is None or value in ([], {}) or (isinstance(value, str) and value.strip() == "")):
+            after[name] = value
+    return after
+
+
+def cannot_be(telling: dict[str, Any], state: dict[str, Any]) -> bool:
+    start, end = SECONDS.get(state.get("started_at")), SECONDS.get(state.get("finished_at"))
+    is_backwards = start is not None and end is not None and end < start
+    return is_backwards or "soon" in (telling.get("started_at"), telling.get("finished_at"))
 
 
 def natural(state: dict[str, Any]) -> tuple[str, str, int] | None:
     service, second = (state.get("service") or "").strip(), SECONDS.get(state.get("started_at"))
     return None if not service or second is None else (service, (state.get("env") or "").strip(), second)
+
+
+def are_two(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    versions = {(told.get("version") or "").strip() for told in (one, other)} - {""}
+    gits = [told.get("git") for told in (one, other)]
+    shas = [((git.get("commit_sha") if isinstance(git, dict) else "") or "").strip() for git in gits]
+    return len(versions) == 2 or ("" not in shas and not (shas[0].startswith(shas[1]) or shas[1].startswith(shas[0])))
 
 
 class MergingOfTellings(RuleBasedStateMachine):
@@ -85,21 +99,40 @@ class MergingOfTellings(RuleBasedStateMachine):
         return START + timedelta(seconds=self.clock)
 
     def expect(self, event_id: str | None, telling: dict[str, Any], stored_id: str) -> None:
-        key = natural(telling) or ("body", repr(sorted(telling.items())))
-        if event_id:
-            matches = [event for event in self.known if event.event_id == event_id]
+        key = natural(telling)
+        named = [event for event in self.known if event_id in event.names]
+        if key is None:
+            alike = [event for event in self.known if not event_id and event.body == telling]
         else:
-            alike = [event for event in self.known if event.key == key]
-            matches = sorted(alike, key=lambda event: (event.is_deleted, event.born))[:1]
+            alike = [event for event in self.known if natural(event.state) == key]
+        if event_id:
+            alike = [event for event in alike if not event.is_named and not event.is_deleted]
+        alike = [
+            event
+            for event in alike
+            if event.is_named == bool(event_id)
+            or cannot_be(event.state, event.state)
+            or not are_two(event.state, telling)
+        ]
+        alike.sort(key=lambda event: (event.is_deleted, event.is_named, event.born))
+        matches = named or alike
         if not matches:
-            matches = [Known(stored_id, self.clock, key=None if event_id else key)]
-            self.known.append(matches[0])
+            body = None if event_id or key else telling
+            self.known.append(Known([stored_id], bool(event_id), self.clock, taken({}, telling), body))
             assert event_id in (None, stored_id)
+            return
         event = matches[0]
-        assert event.event_id == stored_id
-        if event.is_deleted:
-            event.is_deleted, event.state = False, {}
-        event.take(telling)
+        before = {} if event.is_deleted or cannot_be(event.state, event.state) else event.state
+        after = taken(before, telling)
+        if not cannot_be(telling, after):
+            event.is_deleted, event.state = False, after
+            if natural(after):
+                event.body = None
+            if event_id and not event.is_named:
+                event.names.append(event_id)
+                event.is_named = True
+            assert event.names[-1] == stored_id
+        assert stored_id in (event_id, event.names[-1])
 
     @rule(event_id=IDS, telling=TELLINGS)
     def tell(self, event_id: str | None, telling: dict[str, Any]) -> None:
@@ -118,27 +151,32 @@ class MergingOfTellings(RuleBasedStateMachine):
     @rule(number=st.integers(0, 5), changes=TELLINGS)
     def update(self, number: int, changes: dict[str, Any]) -> None:
         for event in self.known[number : number + 1]:
-            updated = self.store.update("deployment", event.event_id, changes, received_at=self.now())
+            updated = self.store.update("deployment", event.names[0], changes, received_at=self.now())
             assert (updated is None) == event.is_deleted
             if updated:
+                after = taken(event.state, changes)
                 if "finished_at" in changes and changes["finished_at"] is None:
-                    event.state.pop("finished_at", None)
-                event.take(changes)
+                    after.pop("finished_at", None)
                 if changes.get("change_failure") is False:
-                    event.state.pop("remediation", None)
+                    after.pop("remediation", None)
+                if not cannot_be(changes, after) or cannot_be(event.state, event.state):
+                    event.state = after
+                    if natural(after):
+                        event.body = None
 
     @rule(number=st.integers(0, 5))
     def delete(self, number: int) -> None:
         for event in self.known[number : number + 1]:
-            was_there = self.store.delete("deployment", event.event_id, received_at=self.now())
+            was_there = self.store.delete("deployment", event.names[0], received_at=self.now())
             assert was_there != event.is_deleted
             event.is_deleted = True
 
     @invariant()
     def the_store_holds_what_the_rules_say(self) -> None:
-        stored = self.store.changed_since("deployment", 0)
+        told = self.store.changed_since("deployment", 0)
+        stored = [event for event in told if event.refusal is None]
         assert {event.event_id: (event.is_deleted, event.attributes) for event in stored} == {
-            event.event_id: (event.is_deleted, event.state) for event in self.known
+            event.names[-1]: (event.is_deleted, event.state) for event in self.known
         }
         assert [event.sequence for event in stored] == sorted({event.sequence for event in stored})
 

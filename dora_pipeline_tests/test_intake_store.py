@@ -126,12 +126,48 @@ def test_a_resolved_failure_of_a_team_updates_its_start(store: EventStore) -> No
     assert store.append("failure", {"team": "ops", "started_at": SECOND}).event_id != opened.event_id
 
 
-def test_an_unknown_id_is_a_new_event_even_in_the_same_second(store: EventStore) -> None:
-    unnamed = store.append("deployment", deployment())
-    named = store.append("deployment", deployment(), event_id="named")
-    assert named.event_id == "named"
-    assert named.sequence == 2
-    assert store.get("deployment", unnamed.event_id) == unnamed
+def test_an_event_without_an_id_takes_the_one_that_comes_later_and_is_known_by_both(store: EventStore) -> None:
+    unnamed = store.append("failure", {"services": ["b", "a"], "started_at": SECOND})
+    end = {"services": ["a", " b "], "started_at": SECOND, "finished_at": SECOND + 60}
+    named = store.append("failure", end, event_id="named")
+    assert (named.event_id, named.former_id) == ("named", unnamed.event_id)
+    for name in ("named", unnamed.event_id):
+        found = store.get("failure", name)
+        assert found is not None
+        assert (found.event_id, found.former_id) == ("named", unnamed.event_id)
+        assert [event.event_id for event in store.search("failure", query=f"id:{name}")] == ["named"]
+        assert store.append("failure", {"name": name}, event_id=name).event_id == "named"
+        updated = store.update("failure", name, {"severity": name})
+        assert updated is not None
+        assert (updated.event_id, updated.attributes["name"]) == ("named", name)
+    assert store.append("failure", end | {"id": "another"}).event_id == "another"
+    assert store.append("failure", end | {"team": "x"}).event_id == "named"
+    assert store.delete("failure", unnamed.event_id)
+    assert store.get("failure", "named") is None
+    assert [event.event_id for event in store.changed_since("failure", 0)] == ["another", "named"]
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "is_same"),
+    [
+        ({}, {"version": "v1"}, True),
+        ({"version": "v1"}, {"version": " v1 "}, True),
+        ({"version": "v1"}, {"version": "unknown"}, True),
+        ({"version": "v1"}, {"version": "v2"}, False),
+        ({"git": {"commit_sha": SHA}}, {"git": {"commit_sha": SHA[:7].upper()}}, True),
+        ({"git": {"commit_sha": SHA[:7]}}, {"git": {"commit_sha": SHA}}, True),
+        ({"version": "v1", "git": {"commit_sha": SHA}}, {"version": "v1", "git": {"commit_sha": "0" * 40}}, False),
+    ],
+)
+@pytest.mark.parametrize("is_named_first", [True, False])
+def test_a_deployment_is_the_same_with_and_without_id_where_version_and_commit_do_not_differ(
+    store: EventStore, first: dict[str, Any], later: dict[str, Any], is_same: bool, is_named_first: bool
+) -> None:
+    ids = [{"id": "named"}, {}] if is_named_first else [{}, {"id": "named"}]
+    store.append("deployment", deployment(**first, **ids[0]))
+    store.append("deployment", deployment(**later, **ids[1]))
+    assert len(store.changed_since("deployment", 0)) == (1 if is_same else 2)
+    assert store.get("deployment", "named") is not None
 
 
 def test_a_telling_without_id_updates_the_event_that_was_given_one(store: EventStore) -> None:

@@ -297,21 +297,6 @@ def test_a_deleted_event_is_gone_from_every_table(home: TestHome) -> None:
     assert_equal_to_a_rebuild(home)
 
 
-def test_an_event_that_becomes_unusable_moves_to_the_rejected_and_back(home: TestHome) -> None:
-    home.select_events()
-    home.deploy("shop", "2024-05-06T10:00:00", id="one")
-    home.run()
-    change(home, "deployment", "one", started_at="2024-05-07T10:00:00Z")
-    home.run()
-    assert deployed(home) == []
-    assert home.rows("SELECT reason FROM core.rejected_events") == [("finished_before_started",)]
-    change(home, "deployment", "one", finished_at="2024-05-07T10:00:00Z")
-    home.run()
-    assert deployed(home) == ["one"]
-    assert rejected(home) == []
-    assert_equal_to_a_rebuild(home)
-
-
 def test_telling_the_same_again_changes_nothing(home: TestHome) -> None:
     home.select_events()
 

@@ -76,7 +76,7 @@ class Term:
         texts = [piece for piece in self.pattern if isinstance(piece, str)]
         if self.key == "id":
             is_whole = len(self.pattern) == 1 and texts and usable_id(texts[0]) == texts[0]
-            return columns.event_id == texts[0] if is_whole else None
+            return or_(columns.event_id == texts[0], columns.former_id == texts[0]) if is_whole else None
         needle = max((json_text(text)[1:-1] for text in texts), key=len, default="")
         if self.key in _REPOSITORY or not 0 < len(needle) <= _LONGEST_NEEDLE:
             return None
@@ -157,7 +157,7 @@ def _values(event: StoredEvent, key: str) -> list[str]:
     if key in _TEXTS:
         return [text for name in _TEXTS[key] for text in _texts(attributes.get(name))]
     if key == "id":
-        return [event.event_id]
+        return [event.event_id, event.former_id] if event.former_id else [event.event_id]
     if key == "change_failure":
         told = attributes.get("change_failure")
         return [json_text(told)] if isinstance(told, bool) else []

@@ -1,24 +1,26 @@
-"""An event as the store keeps it, and what one more telling makes of it: its identity and its fields.
+"""An event as the store keeps it, and what one more telling makes of its fields.
 
-Pure rules, those of `Identity, updates, collisions`. What does not belong here: the database, and judging whether an
-event is usable (the normalizers of `sources/` do that later).
+What does not belong here: which event is meant (`identity`), the database, and judging whether an event is whole
+enough to be used (the normalizers of `sources/` do that later).
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Literal, Self
 
-from dora_pipeline.identifiers import without_credentials
-from dora_pipeline.timeline import InstantError, instant
+from dora_pipeline.identifiers import version_of, without_credentials
+from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, instant
 
 EventType = Literal["deployment", "failure", "delivery"]
 Attributes = dict[str, Any]
 
 LONGEST_ID = 256
 DEEPEST_JSON = 100
+
+_COMMIT_SHA = re.compile("[0-9a-fA-F]{7,64}")
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,26 @@ class Telling:
 
 
 @dataclass(frozen=True)
+class History:
+    """When what is known of an event was told, in sequences of the store.
+
+    `older` has the newest telling of each field that the newest change did not tell, by `field_names`, and of each that
+    was taken back; `deleted` is the last deletion.
+    """
+
+    older: Mapping[str, int] = field(default_factory=dict)
+    deleted: int | None = None
+
+
+@dataclass(frozen=True)
 class StoredEvent:
-    """One event with everything told about it so far.
+    """One event with everything told about it so far, or a telling that could not be used.
 
     `sequence` grows with every change of any event of the store and is unique; `received_at` and `changed_at` (UTC,
     microseconds) are the first and the newest telling; `attributes` are in the words of Datadog's wire, without `id`.
-    Those of a delivery are `env` and, as it came, the `event` of PagerDuty's webhook.
+    Those of a delivery are `env` and, as it came, the `event` of PagerDuty's webhook. `is_named` is False while only
+    the store gave it an id; that id stays in `former_id` once it has one of its own. A telling that could not be used
+    says why in `refusal`.
     """
 
     sequence: int
@@ -60,6 +76,10 @@ class StoredEvent:
     changed_at: datetime
     is_deleted: bool
     attributes: Attributes
+    is_named: bool = True
+    former_id: str | None = None
+    history: History = field(default_factory=History)
+    refusal: str | None = None
 
 
 def json_text(value: object) -> str:
@@ -108,8 +128,8 @@ def usable_id(value: object) -> str | None:
 def merged(state: Attributes, telling: Attributes) -> Attributes:
     """The state after a telling: the newest telling wins field by field where it carries a value.
 
-    null, blank text and empty lists and objects carry none. `git` merges by its own fields; every other value replaces
-    the former as a whole.
+    null, blank text, empty lists and objects, and versions that say that there is none carry none. `git` merges by its
+    own fields; every other value replaces the former as a whole.
     """
     told = {name: value for name, value in telling.items() if name != "id"}
     former, git = state.get("git"), told.get("git")
@@ -119,13 +139,56 @@ def merged(state: Attributes, telling: Attributes) -> Attributes:
 
 
 def _overlaid(state: Attributes, telling: Attributes) -> Attributes:
-    return state | {name: value for name, value in telling.items() if _carries_value(value)}
+    return state | {name: value for name, value in telling.items() if _carries_value(name, value)}
 
 
-def _carries_value(value: object) -> bool:
+def _carries_value(name: str, value: object) -> bool:
     if isinstance(value, str):
-        return bool(value.strip())
+        return bool(version_of(value) if name == "version" else value.strip())
     return value is not None and value != [] and value != {}
+
+
+def flat(attributes: Attributes) -> Attributes:
+    """The fields that merge by themselves: those of `git` under names such as `git.commit_sha`."""
+    git = attributes.get("git")
+    if not isinstance(git, dict):
+        return attributes
+    rest = {name: value for name, value in attributes.items() if name != "git"}
+    return rest | {f"git.{name}": value for name, value in git.items()}
+
+
+def nested(fields: Attributes) -> Attributes:
+    """The attributes that `flat` made these fields of."""
+    git = {name.removeprefix("git."): value for name, value in fields.items() if name.startswith("git.")}
+    rest = {name: value for name, value in fields.items() if not name.startswith("git.")}
+    return rest | {"git": git} if git else rest
+
+
+def told_in(event: StoredEvent) -> dict[str, int]:
+    """The newest telling of each field of an event, by the names of `flat`; of each that was taken back, too."""
+    return dict.fromkeys(flat(event.attributes), event.sequence) | dict(event.history.older)
+
+
+def trouble(telling: Attributes, state: Attributes, received_at: datetime) -> str | None:
+    """Why a telling, which would make `state` of an event, can never be used; None where it can.
+
+    The word is that of `core.rejected_events`. What is only missing may still be told.
+    """
+    moments = []
+    for name in ("started_at", "finished_at"):
+        if _carries_value(name, telling.get(name)):
+            try:
+                moments.append(instant(telling[name]))
+            except InstantError as error:
+                return error.reason
+    git = telling.get("git")
+    sha = git.get("commit_sha") if isinstance(git, dict) else None
+    if isinstance(sha, str) and sha.strip() and not _COMMIT_SHA.fullmatch(sha.strip()):
+        return "field_type"
+    started_at, finished_at = event_moment(state, "started_at"), event_moment(state, "finished_at")
+    if started_at and finished_at and finished_at < started_at:
+        return "finished_before_started"
+    return "time_in_future" if any(moment > received_at + FUTURE_TOLERANCE for moment in moments) else None
 
 
 def amended(state: Attributes, changes: Attributes) -> Attributes:
@@ -147,34 +210,3 @@ def event_moment(attributes: Attributes, name: Literal["started_at", "finished_a
         return instant(attributes.get(name))
     except InstantError:
         return None
-
-
-def natural_key(event_type: EventType, attributes: Attributes) -> str | None:
-    """A digest of (services, env, second of started_at); None where one of them cannot be read, and for deliveries.
-
-    For a failure of a team without a service the team takes the place of the services.
-    """
-    if event_type == "delivery":
-        return None
-    services = _names(attributes.get("services") or attributes.get("service"))
-    team = _names(attributes.get("team")) if event_type == "failure" and services == [] else []
-    env = _names(attributes.get("env"))
-    if services is None or team is None or env is None or not (services or team):
-        return None
-    started_at = event_moment(attributes, "started_at")
-    return _digest(["key", services, team, env, int(started_at.timestamp())]) if started_at else None
-
-
-def body_key(attributes: Attributes) -> str:
-    """A digest of the whole body, for events without id and natural key: its retry is no second event."""
-    return _digest(["body", attributes])
-
-
-def _names(value: object) -> list[str] | None:
-    values: list[object] = value if isinstance(value, list) else [] if value is None else [value]
-    names = [name.strip() for name in values if isinstance(name, str)]
-    return sorted(set(names) - {""}) if len(names) == len(values) else None
-
-
-def _digest(value: object) -> str:
-    return sha256(json_text(value).encode("ascii")).hexdigest()

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Row,
     String,
     Table,
     Text,
@@ -29,12 +30,14 @@ from sqlalchemy import (
     inspect,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.schema import CreateColumn
 
 from dora_pipeline.errors import ConfigError
-from dora_pipeline.intake.event import event_moment
+from dora_pipeline.intake.event import event_moment, usable_id
+from dora_pipeline.intake.identity import is_given, natural_key
 
 SCHEMA_VERSION = 3
 UPGRADE_SECONDS = 600
@@ -81,6 +84,13 @@ events = Table(
     # The times that the attributes tell; NULL where they cannot be read.
     Column("started_at", Moment),
     Column("finished_at", Moment),
+    # Whether its id is its own, and the one that it was given until then.
+    Column("is_named", Boolean, nullable=False, server_default=true()),
+    Column("former_id", Text),
+    # When the fields were told, as JSON (`event.History`).
+    Column("history", Text),
+    # Why it could not be used: then this is no event, but one telling of one.
+    Column("refusal", String(32)),
     Index("intake_events_by_sequence", "event_type", "sequence", unique=True),
     Index("intake_events_by_identity", "event_type", "identity_key"),
 )
@@ -90,6 +100,8 @@ _BY_TIME = (
     Index("intake_events_by_start", events.c.event_type, events.c.started_at, events.c.event_id),
     Index("intake_events_by_finish", events.c.event_type, events.c.finished_at, events.c.event_id),
 )
+
+_BY_FORMER_ID = Index("intake_events_by_former_id", events.c.event_type, events.c.former_id)
 
 tellings = Table(
     "intake_tellings",
@@ -140,6 +152,7 @@ def prepare(engine: Engine, patient: Engine, store: str) -> None:
                     _add_times(connection)
                 if known in (1, 2):
                     _add_marks(connection)
+                    _add_identities(connection)
                     connection.execute(update(state).values(schema_version=SCHEMA_VERSION))
         version = _version(engine)
     if version != SCHEMA_VERSION:
@@ -156,9 +169,7 @@ def _version(engine: Engine) -> int | None:
 
 def _add_times(connection: Connection) -> None:
     """Schema 1 had no times of its own: the attributes tell them."""
-    for column in (events.c.started_at, events.c.finished_at):
-        definition = CreateColumn(column).compile(dialect=connection.dialect)
-        connection.execute(text(f"ALTER TABLE {events.name} ADD COLUMN {definition}"))
+    _add_columns(connection, events.c.started_at, events.c.finished_at)
     fill = (
         update(events)
         .where(events.c.event_type == bindparam("of_type"), events.c.sequence == bindparam("of_sequence"))
@@ -176,6 +187,37 @@ def _add_marks(connection: Connection) -> None:
     definition = CreateColumn(tellings.c.mark).compile(dialect=connection.dialect)
     connection.execute(text(f"ALTER TABLE {tellings.name} ADD COLUMN {definition} DEFAULT '{new_mark()}'"))
     probes.create(connection)
+
+
+def _add_columns(connection: Connection, *columns: Column[Any]) -> None:
+    for column in columns:
+        definition = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.execute(text(f"ALTER TABLE {events.name} ADD COLUMN {definition}"))
+
+
+def _add_identities(connection: Connection) -> None:
+    """Schema 2 knew an event without an id by its env too, and did not say which ids were its own."""
+    _add_columns(connection, events.c.is_named, events.c.former_id, events.c.history, events.c.refusal)
+    _BY_FORMER_ID.create(connection)
+    is_it = (events.c.event_type == bindparam("of_type")) & (events.c.event_id == bindparam("of_id"))
+    fill = update(events).where(is_it).values(identity_key=bindparam("key"), is_named=bindparam("named"))
+    first = select(events, tellings.c.body).outerjoin(tellings, tellings.c.sequence == events.c.first_sequence)
+    chunk = first.where(events.c.sequence > bindparam("after")).order_by(events.c.sequence).limit(_CHUNK)
+    last = -1
+    while rows := connection.execute(chunk, {"after": last}).all():
+        connection.execute(fill, [_identity(row) for row in rows])
+        last = rows[-1].sequence
+
+
+def _identity(row: Row[Any]) -> dict[str, Any]:
+    key = natural_key(row.event_type, json.loads(row.attributes))
+    told = json.loads(row.body) if row.body else {}
+    return {
+        "of_type": row.event_type,
+        "of_id": row.event_id,
+        "key": key.digest if key else row.identity_key,
+        "named": usable_id(told.get("id")) == row.event_id or not is_given(row.event_id),
+    }
 
 
 def _times(connection: Connection, event_type: str) -> Iterator[list[dict[str, Any]]]:

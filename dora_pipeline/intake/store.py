@@ -14,7 +14,7 @@ from secrets import token_hex
 from time import monotonic, sleep
 from typing import Any, Literal, Self
 
-from sqlalchemy import ColumnElement, RowMapping, delete, insert, select
+from sqlalchemy import ColumnElement, RowMapping, delete, insert, or_, select
 from sqlalchemy.engine import URL
 
 from dora_pipeline.config import Home
@@ -77,8 +77,12 @@ class EventStore:
         """The event after this telling; a retelling that adds nothing leaves it as it is.
 
         An event is known by its own id (`event_id`, else `attributes["id"]`), else by services, env and second of
-        `started_at`, else by its whole body. Ids are 1 to 256 printable characters; anything else is taken as none.
-        `received_at` is now unless told. Raises ValueError for attributes that are not JSON, such as NaN.
+        `started_at`, else by its whole body. An event without an id takes the one that comes with a later telling of
+        the same services, env and second, and is known by both; a deployment only where version and commit do not
+        differ. Ids are 1 to 256 printable characters; anything else is taken as none.
+        A telling that can never be used, such as one that ends before it starts, changes no event: it is kept by
+        itself, for `changed_since`. `received_at` is now unless told. Raises ValueError for attributes that are not
+        JSON, such as NaN.
         """
         return self.commit([Telling.of(event_type, attributes, event_id, received_at)])[0]
 
@@ -134,13 +138,14 @@ class EventStore:
         """The event; None where it is unknown or deleted."""
         known_id = usable_id(event_id)
         columns = schema.events.c
-        is_it = (columns.event_id == known_id) & columns.is_deleted.is_(False)
+        is_it = or_(columns.event_id == known_id, columns.former_id == known_id) & columns.is_deleted.is_(False)
         found = self._found(event_type, is_it, 1) if known_id else []
         return found[0] if found else None
 
     def changed_since(self, event_type: EventType, sequence: int, limit: int = 10_000) -> list[StoredEvent]:
         """Events whose newest change came after `sequence`, deleted ones too, ordered by sequence.
 
+        Tellings that could not be used are among them, with ids of their own that no event has.
         Sequences are in commit order: no later answer holds one below the last of this.
         """
         return self._found(event_type, schema.events.c.sequence > sequence, limit)
@@ -278,7 +283,7 @@ class EventStore:
         prefilter = wanted.prefilter()
         if prefilter is not None:
             bounds = [*bounds, prefilter]
-        living = [table.c.event_type == event_type, table.c.is_deleted.is_(False)]
+        living = [table.c.event_type == event_type, table.c.is_deleted.is_(False), table.c.refusal.is_(None)]
         query = select(table).where(*living, *bounds).order_by(*order).execution_options(yield_per=_ROWS_AT_ONCE)
         with (
             database.explained(self._url),

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from dora_pipeline.config import Settings
+from dora_pipeline.pipeline.identities import Settled, settle
 from dora_pipeline.pipeline.pulling import Held, pull
 from dora_pipeline.pipeline.segments import fresh_segments, input_of
 from dora_pipeline.pipeline.session import Session
@@ -31,7 +32,16 @@ _NORMALIZERS: dict[EventType, Callable[[pl.DataFrame, Settings], Normalized]] = 
 def land_sent_events(session: Session, event_type: EventType, source: str) -> None:
     """Bring what the intake received since the last time into segments of the raw layer, and land the new segments."""
     for told, records in fresh_segments(session, event_type, source, session.home.raw / source):
-        land_segment(session, event_type, source, told, records, _NORMALIZERS[event_type](records, session.settings))
+        settled = settle(session.writer.connection, event_type, source, records, session.settings)
+        normalized = _NORMALIZERS[event_type](settled.records, session.settings)
+        where = (
+            settled.ids.alias("record_id")
+            .to_frame()
+            .join(records.select("record_id", "input"), on="record_id", how="left")
+            .select(id="record_id", input=pl.col("input").fill_null(told.name))
+        )
+        read = [(told, records.height)]
+        _land(session.writer, event_type, source, read, where, normalized, is_pulled=False, sent=settled)
 
 
 def land_segment(
@@ -99,15 +109,18 @@ def _land(
     normalized: Normalized,
     *,
     is_pulled: bool,
+    sent: Settled | None = None,
 ) -> None:
     """Land the rows of inputs, told with their numbers of records.
 
-    `where` says which ids each holds (id, input); rows of other ids are left out.
+    `where` says which ids each holds (id, input); rows of other ids are left out. `sent`: what the intake told.
     """
     events = normalized.events.join(where, left_on=f"{event_type}_id", right_on="id")
     rejected = normalized.rejected.join(where, left_on="record", right_on="id")
     lands = landing.land_deployments if event_type == "deployment" else landing.land_failures
     with writer.transaction() as connection:
         lands(connection, source, where["id"], events, rejected, is_pulled=is_pulled)
+        if sent is not None:
+            landing.keep_sent_events(connection, source, sent.gone, sent.events)
         for one, records in told:
             inputs.note_input(connection, source, one, records)

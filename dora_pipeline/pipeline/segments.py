@@ -6,7 +6,7 @@ A home may have had several stores, one after the other: one was lost and made a
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -15,7 +15,7 @@ import polars as pl
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.intake.event import Attributes, EventType, amended, merged
+from dora_pipeline.intake.event import Attributes, EventType, History, amended, merged
 from dora_pipeline.intake.store import EventStore, StoredEvent, Withdrawals
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.manifest import Manifest
@@ -50,7 +50,7 @@ def fresh_segments(
 ) -> Iterator[tuple[Input, pl.DataFrame]]:
     """Bring what the intake received since the last time into a segment, and give all segments that have not landed.
 
-    Each comes with the newest states of its events, which have the columns of RECORD_SCHEMA, and `input`: the segment
+    Each comes with the newest states of its events, which have the columns of SENT_SCHEMA, and `input`: the segment
     that told the newest. Raises SourceUnavailable for segments that cannot be read, or are not as they were.
     """
     if session.fetches:
@@ -142,6 +142,10 @@ def _record(event: StoredEvent, withdrawals: Withdrawals) -> RawRecord:
         event.is_deleted,
         attributes,
         event.event_id in withdrawals.deleted,
+        is_named=event.is_named,
+        former_id=event.former_id,
+        history=None if event.history == History() else asdict(event.history),
+        refusal=event.refusal,
     )
 
 

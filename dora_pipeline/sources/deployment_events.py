@@ -24,8 +24,9 @@ SOURCE = "deployment_event_api"
 def normalize_deployments(records: pl.DataFrame, settings: Settings) -> Normalized:
     """Rows of `landing.deployments`, and rejects, from records of the API.
 
-    `records` has record_id, received_at (first telling), changed_at (newest telling), is_deleted and attributes (JSON
-    in the words of Datadog's wire). A deleted record gives neither row nor reject; each other one gives exactly one.
+    `records` has record_id, received_at (first telling), changed_at (newest telling), is_deleted, attributes (JSON in
+    the words of Datadog's wire), and may have `refusal`: why a record was refused before. A deleted record gives
+    neither row nor reject; each other one gives exactly one.
     """
     told = read_records(records, settings, _fields)
     is_unfinished = pl.col("finished_at").is_null() & pl.col("finished_trouble").is_null()
@@ -37,6 +38,7 @@ def normalize_deployments(records: pl.DataFrame, settings: Settings) -> Normaliz
             reason("finish_missing", is_unfinished),
             pl.col("finished_trouble"),
             *order_reasons(),
+            "refusal",
         )
     )
     events = told.filter(pl.col("reason").is_null()).with_columns(

@@ -28,8 +28,13 @@ class Normalized:
 def read_records(
     records: pl.DataFrame, settings: Settings, fields_of: Callable[[Attributes], dict[str, object]]
 ) -> pl.DataFrame:
-    """The records that are not deleted, with columns for their fields and a reason for each time that has none."""
+    """The records that are not deleted, with columns for their fields and a reason for each time that has none.
+
+    `refusal` is why a record was refused before, for those that were.
+    """
     told = records.filter(~pl.col("is_deleted").fill_null(False))
+    if "refusal" not in told.columns:
+        told = told.with_columns(refusal=pl.lit(None, dtype=pl.String))
     columns = attribute_columns(told["attributes"], fields_of)
     return (
         pl.concat([told, columns], how="horizontal")

@@ -33,6 +33,7 @@ def normalize_failures(records: pl.DataFrame, settings: Settings) -> Normalized:
             *start_reasons(),
             pl.col("finished_trouble"),
             *order_reasons(),
+            "refusal",
         )
     )
     told = told.with_columns(url=pl.lit(None, dtype=pl.String), time_to_restore_seconds=seconds_to_restore())

@@ -29,6 +29,17 @@ RECORD_SCHEMA = {
     "is_deleted": pl.Boolean(),
     "attributes": pl.String(),
 }
+# What else is known of an event that was sent to the intake; `history` is JSON text.
+SENT_SCHEMA = {
+    **RECORD_SCHEMA,
+    "refusal": pl.String(),
+    "sequence": pl.Int64(),
+    "is_named": pl.Boolean(),
+    "former_id": pl.String(),
+    "history": pl.String(),
+}
+# What older programs did not write.
+_WHERE_KNOWN = ("is_named", "former_id", "history", "refusal")
 # The branch of segments that older programs wrote, and of those that go on from them.
 FIRST_BRANCH = "00000000"
 
@@ -38,8 +49,11 @@ _RECORD_ID = re.compile(rb'"record_id":("(?:[^"\\]|\\.)*")')
 
 @dataclass(frozen=True)
 class RawRecord:
-    """One event as it stood after one of its changes. Times are UTC; `attributes` are in the words of the source.
+    """One event as it stood after one of its changes, or one telling that could not be used, with the `refusal`.
 
+    Times are UTC; `attributes` are in the words of the source. `is_named` says whether the id is the event's own, None
+    where an older program did not tell; `former_id` is the one that it was given until then. `history` says when the
+    fields were told, in sequences.
     `is_begun_anew`: it was deleted before, and what was known until then is no part of it.
     """
 
@@ -50,6 +64,10 @@ class RawRecord:
     is_deleted: bool
     attributes: dict[str, Any]
     is_begun_anew: bool = False
+    is_named: bool | None = None
+    former_id: str | None = None
+    history: dict[str, Any] | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,12 +126,23 @@ def read_segment(source: str, segment: Segment, ids: Collection[str] | None = No
 
 
 def record_frame(records: Sequence[RawRecord]) -> pl.DataFrame:
-    """Records as rows, with the columns of RECORD_SCHEMA; `attributes` is JSON text."""
-    rows = [
-        (record.record_id, record.received_at, record.changed_at, record.is_deleted, json.dumps(record.attributes))
-        for record in records
-    ]
-    return pl.DataFrame(rows, schema=RECORD_SCHEMA, orient="row")
+    """Records as rows, with the columns of SENT_SCHEMA; `attributes` is JSON text."""
+    return pl.DataFrame([_row(record) for record in records], schema=SENT_SCHEMA, orient="row")
+
+
+def _row(record: RawRecord) -> tuple[object, ...]:
+    return (
+        record.record_id,
+        record.received_at,
+        record.changed_at,
+        record.is_deleted,
+        json.dumps(record.attributes),
+        record.refusal,
+        record.sequence,
+        record.is_named,
+        record.former_id,
+        json.dumps(record.history or {}),
+    )
 
 
 def _records(segment: Segment, ids: Collection[str] | None) -> Iterator[RawRecord]:
@@ -143,6 +172,8 @@ def _line(record: RawRecord) -> bytes:
     }
     if record.is_begun_anew:
         told["is_begun_anew"] = True
+    known = {name: getattr(record, name) for name in _WHERE_KNOWN}
+    told |= {name: value for name, value in known.items() if value is not None}
     return json.dumps(told, separators=(",", ":")).encode() + b"\n"
 
 
@@ -155,4 +186,5 @@ def _record(told: dict[str, Any]) -> RawRecord:
         told["is_deleted"],
         told["attributes"],
         told.get("is_begun_anew", False),
+        **{name: told.get(name) for name in _WHERE_KNOWN},
     )

@@ -13,7 +13,7 @@ from dora_pipeline.tables import (
     Failures,
     RejectedEvents,
 )
-from dora_pipeline.warehouse.queries import difference, execute_with, make_alike
+from dora_pipeline.warehouse.queries import difference, execute_with, frame, make_alike
 from dora_pipeline.warehouse.staleness import mark_all_days, mark_days
 
 APM = "apm_deployment_tracking"
@@ -128,6 +128,44 @@ def land_failures(
     connection.execute("INSERT INTO landing.failures BY NAME SELECT * FROM told_failures")
     known = f"SELECT * FROM landing.rejected_events WHERE {_told_before('record')}"
     _replace_rejects(connection, rejected, known, {"source": source, "is_pulled": is_pulled})
+
+
+def sent_events_like(connection: duckdb.DuckDBPyConnection, source: str, told: pl.DataFrame) -> pl.DataFrame:
+    """The known sent events (LandedSentEvents) with the ids of some, or with an identity that they have or had.
+
+    `told` has record_id, former_id and identity_key.
+    """
+    execute_with(connection, told, "CREATE OR REPLACE TEMP TABLE like_told AS SELECT * FROM told_frame")
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE met_events AS
+        FROM landing.sent_events
+        WHERE source = $source
+            AND record_id IN (SELECT record_id FROM like_told UNION SELECT former_id FROM like_told)
+        """,
+        {"source": source},
+    )
+    connection.execute(
+        """
+        INSERT INTO met_events
+        FROM landing.sent_events
+        WHERE source = $source
+            AND identity_key IN (SELECT identity_key FROM like_told UNION SELECT identity_key FROM met_events)
+            AND record_id NOT IN (SELECT record_id FROM met_events)
+        """,
+        {"source": source},
+    )
+    return frame(connection, "FROM met_events")
+
+
+def keep_sent_events(connection: duckdb.DuckDBPyConnection, source: str, gone: pl.Series, events: pl.DataFrame) -> None:
+    """Put sent events in the place of those with the ids `gone`."""
+    execute_with(
+        connection,
+        gone.alias("id").to_frame().with_columns(source=pl.lit(source)),
+        "DELETE FROM landing.sent_events AS e USING told_frame AS t WHERE e.source = t.source AND e.record_id = t.id",
+    )
+    execute_with(connection, events, "INSERT INTO landing.sent_events BY NAME SELECT * FROM told_frame")
 
 
 def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:

@@ -303,7 +303,7 @@ def test_telling_the_same_again_changes_nothing(home: TestHome) -> None:
     def tell() -> None:
         home.deploy("shop", "2024-05-06T10:00:00", id="one", version="1")
         home.deploy("cart", "2024-05-06T10:00:00", version="1")
-        home.deploy("cart", "2024-05-06T10:00:00", id="same second")
+        home.deploy("cart", "2024-05-06T10:00:00", id="same second", version="2")
         home.fail(["shop", "cart"], "2024-05-06T10:00:00", "2024-05-08T10:00:00", severity="high")
         home.deploy("", "2024-05-06T10:00:00")
 

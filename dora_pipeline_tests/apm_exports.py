@@ -81,9 +81,9 @@ def csv_bytes(*records: dict[str, object], names: list[str] | None = None) -> by
     return text.getvalue().encode()
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
+def parquet_bytes(table: pa.Table, **options: bool) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(table, sink)
+    pq.write_table(table, sink, **options)
     return sink.getvalue()
 
 

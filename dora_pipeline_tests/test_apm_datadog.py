@@ -200,8 +200,9 @@ def test_a_deployment_that_cannot_be_used_is_rejected_with_its_place(
     bad = {**first, "attributes": {**first["attributes"], **change}}  # type: ignore[dict-item]
     found = reading(written(tmp_path / "x.json", json.dumps({"data": [second, bad]}).encode()))
     assert found.deployments["service"].to_list() == ["cart"]
-    assert found.rejected.select("record", "reason").rows() == [("document, item 2", reason)]
-    assert json.loads(found.rejected["payload"][0])["id"] == "z_RwVLi7v4Y"
+    assert found.rejected.select("record", "reason").rows() == [("item 2", reason)]
+    payload = json.loads(found.rejected["payload"][0])
+    assert payload == {"file": "x.json", "item": 2, "record": bad}
     assert found.rejected["detected_at"].to_list() == [MODIFIED_AT]
 
 

@@ -37,7 +37,7 @@ def test_half_a_last_line_is_rejected_and_the_rest_is_read(tmp_path: Path) -> No
     )
     assert (row["record"], row["service"], row["occurred_at"]) == ("line 4", None, None)
     assert (row["detected_at"], row["day"]) == (MODIFIED_AT, date(2026, 6, 1))
-    assert json.loads(row["payload"]) == {"line": 4, "text": jsonl(GOOD)[:40].decode()}
+    assert json.loads(row["payload"]) == {"file": "x.jsonl", "line": 4, "text": jsonl(GOOD)[:40].decode()}
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
@@ -56,7 +56,7 @@ def test_a_line_of_fifty_megabytes_is_rejected_and_the_rest_is_read(tmp_path: Pa
     assert found.activity["sightings"].to_list() == [1, 8]
     assert reasons(found) == ["line_too_long"]
     payload = json.loads(found.rejected["payload"][0])
-    assert payload == {"line": len(good.splitlines()) + 1, "text": "y" * 2000}
+    assert payload == {"file": name, "line": len(good.splitlines()) + 1, "text": "y" * 2000}
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.json"])
@@ -107,7 +107,10 @@ def test_after_a_thousand_bad_lines_the_others_are_only_counted(tmp_path: Path) 
     found = reading(written(tmp_path / "x.jsonl", b"junk\n" * 2_500 + jsonl(*RECORDS)))
     assert (found.records, found.rejected.height, found.activity.rows()) == (2_503, 1_001, ACTIVITY)
     [others] = found.rejected.filter(~found.rejected["record"].str.starts_with("line ")).rows(named=True)
-    assert (others["reason"], json.loads(others["payload"])) == ("line_unreadable", {"records": 1_500})
+    assert (others["reason"], json.loads(others["payload"])) == (
+        "line_unreadable",
+        {"file": "x.jsonl", "records": 1_500},
+    )
 
 
 @pytest.mark.parametrize("missing", ["timestamp", "service", "version"])
@@ -264,7 +267,8 @@ def test_records_without_a_version_are_grouped_by_service_environment_and_day(tm
     ]
     payloads = [json.loads(text) for text in found.rejected.sort("service", "day")["payload"]]
     assert [payload["records"] for payload in payloads] == [1, 4, 2, 2]
-    assert payloads[1]["env"] == "production"
+    assert [payload["line"] for payload in payloads] == [9, 1, 3, 7]
+    assert payloads[1]["record"] == records[0]
     assert found.rejected["record"].n_unique() == 4
     assert all(name.startswith("version_missing/") for name in found.rejected["record"])
     assert found.records == 9
@@ -277,18 +281,6 @@ def test_records_without_hits_are_one_sighting_and_those_with_none_are_no_sighti
     told = dict(found.activity.select("service", "sightings").iter_rows())
     assert told == {"s0": 1, "s2": 4, "s3": 5, "s4": 3, "s5": 1, "s6": 1}
     assert (found.rejected.height, found.records) == (0, 7)
-
-
-@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.csv.gz", "x.jsonl.zst", "x.csv.zst"])
-def test_of_a_cut_file_the_lines_before_the_cut_are_kept(tmp_path: Path, name: str) -> None:
-    services = [f"service-{i * 7919 % 100_003}" for i in range(20_000)]
-    records = [{**GOOD, "service": service, "timestamp": 1772359200 + i} for i, service in enumerate(services)]
-    text = csv_bytes(*records) if ".csv" in name else jsonl(*records)
-    content = gzip.compress(text) if name.endswith(".gz") else zst(text)
-    found = reading(written(tmp_path / name, content[: len(content) * 3 // 4]))
-    assert reasons(found) == ["file_unreadable"]
-    assert 1_000 < found.activity.height < 20_000
-    assert set(found.activity["service"]) == set(services[: found.activity.height])
 
 
 @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.csv.zst", "x.parquet", "x.json.gz"])
@@ -319,3 +311,96 @@ def test_a_last_column_that_is_often_empty_costs_no_record(tmp_path: Path) -> No
     found = reading(written(tmp_path / "x.csv", csv_bytes(*records)))
     assert found.activity.select("service", "team").rows() == [("s0", None), ("s1", "web"), ("s2", None), ("s3", "web")]
     assert found.rejected.height == 0
+
+
+def damaged(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
+
+
+MANY = [{**GOOD, "service": f"service-{i * 7919 % 100_003}", "timestamp": 1772359200 + i} for i in range(20_000)]
+PACKED = {
+    "x.jsonl.gz": gzip.compress(jsonl(*MANY)),
+    "x.csv.gz": gzip.compress(csv_bytes(*MANY)),
+    "x.jsonl.zst": zst(jsonl(*MANY)),
+    "y.jsonl.gz": gzip.compress(jsonl(*MANY[:10_000])) + gzip.compress(jsonl(*MANY[10_000:])),
+    "x.parquet": parquet_bytes(pa.Table.from_pylist(MANY), write_page_checksum=True),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in PACKED if not name.endswith(".zst")])
+def test_nothing_of_a_file_with_a_flipped_bit_is_taken(tmp_path: Path, name: str) -> None:
+    content = PACKED[name]
+    for eighth in range(1, 8):
+        found = reading(written(tmp_path / name, damaged(content, len(content) * eighth // 8 + 100)))
+        assert (found.is_damaged, found.activity.height, found.records) == (True, 0, 0)
+        assert reasons(found) == ["file_unreadable"]
+        assert json.loads(found.rejected["payload"][0])["file"] == name
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_nothing_of_a_cut_file_is_taken(tmp_path: Path, name: str) -> None:
+    found = reading(written(tmp_path / name, PACKED[name][: len(PACKED[name]) * 3 // 4]))
+    assert (found.is_damaged, found.activity.height, reasons(found)) == (True, 0, ["file_unreadable"])
+
+
+def test_a_file_packed_in_several_parts_is_read_whole(tmp_path: Path) -> None:
+    found = reading(written(tmp_path / "x.jsonl.gz", PACKED["y.jsonl.gz"]))
+    assert (found.is_damaged, found.activity.height) == (False, 20_000)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
+def test_records_without_a_zone_are_rejected_where_no_record_has_hits(tmp_path: Path, name: str) -> None:
+    rows: list[dict[str, object]] = [
+        {"timestamp": f"2024-05-06 07:08:0{second}", "service": "shop", "version": "1"} for second in (8, 9)
+    ]
+    table = pa.Table.from_pylist(rows)
+    naive = table.set_column(0, "timestamp", table["timestamp"].cast(pa.timestamp("us")))
+    found = reading(written(tmp_path / name, csv_bytes(*rows) if name == "x.csv" else parquet_bytes(naive)))
+    assert reasons(found) == ["time_without_zone"]
+    payload = json.loads(found.rejected["payload"][0])
+    assert (payload["records"], payload["record"]["timestamp"]) == (2, "2024-05-06 07:08:08")
+    assert payload.get("line") == (2 if name == "x.csv" else None)
+    assert payload.get("row") == (1 if name == "x.parquet" else None)
+
+
+@pytest.mark.parametrize("version", ["N/A", "n/a", " none ", "NULL", "Unknown", ""])
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.parquet"])
+def test_a_version_that_says_that_there_is_none_is_no_version(tmp_path: Path, name: str, version: str) -> None:
+    rows = [GOOD, {**GOOD, "service": "cart", "version": version}]
+    contents = {
+        "x.jsonl": jsonl(*rows),
+        "x.csv": csv_bytes(*rows),
+        "x.parquet": parquet_bytes(pa.Table.from_pylist(rows)),
+    }
+    found = reading(written(tmp_path / name, contents[name]))
+    assert (found.activity["service"].to_list(), reasons(found)) == (["shop"], ["version_missing"])
+    assert found.rejected["service"].to_list() == ["cart"]
+
+
+def test_a_record_whose_keys_are_in_other_case_is_shown_as_it_came_with_its_place(tmp_path: Path) -> None:
+    record = {"Timestamp": "2024-05-06T07:08:09Z", "Service": "shop", "Version": "1", "note": "n" * 3_000}
+    found = reading(written(tmp_path / "x.jsonl", jsonl(GOOD, record)))
+    assert reasons(found) == ["time_missing"]
+    shown = {**record, "note": "n" * 2_000}
+    assert json.loads(found.rejected["payload"][0]) == {"file": "x.jsonl", "line": 2, "record": shown, "records": 1}
+
+
+def test_a_record_of_very_many_fields_is_cut(tmp_path: Path) -> None:
+    record = {**GOOD, "version": None} | {f"field-{i}": "x" * 100 for i in range(1_000)}
+    found = reading(written(tmp_path / "x.jsonl", jsonl(record)))
+    [payload] = found.rejected["payload"]
+    assert len(payload) < 20_000
+    assert json.loads(payload)["record"].startswith('{"timestamp": "2026-03-01T10:00:00Z", ')
+
+
+def test_credentials_of_a_shown_record_are_not_kept(tmp_path: Path) -> None:
+    record = {**GOOD, "version": None, "git.repository_url": "https://user:hunter2@github.com/a/b"}
+    for name, content in {
+        "x.jsonl": jsonl(record),
+        "x.csv": csv_bytes(record),
+        "x.json": json.dumps([record]).encode(),
+        "x.parquet": parquet_bytes(pa.Table.from_pylist([record])),
+    }.items():
+        [payload] = reading(written(tmp_path / name, content)).rejected["payload"]
+        assert "hunter2" not in payload
+        assert json.loads(payload)["record"]["git.repository_url"] == "https://github.com/a/b"

@@ -22,7 +22,7 @@ from dora_pipeline.errors import ConfigError, SourceError, WarehouseError
 from dora_pipeline.pipeline.sources import source_states
 from dora_pipeline_tests.command import command_line, environment, process, without_root
 from dora_pipeline_tests.full_homes import DAYS, FIRST_DAY, copied, fill, rebuilt, set_time
-from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, TestHome
 
 Tables = dict[str, list[str]]
 
@@ -550,7 +550,9 @@ def test_the_first_of_two_copies_may_go(mine: TestHome, expected: Tables) -> Non
     mine.run()
     (folder / "from-00.jsonl").unlink()
     mine.run()
-    assert mine.tables() == expected
+    # Rejects name the file that is left.
+    left = {name: [row.replace("zz.jsonl", "from-00.jsonl") for row in rows] for name, rows in mine.tables().items()}
+    assert left == expected
 
 
 def test_an_export_that_is_replaced_changes_its_days(mine: TestHome) -> None:
@@ -611,3 +613,36 @@ def test_a_run_that_fails_for_a_damaged_segment_ends_with_1_and_one_line(mine: T
     assert answer.code == 1
     (line,) = answer.err.splitlines()
     assert f"failure_event_api: {segment}: cannot be read" in line
+
+
+def test_what_a_packed_export_told_when_it_was_whole_stays_when_it_is_damaged(home: TestHome) -> None:
+    home.select("deployment", *DEPLOYMENTS_BY_APM)
+    path = home.drop_export("x.jsonl.gz", [])
+    sightings = [{"timestamp": f"2024-05-0{day}T10:00:00Z", "service": "shop", "version": f"v{day}"} for day in (6, 7)]
+    whole = gzip.compress("".join(json.dumps(sighting) + "\n" for sighting in sightings).encode())
+    path.write_bytes(whole[:-9])
+    home.run()
+    assert home.rows("SELECT count(*) FROM core.deployments") == [(0,)]
+    path.write_bytes(whole)
+    home.run()
+    assert home.rows("SELECT version FROM core.deployments ORDER BY version") == [("v6",), ("v7",)]
+    assert home.rows("SELECT reason FROM core.rejected_events") == []
+    path.write_bytes(whole[:-6] + b"\x00" + whole[-5:])
+    home.run()
+    assert home.rows("SELECT version FROM core.deployments ORDER BY version") == [("v6",), ("v7",)]
+    [(reason, payload)] = home.rows("SELECT reason, payload FROM core.rejected_events")
+    assert (reason, json.loads(payload)["file"]) == ("file_unreadable", "x.jsonl.gz")
+    path.unlink()
+    home.run()
+    assert home.rows("SELECT count(*) FROM core.deployments") == [(0,)]
+
+
+def test_naive_times_of_one_export_are_rejected_and_the_good_file_beside_it_loads(home: TestHome) -> None:
+    home.select("deployment", *DEPLOYMENTS_BY_APM)
+    good = home.drop_export("good.jsonl", [{"timestamp": "2024-05-06T07:08:09Z", "service": "shop", "version": "1"}])
+    rows = "2024-05-06 07:08:08,cart,1\n2024-05-06 07:08:09,till,1\n"
+    good.with_name("naive.csv").write_text("timestamp,service,version\n" + rows)
+    home.run()
+    assert home.rows("SELECT service FROM core.deployments") == [("shop",)]
+    rejected = home.rows("SELECT reason, service FROM core.rejected_events ORDER BY service")
+    assert rejected == [("time_without_zone", "cart"), ("time_without_zone", "till")]

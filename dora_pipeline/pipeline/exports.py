@@ -25,7 +25,9 @@ _TO_BE_READ_AGAIN = -1
 
 
 def land_exports(session: Session, folder: Path, name: str, link_targets: Sequence[Path] = ()) -> None:
-    """Land the exports of a folder, known as `name`. A file that cannot be read is rejected, and what it told stays.
+    """Land the exports of a folder, known as `name`.
+
+    A file that cannot be read, or that is damaged, is rejected, and what it told when it was whole stays.
 
     Links among them may lead to `link_targets`, too. What lies there and is not read is noted. Deployments are inferred
     from the exports afterwards, by `infer_deployments`.
@@ -77,6 +79,10 @@ def _land_export(session: Session, file: ExportFile, told: Input) -> None:
         progress.note(f"{printable(told.name)} changed while it was read; the next run reads it again")
         told = replace(told, size=_TO_BE_READ_AGAIN)
     with writer.transaction() as connection:
+        if reading.is_damaged:
+            landing.reject_input(connection, told.name, reading.rejected)
+            inputs.note_input(connection, APM, told, reading.records)
+            return
         landing.land_export(connection, told.name, reading.activity, reading.deployments, reading.rejected)
         inputs.note_input(connection, APM, told, reading.records)
 

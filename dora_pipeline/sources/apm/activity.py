@@ -1,38 +1,30 @@
-"""Sessions with comparable texts: the rows of `landing.version_activity`, and the records that cannot be one."""
+"""Sessions with comparable texts: the rows of `landing.version_activity`; and unusable records, grouped by such."""
 
 from collections.abc import Callable
 
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.identifiers import repository_id
-from dora_pipeline.sources.apm.compaction import UNUSABLE_SCHEMA, grouped
+from dora_pipeline.identifiers import repository_id, version_of
+from dora_pipeline.sources.apm.compaction import grouped
 from dora_pipeline.sources.apm.sessions import IDENTITY, Cut, joined
 
 _SHA = r"^[0-9a-fA-F]{7,}$"
 
 
-def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The sessions per service, env and version, and the unusable records (`compaction.UNUSABLE_SCHEMA`).
+def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> pl.DataFrame:
+    """The sessions per service, env and version.
 
-    The sessions have the columns of `landing.version_activity` but `input`, and its order: by service, env, version
-    and first sighting.
+    They have the columns of `landing.version_activity` but `input`, and its order: by service, env, version and first
+    sighting.
     """
-    named = _comparable(sessions, settings)
-    reason = (
-        pl.when(pl.col("service").is_null())
-        .then(pl.lit("service_missing"))
-        .when(pl.col("version").is_null())
-        .then(pl.lit("version_missing"))
+    named = _comparable(sessions, settings).with_columns(
+        _trimmed("team"),
+        _mapped(sessions["version"], version_of),
+        _mapped(sessions["repository"], repository_id),
+        commit_sha=_usable_sha(),
     )
-    unusable = named.filter(reason.is_not_null()).select(
-        reason.alias("reason"),
-        pl.exclude("reason"),
-        time=pl.from_epoch("first", "us").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"),
-        hits=pl.lit(None, pl.String),
-        problem=pl.lit(None, pl.String),
-    )
-    found = joined([named.filter(reason.is_null())], IDENTITY, cut).select(
+    return joined([named], IDENTITY, cut).select(
         "service",
         "env",
         "version",
@@ -44,7 +36,6 @@ def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> tuple[pl.D
         "sightings",
         pl.col("day").cast(pl.Int32).cast(pl.Date),
     )
-    return found, unusable.select(*UNUSABLE_SCHEMA)
 
 
 def comparable_unusable(unusable: pl.DataFrame, settings: Settings) -> pl.DataFrame:
@@ -58,13 +49,12 @@ def moment(name: str) -> pl.Expr:
 
 
 def _comparable(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    return frame.with_columns(_trimmed("service"), _mapped(frame["env"], settings.environment))
+
+
+def _usable_sha() -> pl.Expr:
     sha = pl.col("commit_sha").str.strip_chars().str.to_lowercase()
-    return frame.with_columns(
-        *(_trimmed(name) for name in ("service", "version", "team")),
-        _mapped(frame["env"], settings.environment),
-        _mapped(frame["repository"], repository_id),
-        pl.when(sha.str.contains(_SHA)).then(sha).alias("commit_sha"),
-    )
+    return pl.when(sha.str.contains(_SHA)).then(sha)
 
 
 def _trimmed(name: str) -> pl.Expr:

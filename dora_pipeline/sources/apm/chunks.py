@@ -1,8 +1,9 @@
 """Chunks of records on their way from a file to the compaction, column by column."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,22 +11,16 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dora_pipeline.sources.apm.texts import (
-    ArrowTexts,
-    Flags,
-    PolarsTexts,
-    Texts,
-    encoded_texts,
-    first_texts,
-    texts_of_any_type,
-    texts_of_json,
-    usable_text,
-)
+from dora_pipeline.identifiers import version_of
+from dora_pipeline.sources.apm.faults import Place
+from dora_pipeline.sources.apm.texts import Flags, Texts, first_texts, texts_of_any_type, usable_text
+
+_Entry = TypeVar("_Entry")
 
 # The text fields of a sighting, by what they are called inside.
 TEXTS = ("service", "env", "version", "team", "commit_sha", "repository")
 
-# How each text field can be called in a file; the first of several that holds a value counts.
+# How each text field can be called in a file; the first of several that is a text and not empty counts.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "service": ("service",),
     "env": ("env",),
@@ -37,7 +32,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 REQUIRED = ("timestamp", "service", "version")
 
 # The field whose text may be told as a whole number.
-_NUMBERED = "version"
+NUMBERED = "version"
 # A wrong type in one of these loses the value only, not the sighting.
 FORGIVEN = ("commit_sha", "repository")
 
@@ -48,6 +43,22 @@ FEW_RECORDS = 1 << 14
 
 class NotPlain(Exception):
     """The file holds something besides well-formed sightings, so that it has to be read with more care."""
+
+
+# Tells of a position in a chunk where its record stands, and the record as it came.
+Origin = Callable[[int], tuple[Place, object]]
+
+# Reads a part of a file when it is called, so that several parts can be read at once; gives chunks and what is none.
+Part = Callable[[], Iterator["Chunk | Any"]]
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A record of a sighting: its fields by the names of TEXTS, `timestamp` and `hits`, and the record as it came."""
+
+    place: Place
+    fields: Mapping[str, object]
+    record: object
 
 
 @dataclass(frozen=True)
@@ -62,86 +73,84 @@ class Chunk:
     texts: Mapping[str, Texts]
     hits: pa.Array | None
     problems: pa.Array
+    origin: Origin
 
     def __len__(self) -> int:
         return len(self.times)
 
-    def texts_at(self, places: npt.NDArray[np.intp]) -> dict[str, pl.Series]:
-        """All TEXTS of some records."""
+    def texts_at(self, places: npt.NDArray[np.intp], names: Iterable[str] = TEXTS) -> dict[str, pl.Series]:
+        """Texts of some records."""
         none = pl.Series([None], dtype=pl.String).new_from_index(0, len(places))
-        return {name: self.texts[name].at(places) if name in self.texts else none for name in TEXTS}
+        return {name: self.texts[name].at(places) if name in self.texts else none for name in names}
+
+    def lacks_service(self) -> Flags:
+        """Which records name no service."""
+        return self._lacks("service", lambda texts: texts.str.strip_chars() == "")
+
+    def lacks_version(self) -> Flags:
+        """Which records name no version."""
+        return self._lacks(
+            "version", lambda texts: pl.Series([version_of(text) is None for text in texts], dtype=pl.Boolean)
+        )
+
+    def _lacks(self, name: str, is_none: Callable[[pl.Series], pl.Series]) -> Flags:
+        return self.texts[name].where(is_none) if name in self.texts else np.ones(len(self), np.bool_)
 
 
-# Reads a part of a file when it is called, so that several parts can be read at once.
-Part = Callable[[], Iterable[Chunk]]
-
-
-def chunk_of_categories(times: pa.Array, texts: Mapping[str, pl.Series], hits: pa.Array | None) -> Chunk:
-    """A chunk whose texts are categories of Polars."""
-    told = {name: PolarsTexts(column) for name, column in texts.items()}
-    return Chunk(times, told, hits, _no_problems(times))
-
-
-def chunk_of_json(times: pa.Array, texts: Mapping[str, pa.Array], hits: pa.Array | None) -> Chunk:
-    """A chunk of strings, besides the version, which is written as JSON with its quotes.
-
-    Raises NotPlain where another text looks like a JSON value of another type, since it may have been one.
-    """
-    problems = _no_problems(times)
-    told: dict[str, Texts] = {}
-    for name, array in texts.items():
-        if name == _NUMBERED:
-            told[name], is_lost = texts_of_json(array, whole_numbers=True)
-            problems = _with(problems, is_lost, pc.binary_join_element_wise(name, array, " is "))
-        elif name in FORGIVEN:
-            told[name] = ArrowTexts(array)
-        else:
-            told[name] = column = encoded_texts(array)
-            if column.may_be_json():
-                raise NotPlain
-    return Chunk(times, told, hits, problems)
-
-
-def chunk_of_columns(times: pa.Array, texts: Mapping[str, Sequence[pa.Array]], hits: pa.Array | None) -> Chunk:
-    """A chunk of columns of any types; of several columns for one text the first that holds a value counts."""
-    problems = _no_problems(times)
+def chunk_of_columns(
+    times: pa.Array,
+    texts: Mapping[str, Sequence[pa.Array]],
+    hits: pa.Array | None,
+    origin: Origin,
+) -> Chunk:
+    """A chunk of columns of any types; of several columns for one text the first that is not empty counts."""
+    problems = pa.nulls(len(times), pa.string())
     told = {}
     for name, arrays in texts.items():
         columns = []
         for array in arrays:
-            column, is_lost = texts_of_any_type(array, whole_numbers=name == _NUMBERED)
+            column, is_lost = texts_of_any_type(array, whole_numbers=name == NUMBERED)
             columns.append(column)
-            if name not in FORGIVEN:
-                problems = _with(problems, is_lost, pa.scalar(f"{name} is of type {array.type}"))
+            if name not in FORGIVEN and is_lost.any():
+                problem = pa.scalar(f"{name} is of type {array.type}")
+                problems = pc.coalesce(problems, pc.if_else(pa.array(is_lost), problem, None))
         if columns:
             told[name] = first_texts(columns)
-    return Chunk(times, told, hits, problems)
+    return Chunk(times, told, hits, problems, origin)
 
 
-def chunk_of_records(records: Sequence[Mapping[str, object]]) -> Chunk:
-    """A chunk of JSON objects with the names of TEXTS besides `timestamp` and `hits`."""
-    problems = [_problem(record) for record in records]
+def chunk_of_records(records: Sequence[Sighting]) -> Chunk:
+    """A chunk of sightings."""
+    fields = [record.fields for record in records]
     told: dict[str, Texts] = {}
     for name in TEXTS:
-        values = [usable_text(record.get(name), whole_numbers=name == _NUMBERED) for record in records]
-        told[name] = ArrowTexts(pa.array(values, pa.string()))
-    times = pa.array([_written(record.get("timestamp")) for record in records], pa.string())
-    hits = pa.array([_written(record.get("hits")) for record in records], pa.string())
-    return Chunk(times, told, hits, pa.array(problems, pa.string()))
+        values = [usable_text(each.get(name), whole_numbers=name == NUMBERED) for each in fields]
+        told[name] = Texts(pa.array(values, pa.string()))
+    times = pa.array([_written(each.get("timestamp")) for each in fields], pa.string())
+    hits = pa.array([_written(each.get("hits")) for each in fields], pa.string())
+    problems = pa.array([_problem(each) for each in fields], pa.string())
+    return Chunk(times, told, hits, problems, lambda position: (records[position].place, records[position].record))
 
 
-def _no_problems(times: pa.Array) -> pa.Array:
-    return pa.nulls(len(times), pa.string())
+def gathered(entries: Iterable[Sighting | _Entry]) -> Iterator[Chunk | _Entry]:
+    """Sightings in chunks, and all else between them as it is."""
+    waiting: list[Sighting] = []
+    for entry in entries:
+        if not isinstance(entry, Sighting):
+            yield entry
+            continue
+        waiting.append(entry)
+        if len(waiting) == FEW_RECORDS:
+            yield chunk_of_records(waiting)
+            waiting = []
+    if waiting:
+        yield chunk_of_records(waiting)
 
 
-def _with(problems: pa.Array, is_lost: Flags, problem: pa.Array | pa.Scalar) -> pa.Array:
-    return pc.coalesce(problems, pc.if_else(pa.array(is_lost), problem, None)) if is_lost.any() else problems
-
-
-def _problem(record: Mapping[str, object]) -> str | None:
+def _problem(fields: Mapping[str, object]) -> str | None:
     for name in TEXTS:
-        value = record.get(name)
-        is_lost = value is not None and usable_text(value, whole_numbers=name == _NUMBERED) is None
+        value = fields.get(name)
+        is_lost = value is not None and usable_text(value, whole_numbers=name == NUMBERED) is None
         if is_lost and name not in FORGIVEN:
             return f"{name} is {json.dumps(value)}"
     return None

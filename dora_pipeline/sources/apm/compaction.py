@@ -1,69 +1,97 @@
 """All chunks of a file made into sessions and groups of rejected records, several parts at a time."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dora_pipeline.sources.apm.chunks import TEXTS, Chunk, Part
 from dora_pipeline.sources.apm.days import day_numbers
-from dora_pipeline.sources.apm.instants import REASONS, Microseconds, instants
+from dora_pipeline.sources.apm.documents import Told
+from dora_pipeline.sources.apm.faults import Fault, Faults, json_payload
+from dora_pipeline.sources.apm.instants import REASONS, Microseconds, in_range, instants
 from dora_pipeline.sources.apm.sessions import SCHEMA, Cut, joined, sessions_of
 
 THREADS = 2
 MOST_ROWS_IN_PARTS = 1_000_000
 MOST_HITS = 10**11
 
-# Records that could not be used: those of one reason, service, env and day together, with one of them as it was told.
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+
+# What can be wrong with a record; 0 means nothing.
+_TROUBLES = (*REASONS, "field_type", "service_missing", "version_missing")
+
+# Records that could not be used: those of one reason, service, env and day together, with the first of them as it came
+# (`shown`, JSON) and where it stands in the order of the file. `first` is the earliest of their times.
 UNUSABLE_SCHEMA = {
     "reason": pl.String,
     "day": pl.Int64,
-    **dict.fromkeys(TEXTS, pl.String),
-    "time": pl.String,
-    "hits": pl.String,
-    "problem": pl.String,
+    "service": pl.String,
+    "env": pl.String,
+    "order": pl.String,
+    "shown": pl.String,
     "first": pl.Int64,
     "records": pl.Int64,
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Compacted:
-    """What is left of a file: its sessions (`sessions.SCHEMA`, texts as told), its unusable records, their number."""
+    """What is left of a file, or of a part of it.
 
-    sessions: pl.DataFrame
-    unusable: pl.DataFrame
-    records: int
+    Sessions (`sessions.SCHEMA`, texts as told), unusable records, what is no sighting, and the number of records.
+    """
+
+    sessions: list[pl.DataFrame] = field(default_factory=lambda: [pl.DataFrame(schema=SCHEMA)])
+    unusable: list[pl.DataFrame] = field(default_factory=lambda: [pl.DataFrame(schema=UNUSABLE_SCHEMA)])
+    faults: Faults = field(default_factory=Faults)
+    told: list[Told] = field(default_factory=list)
+    records: int = 0
+
+    def join(self, later: "Compacted", cut: Cut) -> None:
+        """Takes over what is left of a later part."""
+        self.sessions += later.sessions
+        self.unusable += later.unusable
+        self.faults.join(later.faults)
+        self.told += later.told
+        self.records += later.records
+        if sum(map(len, self.sessions[1:])) > MOST_ROWS_IN_PARTS:
+            self.sessions = [joined(self.sessions, TEXTS, cut)]
+        if sum(map(len, self.unusable[1:])) > MOST_ROWS_IN_PARTS:
+            self.unusable = [grouped(pl.concat(self.unusable))]
 
 
 def compacted(parts: Iterable[Part], modified_at: datetime, cut: Cut) -> Compacted:
-    """The sessions and unusable records of all parts. An error in a part is raised here."""
+    """What is left of all parts. An error in a part is raised here."""
 
-    def piece(part: Part) -> list[Compacted]:
-        return [_compacted_chunk(chunk, modified_at, cut) for chunk in part()]
+    def piece(part: Part) -> Compacted:
+        found = Compacted()
+        for entry in part():
+            if isinstance(entry, Chunk):
+                _add_chunk(found, entry, modified_at, cut)
+                continue
+            if isinstance(entry, Fault):
+                found.faults.add(entry)
+            else:
+                found.told.append(entry)
+            found.records += 1
+        return found
 
-    sessions, unusable, records = [pl.DataFrame(schema=SCHEMA)], [pl.DataFrame(schema=UNUSABLE_SCHEMA)], 0
-    for pieces in _ahead(piece, parts):
-        for done in pieces:
-            sessions.append(done.sessions)
-            unusable.append(done.unusable)
-            records += done.records
-        if sum(map(len, sessions[1:])) > MOST_ROWS_IN_PARTS:
-            sessions = [joined(sessions, TEXTS, cut)]
-        if sum(map(len, unusable[1:])) > MOST_ROWS_IN_PARTS:
-            unusable = [grouped(pl.concat(unusable))]
-    return Compacted(pl.concat(sessions), grouped(pl.concat(unusable)), records)
+    whole = Compacted()
+    for done in _ahead(piece, parts):
+        whole.join(done, cut)
+    return whole
 
 
-def _ahead(work: Callable[[Part], list[Compacted]], parts: Iterable[Part]) -> Iterator[list[Compacted]]:
-    waiting: deque[Future[list[Compacted]]] = deque()
+def _ahead(work: Callable[[Part], Compacted], parts: Iterable[Part]) -> Iterator[Compacted]:
+    waiting: deque[Future[Compacted]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         for part in parts:
             waiting.append(pool.submit(work, part))
@@ -73,15 +101,22 @@ def _ahead(work: Callable[[Part], list[Compacted]], parts: Iterable[Part]) -> It
             yield waiting.popleft().result()
 
 
-def _compacted_chunk(chunk: Chunk, modified_at: datetime, cut: Cut) -> Compacted:
+def _add_chunk(found: Compacted, chunk: Chunk, modified_at: datetime, cut: Cut) -> None:
     at, reasons = instants(chunk.times, modified_at)
-    hits, mistyped = None, chunk.problems.is_valid().to_numpy(zero_copy_only=False)
+    mistyped = chunk.problems.is_valid().to_numpy(zero_copy_only=False)
+    hits = None
     if chunk.hits is not None and chunk.hits.null_count < len(chunk):
         hits, is_no_count = _hits(chunk.hits)
         mistyped = mistyped | is_no_count
     fine = (reasons == 0) & ~mistyped
-    sessions = sessions_of(chunk, fine if hits is None else fine & (hits > 0), at, hits, cut)
-    return Compacted(sessions, _unusable(chunk, ~fine, at, reasons, mistyped, cut), len(chunk))
+    seen = fine if hits is None else fine & (hits > 0)
+    trouble = np.where(mistyped, len(REASONS), reasons)
+    for number, lacks in enumerate((chunk.lacks_service(), chunk.lacks_version()), start=len(REASONS) + 1):
+        if lacks.any():
+            trouble[seen & lacks & (trouble == 0)] = number
+    found.sessions.append(sessions_of(chunk, seen & (trouble == 0), at, hits, cut))
+    found.unusable.append(_unusable(chunk, trouble, at, cut))
+    found.records += len(chunk)
 
 
 def _hits(told: pa.Array) -> tuple[Microseconds, npt.NDArray[np.bool_]]:
@@ -94,79 +129,69 @@ def _hits(told: pa.Array) -> tuple[Microseconds, npt.NDArray[np.bool_]]:
 
 def _numbers(told: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """What each value says as a number, NaN where it says none, and which values there are."""
-    if pa.types.is_dictionary(told.type):
-        told = told.dictionary_decode()
-    if not (pa.types.is_integer(told.type) or pa.types.is_floating(told.type) or pa.types.is_decimal(told.type)):
-        told = pc.utf8_trim_whitespace(_as_strings(told))
-        told = pc.if_else(pc.equal(told, ""), None, told)
-    try:
-        numbers = told.cast(pa.float64())
-    except pa.ArrowInvalid:
-        numbers = pa.array([_number(text) for text in told.to_pylist()], pa.float64())
-    return (
-        numbers.fill_null(0).to_numpy(zero_copy_only=False),
-        told.is_valid().to_numpy(zero_copy_only=False),
-    )
+    kind = told.type.value_type if pa.types.is_dictionary(told.type) else told.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        return _numbers_of_texts(told)
+    told = told.cast(kind).cast(pa.float64())
+    return told.fill_null(0).to_numpy(zero_copy_only=False), told.is_valid().to_numpy(zero_copy_only=False)
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return float("nan")
+def _numbers_of_texts(told: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    if pa.types.is_nested(told.type):
+        return np.full(len(told), np.nan), told.is_valid().to_numpy(zero_copy_only=False)
+    column = told if pa.types.is_dictionary(told.type) else told.dictionary_encode()
+    values = [None if value is None else _number(str(value).strip()) for value in column.dictionary.to_pylist()]
+    texts = pa.array(values, pa.float64()).take(column.indices)
+    return texts.fill_null(0).to_numpy(zero_copy_only=False), texts.is_valid().to_numpy(zero_copy_only=False)
 
 
-def _unusable(
-    chunk: Chunk,
-    rows: npt.NDArray[np.bool_],
-    at: Microseconds,
-    reasons: npt.NDArray[np.uint8],
-    mistyped: npt.NDArray[np.bool_],
-    cut: Cut,
-) -> pl.DataFrame:
-    chosen = np.flatnonzero(rows)
+def _number(text: str) -> float | None:
+    if not text:
+        return None
+    return float(text) if _NUMBER.fullmatch(text) else float("nan")
+
+
+def _unusable(chunk: Chunk, trouble: npt.NDArray[np.integer], at: Microseconds, cut: Cut) -> pl.DataFrame:
+    chosen = np.flatnonzero(trouble)
     if not len(chosen):
         return pl.DataFrame(schema=UNUSABLE_SCHEMA)
-    places = pa.array(chosen)
-    words = np.where(mistyped, "field_type", np.array(REASONS)[reasons])[chosen]
-    is_readable = np.isin(reasons[chosen], (0, REASONS.index("time_in_future")))
-    first = at[chosen]
+    reasons, first = np.array(_TROUBLES)[trouble[chosen]], at[chosen]
+    # What is wrong with the others is their time.
+    is_timed = ~np.isin(reasons, REASONS[: REASONS.index("time_in_future")]) & in_range(first)
     days = np.zeros(len(chosen), np.int64)
-    days[is_readable] = day_numbers(first[is_readable], cut.zone)
+    days[is_timed] = day_numbers(first[is_timed], cut.zone)
     frame = pl.DataFrame(
         {
-            "reason": words,
+            "reason": reasons,
             "day": days,
-            **chunk.texts_at(chosen),
-            "time": _as_text(chunk.times.take(places)),
-            "hits": _as_text(None if chunk.hits is None else chunk.hits.take(places)),
-            "problem": _as_text(chunk.problems.take(places)),
+            **chunk.texts_at(chosen, ("service", "env")),
+            "position": chosen,
             "first": first,
             "records": np.ones(len(chosen), np.int64),
         }
-    )
-    return grouped(frame.with_columns(pl.when(pl.Series(is_readable)).then(pl.col("day", "first"))))
+    ).with_columns(pl.when(pl.Series(is_timed)).then(pl.col("day", "first")))
+    groups = frame.group_by(_GROUP).agg(pl.col("position", "first").min(), pl.col("records").sum())
+    origins = [_origin(chunk, position) for position in groups["position"]]
+    return groups.with_columns(
+        pl.Series("order", [order for order, _ in origins], pl.String),
+        pl.Series("shown", [shown for _, shown in origins], pl.String),
+    ).select(*UNUSABLE_SCHEMA)
 
 
-def _as_text(told: pa.Array | None) -> pl.Series:
-    return pl.Series([None], dtype=pl.String) if told is None else pl.Series(_as_strings(told), dtype=pl.String)
+def _origin(chunk: Chunk, position: int) -> tuple[str, str]:
+    place, record = chunk.origin(position)
+    problem = chunk.problems[position].as_py()
+    shown = dict(place) | {"record": record} | ({} if problem is None else {"problem": problem})
+    return "/".join(f"{number:012}" for _, number in place), json_payload(shown)
 
 
-def _as_strings(told: pa.Array) -> pa.Array:
-    try:
-        return told.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.array([None if value is None else str(value) for value in told.to_pylist()], pa.string())
+_GROUP = ("reason", "day", "service", "env")
 
 
 def grouped(unusable: pl.DataFrame) -> pl.DataFrame:
-    """One row for each reason, service, env and day; of its examples the first in the order of their fields."""
-    keys = ["reason", "day", "service", "env"]
-    example = ["time", "version", "team", "commit_sha", "repository", "hits", "problem"]
+    """One row for each reason, service, env and day, with the first of its records in the file."""
     return (
-        unusable.group_by(keys)
-        .agg(
-            *(pl.col(name).sort_by(example).first() for name in example), pl.col("first").min(), pl.col("records").sum()
-        )
+        unusable.group_by(_GROUP)
+        .agg(pl.col("order", "shown").sort_by("order").first(), pl.col("first").min(), pl.col("records").sum())
         .select(*UNUSABLE_SCHEMA)
     )

@@ -1,106 +1,88 @@
 """CSV exports. The first line names the columns; separators are commas, semicolons or tabs.
 
-Polars reads the usual file at speed. One with rows that are too long or too short, stray quotes or wrong bytes is read
-by Python instead, row by row, which knows where each mistake stands.
+Arrow reads blocks of usual lines at speed. One with rows that are too long or too short, stray quotes or wrong bytes is
+read by Python instead, row by row, which knows where each mistake stands.
 """
 
 import csv
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
 from dora_pipeline.sources.apm.chunks import (
-    CHUNK_RECORDS,
     NAMES,
     REQUIRED,
     Chunk,
     NotPlain,
     Part,
-    chunk_of_categories,
+    Sighting,
+    chunk_of_columns,
+    gathered,
 )
-from dora_pipeline.sources.apm.documents import Sighting
-from dora_pipeline.sources.apm.faults import Fault, missing_columns
-from dora_pipeline.sources.apm.lines import MOST_LINE_BYTES, Block, line_fault, numbered_lines, text_of
+from dora_pipeline.sources.apm.faults import Fault, Place, missing_columns
+from dora_pipeline.sources.apm.lines import MOST_LINE_BYTES, Block, line_blocks, line_fault, numbered_lines
 
 _BLOCK = 1 << 20
-_ARROW = pl.CompatLevel.oldest()
+_CODES = pa.dictionary(pa.int32(), pa.string())
 
 # Lines with quotes in them that one row can have; the search for the end of a stray quote has to end.
 _MOST_QUOTED_LINES = 100
 _OPEN_QUOTE = "unexpected end of data"
 
-# The module's own limit would refuse cells that Polars reads.
+# The module's own limit would refuse cells that Arrow reads.
 csv.field_size_limit(MOST_LINE_BYTES)
 
 
 @dataclass(frozen=True)
 class Header:
-    """The names of a file's columns, trimmed, the separator of its cells, and the number of the line where they stand.
-
-    `is_first` where that is the first line and the names needed no trimming.
-    """
+    """The names of a file's columns, trimmed, the separator of its cells, and the number of its line."""
 
     names: Sequence[str]
     separator: str
     line: int
-    is_first: bool
 
 
 def header(stream: BinaryIO) -> Header | Fault | None:
-    """The header of a file, None for an empty one, or why the file cannot hold sightings."""
+    """The header of a file, None for an empty one, or why the file cannot hold sightings. The stream is then behind."""
     for number, line in numbered_lines(stream):
         try:
             text = line.decode("utf-8-sig").strip("\r\n")
             separator = max(",;\t", key=text.count)
-            told = next(csv.reader([text], delimiter=separator), [])
-            names = [name.strip() for name in told]
+            names = [name.strip() for name in next(csv.reader([text], delimiter=separator), [])]
         except (ValueError, csv.Error):
             return line_fault(number, line)
         if any(names):
             missing = [name for name in REQUIRED if name not in names]
-            return (
-                missing_columns(missing, names)
-                if missing
-                else Header(names, separator, number, number == 1 and names == told)
-            )
+            if missing:
+                return missing_columns((("line", number),), missing, names)
+            return Header(names, separator, number)
     return None
 
 
-def plain_rows(path: Path, head: Header) -> Iterator[Part]:
-    """The records of a file in which each row has all cells, quotes come in pairs, and all is UTF-8.
+def row_parts(stream: BinaryIO, head: Header, *, is_quoted: bool) -> Iterator[Part]:
+    """What the rows after the header tell, block by block.
 
-    Raises NotPlain, possibly after some parts, for any other file, and for some that only might be another.
+    Raises NotPlain, possibly after some parts, for a quoted file with anything odd: a row of it may have many lines, so
+    that the file has to be read as a whole by `quoted_row_parts`.
     """
-    if not head.is_first:
-        raise NotPlain
-    return _parts(path, head, has_quotes=has_quotes(path), has_all_cells=False)
+    for block in line_blocks(stream, head.line + 1):
+        yield partial(_read, block, head, is_quoted)
 
 
-def _parts(path: Path, head: Header, *, has_quotes: bool, has_all_cells: bool) -> Iterator[Part]:
-    names, last = list(head.names), head.names[-1]
-    texts = {name: [key for key in keys if key in names] for name, keys in NAMES.items()}
-    if not all(names) or len(set(names)) < len(names) or any(len(keys) > 1 for keys in texts.values()):
-        raise NotPlain
-    told = {name: keys[0] for name, keys in texts.items() if keys}
-    kinds = dict.fromkeys(told.values(), pl.Categorical(pl.Categories.random()))
-    wanted = {*told.values(), "timestamp", *({"hits"} & set(names)), last}
-    try:
-        rows = pl.scan_csv(
-            path, separator=head.separator, infer_schema=False, schema_overrides=kinds, glob=False
-        ).select(names if has_quotes else wanted)
-        for batch in rows.collect_batches(chunk_size=CHUNK_RECORDS, maintain_order=False, engine="streaming"):
-            # A cell that a row lacks looks like an empty one; the last column shows whether there can be any.
-            may_lack_cells = not has_all_cells and batch[last].null_count() > 0
-            if may_lack_cells or (has_quotes and _may_have_lost_lines(batch)):
-                raise NotPlain
-            yield partial(_plain_chunk, batch, told)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise NotPlain from error
+def quoted_row_parts(stream: BinaryIO, head: Header) -> Iterator[Part]:
+    """What the rows after the header tell, where a row may have many lines."""
+    lines = ((head.line + number, line) for number, line in numbered_lines(stream))
+    for entry in gathered(_row_entries(lines, head)):
+        yield partial(iter, [entry])
 
 
 def has_quotes(path: Path) -> bool:
@@ -109,31 +91,72 @@ def has_quotes(path: Path) -> bool:
         return any(b'"' in block for block in iter(partial(stream.read, _BLOCK), b""))
 
 
-def _may_have_lost_lines(batch: pl.DataFrame) -> bool:
-    """Whether a cell has quotes or line ends in it, which is how Polars takes a quote that is never closed."""
-    return any(batch.select(pl.all().cast(pl.String).str.contains(r'["\n]').any()).row(0))
+def _read(block: Block, head: Header, is_quoted: bool) -> Iterator[Chunk | Fault]:
+    try:
+        yield _plain_chunk(block, head)
+    except NotPlain:
+        if is_quoted:
+            raise
+        yield from gathered(_row_entries(block.lines(), head))
 
 
-def _plain_chunk(batch: pl.DataFrame, told: Mapping[str, str]) -> list[Chunk]:
-    texts = {name: batch[key] for name, key in told.items()}
-    hits = batch["hits"].to_arrow(compat_level=_ARROW) if "hits" in batch.columns else None
-    return [chunk_of_categories(batch["timestamp"].to_arrow(compat_level=_ARROW), texts, hits)]
-
-
-def plain_block(block: Block, head: Header, path: Path) -> list[Chunk]:
-    """The records of lines without quotes, each with all cells, by way of a file at `path`.
-
-    Raises NotPlain for other lines.
-    """
-    text = text_of(block)
-    separator = head.separator.encode()
-    if b'"' in text or text.count(separator) != len(block) * (len(head.names) - 1):
+def _plain_chunk(block: Block, head: Header) -> Chunk:
+    """The records of lines each of which has all cells. Raises NotPlain for other lines, or such as may be others."""
+    text = block.text
+    names = list(head.names)
+    is_odd = len(text) > MOST_LINE_BYTES or text.startswith(BOM_UTF8) or text.count(b"\r") != text.count(b"\r\n")
+    if is_odd or len(set(names)) < len(names) or not _is_utf8(text):
         raise NotPlain
-    path.write_bytes(separator.join(name.encode() for name in head.names) + b"\n" + text)
-    return [chunk for part in _parts(path, head, has_quotes=False, has_all_cells=True) for chunk in part()]
+    is_quoted = b'"' in text
+    told = {name: [key for key in keys if key in names] for name, keys in NAMES.items()}
+    wanted = [name for name in names if is_quoted or name in _wanted(told)]
+    try:
+        found = read_csv(
+            BytesIO(text),
+            ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
+            ParseOptions(delimiter=head.separator, quote_char='"' if is_quoted else False),
+            ConvertOptions(
+                column_types={name: pa.string() if name == "timestamp" else _CODES for name in wanted},
+                include_columns=wanted,
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowException as error:
+        raise NotPlain from error
+    columns = {name: found[name].combine_chunks() for name in wanted}
+    if len(found) != text.count(b"\n") + (not text.endswith(b"\n")):
+        raise NotPlain
+    if is_quoted and any(map(_may_have_lost_quotes, columns.values())):
+        raise NotPlain
+    lines = cache(lambda: list(block.lines()))
+
+    def origin(position: int) -> tuple[Place, object]:
+        number, line = lines()[position]
+        return (("line", number),), dict(zip(names, _decoded(line, head.separator)[0] or [], strict=True))
+
+    texts = {name: [columns[key] for key in keys] for name, keys in told.items()}
+    return chunk_of_columns(columns["timestamp"], texts, columns.get("hits"), origin)
 
 
-def row_entries(lines: Iterable[tuple[int, bytes]], head: Header) -> Iterator[Sighting | Fault]:
+def _wanted(told: Mapping[str, Sequence[str]]) -> set[str]:
+    return {"timestamp", "hits", *(key for keys in told.values() for key in keys)}
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        return text.isascii() or bool(text.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
+
+
+def _may_have_lost_quotes(column: pa.Array) -> bool:
+    """Whether a cell has quotes or line ends in it, which is how Arrow takes a quote that is never closed."""
+    texts = column.dictionary if pa.types.is_dictionary(column.type) else column
+    return bool(pc.any(pc.match_substring_regex(texts, r'["\n]')).as_py())
+
+
+def _row_entries(lines: Iterable[tuple[int, bytes]], head: Header) -> Iterator[Sighting | Fault]:
     """What each row tells, in its order; blank lines tell nothing.
 
     Where a row cannot be read, or has not as many cells as the header, its first line is left out and the reading
@@ -148,9 +171,10 @@ def row_entries(lines: Iterable[tuple[int, bytes]], head: Header) -> Iterator[Si
         cells = _cells(line, ahead, head.separator) if len(line) <= MOST_LINE_BYTES else None
         if cells is not None and len(cells) == len(head.names):
             ahead.taken()
-            yield {
+            fields = {
                 name: next((cells[place] for place in found if cells[place]), None) for name, found in places.items()
             }
+            yield Sighting((("line", number),), fields, dict(zip(head.names, cells, strict=True)))
         else:
             ahead.give_back()
             yield line_fault(number, line)

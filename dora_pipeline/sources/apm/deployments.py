@@ -5,6 +5,7 @@ own, so it is left out.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
@@ -12,7 +13,7 @@ import polars as pl
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import repository_id, version_of
 from dora_pipeline.sources.apm.documents import Told
-from dora_pipeline.sources.apm.faults import Fault
+from dora_pipeline.sources.apm.faults import Fault, fault_at
 from dora_pipeline.sources.apm.files import SOURCE
 from dora_pipeline.tables import LandedDeployments, empty_frame
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, day_of, instant
@@ -60,7 +61,8 @@ def deployment(told: Told, modified_at: datetime, settings: Settings) -> Row | F
             "day": day_of(finished_at, settings.zone),
         }
     except _Unusable as problem:
-        return Fault(told.place, problem.reason, told.item, service, started_at)
+        fault = fault_at(told.place, problem.reason, record=told.item)
+        return replace(fault, service=service, occurred_at=started_at)
 
 
 def deployment_frame(rows: Iterable[Row]) -> pl.DataFrame:

@@ -5,12 +5,12 @@ version and service (v1 `series`, v2 `timeseries`), and lists of DORA deployment
 What does not belong here: whether the fields of a record can be used.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dora_pipeline.sources.apm.chunks import NAMES
-from dora_pipeline.sources.apm.faults import Fault
+from dora_pipeline.sources.apm.chunks import FORGIVEN, NAMES, Sighting
+from dora_pipeline.sources.apm.faults import Fault, Place, fault_at
 
 _UNKNOWN_SHAPE = "shape_unknown"
 # What Datadog shows in place of a tag that the points of a group do not have.
@@ -21,24 +21,21 @@ _NO_TAG = "N/A"
 class Told:
     """A ready deployment event as told, and where."""
 
-    place: str
+    place: Place
     item: Mapping[str, object]
 
 
-Sighting = Mapping[str, object]
-
-
-def entries(value: Any, place: str) -> Iterator[Sighting | Told | Fault]:
-    """The sightings (under the names of `chunks.TEXTS`, `timestamp` and `hits`) and deployment events of a value."""
+def entries(value: Any, place: Place) -> Iterator[Sighting | Told | Fault]:
+    """The sightings and deployment events of a value."""
     match value:
         case list():
             for number, item in enumerate(value, start=1):
-                yield from entries(item, f"{place}, item {number}")
+                yield from entries(item, (*place, ("item", number)))
         case {"timestamp": _} | {"service": _} | {"version": _}:
-            yield _sighting(value)
+            yield _sighting(value, place)
         case {"data": list(items)}:
             for number, item in enumerate(items, start=1):
-                yield from _item(item, f"{place}, item {number}")
+                yield from _item(item, (*place, ("item", number)))
         case {"data": {"attributes": {"series": list(), "times": list(), "values": list()} as answer}}:
             yield from _timeseries(answer, place)
         case {"data": dict(item)}:
@@ -48,66 +45,72 @@ def entries(value: Any, place: str) -> Iterator[Sighting | Told | Fault]:
         case {"type": str(), "attributes": dict()}:
             yield from _item(value, place)
         case {"errors": list()}:
-            yield Fault(place, _UNKNOWN_SHAPE, value)
+            yield fault_at(place, _UNKNOWN_SHAPE, record=value)
         case dict():
-            yield _sighting(value)
+            yield _sighting(value, place)
         case _:
-            yield Fault(place, "line_unreadable", value)
+            yield fault_at(place, "line_unreadable", record=value)
 
 
-def _item(item: Any, place: str) -> Iterator[Sighting | Told | Fault]:
+def _item(item: Any, place: Place) -> Iterator[Sighting | Told | Fault]:
     match item:
         case {"type": "span" | "spans", "attributes": dict(attributes)}:
-            yield _span(attributes)
+            yield Sighting(place, _span(attributes), item)
         case {"type": "dora_deployment", "attributes": dict()}:
             yield Told(place, item)
         case _:
-            yield Fault(place, _UNKNOWN_SHAPE, item)
+            yield fault_at(place, _UNKNOWN_SHAPE, record=item)
 
 
-def _sighting(record: Mapping[str, object]) -> Sighting:
-    told: dict[str, object] = {"timestamp": record.get("timestamp"), "hits": record.get("hits")}
-    return told | {name: _first(record, names) for name, names in NAMES.items()}
+def _sighting(record: Mapping[str, object], place: Place) -> Sighting:
+    fields: dict[str, object] = {"timestamp": record.get("timestamp"), "hits": record.get("hits")}
+    return Sighting(place, fields | {name: _first(record, name) for name in NAMES}, record)
 
 
-def _span(attributes: Mapping[str, object]) -> Sighting:
+def _span(attributes: Mapping[str, object]) -> Mapping[str, object]:
     custom = attributes.get("custom")
     tags = _tags(attributes.get("tags"))
     places = (attributes, custom if isinstance(custom, dict) else {}, tags)
     told: dict[str, object] = {"timestamp": attributes.get("start_timestamp"), "hits": None}
-    for name, names in NAMES.items():
-        told[name] = next((value for fields in places if (value := _first(fields, names)) is not None), None)
+    for name in NAMES:
+        told[name] = next((value for fields in places if (value := _first(fields, name)) is not None), None)
     return told
 
 
-def _timeseries(answer: Mapping[str, object], place: str) -> Iterator[Sighting | Fault]:
+def _timeseries(answer: Mapping[str, object], place: Place) -> Iterator[Sighting | Fault]:
     series, times, values = (answer[name] for name in ("series", "times", "values"))
     if not (isinstance(series, list) and isinstance(times, list) and isinstance(values, list)):
         return
     for number, group in enumerate(series):
         points = values[number] if number < len(values) else None
+        here = (*place, ("series", number + 1))
         if not isinstance(group, dict) or not isinstance(points, list) or len(points) != len(times):
-            yield Fault(f"{place}, series {number + 1}", _UNKNOWN_SHAPE, group)
+            yield fault_at(here, _UNKNOWN_SHAPE, record=group)
         else:
-            yield from _points(_tags(group.get("group_tags")), times, points)
+            tags = group.get("group_tags")
+            yield from _points(_tags(tags), zip(times, points, strict=True), here, tags)
 
 
-def _series(series: Sequence[Any], place: str) -> Iterator[Sighting | Fault]:
+def _series(series: Sequence[Any], place: Place) -> Iterator[Sighting | Fault]:
     for number, group in enumerate(series, start=1):
+        here = (*place, ("series", number))
         match group:
             case {"pointlist": list(points)} if all(isinstance(point, list) and len(point) == 2 for point in points):
                 scope = group.get("scope")
                 tags = _tags(group.get("tag_set")) or _tags(scope.split(",") if isinstance(scope, str) else None)
-                yield from _points(tags, [point[0] for point in points], [point[1] for point in points])
+                yield from _points(tags, points, here, group.get("tag_set") or scope)
             case _:
-                yield Fault(f"{place}, series {number}", _UNKNOWN_SHAPE, group)
+                yield fault_at(here, _UNKNOWN_SHAPE, record=group)
 
 
-def _points(tags: Mapping[str, object], times: Sequence[object], values: Sequence[object]) -> Iterator[Sighting]:
-    shared = {name: _first(tags, names) for name, names in NAMES.items()}
-    for time, value in zip(times, values, strict=True):
+def _points(
+    tags: Mapping[str, object], points: Iterable[Sequence[object]], place: Place, shown: object
+) -> Iterator[Sighting]:
+    shared = {name: _first(tags, name) for name in NAMES}
+    for number, (time, value) in enumerate(points, start=1):
         is_none = value is None or (isinstance(value, int | float) and value <= 0)
-        yield {"timestamp": time, "hits": 0 if is_none else value, **shared}
+        fields = {"timestamp": time, "hits": 0 if is_none else value, **shared}
+        yield Sighting((*place, ("point", number)), fields, {"tags": shown, "time": time, "value": value})
 
 
 def _tags(tags: object) -> dict[str, object]:
@@ -119,24 +122,18 @@ def _tags(tags: object) -> dict[str, object]:
     return found
 
 
-def _first(fields: Mapping[str, object], names: Sequence[str]) -> object:
-    for name in names:
-        value = fields.get(name)
-        if value is None and "." in name:
-            value = _nested(fields, name.split("."))
-        if value is not None:
-            return value
-    return None
+def _first(fields: Mapping[str, object], name: str) -> object:
+    """The value of a text field; where it has several names, the first that is a text which is not empty."""
+    if name not in FORGIVEN:
+        return fields.get(name)
+    values = (value for key in NAMES[name] for value in _at(fields, key.split(".")))
+    return next((value for value in values if isinstance(value, str) and value), None)
 
 
-def _nested(fields: object, path: Sequence[str]) -> object:
-    """The value at a path of keys, of which several may stand as one dotted key: git: {commit.sha: …}."""
+def _at(fields: object, path: Sequence[str]) -> Iterator[object]:
+    """The values at a path of keys, of which several may stand as one dotted key: git: {commit.sha: …}."""
     if not path:
-        return fields
-    if not isinstance(fields, dict):
-        return None
-    for size in range(1, len(path) + 1):
-        value = _nested(fields.get(".".join(path[:size])), path[size:])
-        if value is not None:
-            return value
-    return None
+        yield fields
+    elif isinstance(fields, dict):
+        for size in range(len(path), 0, -1):
+            yield from _at(fields.get(".".join(path[:size])), path[size:])

@@ -3,7 +3,6 @@
 Values of one form are converted together; the odd ones are looked at one by one.
 """
 
-import re
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -25,7 +24,7 @@ REASONS = ("", "time_missing", "time_unreadable", "time_without_zone", "time_out
 _MISSING, _UNREADABLE, _NAIVE, _OUT_OF_RANGE, _FUTURE = range(1, 6)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FRACTION = re.compile(r"\s*-?\d+(\.\d+)?([eE][+-]?\d+)?\s*")
+_EPOCH_TEXT = r"^-?[0-9]{1,18}$"
 _ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
 _PER_MICROSECOND = {"s": 10**6, "ms": 10**3, "us": 1}
 
@@ -47,7 +46,7 @@ def instants(times: pa.Array, modified_at: datetime) -> tuple[Microseconds, Reas
         times = times.dictionary_decode()
     at, reasons = _converted(times)
     fine = reasons == 0
-    inside = (at >= microseconds(OLDEST_INSTANT)) & (at < microseconds(NEWEST_INSTANT))
+    inside = in_range(at)
     reasons[fine & ~inside] = _OUT_OF_RANGE
     reasons[fine & inside & (at > microseconds(modified_at + FUTURE_TOLERANCE))] = _FUTURE
     if times.null_count:
@@ -64,9 +63,12 @@ def _converted(times: pa.Array) -> tuple[Microseconds, Reasons]:
         if kind.tz is None:
             reasons[:] = _NAIVE
         return _from_timestamps(times), reasons
-    if pa.types.is_integer(kind) and kind != pa.uint64():
-        return _from_epochs(times.cast(pa.int64()).fill_null(0).to_numpy()), reasons
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    if pa.types.is_decimal(kind):
+        return _from_texts(times.cast(pa.string()))
+    if pa.types.is_integer(kind):
+        small = pc.min_element_wise(times, pa.scalar(1 << 62, kind)) if kind == pa.uint64() else times
+        return _from_epochs(small.cast(pa.int64()).fill_null(0).to_numpy()), reasons
+    if pa.types.is_floating(kind):
         numbers = times.cast(pa.float64()).fill_null(0).to_numpy()
         return _from_fractions(numbers), np.where(np.isnan(numbers), _UNREADABLE, reasons).astype(np.uint8)
     reasons[:] = _NAIVE if pa.types.is_date(kind) else _UNREADABLE
@@ -92,19 +94,15 @@ def _from_epochs(numbers: Microseconds) -> Microseconds:
 def _from_fractions(numbers: npt.NDArray[np.float64]) -> Microseconds:
     size = np.abs(numbers)
     units = [size < limit for limit, _ in EPOCH_UNITS]
-    scaled = np.select(units, [numbers * factor for _, factor in EPOCH_UNITS], numbers / 1000)
     limit = float(1 << 62)
-    return np.clip(np.nan_to_num(scaled, posinf=limit, neginf=-limit), -limit, limit).astype(np.int64)
+    scaled = np.select(units, [numbers * factor for _, factor in EPOCH_UNITS], 0)
+    whole = np.clip(np.nan_to_num(numbers, posinf=limit, neginf=-limit), -limit, limit).astype(np.int64)
+    return np.where(size < EPOCH_UNITS[-1][0], scaled.astype(np.int64), whole // 1000)
 
 
 def _from_texts(times: pa.Array) -> tuple[Microseconds, Reasons]:
-    fine = np.zeros(len(times), np.uint8)
     try:
-        return _from_iso(times), fine
-    except pa.ArrowInvalid:
-        pass
-    try:
-        return _from_epochs(times.cast(pa.int64()).fill_null(0).to_numpy()), fine
+        return _from_iso(times), np.zeros(len(times), np.uint8)
     except pa.ArrowInvalid:
         return _from_mixed_texts(times)
 
@@ -115,21 +113,33 @@ def _from_iso(times: pa.Array) -> Microseconds:
 
 def _from_mixed_texts(times: pa.Array) -> tuple[Microseconds, Reasons]:
     at, reasons = np.zeros(len(times), np.int64), np.zeros(len(times), np.uint8)
-    usual = pc.match_substring_regex(times, _ISO).fill_null(False).to_numpy(zero_copy_only=False)
+    usual = _matches(times, _ISO)
     try:
         at[usual] = _from_iso(times.filter(pa.array(usual)))
     except pa.ArrowInvalid:
         usual[:] = False
-    odd = times.filter(pa.array(~usual)).dictionary_encode()
+    epochs = _matches(times, _EPOCH_TEXT)
+    at[epochs] = _from_epochs(times.filter(pa.array(epochs)).cast(pa.int64()).to_numpy())
+    rest = ~(usual | epochs)
+    odd = times.filter(pa.array(rest)).dictionary_encode()
     values = [_from_odd_text(text) for text in odd.dictionary.to_pylist()]
     table = np.array([*values, (0, _MISSING)], np.int64)[odd.indices.fill_null(len(values)).to_numpy()]
-    at[~usual], reasons[~usual] = table[:, 0], table[:, 1]
+    at[rest], reasons[rest] = table[:, 0], table[:, 1]
     return at, reasons
 
 
+def _matches(times: pa.Array, pattern: str) -> npt.NDArray[np.bool_]:
+    found = pc.match_substring_regex(times, pattern).fill_null(False).to_numpy(zero_copy_only=False)
+    return np.array(found)
+
+
 def _from_odd_text(text: str) -> tuple[int, int]:
-    fraction = _FRACTION.fullmatch(text)
     try:
-        return microseconds(instant(float(text) if fraction and fraction.lastindex else text)), 0
+        return microseconds(instant(text)), 0
     except InstantError as error:
         return 0, REASONS.index(error.reason) if text.strip() else _MISSING
+
+
+def in_range(at: Microseconds) -> npt.NDArray[np.bool_]:
+    """Which moments are of the years in which events can be."""
+    return (at >= microseconds(OLDEST_INSTANT)) & (at < microseconds(NEWEST_INSTANT))

@@ -1,58 +1,78 @@
-"""Lines of text files, numbered, none of them longer than a limit."""
+"""Lines of text files, numbered from 1, none of them longer than a limit."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
 from typing import BinaryIO
 
-from dora_pipeline.sources.apm.chunks import NotPlain
-from dora_pipeline.sources.apm.faults import MOST_TEXT, Fault
+from dora_pipeline.sources.apm.faults import MOST_TEXT, Damaged, Fault, fault_at
 
 MOST_LINE_BYTES = 16 << 20
-Block = list[tuple[int, bytes]]
+_BLOCK_BYTES = 4 << 20
 _FOREIGN_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
+@dataclass(frozen=True)
+class Block:
+    """Whole lines that follow each other; `first` is the number of the first.
+
+    A line that is too long stands alone, and only its start, of more than MOST_LINE_BYTES.
+    """
+
+    first: int
+    text: bytes
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Each line with its number."""
+        return enumerate(BytesIO(self.text), start=self.first)
+
+
 def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Each line with its number, from 1; of a line that is too long only the start, longer than MOST_LINE_BYTES."""
+    """Each line of a file with its number; of a line that is too long the start, as in a block."""
     number = 0
     while line := stream.readline(MOST_LINE_BYTES + 1):
         number += 1
-        rest = line
-        while len(rest) > MOST_LINE_BYTES and not rest.endswith(b"\n"):
-            rest = stream.readline(MOST_LINE_BYTES + 1)
+        _pass_rest(stream, line)
         yield number, line
 
 
-def line_blocks(stream: BinaryIO) -> Iterator[Block]:
-    """The numbered lines of a file in blocks, so that one bad line slows the reading of its own block only."""
-    block, size = [], 0
-    for number, line in numbered_lines(stream):
-        block.append((number, line))
-        size += len(line)
-        if size > MOST_LINE_BYTES:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block
+def line_blocks(stream: BinaryIO, first: int = 1) -> Iterator[Block]:
+    """The lines of a file, the next of which has the number `first`.
+
+    In blocks, so that one bad line slows the reading of its own block only.
+    """
+    rest = b""
+    while part := stream.read(_BLOCK_BYTES):
+        text = rest + part
+        end = text.rfind(b"\n") + 1
+        if end:
+            yield Block(first, text[:end])
+            first += text.count(b"\n", 0, end)
+        rest = text[end:]
+        if len(rest) > MOST_LINE_BYTES:
+            start, rest = rest[: MOST_LINE_BYTES + 1], b""
+            _pass_rest(stream, start)
+            yield Block(first, start)
+            first += 1
+    if rest:
+        yield Block(first, rest)
 
 
-def text_of(block: Block) -> bytes:
-    """The lines of a block. Raises NotPlain where one of them is too long."""
-    if any(len(line) > MOST_LINE_BYTES for _, line in block):
-        raise NotPlain
-    return b"".join(line for _, line in block)
+def _pass_rest(stream: BinaryIO, line: bytes) -> None:
+    while len(line) > MOST_LINE_BYTES and not line.endswith(b"\n"):
+        line = stream.readline(MOST_LINE_BYTES + 1)
 
 
 def line_fault(number: int, line: bytes) -> Fault:
     """The fault of a line that is too long, or else cannot be read."""
     reason = "line_too_long" if len(line) > MOST_LINE_BYTES else "line_unreadable"
-    text = line[: 4 * MOST_TEXT].decode("utf-8", "replace")[:MOST_TEXT]
-    return Fault(f"line {number}", reason, {"line": number, "text": text})
+    text = line[: 4 * MOST_TEXT].decode("utf-8", "replace").rstrip("\r\n")
+    return fault_at((("line", number),), reason, text=text)
 
 
-def encoding_fault(stream: BinaryIO) -> Fault | None:
-    """The fault of a text that is marked as UTF-16 or UTF-32; the stream stands at its start again."""
+def check_encoding(stream: BinaryIO) -> None:
+    """Raises Damaged for a text that is marked as UTF-16 or UTF-32; the stream stands at its start again."""
     start = stream.read(4)
     stream.seek(0)
     if start.startswith(_FOREIGN_MARKS):
-        return Fault("file", "file_unreadable", {"error": "the text is UTF-16 or UTF-32; export it as UTF-8"})
-    return None
+        raise Damaged("the text is UTF-16 or UTF-32; export it as UTF-8")

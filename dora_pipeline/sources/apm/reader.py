@@ -4,35 +4,34 @@ Nothing here depends on the clock: the same file gives the same frames again.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
 
 import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
+<<<<<<< HEAD
 from dora_pipeline.files import printable, regular_file
 from dora_pipeline.sources.apm import csv_rows, json_texts
+=======
+>>>>>>> 90765e9 (Exports are read by one rule: rejects show the record as it came with its place, and nothing of a damaged file is taken)
 from dora_pipeline.sources.apm.activity import activity, comparable_unusable
-from dora_pipeline.sources.apm.chunks import FEW_RECORDS, Chunk, NotPlain, Part, chunk_of_records
+from dora_pipeline.sources.apm.chunks import NotPlain, Part
 from dora_pipeline.sources.apm.compaction import Compacted, compacted
-from dora_pipeline.sources.apm.csv_rows import Header, has_quotes, header, plain_rows, row_entries
+from dora_pipeline.sources.apm.csv_rows import has_quotes, header, quoted_row_parts, row_parts
 from dora_pipeline.sources.apm.deployments import Row, deployment, deployment_frame
-from dora_pipeline.sources.apm.documents import Sighting, Told
-from dora_pipeline.sources.apm.faults import Fault, Faults
+from dora_pipeline.sources.apm.faults import Damaged, Fault
 from dora_pipeline.sources.apm.files import COMPRESSIONS, SOURCE, ExportFile
-from dora_pipeline.sources.apm.json_texts import document_entries, json_layout, line_entries, plain_parts
-from dora_pipeline.sources.apm.lines import encoding_fault, line_blocks, numbered_lines
-from dora_pipeline.sources.apm.parquet_rows import parquet_parts
+from dora_pipeline.sources.apm.json_texts import document_parts, is_a_line_each, line_parts, plain_parts
+from dora_pipeline.sources.apm.lines import check_encoding
+from dora_pipeline.sources.apm.parquet_rows import layout, parquet_parts
 from dora_pipeline.sources.apm.rejects import rejected_frame
 from dora_pipeline.sources.apm.sessions import Cut
-from dora_pipeline.sources.apm.unpacking import unpacked
+from dora_pipeline.sources.apm.unpacking import unpack
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,8 @@ class ExportReading:
 
     `activity`, `deployments` and `rejected` have the columns of `landing.version_activity`, `landing.deployments` and
     `landing.rejected_events` without `input`. `records` counts the records looked at, good and bad. `is_complete` is
-    False where the file changed while it was read, so that it has to be read again.
+    False where the file changed while it was read, so that it has to be read again. `is_damaged` where nothing of it
+    can be trusted: it tells nothing, and `rejected` says why.
     """
 
     activity: pl.DataFrame
@@ -49,6 +49,7 @@ class ExportReading:
     rejected: pl.DataFrame
     records: int
     is_complete: bool
+    is_damaged: bool
 
 
 def read_export(file: ExportFile, settings: Settings) -> ExportReading:
@@ -83,33 +84,42 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 class _Reader:
-    """A file on its way to a reading: the faults and deployments found so far."""
+    """A file on its way to a reading."""
 
     def __init__(self, file: ExportFile, settings: Settings, folder: Path) -> None:
         self._file, self._settings, self._folder = file, settings, folder
         self._cut = Cut(settings.sources.apm_deployment_tracking.quiet_gap, settings.zone)
-        self._faults = Faults()
-        self._rows: list[Row] = []
-        self._told = 0
 
     def reading(self) -> ExportReading:
-        found = self._found(self._text())
-        sessions, unusable = activity(found.sessions, self._settings, self._cut)
-        unusable = comparable_unusable(pl.concat([found.unusable, unusable]), self._settings)
+        try:
+            return self._reading(self._found(self._text()))
+        except Damaged as damage:
+            return replace(self._reading(_only(damage.fault)), is_damaged=True)
+
+    def _reading(self, found: Compacted) -> ExportReading:
+        rows: list[Row] = []
+        faults = found.faults
+        for told in found.told:
+            row = deployment(told, self._file.modified_at, self._settings)
+            if isinstance(row, Fault):
+                faults.add(row)
+            else:
+                rows.append(row)
+        unusable = comparable_unusable(pl.concat(found.unusable), self._settings)
         return ExportReading(
-            activity=sessions,
-            deployments=deployment_frame(self._rows),
-            rejected=rejected_frame(self._faults.all(), unusable, self._file.modified_at, self._settings),
-            records=found.records + self._faults.records + self._told,
+            activity=activity(pl.concat(found.sessions), self._settings, self._cut),
+            deployments=deployment_frame(rows),
+            rejected=rejected_frame(self._file.name, faults.all(), unusable, self._file.modified_at, self._settings),
+            records=found.records,
             is_complete=True,
+            is_damaged=False,
         )
 
     def _text(self) -> Path:
         """The file under a name without wildcards, unpacked where it is compressed."""
         path = self._folder / "export"
         if self._file.path.suffix.lower() in COMPRESSIONS:
-            if fault := unpacked(self._file.path, path):
-                self._faults.add(fault, records=0)
+            unpack(self._file.path, path)
         else:
             path.symlink_to(self._file.path.absolute())
         return path
@@ -117,85 +127,43 @@ class _Reader:
     def _found(self, path: Path) -> Compacted:
         kind = _kind(self._file.path)
         if kind == "parquet":
-            return self._compacted(parquet_parts(path, self._faults) if self._file.size else ())
+            return self._parquet(path) if self._file.size else Compacted()
         with path.open("rb") as stream:
-            fault = encoding_fault(stream)
-        if fault is not None:
-            self._faults.add(fault, records=0)
-            return self._compacted(())
-        if kind == "csv":
-            return self._csv(path)
-        return self._json_text(path, json_layout(path) if kind == "json" else "newline_delimited")
+            check_encoding(stream)
+            if kind == "csv":
+                return self._csv(path)
+            if kind == "json" and not is_a_line_each(path):
+                return self._compacted(document_parts(stream))
+            with suppress(NotPlain):
+                return self._compacted(plain_parts(path))
+            return self._compacted(line_parts(stream, self._folder))
 
     def _compacted(self, parts: Iterable[Part]) -> Compacted:
         return compacted(parts, self._file.modified_at, self._cut)
 
-    def _json_text(self, path: Path, layout: str) -> Compacted:
-        if layout != "document":
-            with suppress(NotPlain):
-                return self._compacted(plain_parts(path, layout))
-        with path.open("rb") as stream:
-            if layout == "newline_delimited":
-                return self._compacted(self._line_parts(stream))
-            return self._compacted(self._parts(document_entries(stream)))
-
-    def _line_parts(self, stream: BinaryIO) -> Iterator[Part]:
-        for block in line_blocks(stream):
-            try:
-                chunks = json_texts.plain_block(block, self._folder / "block")
-            except NotPlain:
-                yield from self._parts(line_entries(block))
-            else:
-                yield partial(iter, chunks)
+    def _parquet(self, path: Path) -> Compacted:
+        found = layout(path)
+        return _only(found) if isinstance(found, Fault) else self._compacted(parquet_parts(path, found))
 
     def _csv(self, path: Path) -> Compacted:
+        is_quoted = has_quotes(path)
+        with suppress(NotPlain), path.open("rb") as stream:
+            head = header(stream)
+            if head is None:
+                return Compacted()
+            if isinstance(head, Fault):
+                return _only(head)
+            return self._compacted(row_parts(stream, head, is_quoted=is_quoted))
         with path.open("rb") as stream:
             head = header(stream)
-        if isinstance(head, Fault):
-            self._faults.add(head, records=0)
-        if not isinstance(head, Header):
-            return self._compacted(())
-        with suppress(NotPlain):
-            return self._compacted(plain_rows(path, head))
-        with path.open("rb") as stream:
-            return self._compacted(self._row_parts(stream, head, has_quotes(path)))
-
-    def _row_parts(self, stream: BinaryIO, head: Header, is_quoted: bool) -> Iterator[Part]:
-        if is_quoted:
-            lines = (line for line in numbered_lines(stream) if line[0] > head.line)
-            yield from self._parts(row_entries(lines, head))
-            return
-        for block in line_blocks(stream):
-            rows = [line for line in block if line[0] > head.line]
-            try:
-                chunks = csv_rows.plain_block(rows, head, self._folder / "block")
-            except NotPlain:
-                yield from self._parts(row_entries(rows, head))
-            else:
-                yield partial(iter, chunks)
-
-    def _parts(self, told: Iterable[Sighting | Told | Fault]) -> Iterator[Part]:
-        sightings = self._sightings(told)
-        while chunk := list(islice(sightings, FEW_RECORDS)):
-            yield partial(_chunks, chunk)
-
-    def _sightings(self, told: Iterable[Sighting | Told | Fault]) -> Iterator[Sighting]:
-        for entry in told:
-            if isinstance(entry, Told):
-                self._told += 1
-                row = deployment(entry, self._file.modified_at, self._settings)
-                if isinstance(row, Fault):
-                    self._faults.add(row, records=0)
-                else:
-                    self._rows.append(row)
-            elif isinstance(entry, Fault):
-                self._faults.add(entry)
-            else:
-                yield entry
+            assert not isinstance(head, Fault | None)
+            return self._compacted(quoted_row_parts(stream, head))
 
 
-def _chunks(records: Sequence[Sighting]) -> list[Chunk]:
-    return [chunk_of_records(records)]
+def _only(fault: Fault) -> Compacted:
+    found = Compacted()
+    found.faults.add(fault)
+    return found
 
 
 def _kind(path: Path) -> str:

@@ -14,28 +14,15 @@ from dora_pipeline.tables import LandedRejects, empty_frame
 from dora_pipeline.timeline import day_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# How the fields of an unusable record are called where people look at them.
-_SHOWN = {
-    "time": "timestamp",
-    "service": "service",
-    "env": "env",
-    "version": "version",
-    "team": "team",
-    "commit_sha": "git.commit.sha",
-    "repository": "git.repository_url",
-    "hits": "hits",
-    "problem": "problem",
-    "records": "records",
-}
 
 
 def rejected_frame(
-    faults: Iterable[Fault], unusable: pl.DataFrame, detected_at: datetime, settings: Settings
+    name: str, faults: Iterable[Fault], unusable: pl.DataFrame, detected_at: datetime, settings: Settings
 ) -> pl.DataFrame:
     """The columns of `landing.rejected_events` but `input`, sorted by record.
 
-    One row for each fault, and one for the unusable records (`compaction.UNUSABLE_SCHEMA`) of each reason, service, env
-    and day, with an example and the number of `records`.
+    One row for each fault of the file of that name, and one for the unusable records (`compaction.UNUSABLE_SCHEMA`) of
+    each reason, service, env and day, with the first of them as it came and the number of `records`.
     """
     schema = {name: kind for name, kind in empty_frame(LandedRejects).schema.items() if name != "input"}
     rows = [
@@ -48,7 +35,7 @@ def rejected_frame(
             "reason": fault.reason,
             "service": fault.service,
             "occurred_at": fault.occurred_at,
-            "payload": json_payload(fault.told),
+            "payload": json_payload({"file": name} | dict(fault.shown)),
         }
         for fault in (*faults, *_groups(unusable, detected_at, settings))
     ]
@@ -60,5 +47,5 @@ def _groups(unusable: pl.DataFrame, detected_at: datetime, settings: Settings) -
         occurred_at = None if row["first"] is None else _EPOCH + timedelta(microseconds=row["first"])
         day: date = day_of(occurred_at or detected_at, settings.zone)
         digest = hashlib.sha256(json.dumps([row["service"], row["env"]]).encode()).hexdigest()[:16]
-        example = {shown: row[name] for name, shown in _SHOWN.items() if row[name] is not None}
-        yield Fault(f"{row['reason']}/{digest}/{day}", row["reason"], example, row["service"], occurred_at)
+        shown = json.loads(row["shown"]) | {"records": row["records"]}
+        yield Fault(f"{row['reason']}/{digest}/{day}", row["reason"], shown, row["service"], occurred_at)

@@ -4,8 +4,8 @@ What has to be looked at once per text is then not looked at once per record, an
 """
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 
 Flags = npt.NDArray[np.bool_]
 
-_JSON = r"^(-?[0-9].*[0-9]|[0-9]|[\[{].*|true|false)$"
 _TEXT_TYPES = {
     pa.string(),
     pa.large_string(),
@@ -32,67 +31,36 @@ class Codes:
     size: int
 
 
-class Texts(Protocol):
-    """A field of texts: one or none for each record."""
-
-    def codes(self) -> Codes:
-        """The texts as numbers."""
-
-    def at(self, places: npt.NDArray[np.intp]) -> pl.Series:
-        """The texts of some records."""
-
-    def is_told(self) -> Flags | None:
-        """Which records have a text; None where all have one."""
-
-
 @dataclass(frozen=True)
-class ArrowTexts:
-    """Texts in an array of Arrow, of strings or dictionary-encoded."""
+class Texts:
+    """A field of texts: one or none for each record, in an array of strings, plain or dictionary-encoded."""
 
     column: pa.Array
 
     def codes(self) -> Codes:
-        """See Texts."""
+        """The texts as numbers."""
         column = _encoded(self.column)
         none = len(column.dictionary)
         indices = column.indices.cast(pa.int64()).fill_null(none) if column.indices.null_count else column.indices
         return Codes(indices.to_numpy(zero_copy_only=False), none + 1)
 
     def at(self, places: npt.NDArray[np.intp]) -> pl.Series:
-        """See Texts."""
+        """The texts of some records."""
         texts = self.column.take(pa.array(places))
-        return pl.Series(texts.dictionary_decode() if pa.types.is_dictionary(texts.type) else texts, dtype=pl.String)
+        return pl.Series(_decoded(texts), dtype=pl.String)
 
     def is_told(self) -> Flags | None:
-        """See Texts."""
+        """Which records have a text; None where all have one."""
         return self.column.is_valid().to_numpy(zero_copy_only=False) if self.column.null_count else None
 
-    def may_be_json(self) -> bool:
-        """Whether any text looks like a number, a list, an object or a truth value; the texts are encoded."""
-        looks = pc.match_substring_regex(self.column.dictionary, _JSON)
-        return bool(pc.any(looks).as_py())
-
-
-@dataclass(frozen=True)
-class PolarsTexts:
-    """Texts in a column of Polars, of the type Categorical."""
-
-    column: pl.Series
-
-    def codes(self) -> Codes:
-        """See Texts."""
-        numbers = self.column.to_physical()
-        highest = numbers.max()
-        none = highest + 1 if isinstance(highest, int) else 0
-        return Codes((numbers.cast(pl.Int64).fill_null(none) if numbers.null_count() else numbers).to_numpy(), none + 1)
-
-    def at(self, places: npt.NDArray[np.intp]) -> pl.Series:
-        """See Texts."""
-        return self.column.gather(places).cast(pl.String)
-
-    def is_told(self) -> Flags | None:
-        """See Texts."""
-        return self.column.is_not_null().to_numpy() if self.column.null_count() else None
+    def where(self, applies: Callable[[pl.Series], pl.Series]) -> Flags:
+        """Which records have no text, or one to which the rule applies; it is asked once of each text."""
+        column = _encoded(self.column)
+        found = applies(pl.Series(column.dictionary, dtype=pl.String)).to_numpy()
+        if not found.any() and not column.indices.null_count:
+            return np.zeros(len(column), np.bool_)
+        flags: Flags = np.append(found, True)[self.codes().numbers]
+        return flags
 
 
 def texts_of_json(array: pa.Array, *, whole_numbers: bool) -> tuple[Texts, Flags]:
@@ -100,7 +68,7 @@ def texts_of_json(array: pa.Array, *, whole_numbers: bool) -> tuple[Texts, Flags
 
     Whole numbers, which build numbers are, can be the text of a version; fractions cannot, since 1.10 is told as 1.1.
     """
-    column = _encoded(array)
+    column = _encoded(array.cast(pa.string()))
     told = column.dictionary
     is_text = pc.starts_with(told, '"')
     texts = pc.if_else(is_text, pc.utf8_slice_codeunits(told, 1, -1), None)
@@ -113,10 +81,10 @@ def texts_of_json(array: pa.Array, *, whole_numbers: bool) -> tuple[Texts, Flags
     return _with_dictionary(column, texts)
 
 
-def texts_of_any_type(array: pa.Array, *, whole_numbers: bool) -> tuple[ArrowTexts, Flags]:
+def texts_of_any_type(array: pa.Array, *, whole_numbers: bool) -> tuple[Texts, Flags]:
     """A column of any type, and the records whose value is no text."""
     if pa.types.is_nested(array.type):
-        return ArrowTexts(pa.nulls(len(array), pa.string())), array.is_valid().to_numpy(zero_copy_only=False)
+        return Texts(pa.nulls(len(array), pa.string())), array.is_valid().to_numpy(zero_copy_only=False)
     column = _encoded(array)
     told = column.dictionary
     if pa.types.is_integer(told.type) and whole_numbers:
@@ -131,16 +99,12 @@ def texts_of_any_type(array: pa.Array, *, whole_numbers: bool) -> tuple[ArrowTex
     return _with_dictionary(column, texts)
 
 
-def encoded_texts(array: pa.Array) -> ArrowTexts:
-    """A column of strings, encoded."""
-    return ArrowTexts(_encoded(array))
-
-
-def first_texts(columns: list[ArrowTexts]) -> ArrowTexts:
-    """For each record the first of several texts that there is."""
+def first_texts(columns: Sequence[Texts]) -> Texts:
+    """For each record the first of several texts that is not empty."""
     if len(columns) == 1:
         return columns[0]
-    return ArrowTexts(pc.coalesce(*(texts.column.dictionary_decode() for texts in columns)))
+    plain = [_decoded(texts.column) for texts in columns]
+    return Texts(pc.coalesce(*(pc.if_else(pc.equal(column, ""), None, column) for column in plain)))
 
 
 def usable_text(value: object, *, whole_numbers: bool) -> str | None:
@@ -150,18 +114,22 @@ def usable_text(value: object, *, whole_numbers: bool) -> str | None:
     return str(value) if whole_numbers and isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _with_dictionary(column: pa.DictionaryArray, texts: pa.Array) -> tuple[ArrowTexts, Flags]:
+def _with_dictionary(column: pa.DictionaryArray, texts: pa.Array) -> tuple[Texts, Flags]:
     if not texts.null_count:
-        return ArrowTexts(pa.DictionaryArray.from_arrays(column.indices, texts)), np.zeros(len(column), np.bool_)
+        return Texts(pa.DictionaryArray.from_arrays(column.indices, texts)), np.zeros(len(column), np.bool_)
     found = texts.take(column.indices)
     is_lost = pc.and_(column.indices.is_valid(), found.is_null()).to_numpy(zero_copy_only=False)
-    return ArrowTexts(_encoded(found)), is_lost
+    return Texts(_encoded(found)), is_lost
 
 
 def _encoded(array: pa.Array) -> pa.DictionaryArray:
     if pa.types.is_dictionary(array.type):
         return array
     return array.cast(pa.string()).dictionary_encode() if pa.types.is_null(array.type) else array.dictionary_encode()
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _utf8(text: bytes) -> str | None:

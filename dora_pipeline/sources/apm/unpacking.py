@@ -7,15 +7,15 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from dora_pipeline.sources.apm.faults import Fault
+from dora_pipeline.sources.apm.faults import Damaged
 
 _BLOCK = 1 << 16
 
 
-def unpacked(packed: Path, target: Path) -> Fault | None:
+def unpack(packed: Path, target: Path) -> None:
     """Writes the text of a .gz or .zst file to `target`.
 
-    Of a broken or cut one the whole lines before the break are written, and the fault is returned.
+    Raises Damaged for a broken or cut one: a checksum is known at its end only, so that nothing before it is sure.
     Raises OSError where the file cannot be read.
     """
     with packed.open("rb") as source, target.open("wb") as sink:
@@ -25,15 +25,11 @@ def unpacked(packed: Path, target: Path) -> Fault | None:
             else:
                 _copy_zstd(source, sink)
         except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowException) as error:
-            broken: Exception = error
+            raise Damaged(error) from error
         except OSError as error:
             if error.errno is not None:
                 raise
-            broken = error
-        else:
-            return None
-    _cut_half_line(target)
-    return Fault("file", "file_unreadable", {"error": str(broken)})
+            raise Damaged(error) from error
 
 
 def _copy_gzip(source: BinaryIO, sink: BinaryIO) -> None:
@@ -50,17 +46,3 @@ def _copy_zstd(source: BinaryIO, sink: BinaryIO) -> None:
         with pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd") as text:
             while block := text.read(_BLOCK):
                 sink.write(block)
-
-
-def _cut_half_line(path: Path) -> None:
-    with path.open("rb+") as file:
-        end = file.seek(0, 2)
-        while end > 0:
-            start = max(0, end - _BLOCK)
-            file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                file.truncate(start + found + 1)
-                return
-            end = start
-        file.truncate(0)

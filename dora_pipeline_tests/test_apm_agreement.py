@@ -18,14 +18,13 @@ from unittest.mock import patch
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from dora_pipeline.intake.bodies import DeploymentsListRequest
 from dora_pipeline.intake.wire import WireError
 from dora_pipeline.sources.apm.instants import REASONS, instants
-from dora_pipeline.timeline import NEWEST_INSTANT, OLDEST_INSTANT, InstantError, instant
+from dora_pipeline.timeline import InstantError, instant
 from dora_pipeline_tests.apm_exports import MODIFIED_AT, SHA, csv_bytes, jsonl, parquet_bytes, reading, written, zst
 
 DATABASE = duckdb.connect(config={"threads": 1})
@@ -35,6 +34,7 @@ FIXED = settings(
     derandomize=not MANY,
     database=None,
     deadline=None,
+    phases=[Phase.generate] if MANY else [Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
 
@@ -377,14 +377,15 @@ def test_a_line_of_json_is_told_alike_alone_and_among_others(line: bytes) -> Non
 @given(json_lines())
 def test_an_object_is_told_alike_in_a_line_and_in_an_array(line: bytes) -> None:
     try:
-        value = json.loads(line, parse_constant=lambda constant: pytest.skip(constant))
+        value = json.loads(line)
     except (ValueError, RecursionError):
         assume(False)
     assume(isinstance(value, dict) and b"\\ud" not in line and not line.startswith(b"\xef\xbb\xbf"))
     with few_bytes(1 << 30):
         alone = outcome("x.jsonl", jsonl(GOOD) + line + b"\n")
     in_array = outcome("x.json", b"[" + jsonl(GOOD).strip() + b",\n" + line + b"]")
-    assert in_array == alone or in_array[3]
+    # What is no JSON costs its own line, or the whole document.
+    assert in_array == alone or (in_array[3] and "line_unreadable" in repr(alone))
 
 
 CELLS = st.one_of(TEXTS, TIMES, NUMBERS).map(lambda text: text.replace("\x00", "0"))

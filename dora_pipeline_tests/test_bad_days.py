@@ -551,7 +551,9 @@ def test_the_first_of_two_copies_may_go(mine: TestHome, expected: Tables) -> Non
     (folder / "from-00.jsonl").unlink()
     mine.run()
     # Rejects name the file that is left.
-    left = {name: [row.replace("zz.jsonl", "from-00.jsonl") for row in rows] for name, rows in mine.tables().items()}
+    left = {
+        name: sorted(row.replace("zz.jsonl", "from-00.jsonl") for row in rows) for name, rows in mine.tables().items()
+    }
     assert left == expected
 
 

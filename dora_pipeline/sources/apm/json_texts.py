@@ -53,6 +53,9 @@ _LENIENT = (rf",\s*(?:[\]}}]|{_NO_NUMBER})", rf":\s*{_NO_NUMBER}", rf"\[\s*{_NO_
 _FOREIGN_SPACE = (b"\x0b", b"\x0c")
 _DEEP_LINE = rf"(?:[\[{{][^\[{{\n]*){{{DEEPEST + 1}}}"
 
+# What DuckDB raises for text that it cannot read: also where its message ends in half a character, or passes Arrow.
+_NOT_READ = (duckdb.Error, OSError, UnicodeDecodeError)
+
 Entry = Told | Fault
 
 
@@ -70,7 +73,7 @@ def plain_parts(path: Path) -> Iterator[Part]:
         with duckdb.connect(config=_READER) as connection:
             for batch in _query(connection, path).to_arrow_reader(CHUNK_RECORDS):
                 yield partial(_chunks, batch)
-    except (duckdb.Error, OSError) as error:
+    except _NOT_READ as error:
         raise NotPlain from error
 
 
@@ -123,7 +126,7 @@ def _plain_chunk(block: Block, path: Path, database: duckdb.DuckDBPyConnection) 
     try:
         with database.cursor() as cursor:
             found = _query(cursor, path).to_arrow_table()
-    except duckdb.Error as error:
+    except _NOT_READ as error:
         raise NotPlain from error
     finally:
         path.unlink()

@@ -14,11 +14,7 @@ import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
-<<<<<<< HEAD
 from dora_pipeline.files import printable, regular_file
-from dora_pipeline.sources.apm import csv_rows, json_texts
-=======
->>>>>>> 90765e9 (Exports are read by one rule: rejects show the record as it came with its place, and nothing of a damaged file is taken)
 from dora_pipeline.sources.apm.activity import activity, comparable_unusable
 from dora_pipeline.sources.apm.chunks import NotPlain, Part
 from dora_pipeline.sources.apm.compaction import Compacted, compacted

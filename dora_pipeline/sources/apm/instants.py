@@ -66,7 +66,7 @@ def _converted(times: pa.Array) -> tuple[Microseconds, Reasons]:
     if pa.types.is_decimal(kind):
         return _from_texts(times.cast(pa.string()))
     if pa.types.is_integer(kind):
-        small = pc.min_element_wise(times, pa.scalar(1 << 62, kind)) if kind == pa.uint64() else times
+        small = pc.min_element_wise(times, pa.scalar((1 << 63) - 1, kind)) if kind == pa.uint64() else times
         return _from_epochs(small.cast(pa.int64()).fill_null(0).to_numpy()), reasons
     if pa.types.is_floating(kind):
         numbers = times.cast(pa.float64()).fill_null(0).to_numpy()
@@ -94,7 +94,8 @@ def _from_epochs(numbers: Microseconds) -> Microseconds:
 def _from_fractions(numbers: npt.NDArray[np.float64]) -> Microseconds:
     size = np.abs(numbers)
     units = [size < limit for limit, _ in EPOCH_UNITS]
-    limit = float(1 << 62)
+    # The greatest whole number of 64 bits that is one of these.
+    limit = float((1 << 63) - 1024)
     scaled = np.select(units, [numbers * factor for _, factor in EPOCH_UNITS], 0)
     whole = np.clip(np.nan_to_num(numbers, posinf=limit, neginf=-limit), -limit, limit).astype(np.int64)
     return np.where(size < EPOCH_UNITS[-1][0], scaled.astype(np.int64), whole // 1000)

@@ -38,6 +38,7 @@ from dora_pipeline.warehouse.staleness import (
     mark_listed_days,
     stale_days,
 )
+from dora_pipeline.warehouse.upgrades import begin_landing_anew
 from dora_pipeline.warehouse.writer import Writer
 
 # What is loaded from what has landed, and what is loaded from those.
@@ -87,6 +88,7 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
     with writer.transaction() as connection:
         if inputs.read_property(connection, "landing_settings") not in (None, landed):
             landing.forget_everything(connection)
+            begin_landing_anew(connection)
         inputs.write_property(connection, "landing_settings", landed)
         if inputs.read_property(connection, "repositories") not in (None, repositories):
             mark_all_days(connection, (Deployments, Failures))

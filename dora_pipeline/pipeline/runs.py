@@ -34,7 +34,7 @@ from dora_pipeline.warehouse.freshness import tell_freshness
 from dora_pipeline.warehouse.shrinkage import end_meant_shrinks
 from dora_pipeline.warehouse.sources import SourceFigures, source_figures
 from dora_pipeline.warehouse.staleness import stale_days
-from dora_pipeline.warehouse.upgrades import end_making_anew, is_made_anew
+from dora_pipeline.warehouse.upgrades import end_landing_anew, end_making_anew, is_landed_anew, is_made_anew
 from dora_pipeline.warehouse.writer import Writer, open_writer
 
 # Days that are loaded together: few enough that a progress bar moves, many enough that SQL works on sets.
@@ -119,17 +119,29 @@ class Run:
         today = day_of(datetime.now(UTC), self.settings.zone)
         loading.apply_settings(self.writer, self.settings, session.catalog)
         loading.load_selections(self.writer, session.log)
-        if self.is_made_anew and session.fetches:
-            # What the home holds first: a store or a vendor that does not answer may not take its events away.
-            errors = land(replace(session, fetches=False))
-            for error in errors.values():
-                raise error
+        if is_landed_anew(self.writer.connection):
+            self._land_anew()
         self.errors = list(land(session).values())
         self._catalog = self._repositories.located(session.catalog, services_with_commits(self.writer))
         loading.load_services(self.writer, self._catalog)
         loading.look_for_missing_commits(self.writer, self._repositories, today - self.settings.reread)
         self._load_days_before_selections()
         self._is_prepared = True
+
+    def _land_anew(self) -> None:
+        session = self._session
+        # What the home holds first: a store or a vendor that does not answer may not take its events away.
+        losses = self._guard.losses(land(replace(session, fetches=False)))
+        if losses and session.fetches:
+            # What the home has lost they may still tell.
+            losses = self._guard.losses(land(session))
+        for loss in losses[1:]:
+            self._session.progress.note(str(loss))
+        if losses:
+            raise losses[0]
+        with self.writer.transaction() as connection:
+            end_landing_anew(connection)
+        self.writer.drop_former()
 
     @property
     def is_made_anew(self) -> bool:
@@ -249,9 +261,10 @@ def run(
 
     Without a window: every day that no longer matches what has landed. With one: its days. `rebuild` makes the whole
     warehouse anew from the raw layer, without network, whatever the window; a warehouse of an older program is made
-    anew too, before anything new is fetched. `accepts_shrink` also loads days that lose much of what they show. Raises
-    DoraError; what was published before then stays, unless only a source failed or days were refused: then the rest is
-    loaded and published first.
+    anew too, before anything new is fetched. Neither is published where a source that has rows in what is published
+    could not be read, or lost much of them. `accepts_shrink` also publishes that, and loads days that lose much of what
+    they show. Raises DoraError; what was published before then stays, unless only a source failed or days were refused:
+    then the rest is loaded and published first.
     """
     progress = progress or Silence()
     settings = read_settings(home)

@@ -1,4 +1,4 @@
-"""Days of core that would lose much of what they show, and whether the loss is one of settings."""
+"""What core shows, compared with what sources tell now, and whether a loss is one of settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,18 @@ from dora_pipeline.warehouse.inputs import read_property, write_property
 from dora_pipeline.warehouse.queries import statement
 from dora_pipeline.warehouse.writer import Writer
 
-_STATEMENTS: Mapping[type[Table], str] = {Deployments: "shrunken_deployments", Failures: "shrunken_failures"}
+COMPARED: tuple[type[Table], ...] = (Deployments, Failures)
+_COLUMNS: Mapping[type[Table], str] = {
+    Deployments: "source, day, deployment_id, service, version, finished_at",
+    Failures: "source, day, failure_id, service",
+}
+_TOLD_ONE_BY_ONE = ("deployment_event_api", "failure_event_api")
 _MEANT = "shrinks_are_meant"
 
 
 @dataclass(frozen=True)
-class ShrunkenDay:
-    """A day of a source: the rows that the table shows, and those that it would show."""
+class ComparedDay:
+    """A day of a source: the rows that are shown, and those that would be."""
 
     source: str
     day: date
@@ -26,14 +31,31 @@ class ShrunkenDay:
     rows_after: int
 
 
-def shrunken_days(
-    writer: Writer, table: type[Table], days: Sequence[date], share: float, fewest: int
-) -> list[ShrunkenDay]:
-    """Those of the days on which a source would lose more than a share of at least so many rows."""
+def compared_days(writer: Writer, table: type[Table], days: Sequence[date]) -> list[ComparedDay]:
+    """The days of a table, compared with what landed.
+
+    Without events of the event API: they are told and taken back one by one, so that every loss is meant.
+    """
     make_days(writer.connection, days)
-    query = statement(_STATEMENTS[table])
-    rows = writer.connection.execute(query, {"share": share, "fewest": fewest}).fetchall()
-    return [ShrunkenDay(*row) for row in rows]
+    shown = f"{table.table_name} WHERE day IN (SELECT day FROM run_days) AND source NOT IN {_TOLD_ONE_BY_ONE}"
+    return _compared(writer, table, shown)
+
+
+def compared_with_published(writer: Writer, table: type[Table]) -> list[ComparedDay]:
+    """Every day of a table that people see, compared with what landed; inside `Writer.published` only."""
+    shown = f"published.{table.table_name}"
+    landed = table.table_name.replace("core.", "landing.")
+    writer.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE run_days AS SELECT day FROM {shown} UNION SELECT day FROM {landed}"
+    )
+    return _compared(writer, table, shown)
+
+
+def _compared(writer: Writer, table: type[Table], shown: str) -> list[ComparedDay]:
+    name = table.table_name.partition(".")[2]
+    connection = writer.connection
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW shown_{name} AS SELECT {_COLUMNS[table]} FROM {shown}")
+    return [ComparedDay(*row) for row in connection.execute(statement(f"compared_{name}")).fetchall()]
 
 
 def begin_meant_shrinks(connection: duckdb.DuckDBPyConnection) -> None:

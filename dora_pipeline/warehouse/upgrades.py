@@ -9,10 +9,12 @@ import duckdb
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import WarehouseError
-from dora_pipeline.warehouse.inputs import read_property
+from dora_pipeline.warehouse.inputs import read_property, write_property
 from dora_pipeline.warehouse.publication import working_file
 from dora_pipeline.warehouse.reader import open_published
 from dora_pipeline.warehouse.schema import IS_MADE_ANEW, SCHEMA_VERSION, schema_version
+
+_IS_LANDED_ANEW = "is_landed_anew"
 
 
 def is_outdated(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -35,6 +37,21 @@ def refuse_newer_publication(home: Home) -> None:
     # A published file that cannot be read is replaced.
     with contextlib.suppress(duckdb.Error), open_published(home) as connection:
         is_outdated(connection)
+
+
+def begin_landing_anew(connection: duckdb.DuckDBPyConnection) -> None:
+    """Say that what sources told was forgotten, and is to be read again."""
+    write_property(connection, _IS_LANDED_ANEW, "true")
+
+
+def is_landed_anew(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether what landed may lack what people see: it was begun anew, and was not compared with that since."""
+    return is_made_anew(connection) or read_property(connection, _IS_LANDED_ANEW) is not None
+
+
+def end_landing_anew(connection: duckdb.DuckDBPyConnection) -> None:
+    """Say that what landed is compared with what people see."""
+    connection.execute("DELETE FROM landing.properties WHERE name = ?", [_IS_LANDED_ANEW])
 
 
 def is_made_anew(connection: duckdb.DuckDBPyConnection) -> bool:

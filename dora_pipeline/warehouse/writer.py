@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 import filelock
@@ -24,7 +25,7 @@ from dora_pipeline.warehouse.publication import (
     was_changed,
     working_file,
 )
-from dora_pipeline.warehouse.schema import SCHEMA_VERSION, ensure_schema
+from dora_pipeline.warehouse.schema import SCHEMA_VERSION, ensure_schema, quoted
 from dora_pipeline.warehouse.upgrades import is_outdated, refuse_newer_publication
 
 # Files of this storage version are readable by DuckDB 1.2 and later.
@@ -55,6 +56,32 @@ class Writer:
                 self.connection.execute("ROLLBACK")
             raise
 
+    @contextlib.contextmanager
+    def published(self) -> Iterator[bool]:
+        """What people see, attached for reading as `published`; False where no warehouse can be read there.
+
+        Raises WarehouseError where another program holds it open to write.
+        """
+        try:
+            self.connection.execute(f"ATTACH {quoted(str(self._home.warehouse))} AS published (READ_ONLY)")
+        except duckdb.Error as error:
+            # A published file that cannot be read is replaced.
+            if isinstance(error, duckdb.ResourceInUseException) or " lock " in str(error):
+                raise WarehouseError(
+                    f"{self._home.warehouse}: another program has it open to write, so that the warehouse that is made "
+                    "anew cannot be compared with it; close that program and run again"
+                ) from error
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self.connection.execute("DETACH published")
+
+    def drop_former(self) -> None:
+        """Give up the database that this one was made in the place of; before, any error brings it back."""
+        _remove(_former_file(self._home))
+
     def is_published(self) -> bool:
         """Whether people see the database as it is now, in a file that nobody has changed."""
         self.connection.execute("CHECKPOINT")
@@ -82,14 +109,16 @@ def open_writer(
 
     `purpose` names the run for those who wait. `on_wait` is told once for whom this one waits, where a warehouse of an
     older program gives way to an empty one, and where a client wrote to what was published. `anew` starts from an empty
-    database. Raises WarehouseError when the lock is not free within `lock_timeout`, the disk is full, or a newer
-    program made the warehouse.
+    database, and the former one comes back where the block ends, or is killed, before `drop_former`. Raises
+    WarehouseError when the lock is not free within `lock_timeout`, the disk is full, or a newer program made the
+    warehouse.
     """
     with _full_disk_explained(home), held_lock(home, settings, purpose, on_wait):
         remove_remains(home)
         _mend_publication(home, on_wait)
+        _bring_back_former(home)
         if anew:
-            working_file(home).unlink(missing_ok=True)
+            _rename(working_file(home), _former_file(home))
         else:
             refuse_newer_publication(home)
         connection = _opened(home)
@@ -100,7 +129,7 @@ def open_writer(
                     "layer; what is published stays until that is whole"
                 )
                 connection.close()
-                working_file(home).unlink(missing_ok=True)
+                _remove(working_file(home))
                 connection = _opened(home)
             ensure_schema(connection, replaces=home.warehouse.exists())
             yield Writer(home, connection)
@@ -109,6 +138,7 @@ def open_writer(
         finally:
             with contextlib.suppress(duckdb.Error):
                 connection.close()
+            _bring_back_former(home)
 
 
 def concerns_all(error: Exception) -> bool:
@@ -134,6 +164,34 @@ def _mend_publication(home: Home, on_wait: Callable[[str], None]) -> None:
         on_wait(f"{left} removed: a client opened the warehouse to write; clients should open it read-only")
     elif was_changed(home):
         on_wait(f"{home.warehouse}: was changed by another program; clients should open it read-only")
+
+
+def _former_file(home: Home) -> Path:
+    return working_file(home).with_name("warehouse.duckdb.former")
+
+
+def _bring_back_former(home: Home) -> None:
+    former = _former_file(home)
+    if former.exists():
+        _remove(working_file(home))
+        _rename(former, working_file(home))
+    # The log of one that was brought back without it: what it says is read again.
+    _remove(former)
+
+
+def _rename(database: Path, target: Path) -> None:
+    for path, other in zip(_files(database), _files(target), strict=True):
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(other)
+
+
+def _remove(database: Path) -> None:
+    for path in _files(database):
+        path.unlink(missing_ok=True)
+
+
+def _files(database: Path) -> tuple[Path, Path]:
+    return database, database.with_name(database.name + ".wal")
 
 
 def _opened(home: Home) -> duckdb.DuckDBPyConnection:

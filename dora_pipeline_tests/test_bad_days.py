@@ -570,7 +570,7 @@ def test_an_export_that_is_replaced_changes_its_days(mine: TestHome) -> None:
 
 
 @pytest.mark.parametrize("damage", ["garbage", "cut", "flipped bits", "a line that is no record"])
-def test_a_damaged_segment_of_the_raw_layer_is_named_and_the_other_sources_are_loaded(
+def test_a_rebuild_that_meets_a_damaged_segment_names_it_and_changes_nothing(
     mine: TestHome, expected: Tables, damage: str
 ) -> None:
     (segment,) = (mine.home.raw / "deployment_event_api").glob("*.jsonl.gz")
@@ -588,17 +588,37 @@ def test_a_damaged_segment_of_the_raw_layer_is_named_and_the_other_sources_are_l
     with pytest.raises(SourceError, match="deployment_event_api") as raised:
         mine.run(rebuild=True)
     assert str(segment) in str(raised.value)
-    tables = mine.tables()
-    assert tables["core.failures"] == expected["core.failures"]
-    assert tables["core.apm_version_activity"] == expected["core.apm_version_activity"]
-    assert mine.rows("SELECT DISTINCT source FROM core.deployments") == [("apm_deployment_tracking",)]
-    (state,) = (state for state in source_states(mine.home) if state.source == "deployment_event_api")
-    assert state.error == str(raised.value)
-    with pytest.raises(SourceError, match="deployment_event_api"):
-        mine.run()
-    segment.write_bytes(whole)
-    mine.run()
+    assert "so what is published stays" in str(raised.value)
     assert mine.tables() == expected
+    segment.write_bytes(whole)
+    # Runs go on from what is published, as if nobody had asked for a rebuild.
+    mine.deploy("shop", "2024-03-20 10:00:00", version="new")
+    mine.run()
+    assert mine.rows("SELECT COUNT(*) FROM core.deployments WHERE version = 'new'") == [(1,)]
+    told = mine.tables()
+    assert rebuilt(mine) == told
+
+
+def test_a_first_load_that_meets_a_damaged_segment_loads_the_other_sources(
+    told: TestHome, loaded: TestHome, expected: Tables, tmp_path: Path
+) -> None:
+    home = _copy(told, tmp_path)
+    shutil.copytree(loaded.home.raw, home.home.raw)
+    (segment,) = (home.home.raw / "deployment_event_api").glob("*.jsonl.gz")
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[: len(whole) // 2])
+    for _ in range(2):
+        with pytest.raises(SourceError, match="deployment_event_api") as raised:
+            home.run()
+        tables = home.tables()
+        assert tables["core.failures"] == expected["core.failures"]
+        assert tables["core.apm_version_activity"] == expected["core.apm_version_activity"]
+        assert home.rows("SELECT DISTINCT source FROM core.deployments") == [("apm_deployment_tracking",)]
+        (state,) = (state for state in source_states(home.home) if state.source == "deployment_event_api")
+        assert state.error == str(raised.value)
+    segment.write_bytes(whole)
+    home.run()
+    assert home.tables() == expected
 
 
 def test_settings_that_are_wrong_stop_a_run_before_it_touches_anything(mine: TestHome, expected: Tables) -> None:

@@ -27,7 +27,7 @@ from dora_pipeline.tables import (
     Table,
 )
 from dora_pipeline.timeline import day_of
-from dora_pipeline.warehouse.checks import Finding, check, repeated_keys
+from dora_pipeline.warehouse.checks import Finding, accounts, check, repeated_keys
 
 # A failure that is open for longer is more likely forgotten than failing.
 _OPEN_FOR = timedelta(days=30)
@@ -275,11 +275,20 @@ _FILES = _Check(
     "{name}: {reason}",
     _query("files_read"),
 )
+_ACCOUNTS = _Check(
+    "Of each source, what was read is here, rejected or not yet selected, and what counts is in the metrics.",
+    "a fault of the pipeline; rebuild with `dora run --rebuild`",
+    "figures that do not add up",
+    "{measure} of {source} ({expected:,} expected, {found:,} found, from {first_day} on)",
+    lambda connection, table, settings: accounts(connection, table),
+    is_warning=False,
+)
 _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
     SourceSelections: {"types_selected": _TYPES},
-    ApmVersionActivity: {"files_read": _FILES},
+    ApmVersionActivity: {"files_read": _FILES, "loads_add_up": _ACCOUNTS},
     Deployments: {
         "keys_unique": _KEYS,
+        "loads_add_up": _ACCOUNTS,
         "nothing_before_first_selection": _SELECTED,
         "sources_fresh": _SOURCES,
         "services_known": _SERVICES,
@@ -292,6 +301,7 @@ _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
     DeploymentCommits: {"keys_unique": _KEYS, "lead_times_not_negative": _NEGATIVE},
     Failures: {
         "keys_unique": _KEYS,
+        "loads_add_up": _ACCOUNTS,
         "nothing_before_first_selection": _SELECTED,
         "sources_fresh": _SOURCES,
         "services_known": _SERVICES,
@@ -299,8 +309,8 @@ _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
         "clocks_agree": _CLOCKS,
         "nothing_open_for_long": _OPEN,
     },
-    RejectedEvents: {"rejected_share": _REJECTED},
-    Daily: {"keys_unique": _KEYS, "rates_equal_recount": _RECOUNT, "days_loaded": _LOADED},
+    RejectedEvents: {"rejected_share": _REJECTED, "loads_add_up": _ACCOUNTS},
+    Daily: {"keys_unique": _KEYS, "loads_add_up": _ACCOUNTS, "rates_equal_recount": _RECOUNT, "days_loaded": _LOADED},
 }
 
 

@@ -29,6 +29,7 @@ from dora_pipeline.tables import (
     Table,
 )
 from dora_pipeline.timeline import Window, day_of
+from dora_pipeline.warehouse.accounts import require_accounts
 from dora_pipeline.warehouse.days import all_row_count, row_count, rows_by_day, services_with_commits
 from dora_pipeline.warehouse.freshness import tell_freshness
 from dora_pipeline.warehouse.shrinkage import end_meant_shrinks
@@ -233,9 +234,11 @@ class Run:
         """Publish the warehouse, unless it lacks days, or a table waits for what follows from another.
 
         Whether it is whole. Each run publishes once, so that metrics.freshness tells of it, and again after changes.
+        Raises WarehouseError for a warehouse that does not add up.
         """
         is_whole = not self.is_made_anew and not stale_days(self.writer.connection, loading.FOLLOWING_TABLES)
         if is_whole and not (self._has_published and self.writer.is_published()):
+            require_accounts(self.writer.connection)
             if not self.errors and not self.stale_days():
                 with self.writer.transaction() as connection:
                     end_meant_shrinks(connection)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
-from dora_pipeline.tables import Table
+from dora_pipeline.tables import Deployments, Table
+from dora_pipeline.warehouse.accounts import account_rows
 from dora_pipeline.warehouse.queries import frame, statement
 
 _EXAMPLES = 10
@@ -33,6 +34,13 @@ def repeated_keys(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> 
         f"SELECT CONCAT_WS(' ', {keys}) AS key, COUNT(*) AS times, {keys} FROM {table.table_name} "
         f"GROUP BY {keys} HAVING COUNT(*) > 1 ORDER BY ALL",
     )
+
+
+def accounts(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> Finding:
+    """What does not add up in a table; in that of deployments also what was not judged."""
+    names = [table.table_name, *(["landing.judged_deployments"] if table is Deployments else [])]
+    rows = account_rows(connection).filter(pl.col("table_name").is_in(names))
+    return Finding(rows, rows.height)
 
 
 def check(connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None) -> Finding:

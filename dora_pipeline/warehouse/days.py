@@ -7,7 +7,7 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.tables import Daily, DeploymentCommits, Deployments, Failures, RejectedEvents, Table
-from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, make_alike, statement
+from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, make_alike, statement
 from dora_pipeline.warehouse.schema import quoted
 from dora_pipeline.warehouse.staleness import mark_days
 from dora_pipeline.warehouse.writer import Writer
@@ -90,7 +90,7 @@ def replace_table(connection: duckdb.DuckDBPyConnection, table: type[Table], row
     changed = frame(connection, difference(table.table_name, "told_rows"))
     if changed.height:
         connection.execute(f"DELETE FROM {table.table_name}")
-        connection.execute(f"INSERT INTO {table.table_name} SELECT * FROM told_rows")
+        insert(connection, table.table_name, "told_rows", rows.height)
     return changed
 
 

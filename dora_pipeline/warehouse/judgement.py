@@ -7,7 +7,7 @@ import duckdb
 
 from dora_pipeline.tables import Deployments, RejectedEvents
 from dora_pipeline.warehouse.landing import APM, replace_deployments
-from dora_pipeline.warehouse.queries import difference, statement
+from dora_pipeline.warehouse.queries import count, difference, insert, statement
 from dora_pipeline.warehouse.staleness import mark_days
 
 
@@ -28,11 +28,12 @@ def infer_deployments(connection: duckdb.DuckDBPyConnection, quiet_gap_us: int, 
         """,
         [APM],
     )
-    connection.execute(
+    inferred = count(
+        connection,
         f"CREATE OR REPLACE TEMP TABLE told_deployments AS {statement('inferred_deployments')}",
         {"quiet_gap_us": quiet_gap_us, "merge_window_us": merge_window_us},
     )
-    replace_deployments(connection)
+    replace_deployments(connection, inferred)
     connection.execute("DELETE FROM landing.changed_pairs")
 
 
@@ -52,7 +53,8 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
         """
     )
     connection.execute("CREATE OR REPLACE TEMP TABLE told_judged AS SELECT * FROM landing.judged_deployments LIMIT 0")
-    connection.execute(
+    judged = count(
+        connection,
         f"INSERT INTO told_judged BY NAME {statement('judged_deployments')}",
         {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us},
     )
@@ -64,7 +66,7 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
         WHERE EXISTS (FROM changed_services AS c WHERE j.service = c.service AND j.day >= c.from_day)
         """
     )
-    connection.execute("INSERT INTO landing.judged_deployments SELECT * FROM told_judged")
+    insert(connection, "landing.judged_deployments", "told_judged", judged)
     connection.execute("DELETE FROM landing.changed_services")
 
 

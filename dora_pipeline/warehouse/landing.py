@@ -13,7 +13,7 @@ from dora_pipeline.tables import (
     Failures,
     RejectedEvents,
 )
-from dora_pipeline.warehouse.queries import difference, execute_with, frame, make_alike
+from dora_pipeline.warehouse.queries import difference, execute_with, frame, insert, make_alike
 from dora_pipeline.warehouse.staleness import mark_all_days, mark_days
 
 APM = "apm_deployment_tracking"
@@ -51,7 +51,7 @@ def land_export(
         f"CREATE OR REPLACE TEMP TABLE changed_activity AS {difference('known_activity', 'told_activity')}"
     )
     connection.execute("DELETE FROM landing.version_activity WHERE input = ?", [name])
-    connection.execute("INSERT INTO landing.version_activity BY NAME SELECT * FROM told_activity")
+    insert(connection, "landing.version_activity", "told_activity", activity.height)
     connection.execute(
         "INSERT INTO landing.changed_pairs SELECT service, env, MIN(day) FROM changed_activity GROUP BY service, env"
     )
@@ -64,7 +64,7 @@ def land_export(
         """,
         [APM, name],
     )
-    replace_deployments(connection)
+    replace_deployments(connection, deployments.height)
     _infer_near_ready_events(connection)
     reject_input(connection, name, rejected)
 
@@ -95,7 +95,7 @@ def land_deployments(
         """,
         {"source": source, "is_pulled": is_pulled},
     )
-    replace_deployments(connection)
+    replace_deployments(connection, events.height)
     if source == APM:
         _infer_near_ready_events(connection)
     known = f"SELECT * FROM landing.rejected_events WHERE {_told_before('record')}"
@@ -121,11 +121,21 @@ def land_failures(
         """,
         {"source": source, "is_pulled": is_pulled},
     )
-    mark_days(connection, Failures, f"SELECT day FROM ({difference('known_failures', 'told_failures')})")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE changed_failures AS {difference('known_failures', 'told_failures')}"
+    )
     connection.execute(
         f"DELETE FROM landing.failures WHERE {_told_before('failure_id')}", {"source": source, "is_pulled": is_pulled}
     )
-    connection.execute("INSERT INTO landing.failures BY NAME SELECT * FROM told_failures")
+    insert(connection, "landing.failures", "told_failures", events.height)
+    # Another input may give the same failure on another day, and stand from now on, or no more.
+    changed = """
+        SELECT day FROM changed_failures
+        UNION ALL
+        SELECT f.day FROM landing.failures AS f
+        JOIN changed_failures AS c ON f.source = c.source AND f.failure_id = c.failure_id
+    """
+    mark_days(connection, Failures, changed)
     known = f"SELECT * FROM landing.rejected_events WHERE {_told_before('record')}"
     _replace_rejects(connection, rejected, known, {"source": source, "is_pulled": is_pulled})
 
@@ -204,8 +214,8 @@ def _infer_near_ready_events(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def replace_deployments(connection: duckdb.DuckDBPyConnection) -> None:
-    """Put told_deployments in the place of known_deployments.
+def replace_deployments(connection: duckdb.DuckDBPyConnection, rows: int) -> None:
+    """Put told_deployments, which has so many rows, in the place of known_deployments.
 
     Their services wait in landing.changed_services for `judge_deployments`. A deployment is judged by those before it,
     by one that started in the same second, and by those of other sources within two merge windows.
@@ -222,7 +232,7 @@ def replace_deployments(connection: duckdb.DuckDBPyConnection) -> None:
         )
         """
     )
-    connection.execute("INSERT INTO landing.deployments BY NAME SELECT * FROM told_deployments")
+    insert(connection, "landing.deployments", "told_deployments", rows)
     connection.execute(
         """
         INSERT INTO landing.changed_services
@@ -251,5 +261,5 @@ def _replace_rejects(
         )
         """
     )
-    connection.execute("INSERT INTO landing.rejected_events SELECT * FROM told_rejects")
+    insert(connection, "landing.rejected_events", "told_rejects", rejected.height)
     mark_days(connection, RejectedEvents, f"SELECT day FROM ({difference('known_rejects', 'told_rejects')})")

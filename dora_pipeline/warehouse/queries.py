@@ -7,6 +7,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from dora_pipeline.errors import WarehouseError
+
 
 def statement(name: str) -> str:
     """The text of `sql/<name>.sql`."""
@@ -47,6 +49,20 @@ def make_alike(connection: duckdb.DuckDBPyConnection, name: str, table: str, row
     """Make the temporary table `name` with the columns of `table` and the rows of the frame."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {table} LIMIT 0")
     execute_with(connection, rows, f"INSERT INTO {name} BY NAME SELECT * FROM told_frame")
+
+
+def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: str, expected: int) -> None:
+    """Insert the rows of a table into another one.
+
+    Raises WarehouseError where they are not as many as expected: what a transaction wrote was not read back whole by
+    DuckDB before.
+    """
+    written = count(connection, f"INSERT INTO {table} BY NAME SELECT * FROM {rows}")
+    if written != expected:
+        raise WarehouseError(
+            f"{table}: {expected:,} rows were to be written, and {written:,} were; nothing is published. It is a fault "
+            "of the program or of DuckDB: update them, and run again"
+        )
 
 
 def difference(known: str, told: str) -> str:

@@ -8,16 +8,21 @@ WITH sources AS (
     WHERE s.event_type = 'failure'
     GROUP BY s.source
 ),
+events AS (
+    SELECT DISTINCT f.source, f.failure_id
+    FROM landing.failures AS f
+    WHERE f.day IN (SELECT r.day FROM run_days AS r)
+),
 tellings AS (
     SELECT
         f.source, f.failure_id, f.service, f.env, f.team, f.name, f.severity, f.version, f.repository_id, f.commit_sha,
         f.url, f.started_at, f.finished_at, f.time_to_restore_seconds, f.custom_tags, f.received_at, f.restored_day, f.day,
-        s.priority,
+        s.priority, s.first_selected_at,
         -- Sent to us and pulled, one failure may be told twice: the last input by name stands.
         ROW_NUMBER() OVER (PARTITION BY f.source, f.failure_id, f.service ORDER BY f.input DESC) AS place_of_telling
     FROM landing.failures AS f
+    INNER JOIN events AS e ON f.source = e.source AND f.failure_id = e.failure_id
     INNER JOIN sources AS s ON f.source = s.source
-    WHERE f.day IN (SELECT r.day FROM run_days AS r) AND f.started_at >= s.first_selected_at
 ),
 told AS (
     SELECT
@@ -29,7 +34,7 @@ told AS (
             ORDER BY t.received_at, t.failure_id
         ) END AS place_in_second
     FROM tellings AS t
-    WHERE t.place_of_telling = 1
+    WHERE t.place_of_telling = 1 AND t.started_at >= t.first_selected_at AND t.day IN (SELECT r.day FROM run_days AS r)
 )
 SELECT
     t.failure_id, t.source, t.service, t.env,

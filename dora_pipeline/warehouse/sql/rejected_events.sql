@@ -5,13 +5,19 @@ WITH sources AS (
     FROM core.source_selections AS s
     GROUP BY s.source
 ),
+events AS (
+    SELECT DISTINCT f.source, f.failure_id
+    FROM landing.failures AS f
+    WHERE f.day IN (SELECT r.day FROM run_days AS r)
+),
 tellings AS (
     SELECT
         f.source, f.failure_id, f.service, f.env, f.team, f.name, f.started_at, f.finished_at, f.received_at, f.day,
+        s.first_selected_at,
         ROW_NUMBER() OVER (PARTITION BY f.source, f.failure_id, f.service ORDER BY f.input DESC) AS place_of_telling
     FROM landing.failures AS f
+    INNER JOIN events AS e ON f.source = e.source AND f.failure_id = e.failure_id
     INNER JOIN sources AS s ON f.source = s.source
-    WHERE f.day IN (SELECT r.day FROM run_days AS r) AND f.started_at >= s.first_selected_at
 ),
 failures AS (
     SELECT
@@ -22,7 +28,7 @@ failures AS (
             ORDER BY t.received_at, t.failure_id
         ) END AS place_in_second
     FROM tellings AS t
-    WHERE t.place_of_telling = 1
+    WHERE t.place_of_telling = 1 AND t.started_at >= t.first_selected_at AND t.day IN (SELECT r.day FROM run_days AS r)
 )
 SELECT l.event_type, l.source, l.reason, l.service, l.occurred_at, l.payload, l.detected_at, l.day
 FROM landing.rejected_events AS l

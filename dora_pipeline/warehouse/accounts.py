@@ -1,0 +1,57 @@
+"""Whether the warehouse adds up: what landed is in core or accounted for, and what counts in core is in metrics."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+import polars as pl
+
+from dora_pipeline.errors import WarehouseError
+from dora_pipeline.warehouse.queries import frame, statement
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """What of a source does not add up in a table: rows that should be there on some days, and rows that are.
+
+    `sources` of metrics.daily are all that are selected. `measure` says what is counted, `first_day` is one of `days`.
+    """
+
+    table: str
+    measure: str
+    sources: str | None
+    expected: int
+    found: int
+    days: int
+    first_day: date
+
+    def __str__(self) -> str:
+        days = f"on {self.first_day}" if self.days == 1 else f"on {self.days:,} days from {self.first_day} on"
+        return (
+            f"{self.table}: {self.sources or 'no source selected'}: {self.expected:,} {self.measure} should be there, "
+            f"{self.found:,} are, {days}"
+        )
+
+
+def account_rows(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+    """What does not add up in the whole warehouse: the columns of `sql/accounts.sql`.
+
+    Days that wait to be loaded are left out: refused ones, and those that have changed and were not asked for.
+    """
+    return frame(connection, statement("accounts"))
+
+
+def discrepancies(connection: duckdb.DuckDBPyConnection) -> list[Discrepancy]:
+    """The same as objects; empty where everything adds up."""
+    return [Discrepancy(*row) for row in account_rows(connection).iter_rows()]
+
+
+def require_accounts(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raise WarehouseError where something does not add up."""
+    found = discrepancies(connection)
+    if found:
+        more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
+        raise WarehouseError(
+            f"{found[0]}{more}. The load does not add up, so nothing is published and what was published stays. Make "
+            "the warehouse anew with `dora run --rebuild`; if that does not help, it is a fault of the program"
+        )

@@ -1,0 +1,137 @@
+-- What does not add up, by table, measure and source: rows that should be there on the days that differ, and rows that
+-- are. Landed is judged, rejected or not yet selected; judged is in core, duplicates included; what counts in core is in
+-- metrics.daily. Counted in events and services, on the days that match what has landed.
+WITH sources AS (
+    SELECT s.source, MIN(s.first_selected_at) AS first_selected_at
+    FROM core.source_selections AS s
+    GROUP BY s.source
+),
+selected AS (
+    SELECT s.event_type, STRING_AGG(DISTINCT s.source, ', ' ORDER BY s.source) AS sources
+    FROM core.source_selections AS s
+    WHERE s.is_selected
+    GROUP BY s.event_type
+),
+-- Of an event that several inputs give, the last by name stands.
+landed AS (
+    SELECT
+        'deployment' AS event_type, l.source,
+        MAX_BY(l.day, COALESCE(l.input, '')) AS day, MAX_BY(l.finished_at, COALESCE(l.input, '')) AS counts_at
+    FROM landing.deployments AS l
+    GROUP BY l.source, l.deployment_id
+    UNION ALL
+    SELECT
+        'failure' AS event_type, l.source,
+        MAX_BY(l.day, COALESCE(l.input, '')) AS day, MAX_BY(l.started_at, COALESCE(l.input, '')) AS counts_at
+    FROM landing.failures AS l
+    GROUP BY l.source, l.failure_id, l.service
+    UNION ALL
+    SELECT 'rejected' AS event_type, l.source, l.day, COALESCE(l.occurred_at, l.detected_at) AS counts_at
+    FROM landing.rejected_events AS l
+),
+populated AS (
+    SELECT l.event_type, l.source, l.day, COUNT(*) AS events
+    FROM landed AS l
+    INNER JOIN sources AS s ON l.source = s.source
+    WHERE l.counts_at >= s.first_selected_at
+    GROUP BY l.event_type, l.source, l.day
+),
+judged AS (
+    SELECT j.source, j.day, COUNT(*) AS events, COUNT(CASE WHEN j.history = 'rejected' THEN 1 END) AS rejected
+    FROM landing.judged_deployments AS j
+    GROUP BY j.source, j.day
+),
+rejected AS (
+    SELECT r.event_type, r.source, r.day, COUNT(*) AS events, COUNT(CASE WHEN r.reason = 'same_second' THEN 1 END) AS same_second
+    FROM core.rejected_events AS r
+    GROUP BY r.event_type, r.source, r.day
+),
+daily AS (
+    SELECT m.day, SUM(m.deployments) AS deployments, SUM(m.failures) AS failures, SUM(m.restores) AS restores
+    FROM metrics.daily AS m
+    GROUP BY m.day
+),
+entries AS (
+    SELECT 'landing.judged_deployments' AS table_name, 'deployments' AS measure, p.source, p.day, p.events AS expected, 0 AS found
+    FROM populated AS p WHERE p.event_type = 'deployment'
+    UNION ALL
+    SELECT 'landing.judged_deployments', 'deployments', j.source, j.day, 0, j.events FROM judged AS j
+    UNION ALL
+    SELECT 'core.deployments', 'deployments', j.source, j.day, j.events - j.rejected, 0 FROM judged AS j
+    UNION ALL
+    SELECT 'core.deployments', 'deployments', d.source, d.day, 0, COUNT(*) FROM core.deployments AS d GROUP BY d.source, d.day
+    UNION ALL
+    SELECT 'core.failures', 'failures, those of the same second included', p.source, p.day, p.events, 0
+    FROM populated AS p WHERE p.event_type = 'failure'
+    UNION ALL
+    SELECT 'core.failures', 'failures, those of the same second included', f.source, f.day, 0, COUNT(*)
+    FROM core.failures AS f GROUP BY f.source, f.day
+    UNION ALL
+    SELECT 'core.failures', 'failures, those of the same second included', r.source, r.day, 0, r.same_second
+    FROM rejected AS r WHERE r.event_type = 'failure'
+    UNION ALL
+    SELECT 'core.rejected_events', 'rejected events', p.source, p.day, p.events, 0
+    FROM populated AS p WHERE p.event_type = 'rejected'
+    UNION ALL
+    SELECT 'core.rejected_events', 'rejected events', j.source, j.day, j.rejected, 0 FROM judged AS j
+    UNION ALL
+    SELECT
+        'core.rejected_events', 'rejected events', r.source, r.day, 0,
+        r.events - CASE WHEN r.event_type = 'failure' THEN r.same_second ELSE 0 END
+    FROM rejected AS r
+    UNION ALL
+    SELECT 'core.apm_version_activity', 'sightings', l.source, l.day, SUM(l.sightings), 0
+    FROM (
+        SELECT s.source, a.day, a.sightings
+        FROM landing.version_activity AS a
+        INNER JOIN sources AS s ON s.source = 'apm_deployment_tracking' AND a.last_seen_at >= s.first_selected_at
+    ) AS l
+    GROUP BY l.source, l.day
+    UNION ALL
+    SELECT 'core.apm_version_activity', 'sightings', 'apm_deployment_tracking', a.day, 0, SUM(a.sightings)
+    FROM core.apm_version_activity AS a GROUP BY a.day
+    UNION ALL
+    SELECT 'metrics.daily', 'deployments', s.sources, d.day, COUNT(d.day), 0
+    FROM core.deployments AS d LEFT JOIN selected AS s ON s.event_type = 'deployment'
+    WHERE d.is_selected AND d.duplicate_of IS NULL GROUP BY s.sources, d.day
+    UNION ALL
+    SELECT 'metrics.daily', 'deployments', s.sources, m.day, 0, m.deployments
+    FROM daily AS m LEFT JOIN selected AS s ON s.event_type = 'deployment'
+    UNION ALL
+    SELECT 'metrics.daily', 'failures', s.sources, f.day, COUNT(f.day), 0
+    FROM core.failures AS f LEFT JOIN selected AS s ON s.event_type = 'failure'
+    WHERE f.is_selected GROUP BY s.sources, f.day
+    UNION ALL
+    SELECT 'metrics.daily', 'failures', s.sources, m.day, 0, m.failures
+    FROM daily AS m LEFT JOIN selected AS s ON s.event_type = 'failure'
+    UNION ALL
+    SELECT 'metrics.daily', 'restores', s.sources, f.restored_day, COUNT(f.day), 0
+    FROM core.failures AS f LEFT JOIN selected AS s ON s.event_type = 'failure'
+    WHERE f.is_selected AND f.time_to_restore_seconds IS NOT NULL GROUP BY s.sources, f.restored_day
+    UNION ALL
+    SELECT 'metrics.daily', 'restores', s.sources, m.day, 0, m.restores
+    FROM daily AS m LEFT JOIN selected AS s ON s.event_type = 'failure'
+),
+stale AS (
+    SELECT s.target AS table_name, s.day FROM landing.stale_days AS s
+    UNION
+    SELECT 'core.failures' AS table_name, s.day FROM landing.stale_days AS s WHERE s.target = 'core.rejected_events'
+),
+wrong AS (
+    SELECT e.table_name, e.measure, e.source, e.day, SUM(e.expected) AS expected, SUM(e.found) AS found
+    FROM entries AS e
+    LEFT JOIN stale AS s ON e.table_name = s.table_name AND e.day = s.day
+    WHERE s.day IS NULL
+    GROUP BY e.table_name, e.measure, e.source, e.day
+    HAVING SUM(e.expected) <> SUM(e.found)
+)
+-- Days with too few rows and days with too many are told apart, so that they do not make up for each other.
+SELECT
+    w.table_name, w.measure, w.source, CAST(SUM(w.expected) AS BIGINT) AS expected, CAST(SUM(w.found) AS BIGINT) AS found,
+    COUNT(*) AS days, MIN(w.day) AS first_day
+FROM wrong AS w
+GROUP BY w.table_name, w.measure, w.source, CASE WHEN w.found < w.expected THEN 1 ELSE 0 END
+-- What is lost early is lost in all that follows.
+ORDER BY
+    CASE WHEN w.table_name LIKE 'landing.%' THEN 1 WHEN w.table_name LIKE 'core.%' THEN 2 ELSE 3 END,
+    MIN(w.day), w.table_name, w.measure, w.source

@@ -1,0 +1,279 @@
+"""Every load accounts for itself: what does not add up is an error that names it, and is not published."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from dora_pipeline.errors import WarehouseError
+from dora_pipeline.warehouse import days, judgement, landing, queries
+from dora_pipeline.warehouse.accounts import Discrepancy, discrepancies
+from dora_pipeline.warehouse.publication import working_file
+from dora_pipeline_tests.command import process
+from dora_pipeline_tests.dagster_runs import days_run
+from dora_pipeline_tests.full_homes import copied, fill
+from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, DEPLOYMENTS_BY_EVENT, TestHome
+
+_EVENTS = "deployment_event_api"
+_FAILURES = "failure_event_api"
+_APM = "apm_deployment_tracking"
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
+    """A home after one run, with something of everything. Copy it."""
+    home = TestHome(tmp_path_factory.mktemp("homes") / "loaded")
+    fill(home)
+    home.run()
+    return home
+
+
+@pytest.fixture
+def mine(loaded: TestHome, request: pytest.FixtureRequest, tmp_path: Path) -> TestHome:
+    """A loaded home of one's own."""
+    return copied(loaded, f"mine-{tmp_path.name}")
+
+
+def spoil(home: TestHome, statement: str) -> None:
+    """Change the working database as a fault of the program would."""
+    with duckdb.connect(str(working_file(home.home))) as connection:
+        connection.execute(statement)
+
+
+def found(home: TestHome) -> list[Discrepancy]:
+    """What does not add up in the working database."""
+    with duckdb.connect(str(working_file(home.home)), read_only=True) as connection:
+        return discrepancies(connection)
+
+
+_SPOILED: dict[str, tuple[str, str]] = {
+    "deployments lost": (
+        "DELETE FROM core.deployments WHERE source = 'deployment_event_api' AND day = '2024-03-02'",
+        "core.deployments: deployment_event_api: 3 deployments should be there, 0 are, on 2024-03-02",
+    ),
+    "a duplicate lost": (
+        "DELETE FROM core.deployments WHERE duplicate_of IS NOT NULL AND day = '2024-03-05'",
+        "core.deployments: apm_deployment_tracking: 3 deployments should be there, 2 are, on 2024-03-05",
+    ),
+    "a deployment twice": (
+        "INSERT INTO core.deployments FROM core.deployments WHERE service = 'shop' AND source = 'deployment_event_api' "
+        "AND day = '2024-03-03'",
+        "core.deployments: deployment_event_api: 3 deployments should be there, 4 are, on 2024-03-03",
+    ),
+    "all judged deployments lost": (
+        "DELETE FROM landing.judged_deployments WHERE source = 'deployment_event_api'",
+        "landing.judged_deployments: deployment_event_api: 48 deployments should be there, 0 are, on 12 days from "
+        "2024-03-01 on",
+    ),
+    "landed deployments lost": (
+        "DELETE FROM landing.deployments WHERE source = 'deployment_event_api' AND service = 'shop' "
+        "AND day = '2024-03-04'",
+        "landing.judged_deployments: deployment_event_api: 3 deployments should be there, 4 are, on 2024-03-04",
+    ),
+    "a row of a failure lost": (
+        "DELETE FROM core.failures WHERE service = 'api' AND day = '2024-03-04'",
+        "core.failures: failure_event_api: 2 failures, those of the same second included should be there, 1 are, on "
+        "2024-03-04",
+    ),
+    "rejected events lost": (
+        "DELETE FROM core.rejected_events WHERE reason = 'same_second' AND day = '2024-03-01'",
+        "core.rejected_events: deployment_event_api: 1 rejected events should be there, 0 are, on 2024-03-01",
+    ),
+    "sightings lost": (
+        "DELETE FROM core.apm_version_activity WHERE service = 'web' AND day = '2024-03-01'",
+        "core.apm_version_activity: apm_deployment_tracking: 15 sightings should be there, 6 are, on 2024-03-01",
+    ),
+    "a day of the metrics lost": (
+        "DELETE FROM metrics.daily WHERE day = '2024-03-02'",
+        "metrics.daily: apm_deployment_tracking, deployment_event_api: 5 deployments should be there, 0 are, on "
+        "2024-03-02",
+    ),
+    "failures counted twice": (
+        "UPDATE metrics.daily SET failures = 2 * failures WHERE service = 'web' AND day = '2024-03-06'",
+        "metrics.daily: failure_event_api: 1 failures should be there, 2 are, on 2024-03-06",
+    ),
+    "a restore lost": (
+        "UPDATE metrics.daily SET restores = 0 WHERE service = 'api' AND restores > 0 AND day = '2024-03-07'",
+        "metrics.daily: failure_event_api: 2 restores should be there, 1 are, on 2024-03-07",
+    ),
+}
+
+
+def test_a_load_of_everything_adds_up(loaded: TestHome) -> None:
+    assert found(loaded) == []
+
+
+@pytest.mark.parametrize("fault", _SPOILED)
+def test_what_does_not_add_up_is_named_with_both_numbers_and_not_published(mine: TestHome, fault: str) -> None:
+    statement, message = _SPOILED[fault]
+    before = mine.home.warehouse.read_bytes()
+    spoil(mine, statement)
+    mine.deploy("shop", "2024-03-20 10:00:00")
+    with pytest.raises(WarehouseError) as raised:
+        mine.run()
+    assert str(raised.value).startswith(message)
+    assert "what was published stays" in str(raised.value)
+    assert mine.home.warehouse.read_bytes() == before
+
+
+def test_the_command_ends_with_1_and_one_line_and_a_rebuild_mends_it(mine: TestHome) -> None:
+    before = mine.tables()
+    spoil(mine, _SPOILED["deployments lost"][0])
+    answer = process(mine.home.path, "run")
+    assert answer.code == 1
+    (line,) = answer.err.splitlines()
+    assert line.startswith(f"dora: {_SPOILED['deployments lost'][1]}")
+    assert "`dora run --rebuild`" in line
+    mine.run(rebuild=True)
+    assert mine.tables() == before
+
+
+def test_too_few_and_too_many_do_not_make_up_for_each_other(mine: TestHome) -> None:
+    spoil(
+        mine,
+        "UPDATE core.deployments SET day = '2024-03-03' WHERE source = 'deployment_event_api' AND day = '2024-03-02'",
+    )
+    told = [(one.table, one.sources, one.expected, one.found, one.first_day) for one in found(mine)]
+    assert [one for one in told if one[0] == "core.deployments"] == [
+        ("core.deployments", _EVENTS, 3, 0, date(2024, 3, 2)),
+        ("core.deployments", _EVENTS, 3, 6, date(2024, 3, 3)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "lost", "message"),
+    [
+        (days, "deployments", "core.deployments", "core.deployments: apm_deployment_tracking: 26 "),
+        (days, "failures", "core.failures", "core.failures: failure_event_api: "),
+        (days, "daily", "metrics.daily", "metrics.daily: "),
+        (days, "rejected_events", "core.rejected_events", "core.rejected_events: "),
+    ],
+    ids=["deployments", "failures", "daily", "rejected events"],
+)
+def test_a_statement_that_drops_rows_publishes_nothing(
+    mine: TestHome, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, lost: str, message: str
+) -> None:
+    before = mine.tables()
+
+    def statement(asked: str) -> str:
+        text = queries.statement(asked)
+        return f"SELECT * FROM ({text}) LIMIT 1" if asked == name else text
+
+    monkeypatch.setattr(module, "statement", statement)
+    with pytest.raises(WarehouseError) as raised:
+        mine.run("2024-03-01", "2024-03-12")
+    assert str(raised.value).startswith(message.removesuffix("26 "))
+    assert mine.tables() == before
+
+
+def test_judging_that_drops_rows_publishes_nothing(mine: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = mine.tables()
+
+    def statement(asked: str) -> str:
+        text = queries.statement(asked)
+        return f"SELECT * FROM ({text}) WHERE day <> '2024-03-20'" if asked == "judged_deployments" else text
+
+    monkeypatch.setattr(judgement, "statement", statement)
+    mine.deploy("shop", "2024-03-20 10:00:00")
+    with pytest.raises(
+        WarehouseError, match=f"^landing.judged_deployments: {_EVENTS}: 1 deployments should be there, 0 are"
+    ):
+        mine.run()
+    assert mine.tables() == before
+
+
+@pytest.mark.parametrize("table", ["told_deployments", "told_judged", "told_failures", "told_activity", "told_rejects"])
+def test_rows_that_a_transaction_does_not_read_back_are_noticed_where_they_are_written(
+    home: TestHome, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    home.select("deployment", *DEPLOYMENTS_BY_EVENT, *DEPLOYMENTS_BY_APM)
+    home.select("failure", _FAILURES)
+    home.deploy("shop", "2024-05-06 10:00:00")
+    home.deploy("cart", "2024-05-06 10:00:00", finished_at="no time")
+    home.fail(["shop"], "2024-05-06 10:00:00")
+    home.drop_export(
+        "one.jsonl", [{"timestamp": "2024-05-06T12:00:00Z", "service": "web", "env": "prod", "version": "1"}]
+    )
+    insert = queries.insert
+
+    def unread(connection: duckdb.DuckDBPyConnection, target: str, rows: str, expected: int) -> None:
+        insert(connection, target, f"{rows} LIMIT 0" if rows == table else rows, expected)
+
+    for module in (landing, judgement):
+        monkeypatch.setattr(module, "insert", unread)
+    with pytest.raises(WarehouseError, match=r"landing\.\w+: \d+ rows were to be written, and 0 were"):
+        home.run()
+    assert not home.home.warehouse.exists()
+
+
+def test_dagster_publishes_nothing_that_does_not_add_up(mine: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DORA_HOME", str(mine.home.path))
+    before = mine.home.warehouse.read_bytes()
+    spoil(mine, _SPOILED["deployments lost"][0])
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert not days_run(mine, instance, "2024-03-06").success
+    assert mine.home.warehouse.read_bytes() == before
+
+
+def test_the_check_finds_the_same_in_what_is_published(mine: TestHome) -> None:
+    spoil(mine, _SPOILED["deployments lost"][0])
+    mine.home.warehouse.unlink()
+    working_file(mine.home).rename(mine.home.warehouse)
+    answer = process(mine.home.path, "check")
+    assert answer.code == 1
+    assert "loads_add_up" in answer.out + answer.err
+    assert "deployment_event_api (3 expected, 0 found, from 2024-03-02 on)" in " ".join(
+        (answer.out + answer.err).split()
+    )
+
+
+# States in which days differ rightly
+
+
+def test_days_that_have_changed_and_are_not_loaded_add_up(mine: TestHome) -> None:
+    mine.deploy("shop", "2024-03-02 15:00:00")
+    mine.deploy("shop", "2024-03-03 15:00:00")
+    mine.fail(["shop", "web"], "2024-03-03 15:00:00", "2024-03-04 15:00:00")
+    mine.select("deployment", *DEPLOYMENTS_BY_APM, at=datetime(2024, 5, 1, tzinfo=UTC))
+    report = mine.run("2024-03-03")
+    assert len(report.stale) > 5
+    assert found(mine) == []
+    mine.run()
+    assert found(mine) == []
+
+
+def test_events_before_the_first_selection_and_of_sources_never_selected_are_accounted_for(home: TestHome) -> None:
+    first = datetime(2024, 5, 6, 12, tzinfo=UTC)
+    home.select("deployment", *DEPLOYMENTS_BY_EVENT, at=first)
+    for hours in (-24, -1, 0, 1):
+        home.deploy("shop", f"{first + timedelta(hours=hours):%Y-%m-%d %H:%M:%S}")
+    home.deploy("shop", "2024-05-06 14:00:00", finished_at="2024-05-06T13:00:00Z")
+    home.fail(["shop"], "2024-05-06 13:00:00")
+    home.run()
+    assert home.rows("SELECT COUNT(*) FROM core.deployments") == [(2,)]
+    home.select("failure", _FAILURES, at=first + timedelta(hours=2))
+    home.fail(["shop", "cart"], "2024-05-06 15:00:00")
+    home.fail(["shop"], "2024-05-06 15:00:00", id="another")
+    home.fail([], "2024-05-06 15:00:00", team="ops")
+    home.run()
+    assert home.rows("SELECT COUNT(*) FROM core.failures") == [(3,)]
+    assert found(home) == []
+
+
+def test_refused_days_add_up(home: TestHome) -> None:
+    home.select("deployment", *DEPLOYMENTS_BY_APM)
+    told = [
+        {"timestamp": f"2024-05-0{day}T12:00:00Z", "service": f"s{number}", "env": "prod", "version": f"{day}"}
+        for day in (6, 7)
+        for number in range(30)
+    ]
+    home.drop_export("one.jsonl", told)
+    home.run()
+    home.drop_export("one.jsonl", [*told[:3], *told[30:]])
+    with pytest.raises(Exception, match="not loaded: 2024-05-06"):
+        home.run()
+    assert home.rows("SELECT COUNT(*) FROM core.deployments") == [(60,)]
+    assert found(home) == []

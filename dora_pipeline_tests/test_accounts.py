@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline.warehouse import days, judgement, landing, queries
@@ -16,6 +18,7 @@ from dora_pipeline_tests.command import process
 from dora_pipeline_tests.dagster_runs import days_run
 from dora_pipeline_tests.full_homes import copied, fill
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, DEPLOYMENTS_BY_EVENT, TestHome
+from dora_pipeline_tests.vendors.datadog import API_KEY, APP_KEY, FakeDatadog
 
 _EVENTS = "deployment_event_api"
 _FAILURES = "failure_event_api"
@@ -276,4 +279,73 @@ def test_refused_days_add_up(home: TestHome) -> None:
     with pytest.raises(Exception, match="not loaded: 2024-05-06"):
         home.run()
     assert home.rows("SELECT COUNT(*) FROM core.deployments") == [(60,)]
+    assert found(home) == []
+
+
+def test_a_failure_that_is_sent_and_pulled_with_different_days_is_one_whichever_day_is_loaded_first(
+    home: TestHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DD_API_KEY", API_KEY)
+    monkeypatch.setenv("DD_APP_KEY", APP_KEY)
+    home.select("failure", _FAILURES, at=datetime(2024, 5, 1, tzinfo=UTC))
+    home.fail(["shop"], "2024-05-06 10:00:00", id="one")
+    home.run()
+    attributes = {"services": ["shop"], "env": "prod", "started_at": "2024-05-08T10:00:00Z"}
+    with FakeDatadog(failures=[{"id": "one", "type": "dora_failure", "attributes": attributes}]) as vendor:
+        home.settings(datadog={"api_url": vendor.url}, sources={_FAILURES: {"pull_from_datadog": True}})
+        home.run("2024-05-08")
+    assert found(home) == []
+    home.run()
+    assert home.rows("SELECT failure_id, day::VARCHAR FROM core.failures") == [("one", "2024-05-08")]
+    assert found(home) == []
+    before = home.tables()
+    home.run(rebuild=True)
+    assert home.tables() == before
+
+
+_DAYS = [f"2024-05-{number:02}" for number in range(6, 11)]
+_SELECTIONS = (DEPLOYMENTS_BY_EVENT, DEPLOYMENTS_BY_APM, (*DEPLOYMENTS_BY_APM, *DEPLOYMENTS_BY_EVENT))
+_moments = st.builds(
+    lambda day, hour, second: f"{day} {hour:02}:00:{second:02}",
+    st.sampled_from(_DAYS),
+    st.sampled_from([0, 12, 23]),
+    st.integers(0, 1),
+)
+_services = st.sampled_from(["shop", "cart"])
+_versions = st.sampled_from(["1", "2"])
+_steps = st.one_of(
+    st.tuples(st.just("deploy"), _services, _moments, _versions),
+    st.tuples(st.just("export"), _services, _moments, _versions),
+    st.tuples(st.just("fail"), st.lists(_services, unique=True, max_size=2), _moments, st.none() | _moments),
+    st.tuples(st.just("select"), st.sampled_from(_SELECTIONS)),
+    st.tuples(st.just("run"), st.none() | st.sampled_from(_DAYS)),
+)
+
+
+@settings(max_examples=8, derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(steps=st.lists(_steps, min_size=20, max_size=40))
+def test_no_order_of_events_selections_and_partial_runs_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
+) -> None:
+    home = TestHome(tmp_path_factory.mktemp("world") / "home")
+    home.select("failure", _FAILURES, at=datetime(2024, 5, 7, tzinfo=UTC))
+    home.select("deployment", *DEPLOYMENTS_BY_EVENT, at=datetime(2024, 5, 6, 12, tzinfo=UTC))
+    selected_at = datetime(2024, 5, 8, tzinfo=UTC)
+    sightings: list[dict[str, Any]] = []
+    for kind, *told in steps:
+        if kind == "deploy":
+            home.deploy(told[0], told[1], version=told[2])
+        elif kind == "export":
+            at = f"{told[1].replace(' ', 'T')}Z"
+            sightings.append({"timestamp": at, "service": told[0], "env": "prod", "version": told[2]})
+            home.drop_export(f"{len(sightings) // 4}.jsonl", sightings[len(sightings) // 4 * 4 :])
+        elif kind == "fail":
+            home.fail(told[0], told[1], told[2], team="ops")
+        elif kind == "select":
+            selected_at += timedelta(minutes=1)
+            home.select("deployment", *told[0], at=selected_at)
+        else:
+            home.run(told[0])
+            assert found(home) == []
+    home.run()
     assert found(home) == []

@@ -207,7 +207,7 @@ def test_rows_that_a_transaction_does_not_read_back_are_noticed_where_they_are_w
 
     for module in (landing, judgement):
         monkeypatch.setattr(module, "insert", unread)
-    with pytest.raises(WarehouseError, match=r"landing\.\w+: \d+ rows were to be written, and 0 were"):
+    with pytest.raises(WarehouseError, match=r"landing\.\w+: \d+ rows were to be written or read, and 0 were"):
         home.run()
     assert not home.home.warehouse.exists()
 

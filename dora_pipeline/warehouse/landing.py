@@ -13,7 +13,7 @@ from dora_pipeline.tables import (
     Failures,
     RejectedEvents,
 )
-from dora_pipeline.warehouse.queries import difference, execute_with, frame, insert, make_alike
+from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, make_alike, require_rows
 from dora_pipeline.warehouse.staleness import mark_all_days, mark_days
 
 APM = "apm_deployment_tracking"
@@ -146,7 +146,8 @@ def sent_events_like(connection: duckdb.DuckDBPyConnection, source: str, told: p
     `told` has record_id, former_id and identity_key.
     """
     execute_with(connection, told, "CREATE OR REPLACE TEMP TABLE like_told AS SELECT * FROM told_frame")
-    connection.execute(
+    met = count(
+        connection,
         """
         CREATE OR REPLACE TEMP TABLE met_events AS
         FROM landing.sent_events
@@ -155,7 +156,8 @@ def sent_events_like(connection: duckdb.DuckDBPyConnection, source: str, told: p
         """,
         {"source": source},
     )
-    connection.execute(
+    met += count(
+        connection,
         """
         INSERT INTO met_events
         FROM landing.sent_events
@@ -165,7 +167,9 @@ def sent_events_like(connection: duckdb.DuckDBPyConnection, source: str, told: p
         """,
         {"source": source},
     )
-    return frame(connection, "FROM met_events")
+    events = frame(connection, "FROM met_events")
+    require_rows("landing.sent_events", met, events.height)
+    return events
 
 
 def keep_sent_events(connection: duckdb.DuckDBPyConnection, source: str, gone: pl.Series, events: pl.DataFrame) -> None:

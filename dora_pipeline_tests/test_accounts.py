@@ -294,8 +294,8 @@ def test_a_failure_that_is_sent_and_pulled_with_different_days_is_one_whichever_
     with FakeDatadog(failures=[{"id": "one", "type": "dora_failure", "attributes": attributes}]) as vendor:
         home.settings(datadog={"api_url": vendor.url}, sources={_FAILURES: {"pull_from_datadog": True}})
         home.run("2024-05-08")
-    assert found(home) == []
-    home.run()
+        assert found(home) == []
+        home.run()
     assert home.rows("SELECT failure_id, day::VARCHAR FROM core.failures") == [("one", "2024-05-08")]
     assert found(home) == []
     before = home.tables()
@@ -322,8 +322,9 @@ _steps = st.one_of(
 )
 
 
-@settings(max_examples=8, derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate))
-@given(steps=st.lists(_steps, min_size=20, max_size=40))
+@pytest.mark.timeout(600)
+@settings(max_examples=5, derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(steps=st.lists(_steps, min_size=12, max_size=24))
 def test_no_order_of_events_selections_and_partial_runs_is_refused(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
 ) -> None:

@@ -345,7 +345,7 @@ def test_what_a_pattern_with_an_exclamation_mark_matches_is_left_out(
     assert found(mirror, [pair], patterns) == {pair: expected}
 
 
-SHARED = {"libs/shared/**", "libs/shared/", "libs/shared", "libs/shared/**/*", "libs/**", "libs/*/**", "**/shared/**"}
+SHARED = ("libs/shared/**", "libs/shared/", "libs/shared", "libs/shared/**/*", "libs/**", "libs/*/**", "**/shared/**")
 
 
 @pytest.mark.parametrize("pattern", [*SHARED, "libs/shared/*", "libs/sha/**", "libs/other/**", "!libs/shared/**"])

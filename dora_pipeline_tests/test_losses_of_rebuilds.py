@@ -1,5 +1,7 @@
 """A warehouse that is made anew takes the place of what is published only where no source lost what it has there."""
 
+import gzip
+import json
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -269,3 +271,47 @@ def test_a_day_file_that_is_gone_refuses_the_rebuild(
     (home.home.raw / "pagerduty" / f"{day(3)}.jsonl.gz").unlink()
     assert len(day_files(home)) == 1
     assert refused(home, rebuild=True).startswith("pagerduty: ")
+
+
+def drop_packed(home: TestHome) -> tuple[Path, bytes]:
+    """A gzipped export with one more deployment, on another day than all others; and its content."""
+    path = home.home.path / "exports" / "apm" / "small.jsonl.gz"
+    told = {"timestamp": "2024-05-20T12:00:00Z", "service": "small", "env": "prod", "version": "1"}
+    path.write_bytes(gzip.compress(json.dumps(told).encode() + b"\n"))
+    return path, path.read_bytes()
+
+
+@pytest.mark.parametrize("anew", ["rebuild", "settings"])
+def test_what_an_export_told_is_not_lost_when_all_is_read_again_while_it_is_damaged(home: TestHome, anew: str) -> None:
+    path, whole = drop_packed(home)
+    home.run()
+    path.write_bytes(whole[:-9])
+    home.run()
+    before = home.rows("SELECT * FROM core.deployments ORDER BY ALL")
+    if anew == "settings":
+        home.settings(timezone="Europe/Berlin")
+    said = refused(home, rebuild=anew == "rebuild")
+    assert "core.deployments: not made anew: 2024-05-20 (1 rows before, 0 now); " in said
+    assert "exports/apm/small.jsonl.gz cannot be read, so what is published stays" in said
+    path.write_bytes(whole)
+    home.run(rebuild=anew == "rebuild")
+    assert home.rows("SELECT * FROM core.deployments ORDER BY ALL") == before
+
+
+def test_a_damaged_export_that_told_nothing_is_no_loss(home: TestHome) -> None:
+    path, whole = drop_packed(home)
+    path.write_bytes(whole[:-9])
+    home.run()
+    before = home.rows("SELECT * FROM core.deployments ORDER BY ALL")
+    home.run(rebuild=True)
+    home.settings(timezone="Europe/Berlin")
+    home.run()
+    assert home.rows("SELECT * FROM core.deployments ORDER BY ALL") == before
+
+
+def test_the_loss_of_a_damaged_export_can_be_accepted(home: TestHome) -> None:
+    path, whole = drop_packed(home)
+    home.run()
+    path.write_bytes(whole[:-9])
+    run(home.home, rebuild=True, accepts_shrink=True)
+    assert home.rows("SELECT * FROM core.deployments WHERE service = 'small'") == []

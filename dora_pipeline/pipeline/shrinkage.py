@@ -10,13 +10,16 @@ from itertools import groupby
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import DoraError, SourceIncomplete
+from dora_pipeline.files import printable
 from dora_pipeline.tables import Table
+from dora_pipeline.warehouse.landing import APM
 from dora_pipeline.warehouse.shrinkage import (
     COMPARED,
     ComparedDay,
     are_shrinks_meant,
     compared_days,
     compared_with_published,
+    unread_exports,
 )
 from dora_pipeline.warehouse.writer import Writer
 
@@ -65,23 +68,35 @@ class ShrinkGuard:
         """Why what landed anew may not take the place of what is published; empty where it may.
 
         `errors` are those of landing, by source. A source that has rows there has to be whole, and may not lose much of
-        a day, or of all days together, or every row.
+        a day, or of all days together, or every row; one with a file that cannot be read may lose none, for what that
+        told is not known any more.
         """
         if self._accepts:
             return []
+        unread = {APM: unread_exports(self._writer)}
         with self._writer.published() as is_there:
             compared = {table: compared_with_published(self._writer, table) for table in COMPARED if is_there}
         having = {day.source for days in compared.values() for day in days if day.rows_before}
         lacking = [_lacking(source, error) for source, error in errors.items() if source in having]
         shrunken = [
-            self._shrunken(table, source, list(days))
+            self._shrunken(table, source, list(days), unread.get(source, []))
             for table, found in compared.items()
             for source, days in groupby(found, key=lambda day: day.source)
             if source not in errors
         ]
         return [*lacking, *(loss for loss in shrunken if loss)]
 
-    def _shrunken(self, table: type[Table], source: str, days: Sequence[ComparedDay]) -> SourceIncomplete | None:
+    def _shrunken(
+        self, table: type[Table], source: str, days: Sequence[ComparedDay], unread: Sequence[str]
+    ) -> SourceIncomplete | None:
+        lessened = [day for day in days if day.rows_after < day.rows_before]
+        if unread and lessened:
+            others = f" and {len(unread) - 1:,} more files" if unread[1:] else ""
+            return SourceIncomplete(
+                source,
+                f"{table.table_name}: not made anew: {_named_days(lessened)}; {printable(unread[0])}{others} cannot be "
+                f"read, so what is published stays. Bring back the file and run again, or, {_ACCEPT}",
+            )
         before, after = sum(day.rows_before for day in days), sum(day.rows_after for day in days)
         is_gone = before > 0 and after == 0 and self._share < 1
         shrunken = [day for day in days if self._is_shrunken(day)]

@@ -9,6 +9,7 @@ import duckdb
 from dora_pipeline.tables import Deployments, Failures, Table
 from dora_pipeline.warehouse.days import make_days
 from dora_pipeline.warehouse.inputs import read_property, write_property
+from dora_pipeline.warehouse.landing import APM
 from dora_pipeline.warehouse.queries import statement
 from dora_pipeline.warehouse.writer import Writer
 
@@ -56,6 +57,16 @@ def _compared(writer: Writer, table: type[Table], shown: str) -> list[ComparedDa
     connection = writer.connection
     connection.execute(f"CREATE OR REPLACE TEMP VIEW shown_{name} AS SELECT {_COLUMNS[table]} FROM {shown}")
     return [ComparedDay(*row) for row in connection.execute(statement(f"compared_{name}")).fetchall()]
+
+
+def unread_exports(writer: Writer) -> list[str]:
+    """The names of the exports that are rejected as a whole."""
+    query = """
+        SELECT DISTINCT input FROM landing.rejected_events
+        WHERE source = ? AND record = 'file' AND service IS NULL
+        ORDER BY input
+    """
+    return [name for (name,) in writer.connection.execute(query, [APM]).fetchall()]
 
 
 def begin_meant_shrinks(connection: duckdb.DuckDBPyConnection) -> None:

@@ -146,7 +146,8 @@ def append_selection(
             if newest is not None and entry.selected_at <= newest.selected_at:
                 raise ConfigError(
                     f"{_written(entry.selected_at)} is not later than the newest selection of {event_type}s "
-                    f"({_written(newest.selected_at)}); the log only grows, so give a later moment"
+                    f"({_written(newest.selected_at)}); the log only grows. To count earlier events too, "
+                    f"correct selected_at in {path} and run again"
                 )
             _replace(path, _with_entry(content, entry))
             return entry

@@ -135,7 +135,7 @@ def test_files_with_other_endings_are_left_out_by_name(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"abc")
     assert names(tmp_path) == ["a.jsonl"]
-    reason = "its ending is none of .jsonl, .ndjson, .json, .csv (each also .gz and .zst) and .parquet"
+    reason = "its ending is none of .jsonl .ndjson .json .csv, these with .gz .zst, .parquet"
     assert left_out(tmp_path) == dict.fromkeys(sorted(others), reason)
 
 

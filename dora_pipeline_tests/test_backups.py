@@ -728,3 +728,10 @@ def test_what_was_put_in_place_before_the_disk_failed_is_taken_back(
     with pytest.raises(BackupError, match="Input/output error; the backup was not restored"):
         restore(Home(tmp_path / "new"), archive, Silence())
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_home_that_is_not_there_is_not_backed_up_as_an_empty_one(tmp_path: Path) -> None:
+    answer = process(tmp_path / "hoem", "backup", str(tmp_path / "backup.tar.gz"))
+    assert answer.code == 1
+    assert f"{tmp_path}/hoem: there is no such folder" in answer.err
+    assert list(tmp_path.iterdir()) == []

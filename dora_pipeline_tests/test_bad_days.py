@@ -302,7 +302,7 @@ def test_a_second_run_waits_and_says_for_whom(told: TestHome, expected: Tables, 
             assert waiting.poll() is None
             holder.communicate("done\n")
             assert waiting.wait() == 0
-            assert waiting.stderr.read() == ""
+            assert [line for line in waiting.stderr if not line.startswith(("warning: ", "`dora check`"))] == []
     assert holder.returncode == 0
     assert home.tables() == expected
 
@@ -536,10 +536,10 @@ def test_an_export_without_permission_keeps_no_other_from_loading(
 
 def test_the_same_file_under_two_names_counts_once(mine: TestHome, expected: Tables) -> None:
     folder = mine.home.path / "exports" / "apm"
-    shutil.copy2(folder / "from-00.jsonl", folder / "copy of it.jsonl")
+    shutil.copy2(folder / "from-00.jsonl", folder / "the copy of it.jsonl")
     mine.run()
     assert mine.tables() == expected
-    (folder / "copy of it.jsonl").rename(folder / "still a copy.jsonl")
+    (folder / "the copy of it.jsonl").rename(folder / "still a copy.jsonl")
     mine.run()
     assert mine.tables() == expected
     assert rebuilt(mine) == expected

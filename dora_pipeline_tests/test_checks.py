@@ -89,7 +89,7 @@ def test_a_source_that_told_nothing_for_too_long_is_named(home: TestHome) -> Non
     home.run()
     late = results(home, Deployments)["sources_fresh"]
     assert (late.passed, late.wrong, late.is_warning) == (False, 1, True)
-    assert columns(late, "source", "finding") == [("deployment_event_api", "nothing was told for too long")]
+    assert columns(late, "source", "finding") == [("deployment_event_api", "nothing came for too long")]
     assert late.examples[0]["newest_event_at"]
     assert results(home, Failures)["sources_fresh"].passed
     home.settings(sources_stale_after="9d")
@@ -102,7 +102,7 @@ def test_a_source_that_never_told_anything_counts_from_its_selection(home: TestH
     home.run()
     assert results(home, Deployments)["sources_fresh"].passed
     assert columns(results(home, Failures)["sources_fresh"], "source", "finding") == [
-        ("failure_event_api", "nothing was told since it was selected")
+        ("failure_event_api", "nothing came since it was selected")
     ]
 
 
@@ -129,6 +129,31 @@ def test_a_source_that_is_not_selected_now_may_be_late(home: TestHome) -> None:
     home.select("deployment", "apm_deployment_tracking", at=datetime.now(UTC) - timedelta(days=1))
     home.run()
     assert results(home, Deployments)["sources_fresh"].passed
+
+
+def test_a_source_all_of_which_is_older_than_its_first_selection_is_named(home: TestHome) -> None:
+    home.select("deployment", "apm_deployment_tracking", at=datetime.now(UTC) - timedelta(hours=1))
+    seen = ago(days=1).replace(" ", "T") + "Z"
+    home.drop_export("one.jsonl", [{"timestamp": seen, "service": "s", "env": "e", "version": "1"}])
+    home.run()
+    assert home.rows("SELECT COUNT(*) FROM core.deployments") == [(0,)]
+    assert columns(results(home, Deployments)["sources_fresh"], "source", "finding") == [
+        ("apm_deployment_tracking", "all that came is older than its first selection")
+    ]
+
+
+def test_rejected_sightings_are_a_share_of_sightings_and_each_is_counted_once(home: TestHome) -> None:
+    home.select("deployment", "apm_deployment_tracking")
+    at = f"{DAY}T10:00:00Z"
+    good = {"timestamp": at, "service": "s", "env": "e", "version": "1", "hits": 57}
+    home.drop_export("one.jsonl", [good, {"timestamp": at}, {"timestamp": f"{DAY}T10:00:00"}, {"timestamp": "x"}])
+    home.run()
+    told = results(home, RejectedEvents)["rejected_share"]
+    assert (told.passed, told.wrong) == (True, 0)
+    home.settings(rejected_share=0.01)
+    told = results(home, RejectedEvents)["rejected_share"]
+    assert (told.passed, told.wrong) == (False, 3)
+    assert sorted(columns(told, "rejected", "events")) == [(1, 57), (1, 57), (1, 57)]
 
 
 # Services and environments
@@ -183,7 +208,6 @@ def test_the_share_of_deployments_without_commits_is_told_by_reason(home: TestHo
     assert (told.passed, told.wrong, told.is_warning) == (False, 2, True)
     assert columns(told, "reason", "is_lacking", "deployments", "share") == [
         ("no_commit", True, 2, 0.2),
-        ("first_deployment", False, 8, 0.8),
     ]
 
 
@@ -392,7 +416,7 @@ def test_a_run_ends_with_the_warnings_that_hold_a_line_each(home: TestHome) -> N
     for answer in (first, second):
         assert answer.err.splitlines() == [
             "warning: event types without a selected source (1): failures [core.source_selections types_selected]",
-            "warning: silent sources (1): deployment_event_api (nothing was told for too long) "
+            "warning: sources without news (1): deployment_event_api (nothing came for too long) "
             "[core.deployments sources_fresh]",
             "warning: services that the catalog does not know (1): shop\ufffd2 (5 events) "
             "[core.deployments services_known]",
@@ -400,7 +424,7 @@ def test_a_run_ends_with_the_warnings_that_hold_a_line_each(home: TestHome) -> N
             "[core.deployments environments_known]",
             "warning: repositories that are not configured (1): github.com/o/shop (4 deployments without a lead time) "
             "[core.deployments repositories_configured]",
-            "warning: many deployments without a lead time (4): repository_not_configured (4, 80%, all days), "
-            "first_deployment (1, 20%, all days) [core.deployments commits_known]",
+            "warning: deployments that lack their commits (4): repository_not_configured (4, 80%, all days) "
+            "[core.deployments commits_known]",
             "`dora check` says what to do",
         ]

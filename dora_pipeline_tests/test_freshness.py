@@ -35,7 +35,7 @@ def test_every_other_table_of_core_and_metrics_has_a_row(home: TestHome) -> None
 
 def test_it_tells_rows_newest_event_and_newest_day(home: TestHome) -> None:
     home.select_events(at=moment("2024-01-01 00:00:00"))
-    home.deploy("shop", "2024-05-06 10:00:00")
+    home.deploy("shop", "2024-05-06 10:00:00", version="first")
     home.deploy("shop", "2024-05-07 11:00:00")
     home.fail(["shop", "cart"], "2024-05-05 12:00:00", "2024-05-09 12:00:00")
     home.deploy("shop", "2024-05-06 10:00:00", version="again", id="another", received="2024-05-08 00:00:00")

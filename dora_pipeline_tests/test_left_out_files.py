@@ -138,6 +138,10 @@ def test_of_many_files_sources_names_the_first(exporting: TestHome) -> None:
 def test_another_folder_of_exports_has_left_out_files_of_its_own(exporting: TestHome) -> None:
     (exports(exporting) / "a.txt").write_text("text")
     exporting.run()
+    other = exporting.home.path / "exports" / "other"
+    other.mkdir()
+    for path in exports(exporting).glob("*.jsonl"):
+        shutil.copy2(path, other)
     exporting.settings(sources={"apm_deployment_tracking": {"path": "exports/other"}})
     exporting.run()
     assert exporting.rows(_LEFT_OUT) == []

@@ -200,7 +200,7 @@ def test_a_run_with_nothing_new_puts_right_what_a_client_wrote_into_the_file(
     assert published.rows(COUNT) == [(0,)]
     assert list(published.run().days) == []
     assert seen(published, clients) == {"3"}
-    assert f"{published.home.warehouse}: was changed by another program" in published.notes.notes[-1]
+    assert f"{published.home.warehouse}: is not as the last run left it" in published.notes.notes[-1]
     published.run()
     assert len([note for note in published.notes.notes if "was changed" in note]) == 1
 

@@ -55,7 +55,7 @@ def test_a_missing_segment_is_an_error_until_it_is_back_and_new_events_are_loade
     segment.unlink()
     before = loaded.tables()
     for rebuild in (False, True):
-        with pytest.raises(SourceIncomplete, match=re.escape(f"{segment}, which is missing")) as raised:
+        with pytest.raises(SourceIncomplete, match=re.escape(f"{segment} was read before and is missing")) as raised:
             loaded.run(rebuild=rebuild)
         assert "dora run --rebuild --accept-shrink" in str(raised.value)
         assert loaded.tables() == before
@@ -71,7 +71,7 @@ def test_a_missing_last_segment_is_an_error_of_a_rebuild_and_is_read_again_from_
     segment = files(loaded)[2]
     segment.unlink()
     before = loaded.tables()
-    with pytest.raises(SourceIncomplete, match=re.escape(f"{segment}, which is missing")):
+    with pytest.raises(SourceIncomplete, match=re.escape(f"{segment} was read before and is missing")):
         loaded.run(rebuild=True)
     assert loaded.tables() == before
     loaded.run()
@@ -89,7 +89,7 @@ def test_a_missing_last_segment_whose_store_is_lost_too_is_an_error(loaded: Test
         path.unlink()
     loaded.deploy("service-4", "2024-05-06 07:04:00", version="1")
     for _ in range(2):
-        with pytest.raises(SourceIncomplete, match=re.escape(f"{segment}, which is missing")):
+        with pytest.raises(SourceIncomplete, match=re.escape(f"{segment} was read before and is missing")):
             loaded.run()
     assert loaded.rows(SERVICES) == [(f"service-{number}",) for number in range(1, 5)]
 
@@ -99,7 +99,7 @@ def test_a_missing_segment_does_not_keep_new_events_away(loaded: TestHome) -> No
     loaded.deploy("service-4", "2024-05-06 07:04:00", version="1")
     answer = process(loaded.home.path, "run")
     assert answer.code == 1
-    assert "which is missing of what was read before" in answer.err
+    assert "was read before and is missing" in answer.err
     assert loaded.rows(SERVICES) == [(f"service-{number}",) for number in range(1, 5)]
 
 
@@ -199,7 +199,7 @@ def test_a_missing_day_file_is_an_error_and_is_pulled_again_when_it_was_given_up
     path = home.home.raw / "pagerduty" / f"{day(15)}.jsonl.gz"
     path.unlink()
     for rebuild in (False, True):
-        with pytest.raises(SourceIncomplete, match=re.escape(f"pagerduty: {path}, which is missing")):
+        with pytest.raises(SourceIncomplete, match=re.escape(f"pagerduty: {path} was read before and is missing")):
             home.run(rebuild=rebuild)
         assert home.tables() == before
     run(home.home, rebuild=True, accepts_shrink=True)

@@ -49,6 +49,8 @@ def back_up(home: Home, target: Path, progress: Progress, dagster_home: Path | N
         raise BackupError(f"{target}: exists already; name another file")
     if target.resolve().is_relative_to(home.path.resolve()):
         raise BackupError(f"{target}: lies in the home and would be lost with it; name a file elsewhere")
+    if not home.path.is_dir():
+        raise BackupError(f"{home.path}: there is no such folder; set DORA_HOME to the home that is meant")
     report = BackupReport(notes=_notes(home, dagster_home))
     with (
         held_lock(home, settings, "dora backup", progress.note),

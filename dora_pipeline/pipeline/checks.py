@@ -106,18 +106,19 @@ def _recent_day(settings: Settings) -> dict[str, object]:
 def _rejected_shares(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     shares = check(connection, "rejected_share", _recent_day(settings)).rows
     much = shares.filter(pl.col("share") > settings.rejected_share)
+    # Those of all days come first; the last days are told only where all days hide it.
+    much = much.unique(["source", "reason"], keep="first", maintain_order=True)
     # Where none is too large, all are shown, to be looked at.
-    return Finding(much if much.height else shares, wrong=much.height)
+    return Finding(much if much.height else shares, wrong=int(much["rejected"].sum()))
 
 
 def _missing_commits(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     reasons = check(connection, "commits_known", _recent_day(settings)).rows
-    # Every reason of the period is shown, so that the share can be judged.
     periods = reasons.partition_by("period", maintain_order=True)
     for period in periods:
         lacking = period.filter("is_lacking")
         if float(lacking["share"].sum()) > settings.missing_commits_share:
-            return Finding(period, wrong=int(lacking["deployments"].sum()))
+            return Finding(lacking, wrong=int(lacking["deployments"].sum()))
     return Finding(periods[0] if periods else reasons, wrong=0)
 
 
@@ -192,16 +193,16 @@ _LOADED = _Check(
 _REJECTED = _Check(
     "Of each source and reason, no larger share of events is rejected than rejected_share allows, over all days and "
     "over the last 30.",
-    "look at the payloads in core.rejected_events and mend the sender",
-    "many rejected events",
+    "look at reason and payload in core.rejected_events, which tell the record and its place, and mend the sender",
+    "rejected events",
     "{source} {reason} ({rejected:,}, {share:.1%}, {period})",
     _rejected_shares,
 )
 _SOURCES = _Check(
     "Every source selected now could be read and gave something within sources_stale_after.",
     "see that what feeds the source still runs; one that only has nothing to give may want a longer "
-    "sources_stale_after",
-    "silent sources",
+    "sources_stale_after; where all is older than the first selection, correct selected_at in source_selections.csv",
+    "sources without news",
     "{source} ({finding})",
     _late_sources,
 )
@@ -225,7 +226,7 @@ _COMMITS = _Check(
     "last 30.",
     "no_commit: send the commit with the deployment; no_repository and repository_not_configured: name the repository "
     "in services/ or in repositories; *_missing: see that the repository can be fetched and still has the commit",
-    "many deployments without a lead time",
+    "deployments that lack their commits",
     "{reason} ({deployments:,}, {share:.0%}, {period})",
     _missing_commits,
 )

@@ -103,7 +103,7 @@ def _land_source(session: Session, event_type: EventType, source: str) -> None:
     if missing:
         raise SourceIncomplete(
             source,
-            f"{_named(missing)} of what was read before: restore from a backup and run again, or, if that cannot be, "
+            f"{_named(missing)}; restore from a backup and run again, or, if that cannot be, "
             "go on without it by `dora run --rebuild --accept-shrink`; the next run then asks for what the intake's "
             "store, or the source, still holds",
         )
@@ -117,7 +117,8 @@ def _missing_files(session: Session, source: str, manifest: Manifest) -> list[Pa
 
 
 def _named(missing: Sequence[Path]) -> str:
-    return f"{missing[0]}, which is missing" + (f", and {len(missing) - 1:,} more files" if missing[1:] else "")
+    more = f", and so are {len(missing) - 1:,} more files" if missing[1:] else ""
+    return f"{missing[0]} was read before and is missing{more}"
 
 
 def _land_what_is_there(session: Session, event_type: EventType, source: str, *, is_whole: bool) -> None:

@@ -163,7 +163,10 @@ def _mend_publication(home: Home, on_wait: Callable[[str], None]) -> None:
     if left:
         on_wait(f"{left} removed: a client opened the warehouse to write; clients should open it read-only")
     elif was_changed(home):
-        on_wait(f"{home.warehouse}: was changed by another program; clients should open it read-only")
+        on_wait(
+            f"{home.warehouse}: is not as the last run left it (copied, or changed by another program: clients should "
+            "open it read-only); this run puts it right"
+        )
 
 
 def _former_file(home: Home) -> Path:

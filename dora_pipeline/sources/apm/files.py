@@ -28,7 +28,7 @@ _NO_EXPORT = re.compile(
 )
 # Files that the kernel makes up, some of them with secrets of this process.
 _MADE_UP = (Path("/proc"), Path("/sys"), Path("/dev"))
-_BAD_ENDING = f"its ending is none of {', '.join(TEXT_ENDINGS)} (each also {' and '.join(COMPRESSIONS)}) and .parquet"
+_BAD_ENDING = f"its ending is none of {' '.join(TEXT_ENDINGS)}, these with {' '.join(COMPRESSIONS)}, .parquet"
 
 _BAD_NAME = "its name is not UTF-8; rename it"
 _LEADS_AWAY = "it is a link that leaves the folder; follow_links_to names folders that links may lead to"

@@ -1,16 +1,18 @@
--- Share of events that were rejected, by source and reason, over all days and over those since $recent_day, the largest
--- first.
+-- Share of what sources gave that was rejected, by source and reason, over all days and over those since $recent_day, the
+-- largest first. What APM gives are sightings; deployments are inferred from them.
 WITH periods AS (
     SELECT 'all days' AS period, 1 AS place, NULL AS first_day
     UNION ALL
     SELECT 'last 30 days' AS period, 2 AS place, CAST($recent_day AS DATE) AS first_day
 ),
 usable AS (
-    SELECT p.period, e.source, COUNT(*) AS events
+    SELECT p.period, e.source, SUM(e.records) AS events
     FROM (
-        SELECT d.source, d.day FROM landing.deployments AS d
+        SELECT d.source, d.day, 1 AS records FROM landing.deployments AS d WHERE d.input IS NOT NULL
         UNION ALL
-        SELECT f.source, f.day FROM landing.failures AS f
+        SELECT f.source, f.day, 1 AS records FROM landing.failures AS f
+        UNION ALL
+        SELECT 'apm_deployment_tracking' AS source, a.day, a.sightings AS records FROM landing.version_activity AS a
     ) AS e
     JOIN periods AS p ON p.first_day IS NULL OR e.day >= p.first_day
     GROUP BY p.period, e.source
@@ -22,7 +24,7 @@ rejected AS (
     GROUP BY p.period, p.place, r.source, r.reason
 )
 SELECT
-    x.period, x.source, x.reason, x.rejected, COALESCE(u.events, 0) AS events,
+    x.period, x.source, x.reason, x.rejected, CAST(COALESCE(u.events, 0) AS BIGINT) AS events,
     CAST(x.rejected AS DOUBLE) / (x.rejected + COALESCE(u.events, 0)) AS share
 FROM rejected AS x
 LEFT JOIN usable AS u ON x.source = u.source AND x.period = u.period

@@ -1,6 +1,7 @@
 """Files among the exports that are not read: named once, with the reason, while everything else loads."""
 
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 

@@ -202,7 +202,7 @@ def test_a_run_with_nothing_new_puts_right_what_a_client_wrote_into_the_file(
     assert seen(published, clients) == {"3"}
     assert f"{published.home.warehouse}: is not as the last run left it" in published.notes.notes[-1]
     published.run()
-    assert len([note for note in published.notes.notes if "was changed" in note]) == 1
+    assert len([note for note in published.notes.notes if "not as the last run left it" in note]) == 1
 
 
 def test_a_warehouse_from_before_with_a_companion_is_healed_by_the_next_run(

@@ -8,14 +8,23 @@ import os
 import re
 from urllib.parse import unquote
 
-_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# Also without its second slash, and without a scheme: what stands before the host is no part of the name.
+_SCHEME = re.compile(r"^(?:(?:[a-z][a-z0-9+.-]*:)?//|(?:https?|ssh):/)", re.IGNORECASE)
 _SCP_STYLE = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[^:/\s@]+):(?!\d+/)(?![^/]*@)(?P<path>[^\s]+)$")
-# The second form is a password with a slash in it; its lengths are bounded so that long text costs linear time.
-_CREDENTIALS = re.compile(r"://(?:[^/\s\"@]*+@|[^/\s\"@:]{0,255}+:(?!\d*+/)[^\s\"@]{0,255}+@)+")
+# The second form is a password with a slash in it. No two attempts look at the same text: that takes linear time.
+_CREDENTIALS = re.compile(r"://(?:[^/\s\"@]*+@|[^/\s\"@:]*+:(?!\d*+/)(?:[^\s\"@:]|:(?!//))*+@)+")
+# The same without a scheme, where a host and a path follow; what may stand before it is no part of it, so that it takes
+# linear time.
+_BARE_CREDENTIALS = re.compile(
+    r"""(?<![^\s"',;(<])((?:https?:/|ssh:/|//)?)[^\s"',;(<>@:/]{1,255}+:(?!/)[^\s"',;(<>@]{1,255}+@"""
+    r"""(?=[\w-]+(?:\.[\w-]+)+(?::\d+)?[:/][\w~./-])""",
+    re.IGNORECASE,
+)
+_SECRET_PARAMETER = re.compile(r"([?&][\w-]{0,40}(?:token|secret|password)=)[^&#\s\"'<>]+", re.IGNORECASE)
 _SECRET = re.compile("TOKEN|KEY|SECRET|PASSWORD")
 # What is shorter is no secret, and would make holes in ordinary words.
 _SHORTEST_SECRET = 8
-_HOST = re.compile(r"[^:\s]*(?::\d*)?|\[[0-9a-f:.]+\](?::\d+)?", re.IGNORECASE)
+_HOST = re.compile(r"[^:%\s]*(?::\d*)?|\[[0-9a-f:.]+\](?::\d+)?", re.IGNORECASE)
 _DEFAULT_PORT = re.compile(r":(?:22|443)$")
 _NO_VERSION = {"", "n/a", "none", "null", "unknown"}
 # Hosts under which code hosts answer as well: browsers' form, and SSH over the port of HTTPS.
@@ -34,8 +43,10 @@ _AZURE = re.compile(r"dev\.azure\.com/([^/]+)/(?:defaultcollection/)?(?:([^/]+)/
 
 
 def without_credentials(text: str) -> str:
-    """The text with `user:password@` taken out of every URL in it."""
-    return _CREDENTIALS.sub("://", text) if "@" in text else text
+    """The text without the `user:password@` of every URL in it, with a scheme or without, and without its tokens."""
+    if "@" in text:
+        text = _BARE_CREDENTIALS.sub(r"\1", _CREDENTIALS.sub("://", text))
+    return _SECRET_PARAMETER.sub(r"\1***", text) if "=" in text else text
 
 
 def without_secrets(text: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -119,6 +120,22 @@ def test_an_event_is_asked_for_once_however_many_ticks_and_restarts_come(
     assert events.tick() == []
     home.deploy("shop", "2024-05-08 10:00:00")
     assert len(events.tick()) == 1
+
+
+def test_an_event_in_a_store_that_took_the_place_of_another_is_asked_for(
+    home: TestHome, instance: DagsterInstance
+) -> None:
+    home.select_events()
+    events = Sensor(home, instance, "sent_events")
+    for day in (6, 7):
+        home.deploy("shop", f"2024-05-0{day} 10:00:00")
+    home.run()
+    assert events.tick() == []
+    shutil.rmtree(home.home.intake)
+    home.deploy("shop", "2024-05-08 10:00:00")
+    assert len(events.tick()) == 1
+    assert job_run(home, instance, "read_sources").success
+    assert events.tick() == []
 
 
 def test_an_event_that_moves_to_another_day_changes_both(home: TestHome, instance: DagsterInstance) -> None:

@@ -17,14 +17,16 @@ from dora_pipeline.intake.database import named_store
 from dora_pipeline.intake.event import EventType
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.events import SENT_SOURCES
+from dora_pipeline.pipeline.segments import first_unread
 from dora_pipeline.selection import read_selection_log
 from dora_pipeline.sources.apm.files import export_files
+from dora_pipeline.sources.raw import Segment, segment_at
 from dora_pipeline.sources.registry import PULL_SOURCES
 from dora_pipeline.timeline import Window
 from dora_pipeline.warehouse.inputs import Input, known_inputs
 from dora_pipeline.warehouse.landing import APM
 from dora_pipeline.warehouse.reader import open_reader
-from dora_pipeline.warehouse.waiting import landed_until, waiting_days
+from dora_pipeline.warehouse.waiting import waiting_days
 
 # A file that changed this recently may still be written to.
 _SETTLING = timedelta(seconds=5)
@@ -55,15 +57,19 @@ def unread_events(home: Home) -> Change | None:
     sources = {source: kind for source, kind in _RECEIVED.items() if log.first_selected_at(source) is not None}
     if not sources or not (named_store() or home.intake.exists()):
         return None
-    landed = dict.fromkeys(sources, 0)
+    landed: dict[str, list[Segment]] = {source: [] for source in sources}
     if home.warehouse.exists():
         with open_reader(home) as connection:
-            landed = {source: landed_until(connection, source) for source in landed}
+            names = {source: known_inputs(connection, source) for source in sources}
+        landed = {
+            source: [segment for name in known if (segment := segment_at(home.path / name))]
+            for source, known in names.items()
+        }
     with EventStore.at(home) as store:
         first = {
-            source: told[0].sequence
+            source: sequence
             for source, kind in sources.items()
-            if (told := store.changed_since(kind, landed[source], 1))
+            if (sequence := first_unread(store, kind, source, landed[source])) is not None
         }
     if not first:
         return None

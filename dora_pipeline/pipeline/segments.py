@@ -71,6 +71,18 @@ def fresh_segments(
             )
 
 
+def first_unread(store: EventStore, event_type: EventType, source: str, landed: Sequence[Segment]) -> int | None:
+    """The first sequence of a store that no landed segment holds; None where all of it has landed.
+
+    Of a home that an older program read, which knows no marks, the newest sequence is believed; a run looks closely.
+    """
+    last = max((segment.last for segment in landed), default=0)
+    if any(segment.mark for segment in landed):
+        last, _, _ = _place(store, event_type, source, landed)
+    unread = store.changed_since(event_type, last, 1)
+    return unread[0].sequence if unread else None
+
+
 def _fetch(session: Session, event_type: EventType, source: str, folder: Path) -> None:
     known, lost = segments(folder), Manifest(session.home.raw).lost(source)
     gaps = {segment.branch for path in lost if path.parent == folder and (segment := segment_at(path))}

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Literal
 from uuid import uuid4
 
-from sqlalchemy import Column, Connection, RowMapping, bindparam, insert, select, update
+from sqlalchemy import Column, Connection, bindparam, insert, select, update
 
 from dora_pipeline.intake import schema
 from dora_pipeline.intake.event import (
@@ -25,6 +25,7 @@ from dora_pipeline.intake.event import (
     flat,
     json_text,
     merged,
+    stored_event,
     told_in,
     trouble,
 )
@@ -383,23 +384,6 @@ def _history(
     told_in_sequence = {**known, **dict.fromkeys(told, sequence)}
     older = {name: when for name, when in told_in_sequence.items() if when != sequence or name not in fields}
     return History(older, before.history.deleted)
-
-
-def stored_event(row: RowMapping) -> StoredEvent:
-    """The event of a row of the events table."""
-    return StoredEvent(
-        sequence=row["sequence"],
-        event_type=row["event_type"],
-        event_id=row["event_id"],
-        received_at=row["received_at"],
-        changed_at=row["changed_at"],
-        is_deleted=row["is_deleted"],
-        attributes=json.loads(row["attributes"]),
-        is_named=row["is_named"],
-        former_id=row["former_id"],
-        history=History(**json.loads(row["history"] or "{}")),
-        refusal=row["refusal"],
-    )
 
 
 def _row(held: Held) -> dict[str, Any]:

@@ -82,6 +82,23 @@ class StoredEvent:
     refusal: str | None = None
 
 
+def stored_event(row: Mapping[Any, Any]) -> StoredEvent:
+    """The event of a row of the store's table of events, or of one with the same names."""
+    return StoredEvent(
+        sequence=row["sequence"],
+        event_type=row["event_type"],
+        event_id=row["event_id"],
+        received_at=row["received_at"],
+        changed_at=row["changed_at"],
+        is_deleted=row["is_deleted"],
+        attributes=json.loads(row["attributes"]),
+        is_named=row["is_named"],
+        former_id=row["former_id"],
+        history=History(**json.loads(row["history"] or "{}")),
+        refusal=row["refusal"],
+    )
+
+
 def json_text(value: object) -> str:
     """One text for equal values: sorted keys, ASCII only, whole numbers of any size exact.
 

@@ -20,10 +20,10 @@ from sqlalchemy.engine import URL
 from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.intake import database, schema
-from dora_pipeline.intake.batch import Batch, stored_event
+from dora_pipeline.intake.batch import Batch
 from dora_pipeline.intake.conditions import All, Condition, Term
 from dora_pipeline.intake.database import SearchTooLong
-from dora_pipeline.intake.event import EventType, StoredEvent, Telling, storable, usable_id
+from dora_pipeline.intake.event import EventType, StoredEvent, Telling, storable, stored_event, usable_id
 from dora_pipeline.intake.search import condition
 from dora_pipeline.timeline import instant
 

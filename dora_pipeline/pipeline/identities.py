@@ -5,19 +5,28 @@ the intake has told so far, and again whenever one of them changes.
 """
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import duckdb
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.intake.event import Attributes, History, StoredEvent, event_moment, flat, nested, told_in, trouble
+from dora_pipeline.intake.event import (
+    Attributes,
+    History,
+    StoredEvent,
+    event_moment,
+    flat,
+    nested,
+    stored_event,
+    told_in,
+    trouble,
+)
 from dora_pipeline.intake.identity import canonical_key, differ, is_given
+from dora_pipeline.pipeline.segments import raw_record
 from dora_pipeline.selection import EventType
-from dora_pipeline.sources.raw import SENT_SCHEMA
+from dora_pipeline.sources.raw import SENT_SCHEMA, RawRecord, record_frame
 from dora_pipeline.tables import LandedSentEvents
 from dora_pipeline.warehouse import landing
 
@@ -52,10 +61,10 @@ def settle(
     shared = pool.filter(pl.col("identity_key").is_not_null()).group_by("identity_key").len().filter(pl.col("len") > 1)
     is_shared = pl.col("identity_key").is_in(shared["identity_key"].implode()).fill_null(False)
     groups = pool.filter(is_shared).partition_by("identity_key")
-    united = [row for group in groups for row in _united(event_type, group)]
+    united = [record for group in groups for record in _united(event_type, group)]
     alone = pool.filter(~is_shared).with_columns(refusal=pl.lit(None, dtype=pl.String)).select(list(SENT_SCHEMA))
     return Settled(
-        records=pl.concat([alone, pl.DataFrame(united, schema=SENT_SCHEMA, orient="row"), refused]),
+        records=pl.concat([alone, record_frame(united), refused]),
         ids=pl.concat([_names(pool), refused["record_id"]]).unique(),
         events=changed,
         gone=gone,
@@ -78,7 +87,7 @@ def _names(events: pl.DataFrame) -> pl.Series:
     return pl.concat([events["record_id"], events["former_id"].drop_nulls().alias("record_id")]).unique()
 
 
-def _united(event_type: EventType, group: pl.DataFrame) -> Iterable[tuple[object, ...]]:
+def _united(event_type: EventType, group: pl.DataFrame) -> list[RawRecord]:
     """The records of events with one identity: of those without an id, and the one with an id that they are, one.
 
     Of several with an id that one is the first received; a deployment only where version and commit do not differ.
@@ -92,7 +101,7 @@ def _united(event_type: EventType, group: pl.DataFrame) -> Iterable[tuple[object
     mates = [event for event in usable if event.is_named and unnamed and not _are_two(unnamed, event)][:1]
     parts = [*mates, *unnamed]
     rest = [event for event in events if event not in parts]
-    return [_record(event) for event in ([_union(parts)] if parts else []) + rest]
+    return [raw_record(event) for event in ([_union(parts)] if parts else []) + rest]
 
 
 def _trouble(event: StoredEvent) -> str | None:
@@ -143,31 +152,5 @@ def _is_backwards(fields: Attributes) -> bool:
     return started_at is not None and finished_at is not None and finished_at < started_at
 
 
-def _event(event_type: EventType, row: dict[str, Any]) -> StoredEvent:
-    return StoredEvent(
-        sequence=row["sequence"],
-        event_type=event_type,
-        event_id=row["record_id"],
-        received_at=row["received_at"],
-        changed_at=row["changed_at"],
-        is_deleted=row["is_deleted"],
-        attributes=json.loads(row["attributes"]),
-        is_named=row["is_named"],
-        former_id=row["former_id"],
-        history=History(**json.loads(row["history"])),
-    )
-
-
-def _record(event: StoredEvent) -> tuple[str | int | bool | datetime | None, ...]:
-    return (
-        event.event_id,
-        event.received_at,
-        event.changed_at,
-        event.is_deleted,
-        json.dumps(event.attributes),
-        None,
-        event.sequence,
-        event.is_named,
-        event.former_id,
-        json.dumps(asdict(event.history)),
-    )
+def _event(event_type: EventType, row: Mapping[str, object]) -> StoredEvent:
+    return stored_event({**row, "event_type": event_type, "event_id": row["record_id"], "refusal": None})

@@ -143,22 +143,26 @@ def _was_all_read(
     return after == last
 
 
-def _record(event: StoredEvent, withdrawals: Withdrawals) -> RawRecord:
-    is_reopened = event.event_id in withdrawals.reopened
-    attributes = {"finished_at": None, **event.attributes} if is_reopened else event.attributes
+def raw_record(event: StoredEvent) -> RawRecord:
+    """An event of the intake's store as the raw layer keeps it."""
     return RawRecord(
         event.sequence,
         event.event_id,
         event.received_at,
         event.changed_at,
         event.is_deleted,
-        attributes,
-        event.event_id in withdrawals.deleted,
+        event.attributes,
         is_named=event.is_named,
         former_id=event.former_id,
         history=None if event.history == History() else asdict(event.history),
         refusal=event.refusal,
     )
+
+
+def _record(event: StoredEvent, withdrawals: Withdrawals) -> RawRecord:
+    is_reopened = event.event_id in withdrawals.reopened
+    attributes = {"finished_at": None, **event.attributes} if is_reopened else event.attributes
+    return replace(raw_record(event), attributes=attributes, is_begun_anew=event.event_id in withdrawals.deleted)
 
 
 def _newest_states(

@@ -235,9 +235,7 @@ _REPOSITORIES = _Check(
     "add it to repositories in dora.yaml, or to its service in services/; only then is it cloned",
     "repositories that are not configured",
     "{repository_id} ({deployments:,} deployments without a lead time)",
-    lambda connection, table, settings: check(
-        connection, "repositories_configured", {"repositories": list(settings.repositories)}
-    ),
+    _query("repositories_configured"),
 )
 _PATTERNS = _Check(
     "The source patterns of every service match a file of its repository.",

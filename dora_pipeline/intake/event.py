@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from dora_pipeline.identifiers import version_of, without_credentials
+from dora_pipeline.identifiers import COMMIT_SHA, version_of, without_credentials
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, instant
 
 EventType = Literal["deployment", "failure", "delivery"]
@@ -19,8 +19,6 @@ Attributes = dict[str, Any]
 
 LONGEST_ID = 256
 DEEPEST_JSON = 100
-
-_COMMIT_SHA = re.compile("[0-9a-fA-F]{7,64}")
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,7 @@ def trouble(telling: Attributes, state: Attributes, received_at: datetime) -> st
                 return error.reason
     git = telling.get("git")
     sha = git.get("commit_sha") if isinstance(git, dict) else None
-    if isinstance(sha, str) and sha.strip() and not _COMMIT_SHA.fullmatch(sha.strip()):
+    if isinstance(sha, str) and sha.strip() and not re.fullmatch(COMMIT_SHA, sha.strip()):
         return "field_type"
     started_at, finished_at = event_moment(state, "started_at"), event_moment(state, "finished_at")
     if started_at and finished_at and finished_at < started_at:

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.identifiers import repository_id
+from dora_pipeline.identifiers import COMMIT_SHA, repository_id
 from dora_pipeline.sources.event_attributes import Attributes, attribute_columns, payload
 from dora_pipeline.tables import LandedFailures, LandedRejects, Table
 from dora_pipeline.timeline import EPOCH_UNITS, FUTURE_TOLERANCE, NEWEST_INSTANT, OLDEST_INSTANT
-
-_COMMIT_SHA = "^[0-9a-fA-F]{7,64}$"
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def read_records(
         .with_columns(
             env=_mapped(columns["env"], settings.environment),
             repository_id=_mapped(columns["repository_url"], repository_id),
-            is_typed=pl.col("is_typed") & pl.col("commit_sha").str.contains(_COMMIT_SHA).fill_null(True),
+            is_typed=pl.col("is_typed") & pl.col("commit_sha").str.contains(f"^{COMMIT_SHA}$").fill_null(True),
             commit_sha=pl.col("commit_sha").str.to_lowercase(),
         )
     )

@@ -50,6 +50,7 @@ class Repositories:
         self._searched: set[str] = set()
         self._made_again: set[str] = set()
         self._unreadable: set[str] = set()
+        self._matched: dict[tuple[str, tuple[str, ...], bool], bool | None] = {}
 
     def mirror(self, repository_id: str) -> Mirror | None:
         """The mirror of a repository, None where nobody named it."""
@@ -89,8 +90,14 @@ class Repositories:
 
     def has_files(self, repository_id: str, patterns: Sequence[str]) -> bool | None:
         """Whether a file of one of the newest branches matches the patterns; None where there is no mirror."""
-        mirror = self.mirror(repository_id)
-        return self._answer(mirror, lambda: has_files(mirror, patterns)) if mirror and mirror.exists else None
+        # Batches of days ask the same; what a mirror has changes with its fetch only.
+        question = (repository_id, tuple(patterns), self.is_fetched(repository_id))
+        if question not in self._matched:
+            mirror = self.mirror(repository_id)
+            self._matched[question] = (
+                self._answer(mirror, lambda: has_files(mirror, patterns)) if mirror and mirror.exists else None
+            )
+        return self._matched[question]
 
     def is_fetched(self, repository_id: str) -> bool:
         """Whether this run has brought the mirror up to date."""

@@ -7,7 +7,7 @@ read by Python instead, row by row, which knows where each mistake stands.
 import csv
 from codecs import BOM_UTF8
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from io import BytesIO
@@ -68,12 +68,14 @@ def header(stream: BinaryIO) -> Header | Fault | None:
     return None
 
 
-def row_parts(stream: BinaryIO, head: Header, *, is_quoted: bool) -> Iterator[Part]:
-    """What the rows after the header tell, block by block.
+def row_parts(stream: BinaryIO, head: Header, path: Path) -> Iterator[Part]:
+    """What the rows after the header of the file at `path` tell, block by block.
 
     Raises NotPlain, possibly after some parts, for a quoted file with anything odd: a row of it may have many lines, so
     that the file has to be read as a whole by `quoted_row_parts`.
     """
+    # It is asked of files with something odd alone.
+    is_quoted = cache(lambda: _has_quotes(path))
     for block in line_blocks(stream, head.line + 1):
         yield partial(_read, block, head, is_quoted)
 
@@ -85,17 +87,17 @@ def quoted_row_parts(stream: BinaryIO, head: Header) -> Iterator[Part]:
         yield partial(iter, [entry])
 
 
-def has_quotes(path: Path) -> bool:
+def _has_quotes(path: Path) -> bool:
     """Whether the file has any quotes; without them each line is a row."""
     with path.open("rb") as stream:
         return any(b'"' in block for block in iter(partial(stream.read, _BLOCK), b""))
 
 
-def _read(block: Block, head: Header, is_quoted: bool) -> Iterator[Chunk | Fault]:
+def _read(block: Block, head: Header, is_quoted: Callable[[], bool]) -> Iterator[Chunk | Fault]:
     try:
         yield _plain_chunk(block, head)
     except NotPlain:
-        if is_quoted:
+        if is_quoted():
             raise
         yield from gathered(_row_entries(block.lines(), head))
 

@@ -18,7 +18,7 @@ from dora_pipeline.files import printable, regular_file
 from dora_pipeline.sources.apm.activity import activity, comparable_unusable
 from dora_pipeline.sources.apm.chunks import NotPlain, Part
 from dora_pipeline.sources.apm.compaction import Compacted, compacted
-from dora_pipeline.sources.apm.csv_rows import has_quotes, header, quoted_row_parts, row_parts
+from dora_pipeline.sources.apm.csv_rows import header, quoted_row_parts, row_parts
 from dora_pipeline.sources.apm.deployments import Row, deployment, deployment_frame
 from dora_pipeline.sources.apm.faults import Damaged, Fault
 from dora_pipeline.sources.apm.files import COMPRESSIONS, SOURCE, ExportFile
@@ -142,14 +142,13 @@ class _Reader:
         return _only(found) if isinstance(found, Fault) else self._compacted(parquet_parts(path, found))
 
     def _csv(self, path: Path) -> Compacted:
-        is_quoted = has_quotes(path)
         with suppress(NotPlain), path.open("rb") as stream:
             head = header(stream)
             if head is None:
                 return Compacted()
             if isinstance(head, Fault):
                 return _only(head)
-            return self._compacted(row_parts(stream, head, is_quoted=is_quoted))
+            return self._compacted(row_parts(stream, head, path))
         with path.open("rb") as stream:
             head = header(stream)
             assert not isinstance(head, Fault | None)

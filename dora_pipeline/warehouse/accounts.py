@@ -1,5 +1,6 @@
 """Whether the warehouse adds up: what landed is in core or accounted for, and what counts in core is in metrics."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -8,6 +9,9 @@ import polars as pl
 
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline.warehouse.queries import frame, statement
+from dora_pipeline.warehouse.schema import quoted
+
+_ORDER = "ORDER BY table_name LIKE 'landing.%' DESC, first_day, table_name, measure, source"
 
 
 @dataclass(frozen=True)
@@ -33,17 +37,18 @@ class Discrepancy:
         )
 
 
-def account_rows(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
-    """What does not add up in the whole warehouse: the columns of `sql/accounts.sql`.
+def account_rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> pl.DataFrame:
+    """What does not add up in some tables: the columns of `sql/accounts.sql`; nothing is counted for other tables.
 
     Days that wait to be loaded are left out: refused ones, and those that have changed and were not asked for.
     """
-    return frame(connection, statement("accounts"))
+    named = ", ".join(map(quoted, tables))
+    return frame(connection, f"SELECT * FROM ({statement('accounts')}) WHERE table_name IN ({named}) {_ORDER}")
 
 
 def discrepancies(connection: duckdb.DuckDBPyConnection) -> list[Discrepancy]:
-    """The same as objects; empty where everything adds up."""
-    return [Discrepancy(*row) for row in account_rows(connection).iter_rows()]
+    """What does not add up in the whole warehouse, where it was lost first; empty where everything adds up."""
+    return [Discrepancy(*row) for row in frame(connection, statement("accounts")).iter_rows()]
 
 
 def require_accounts(connection: duckdb.DuckDBPyConnection) -> None:

@@ -38,8 +38,9 @@ def repeated_keys(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> 
 
 def accounts(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> Finding:
     """What does not add up in a table; in that of deployments also what was not judged."""
-    names = [table.table_name, *(["landing.judged_deployments"] if table is Deployments else [])]
-    rows = account_rows(connection).filter(pl.col("table_name").is_in(names))
+    rows = account_rows(
+        connection, [table.table_name, *(["landing.judged_deployments"] if table is Deployments else [])]
+    )
     return Finding(rows, rows.height)
 
 

@@ -242,7 +242,9 @@ def test_no_file_holds_a_path_of_this_machine_or_the_host_of_a_registry() -> Non
 
 @pytest.mark.parametrize("name", ["daily", "summary", "summary_by", "period"])
 def test_the_sql_of_the_metrics_is_carried_over_to_spark(name: str) -> None:
-    text = resources.files("dora_pipeline.warehouse").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    text = (
+        resources.files("dora_pipeline.warehouse").joinpath("sql", "metrics", f"{name}.sql").read_text(encoding="utf-8")
+    )
     body = re.sub(r"^CREATE OR REPLACE MACRO \S+\([^)]*\) AS( TABLE)?\s", "", text, flags=re.MULTILINE)
     if name == "period":
         body = f"SELECT {body.partition('CASE')[1]}{body.partition('CASE')[2]}"

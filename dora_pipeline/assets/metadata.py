@@ -34,14 +34,14 @@ _RULES: Mapping[type[Table], Sequence[str]] = {
     Deployments: (
         "sources/deployment_events.py",
         "sources/apm/deployments.py",
-        "warehouse/sql/inferred_deployments.sql",
-        "warehouse/sql/judged_deployments.sql",
-        "warehouse/sql/derived_deployments.sql",
+        "warehouse/sql/landing/inferred_deployments.sql",
+        "warehouse/sql/landing/judged_deployments.sql",
+        "warehouse/sql/core/derived_deployments.sql",
     ),
     DeploymentCommits: ("repositories/ranges.py", "pipeline/commits.py"),
     Failures: ("sources/failure_events.py", "sources/pagerduty/normalize.py", "sources/datadog/incident_failures.py"),
     RejectedEvents: ("sources/event_rules.py", "sources/apm/rejects.py"),
-    Daily: ("warehouse/sql/summary.sql", "warehouse/sql/summary_by.sql"),
+    Daily: ("warehouse/sql/metrics/summary.sql", "warehouse/sql/metrics/summary_by.sql"),
 }
 _WITH_SQL = (ApmVersionActivity, Deployments, DeploymentCommits, Failures, RejectedEvents, Daily)
 
@@ -66,7 +66,7 @@ def definition_metadata(table: type[Table]) -> dict[str, dg.TableSchema | dg.Met
         "warehouse": dg.MetadataValue.path(str(default_home().warehouse)),
     }
     if table in _WITH_SQL:
-        text = statement(table.table_name.partition(".")[2])
+        text = statement(table.table_name)
         metadata["SQL"] = dg.MetadataValue.md(f"```sql\n{text}```")
     if table in _RULES:
         metadata["rules"] = dg.MetadataValue.md("\n".join(f"- dora_pipeline/{path}" for path in _RULES[table]))

@@ -14,7 +14,7 @@ Value = date | str | int | None
 
 
 class Questions:
-    """Asks the queries `sql/report_<name>.sql` of a connection, and keeps the text of each by its title."""
+    """Asks the queries `sql/report/<name>.sql` of a connection, and keeps the text of each by its title."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.texts: dict[str, str] = {}
@@ -22,7 +22,7 @@ class Questions:
 
     def rows(self, name: str, title: str = "", /, **parameters: Value) -> list[tuple[Any, ...]]:
         """The rows of a query whose `$name`s are the parameters; with a title, the page shows its text."""
-        text = filled(statement(f"report_{name}"), parameters)
+        text = filled(statement(f"report.{name}"), parameters)
         if title:
             self.texts[title] = text
         return self._connection.execute(text).fetchall()

@@ -38,17 +38,17 @@ class Discrepancy:
 
 
 def account_rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> pl.DataFrame:
-    """What does not add up in some tables: the columns of `sql/accounts.sql`; nothing is counted for other tables.
+    """What does not add up in some tables: the columns of `sql/checks/accounts.sql`, nothing of others.
 
     Days that wait to be loaded are left out: refused ones, and those that have changed and were not asked for.
     """
     named = ", ".join(map(quoted, tables))
-    return frame(connection, f"SELECT * FROM ({statement('accounts')}) WHERE table_name IN ({named}) {_ORDER}")
+    return frame(connection, f"SELECT * FROM ({statement('checks.accounts')}) WHERE table_name IN ({named}) {_ORDER}")
 
 
 def discrepancies(connection: duckdb.DuckDBPyConnection) -> list[Discrepancy]:
     """What does not add up in the whole warehouse, where it was lost first; empty where everything adds up."""
-    return [Discrepancy(*row) for row in frame(connection, statement("accounts")).iter_rows()]
+    return [Discrepancy(*row) for row in frame(connection, statement("checks.accounts")).iter_rows()]
 
 
 def require_accounts(connection: duckdb.DuckDBPyConnection) -> None:

@@ -45,8 +45,8 @@ def accounts(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> Findi
 
 
 def check(connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None) -> Finding:
-    """The rows that `sql/check_<name>.sql` finds, each of them wrong."""
-    return _finding(connection, statement(f"check_{name}"), parameters)
+    """The rows that `sql/checks/<name>.sql` finds, each of them wrong."""
+    return _finding(connection, statement(f"checks.{name}"), parameters)
 
 
 def _finding(

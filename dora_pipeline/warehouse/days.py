@@ -29,8 +29,9 @@ def replace_days(
         if table is Failures:
             _mark_restored_days(connection)
         connection.execute(f"DELETE FROM {table.table_name} WHERE day IN (SELECT day FROM run_days)")
-        name = table.table_name.partition(".")[2]
-        rows = count(connection, f"INSERT INTO {table.table_name} BY NAME {statement(name)}", parameters or {})
+        rows = count(
+            connection, f"INSERT INTO {table.table_name} BY NAME {statement(table.table_name)}", parameters or {}
+        )
         if table is Failures:
             _mark_restored_days(connection)
         connection.execute(
@@ -48,7 +49,7 @@ def derive_deployments(writer: Writer, days: Sequence[date]) -> pl.DataFrame:
     """
     connection = writer.connection
     make_days(connection, days)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE derived_deployments AS {statement('derived_deployments')}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE derived_deployments AS {statement('core.derived_deployments')}")
     return frame(
         connection,
         """

@@ -12,6 +12,6 @@ def tell_freshness(writer: Writer, last_run_at: datetime, code_version: str) -> 
     with writer.transaction() as connection:
         connection.execute(f"DELETE FROM {Freshness.table_name}")
         connection.execute(
-            f"INSERT INTO {Freshness.table_name} BY NAME {statement('freshness')}",
+            f"INSERT INTO {Freshness.table_name} BY NAME {statement(Freshness.table_name)}",
             {"last_run_at": last_run_at, "code_version": code_version},
         )

@@ -30,7 +30,7 @@ def infer_deployments(connection: duckdb.DuckDBPyConnection, quiet_gap_us: int, 
     )
     inferred = count(
         connection,
-        f"CREATE OR REPLACE TEMP TABLE told_deployments AS {statement('inferred_deployments')}",
+        f"CREATE OR REPLACE TEMP TABLE told_deployments AS {statement('landing.inferred_deployments')}",
         {"quiet_gap_us": quiet_gap_us, "merge_window_us": merge_window_us},
     )
     replace_deployments(connection, inferred)
@@ -55,7 +55,7 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
     connection.execute("CREATE OR REPLACE TEMP TABLE told_judged AS SELECT * FROM landing.judged_deployments LIMIT 0")
     judged = count(
         connection,
-        f"INSERT INTO told_judged BY NAME {statement('judged_deployments')}",
+        f"INSERT INTO told_judged BY NAME {statement('landing.judged_deployments')}",
         {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us},
     )
     for table in (Deployments, RejectedEvents):

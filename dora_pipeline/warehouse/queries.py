@@ -11,8 +11,9 @@ from dora_pipeline.errors import WarehouseError
 
 
 def statement(name: str) -> str:
-    """The text of `sql/<name>.sql`."""
-    return resources.files("dora_pipeline.warehouse").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    """The text of a file below `sql/`, where each table has its own name: `core.failures` is `core/failures.sql`."""
+    folder, _, file = name.partition(".")
+    return resources.files("dora_pipeline.warehouse").joinpath("sql", folder, f"{file}.sql").read_text(encoding="utf-8")
 
 
 def first_row(

@@ -40,7 +40,7 @@ def newest_rows(writer: Writer, table: type[Table], until: date | None, most: in
 
 
 def values_by_day(writer: Writer, table: type[Table], days: Sequence[date]) -> dict[date, float | None]:
-    """The figure that `sql/plot_<table>.sql` gives for the days; a day on which there is nothing is left out."""
+    """The figure that `sql/report/plot_<table>.sql` gives for the days; a day on which there is nothing is left out."""
     make_days(writer.connection, days)
-    query = statement(f"plot_{table.table_name.partition('.')[2]}")
+    query = statement(f"report.plot_{table.table_name.partition('.')[2]}")
     return dict(writer.connection.execute(query).fetchall())

@@ -12,7 +12,7 @@ SCHEMA_VERSION = "3"
 # The property of a working database that is to take the place of a published one, and lacks days.
 IS_MADE_ANEW = "is_made_anew"
 _SCHEMAS = ("core", "metrics", "landing")
-_MACROS = ("period", "summary", "summary_by")
+_MACROS = ("metrics.period", "metrics.summary", "metrics.summary_by")
 _TYPES = {
     pl.String: "VARCHAR",
     pl.Datetime: "TIMESTAMPTZ",

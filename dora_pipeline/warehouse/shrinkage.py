@@ -56,7 +56,7 @@ def _compared(writer: Writer, table: type[Table], shown: str) -> list[ComparedDa
     name = table.table_name.partition(".")[2]
     connection = writer.connection
     connection.execute(f"CREATE OR REPLACE TEMP VIEW shown_{name} AS SELECT {_COLUMNS[table]} FROM {shown}")
-    return [ComparedDay(*row) for row in connection.execute(statement(f"compared_{name}")).fetchall()]
+    return [ComparedDay(*row) for row in connection.execute(statement(f"checks.compared_{name}")).fetchall()]
 
 
 def unread_exports(writer: Writer) -> list[str]:

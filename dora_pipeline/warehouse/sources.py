@@ -27,4 +27,6 @@ def left_out_files(connection: duckdb.DuckDBPyConnection, source: str) -> list[t
 
 def source_figures(connection: duckdb.DuckDBPyConnection) -> dict[str, SourceFigures]:
     """The figures by source."""
-    return {row[0]: SourceFigures(*row[1:]) for row in connection.execute(statement("source_figures")).fetchall()}
+    return {
+        row[0]: SourceFigures(*row[1:]) for row in connection.execute(statement("report.source_figures")).fetchall()
+    }

@@ -12,4 +12,4 @@ def waiting_days(connection: duckdb.DuckDBPyConnection) -> dict[date, str]:
 
     The digest of a day changes when the same day changes again, and with selections, services and settings.
     """
-    return dict(connection.execute(statement("waiting_days")).fetchall())
+    return dict(connection.execute(statement("landing.waiting_days")).fetchall())

@@ -67,8 +67,8 @@ def generate(folder: Path, form: str, sightings: int) -> Path:
 def read_with_the_pipeline(path: Path) -> int:
     """Sessions found by the reader itself."""
     from dora_pipeline.config import Settings
-    from dora_pipeline.sources.apm.files import export_files
-    from dora_pipeline.sources.apm.reader import read_export
+    from dora_pipeline.sources.apm.export_files import export_files
+    from dora_pipeline.sources.apm.export_reading import read_export
 
     [file] = [file for file in export_files(path.parent) if file.path == path]
     reading = read_export(file, Settings())

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dora_pipeline.config import Settings
-from dora_pipeline.sources.apm.files import export_files
-from dora_pipeline.sources.apm.reader import ExportReading, read_export
+from dora_pipeline.sources.apm.export_files import export_files
+from dora_pipeline.sources.apm.export_reading import ExportReading, read_export
 
 MODIFIED_AT = datetime(2026, 6, 1, tzinfo=UTC)
 SHA = "66adc9350f2cc9b250b69abddab733dd55e1a588"

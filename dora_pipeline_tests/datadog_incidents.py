@@ -11,7 +11,7 @@ import polars as pl
 from dora_pipeline.catalog import Catalog
 from dora_pipeline.config import Settings
 from dora_pipeline.sources.datadog.incidents import DATADOG_INCIDENTS
-from dora_pipeline.sources.pulls import PULLED_SCHEMA
+from dora_pipeline.sources.source import PULLED_SCHEMA
 
 FIXTURES = Path(__file__).parent / "fixtures" / "datadog"
 FETCHED = datetime(2026, 3, 1, tzinfo=UTC)

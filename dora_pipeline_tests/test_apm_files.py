@@ -9,8 +9,8 @@ import pytest
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.sources.apm.files import ExportFile, Listing, copies, export_files, listing
-from dora_pipeline.sources.apm.reader import read_export
+from dora_pipeline.sources.apm.export_files import ExportFile, Listing, copies, export_files, listing
+from dora_pipeline.sources.apm.export_reading import read_export
 
 
 def test_files_are_found_at_any_depth_by_their_endings_and_sorted_by_name(tmp_path: Path) -> None:

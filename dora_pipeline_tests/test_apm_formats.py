@@ -15,8 +15,8 @@ from polars.testing import assert_frame_equal
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.sources.apm.files import export_files
-from dora_pipeline.sources.apm.reader import read_export
+from dora_pipeline.sources.apm.export_files import export_files
+from dora_pipeline.sources.apm.export_reading import read_export
 from dora_pipeline.tables import LandedDeployments, LandedRejects, LandedVersionActivity, Table, empty_frame
 from dora_pipeline_tests.apm_exports import (
     ACTIVITY,
@@ -284,8 +284,8 @@ import os, sys
 from pathlib import Path
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.sources.apm.files import export_files
-from dora_pipeline.sources.apm.reader import read_export
+from dora_pipeline.sources.apm.export_files import export_files
+from dora_pipeline.sources.apm.export_reading import read_export
 [file] = export_files(Path(sys.argv[1]))
 os.chmod(file.path, 0)
 if os.geteuid() == 0:

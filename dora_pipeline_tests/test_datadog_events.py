@@ -10,7 +10,7 @@ from dora_pipeline.catalog import Catalog
 from dora_pipeline.config import Settings
 from dora_pipeline.sources.datadog.dora_lists import APM_DEPLOYMENTS, DEPLOYMENT_EVENTS, FAILURE_EVENTS
 from dora_pipeline.sources.event_rules import Normalized
-from dora_pipeline.sources.pulls import PULLED_SCHEMA, PullSource
+from dora_pipeline.sources.source import PULLED_SCHEMA, PullSource
 from dora_pipeline_tests.datadog_incidents import FETCHED, moment, recorded
 
 SHA = "66adc9350f2cc9b250b69abddab733dd55e1a588"

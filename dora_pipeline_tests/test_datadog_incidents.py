@@ -8,7 +8,7 @@ from dora_pipeline.config import Settings
 from dora_pipeline.errors import ConfigError, SourceIncomplete, SourceRejected, SourceUnavailable
 from dora_pipeline.sources.datadog.incidents import DATADOG_INCIDENTS, IncidentsConnection
 from dora_pipeline.sources.http import DatadogKeys, HttpClient
-from dora_pipeline.sources.pulls import Connection, PulledRecord
+from dora_pipeline.sources.source import Connection, PulledRecord
 from dora_pipeline.timeline import OLDEST_INSTANT
 from dora_pipeline_tests.datadog_incidents import failure_rows, incident, moment, recorded, spans, states
 from dora_pipeline_tests.vendors.clocks import Clock

@@ -8,7 +8,7 @@ from dora_pipeline.config import Settings
 from dora_pipeline.errors import ConfigError, SourceIncomplete, SourceRejected
 from dora_pipeline.sources.datadog.access import api_url
 from dora_pipeline.sources.datadog.dora_lists import APM_DEPLOYMENTS, DEPLOYMENT_EVENTS, FAILURE_EVENTS
-from dora_pipeline.sources.pulls import Connection, PulledRecord, PullSource
+from dora_pipeline.sources.source import Connection, PulledRecord, PullSource
 from dora_pipeline.timeline import OLDEST_INSTANT
 from dora_pipeline_tests.datadog_incidents import moment, recorded
 from dora_pipeline_tests.vendors.datadog import API_KEY, APP_KEY, FakeDatadog

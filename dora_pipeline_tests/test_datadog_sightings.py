@@ -8,9 +8,9 @@ import pytest
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import ConfigError, SourceIncomplete, SourceRejected
-from dora_pipeline.sources.apm.files import export_files
-from dora_pipeline.sources.apm.reader import ExportReading, read_export
-from dora_pipeline.sources.datadog.apm_metrics import fetch_sightings
+from dora_pipeline.sources.apm.datadog_sightings import fetch_sightings
+from dora_pipeline.sources.apm.export_files import export_files
+from dora_pipeline.sources.apm.export_reading import ExportReading, read_export
 from dora_pipeline_tests.datadog_incidents import recorded
 from dora_pipeline_tests.vendors.datadog import API_KEY, APP_KEY, FakeDatadog
 from dora_pipeline_tests.vendors.server import Asked, Reply, refused

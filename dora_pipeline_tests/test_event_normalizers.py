@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dora_pipeline.config import Settings
-from dora_pipeline.sources.events import Normalized, normalize_deployments, normalize_failures
+from dora_pipeline.sources.event_api.deployments import normalize_deployments
+from dora_pipeline.sources.event_api.failures import normalize_failures
+from dora_pipeline.sources.event_rules import Normalized
 from dora_pipeline.tables import LandedDeployments, LandedFailures, LandedRejects, Table
 
 NOON = datetime(2024, 5, 6, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from dora_pipeline.errors import ConfigError, SourceIncomplete, SourceRejected, 
 from dora_pipeline.sources.http import HttpClient, PagerDutyToken
 from dora_pipeline.sources.pagerduty import PAGERDUTY
 from dora_pipeline.sources.pagerduty.incidents import Incidents
-from dora_pipeline.sources.pulls import PulledRecord
+from dora_pipeline.sources.source import PulledRecord
 from dora_pipeline_tests.vendors.clocks import Clock
 from dora_pipeline_tests.vendors.pagerduty import FakePagerDuty, incident, reference, written
 from dora_pipeline_tests.vendors.server import Asked, FakeVendor, Fault, Reply, cut, html, refused

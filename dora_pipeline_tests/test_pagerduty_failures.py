@@ -13,7 +13,7 @@ from dora_pipeline.catalog import Catalog, Service
 from dora_pipeline.config import Settings
 from dora_pipeline.sources.event_rules import Normalized
 from dora_pipeline.sources.pagerduty import PAGERDUTY
-from dora_pipeline.sources.pulls import PULLED_SCHEMA
+from dora_pipeline.sources.source import PULLED_SCHEMA
 from dora_pipeline.tables import LandedFailures, LandedRejects, empty_frame
 from dora_pipeline_tests.homes import moment
 from dora_pipeline_tests.vendors.pagerduty import incident, merged_into, reference

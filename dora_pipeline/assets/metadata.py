@@ -30,16 +30,20 @@ from dora_pipeline.warehouse.schema import duckdb_type, table_comment
 _RULES: Mapping[type[Table], Sequence[str]] = {
     SourceSelections: ("selection.py",),
     Services: ("catalog/services.py", "catalog/definitions.py"),
-    ApmVersionActivity: ("sources/apm/reader.py", "sources/apm/sessions.py"),
+    ApmVersionActivity: ("sources/apm/export_reading.py", "sources/apm/sessions.py"),
     Deployments: (
-        "sources/deployment_events.py",
+        "sources/event_api/deployments.py",
         "sources/apm/deployments.py",
         "warehouse/sql/landing/inferred_deployments.sql",
         "warehouse/sql/landing/judged_deployments.sql",
         "warehouse/sql/core/derived_deployments.sql",
     ),
     DeploymentCommits: ("repositories/ranges.py", "pipeline/commits.py"),
-    Failures: ("sources/failure_events.py", "sources/pagerduty/normalize.py", "sources/datadog/incident_failures.py"),
+    Failures: (
+        "sources/event_api/failures.py",
+        "sources/pagerduty/normalize.py",
+        "sources/datadog/incident_failures.py",
+    ),
     RejectedEvents: ("sources/event_rules.py", "sources/apm/rejects.py"),
     Daily: ("warehouse/sql/metrics/summary.sql", "warehouse/sql/metrics/summary_by.sql"),
 }

@@ -1,6 +1,6 @@
 """Deliveries of PagerDuty's v3 webhooks: who signed one, which one it is, and what of it is kept.
 
-What does not belong here: HTTP, and what an event says of an incident (`sources/pagerduty/deliveries.py` reads that).
+What does not belong here: HTTP, and what an event says of an incident (`sources/pagerduty/webhook.py` reads that).
 """
 
 import hmac

@@ -9,7 +9,7 @@ from typing import Literal
 
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.files import NO_REGULAR_FILE, printable
-from dora_pipeline.sources.apm.files import listing
+from dora_pipeline.sources.apm.export_files import listing
 
 # What a run makes again, by its first part in the home; of `intake/` the store is copied by itself.
 _MADE_AGAIN = ("work", "git", "intake", "dagster", "warehouse.duckdb")

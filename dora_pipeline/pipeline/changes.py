@@ -19,7 +19,7 @@ from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.events import SENT_SOURCES
 from dora_pipeline.pipeline.segments import first_unread
 from dora_pipeline.selection import read_selection_log
-from dora_pipeline.sources.apm.files import export_files
+from dora_pipeline.sources.apm.export_files import export_files
 from dora_pipeline.sources.raw import Segment, segment_at
 from dora_pipeline.sources.registry import PULL_SOURCES
 from dora_pipeline.timeline import Window

@@ -8,9 +8,9 @@ from dora_pipeline.pipeline.events import land_segment
 from dora_pipeline.pipeline.segments import fresh_segments
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.day_files import DayFiles
-from dora_pipeline.sources.events import Normalized
-from dora_pipeline.sources.pulls import PullSource, Webhook
+from dora_pipeline.sources.event_rules import Normalized
 from dora_pipeline.sources.raw import segments
+from dora_pipeline.sources.source import PullSource, Webhook
 from dora_pipeline.tables import LandedFailures, empty_frame
 
 

@@ -13,9 +13,11 @@ from dora_pipeline.pipeline.segments import fresh_segments, input_of
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.selection import EventType
 from dora_pipeline.sources.day_files import DayFiles
-from dora_pipeline.sources.events import Normalized, normalize_deployments, normalize_failures
-from dora_pipeline.sources.pulls import PullSource
+from dora_pipeline.sources.event_api.deployments import normalize_deployments
+from dora_pipeline.sources.event_api.failures import normalize_failures
+from dora_pipeline.sources.event_rules import Normalized
 from dora_pipeline.sources.registry import is_pulled
+from dora_pipeline.sources.source import PullSource
 from dora_pipeline.warehouse import inputs, landing
 from dora_pipeline.warehouse.inputs import Input
 from dora_pipeline.warehouse.writer import Writer

@@ -11,8 +11,8 @@ from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.files import printable
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.session import Session
-from dora_pipeline.sources.apm.files import ExportFile, copies, listing
-from dora_pipeline.sources.apm.reader import read_export
+from dora_pipeline.sources.apm.export_files import ExportFile, copies, listing
+from dora_pipeline.sources.apm.export_reading import read_export
 from dora_pipeline.tables import LandedDeployments, LandedRejects, LandedVersionActivity, empty_frame
 from dora_pipeline.timeline import day_of
 from dora_pipeline.warehouse import inputs, landing

@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from dora_pipeline.pipeline.session import Session
-from dora_pipeline.sources.datadog.apm_metrics import fetch_sightings
+from dora_pipeline.sources.apm.datadog_sightings import fetch_sightings
 from dora_pipeline.sources.day_files import DayFiles, write_whole
-from dora_pipeline.sources.pulls import Connection, PullSource
+from dora_pipeline.sources.source import Connection, PullSource
 from dora_pipeline.timeline import Window, day_of, start_of
 
 # Long enough that a quiet source costs few requests, short enough that little is asked for twice after a failure.

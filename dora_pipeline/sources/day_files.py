@@ -21,7 +21,7 @@ import polars as pl
 
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.files import whole_file
-from dora_pipeline.sources.pulls import PULLED_SCHEMA, Change, PulledRecord, RecordState
+from dora_pipeline.sources.source import PULLED_SCHEMA, Change, PulledRecord, RecordState
 from dora_pipeline.timeline import OLDEST_INSTANT, day_of
 
 _ENDING = ".jsonl.gz"

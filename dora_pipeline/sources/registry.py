@@ -6,7 +6,7 @@ from dora_pipeline.config import Settings
 from dora_pipeline.sources.datadog.dora_lists import APM_DEPLOYMENTS, DEPLOYMENT_EVENTS, FAILURE_EVENTS
 from dora_pipeline.sources.datadog.incidents import DATADOG_INCIDENTS
 from dora_pipeline.sources.pagerduty import PAGERDUTY
-from dora_pipeline.sources.pulls import PullSource
+from dora_pipeline.sources.source import PullSource
 
 PULL_SOURCES: Mapping[str, PullSource] = {
     source.name: source for source in (APM_DEPLOYMENTS, DEPLOYMENT_EVENTS, DATADOG_INCIDENTS, PAGERDUTY, FAILURE_EVENTS)

@@ -13,10 +13,9 @@ import polars as pl
 import pyarrow as pa
 
 from dora_pipeline.sources.apm.chunks import TEXTS, Chunk, Part
-from dora_pipeline.sources.apm.days import day_numbers
 from dora_pipeline.sources.apm.documents import Told
 from dora_pipeline.sources.apm.faults import Fault, Faults, json_payload
-from dora_pipeline.sources.apm.instants import REASONS, Microseconds, in_range, instants
+from dora_pipeline.sources.apm.instants import REASONS, Microseconds, day_numbers, in_range, instants
 from dora_pipeline.sources.apm.sessions import SCHEMA, Cut, joined, sessions_of
 
 THREADS = 2

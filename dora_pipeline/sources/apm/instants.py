@@ -1,9 +1,11 @@
-"""Instants of many records at once, by the rules of `timeline.instant`.
+"""Instants of many records at once, by the rules of `timeline.instant`, and the days that they are of.
 
 Values of one form are converted together; the odd ones are looked at one by one.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,9 @@ from dora_pipeline.timeline import (
     NEWEST_INSTANT,
     OLDEST_INSTANT,
     InstantError,
+    day_of,
     instant,
+    start_of,
 )
 
 # What can be wrong with a time; 0 means nothing.
@@ -27,6 +31,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_TEXT = r"^-?[0-9]{1,18}$"
 _ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
 _PER_MICROSECOND = {"s": 10**6, "ms": 10**3, "us": 1}
+
+# So many days are found sooner by comparing with each than by a search for each instant.
+_FEW_DAYS = 4
 
 Microseconds = npt.NDArray[np.int64]
 Reasons = npt.NDArray[np.uint8]
@@ -144,3 +151,23 @@ def _from_odd_text(text: str) -> tuple[int, int]:
 def in_range(at: Microseconds) -> npt.NDArray[np.bool_]:
     """Which moments are of the years in which events can be."""
     return (at >= microseconds(OLDEST_INSTANT)) & (at < microseconds(NEWEST_INSTANT))
+
+
+def day_numbers(at: Microseconds, zone: ZoneInfo) -> npt.NDArray[np.int64]:
+    """The calendar day of each instant in the zone, in days since 1970-01-01."""
+    if not len(at):
+        return np.zeros(0, np.int64)
+    first, last = (_day(int(moment), zone) for moment in (at.min(), at.max()))
+    starts = [_start(day, zone) for day in range(first + 1, last + 1)]
+    if len(starts) < _FEW_DAYS:
+        return sum(((at >= start).astype(np.int64) for start in starts), np.full(len(at), first, np.int64))
+    return first + np.searchsorted(np.array(starts, np.int64), at, side="right")
+
+
+def _day(moment: int, zone: ZoneInfo) -> int:
+    return (day_of(_EPOCH + timedelta(microseconds=moment), zone) - _EPOCH.date()).days
+
+
+@lru_cache(maxsize=100_000)
+def _start(day: int, zone: ZoneInfo) -> int:
+    return microseconds(start_of(_EPOCH.date() + timedelta(days=day), zone))

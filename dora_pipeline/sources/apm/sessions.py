@@ -14,8 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from dora_pipeline.sources.apm.chunks import TEXTS, Chunk
-from dora_pipeline.sources.apm.days import day_numbers
-from dora_pipeline.sources.apm.instants import Microseconds
+from dora_pipeline.sources.apm.instants import Microseconds, day_numbers
 from dora_pipeline.sources.apm.texts import Codes, Flags
 
 # Sessions of a part: microseconds since 1970, the sum of hits, the number of records, days since 1970.

@@ -13,9 +13,9 @@ import polars as pl
 
 from dora_pipeline.catalog import Catalog
 from dora_pipeline.config import Settings
-from dora_pipeline.sources.deployment_events import normalize_deployments
+from dora_pipeline.sources.event_api.deployments import normalize_deployments
+from dora_pipeline.sources.event_api.failures import normalize_failures
 from dora_pipeline.sources.event_rules import Normalized
-from dora_pipeline.sources.failure_events import normalize_failures
 from dora_pipeline.sources.raw import RECORD_SCHEMA
 from dora_pipeline.timeline import InstantError, instant
 

@@ -21,7 +21,7 @@ from dora_pipeline.sources.datadog.dora_events import (
     normalize_pulled_failures,
 )
 from dora_pipeline.sources.http import HttpClient, NotFound
-from dora_pipeline.sources.pulls import Connection, PulledRecord, PullSource
+from dora_pipeline.sources.source import Connection, PulledRecord, PullSource
 from dora_pipeline.timeline import OLDEST_INSTANT
 
 MOST_EVENTS = 1000

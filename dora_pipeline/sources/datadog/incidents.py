@@ -11,7 +11,7 @@ from dora_pipeline.sources.datadog.incident_failures import SOURCE, normalize_in
 from dora_pipeline.sources.datadog.incident_times import Unusable, start_of_incident
 from dora_pipeline.sources.datadog.searches import Incident, IncidentSearch, created_at, incident_problem
 from dora_pipeline.sources.http import HttpClient, NotFound, Refused
-from dora_pipeline.sources.pulls import Connection, PulledRecord, PullSource
+from dora_pipeline.sources.source import Connection, PulledRecord, PullSource
 from dora_pipeline.timeline import OLDEST_INSTANT
 
 # `declared` and `completed` are states that an organisation may switch on.

@@ -1,9 +1,9 @@
 """PagerDuty: incidents of its REST API v2 and its v3 webhooks as failures."""
 
-from dora_pipeline.sources.pagerduty.deliveries import changes
 from dora_pipeline.sources.pagerduty.incidents import SOURCE, TOKEN, connect
 from dora_pipeline.sources.pagerduty.normalize import normalize
-from dora_pipeline.sources.pulls import PullSource, Webhook
+from dora_pipeline.sources.pagerduty.webhook import changes
+from dora_pipeline.sources.source import PullSource, Webhook
 
 # An incident is merged into one that is still open, which may have started weeks before.
 PAGERDUTY = PullSource(

@@ -15,7 +15,7 @@ from dora_pipeline.sources.http import HttpClient, NotFound, PagerDutyToken, Ref
 from dora_pipeline.sources.http.client import Parameters
 from dora_pipeline.sources.pagerduty.pages import MOST_ROWS, TooManyRows, pages
 from dora_pipeline.sources.pagerduty.times import lacks_end, occurred_at
-from dora_pipeline.sources.pulls import PulledRecord
+from dora_pipeline.sources.source import PulledRecord
 from dora_pipeline.timeline import OLDEST_INSTANT
 
 SOURCE = "pagerduty"

@@ -21,10 +21,10 @@ from dora_pipeline.sources.event_rules import (
     shape_reasons,
     start_reasons,
 )
-from dora_pipeline.sources.pagerduty.deliveries import with_deliveries
 from dora_pipeline.sources.pagerduty.impact import Impacts
 from dora_pipeline.sources.pagerduty.merges import Merges
 from dora_pipeline.sources.pagerduty.times import end_of, is_resolved
+from dora_pipeline.sources.pagerduty.webhook import with_deliveries
 from dora_pipeline.timeline import InstantError, instant
 
 _SOURCE = "pagerduty"

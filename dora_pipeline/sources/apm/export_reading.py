@@ -20,8 +20,8 @@ from dora_pipeline.sources.apm.chunks import NotPlain, Part
 from dora_pipeline.sources.apm.compaction import Compacted, compacted
 from dora_pipeline.sources.apm.csv_rows import header, quoted_row_parts, row_parts
 from dora_pipeline.sources.apm.deployments import Row, deployment, deployment_frame
+from dora_pipeline.sources.apm.export_files import COMPRESSIONS, SOURCE, ExportFile
 from dora_pipeline.sources.apm.faults import Damaged, Fault
-from dora_pipeline.sources.apm.files import COMPRESSIONS, SOURCE, ExportFile
 from dora_pipeline.sources.apm.json_texts import document_parts, is_a_line_each, line_parts, plain_parts
 from dora_pipeline.sources.apm.lines import check_encoding
 from dora_pipeline.sources.apm.parquet_rows import layout, parquet_parts

@@ -15,7 +15,7 @@ import polars as pl
 from dora_pipeline.config import Settings
 from dora_pipeline.sources.event_rules import rejected
 from dora_pipeline.sources.pagerduty.times import end_of, is_resolved, occurred_at
-from dora_pipeline.sources.pulls import Change, Changes
+from dora_pipeline.sources.source import Change, Changes
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, instant
 
 _SOURCE = "pagerduty"

@@ -12,7 +12,7 @@ from typing import Any
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceIncomplete
-from dora_pipeline.sources.apm.files import SOURCE
+from dora_pipeline.sources.apm.export_files import SOURCE
 from dora_pipeline.sources.datadog.access import datadog_client, items_problem, wire_time
 from dora_pipeline.sources.http import HttpClient
 

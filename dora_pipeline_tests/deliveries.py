@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from dora_pipeline.intake.store import EventStore
-from dora_pipeline.intake.webhooks import delivery
+from dora_pipeline.intake.web.webhooks import delivery
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.pulled_homes import NOON, ago
 from dora_pipeline_tests.vendors.pagerduty import reference

@@ -15,9 +15,9 @@ import requests
 import uvicorn
 
 from dora_pipeline.config import Home
-from dora_pipeline.intake.access import API_KEYS, APP_KEYS, Keys
-from dora_pipeline.intake.app import IntakeSettings, make_app
-from dora_pipeline.intake.connections import Connection
+from dora_pipeline.intake.web.access import API_KEYS, APP_KEYS, Keys
+from dora_pipeline.intake.web.app import IntakeSettings, make_app
+from dora_pipeline.intake.web.connections import Connection
 from dora_pipeline_tests.certificates import Certificates
 from dora_pipeline_tests.command import command_line, environment
 from dora_pipeline_tests.waiting import PATIENCE

@@ -21,8 +21,8 @@ import pyarrow as pa
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from dora_pipeline.intake.bodies import DeploymentsListRequest
-from dora_pipeline.intake.wire import WireError
+from dora_pipeline.intake.web.bodies import DeploymentsListRequest
+from dora_pipeline.intake.web.wire import WireError
 from dora_pipeline.sources.apm.instants import REASONS, instants
 from dora_pipeline.timeline import InstantError, instant
 from dora_pipeline_tests.apm_exports import MODIFIED_AT, SHA, csv_bytes, jsonl, parquet_bytes, reading, written, zst

@@ -14,9 +14,8 @@ import pytest
 from sqlalchemy import Engine, NullPool, create_engine, event, select
 
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.intake import schema
-from dora_pipeline.intake.committer import Committer
-from dora_pipeline.intake.store import EventStore, StoredEvent
+from dora_pipeline.intake.store import EventStore, StoredEvent, schema
+from dora_pipeline.intake.store.committer import Committer
 from dora_pipeline_tests.waiting import PATIENCE, eventually
 
 SECOND = 1_714_996_800
@@ -187,7 +186,7 @@ def test_many_threads_may_submit_at_once(committer: Committer, store: EventStore
 SENDER = """
 import sys
 from threading import Lock, Thread
-from dora_pipeline.intake.committer import Committer
+from dora_pipeline.intake.store.committer import Committer
 from dora_pipeline.intake.store import EventStore
 
 store, sender, lock = EventStore(sys.argv[1]), sys.argv[2], Lock()

@@ -16,8 +16,8 @@ import pytest
 import uvicorn
 
 from dora_pipeline.config import Home
-from dora_pipeline.intake import connections
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.intake.web import connections
 from dora_pipeline_tests.certificates import issued
 from dora_pipeline_tests.intake_servers import API_KEY, Client, intake_in_process, running_intake, started_intake
 from dora_pipeline_tests.waiting import eventually

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from dora_pipeline.config import Home
-from dora_pipeline.intake.bodies import DeploymentRequest, attributes_of
-from dora_pipeline.intake.event import Telling
-from dora_pipeline.intake.search import condition
 from dora_pipeline.intake.store import EventStore, StoredEvent
-from dora_pipeline.intake.webhooks import delivery
-from dora_pipeline.intake.wire import json_object
+from dora_pipeline.intake.store.event import Telling
+from dora_pipeline.intake.store.search import condition
+from dora_pipeline.intake.web.bodies import DeploymentRequest, attributes_of
+from dora_pipeline.intake.web.webhooks import delivery
+from dora_pipeline.intake.web.wire import json_object
 from dora_pipeline_tests.intake_servers import API_KEY, Client, running_intake
 from dora_pipeline_tests.waiting import PATIENCE
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dora_pipeline.intake.database import SearchTooLong
-from dora_pipeline.intake.search import QueryError, condition
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.intake.store.database import SearchTooLong
+from dora_pipeline.intake.store.search import QueryError, condition
 
 SECOND = 1_714_996_800
 START = datetime(2024, 5, 6, 12, tzinfo=UTC)

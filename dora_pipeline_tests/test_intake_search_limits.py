@@ -8,9 +8,9 @@ import pytest
 import uvicorn
 
 from dora_pipeline.config import Home
-from dora_pipeline.intake import operations
-from dora_pipeline.intake.database import SearchTooLong
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.intake.store.database import SearchTooLong
+from dora_pipeline.intake.web import operations
 from dora_pipeline_tests.intake_servers import Client, intake_in_process
 
 NOON = 1_714_996_800

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, inspect, text
 
 from dora_pipeline.errors import ConfigError, DoraError
-from dora_pipeline.intake import schema
-from dora_pipeline.intake.store import EventStore
+from dora_pipeline.intake.store import EventStore, schema
 from dora_pipeline_tests.test_intake_store import rows
 
 SECOND = 1_714_996_800

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dora_pipeline.intake.store import EventStore
-from dora_pipeline.intake.webhooks import Delivery, WrongDelivery, WrongSignature, delivery
+from dora_pipeline.intake.web.webhooks import Delivery, WrongDelivery, WrongSignature, delivery
 from dora_pipeline_tests.homes import TestHome
 
 # The test vector that PagerDuty publishes with its client for Go.

@@ -6,8 +6,8 @@ import click
 
 from dora_pipeline.cli.display import console, messages
 from dora_pipeline.config import default_home
-from dora_pipeline.intake.certificates import Tls
-from dora_pipeline.intake.server import IntakeServer
+from dora_pipeline.intake.web.certificates import Tls
+from dora_pipeline.intake.web.server import IntakeServer
 
 _FILE = click.Path(path_type=Path)
 

@@ -1,1 +1,1 @@
-"""Our own intake: events that are sent to us, and the store that keeps them."""
+"""Our own intake: `web` takes events that are sent to us, `store` keeps them."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.files import regular_file
-from dora_pipeline.intake.database import named_store
-from dora_pipeline.intake.event import EventType
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.intake.store.database import named_store
+from dora_pipeline.intake.store.event import EventType
 from dora_pipeline.pipeline.events import SENT_SOURCES
 from dora_pipeline.pipeline.segments import first_unread
 from dora_pipeline.selection import read_selection_log

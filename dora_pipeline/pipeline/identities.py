@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.intake.event import (
+from dora_pipeline.intake.store.event import (
     Attributes,
     History,
     StoredEvent,
@@ -23,7 +23,7 @@ from dora_pipeline.intake.event import (
     told_in,
     trouble,
 )
-from dora_pipeline.intake.identity import canonical_key, differ, is_given
+from dora_pipeline.intake.store.identity import canonical_key, differ, is_given
 from dora_pipeline.pipeline.segments import raw_record
 from dora_pipeline.selection import EventType
 from dora_pipeline.sources.raw import SENT_SCHEMA, RawRecord, record_frame

@@ -15,8 +15,8 @@ import polars as pl
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.intake.event import Attributes, EventType, History, amended, merged
 from dora_pipeline.intake.store import EventStore, StoredEvent, Withdrawals
+from dora_pipeline.intake.store.event import Attributes, EventType, History, amended, merged
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.manifest import Manifest
 from dora_pipeline.sources.raw import (

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from dora_pipeline.errors import ConfigError, SourceUnavailable
-from dora_pipeline.intake.committer import Committer
-from dora_pipeline.intake.database import SearchTooLong, limited
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.intake.store.committer import Committer
+from dora_pipeline.intake.store.database import SearchTooLong, limited
 from dora_pipeline_tests.postgresql import running_postgresql
 from dora_pipeline_tests.test_intake_committer import *  # noqa: F403
 from dora_pipeline_tests.test_intake_committer import HeldStore

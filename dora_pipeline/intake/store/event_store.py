@@ -19,15 +19,13 @@ from sqlalchemy.engine import URL
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError
-from dora_pipeline.intake import database, schema
-from dora_pipeline.intake.batch import Batch
-from dora_pipeline.intake.conditions import All, Condition, Term
-from dora_pipeline.intake.database import SearchTooLong
-from dora_pipeline.intake.event import EventType, StoredEvent, Telling, storable, stored_event, usable_id
-from dora_pipeline.intake.search import condition
+from dora_pipeline.intake.store import database, schema
+from dora_pipeline.intake.store.batch import Batch
+from dora_pipeline.intake.store.conditions import All, Condition, Term
+from dora_pipeline.intake.store.database import SearchTooLong
+from dora_pipeline.intake.store.event import EventType, StoredEvent, Telling, storable, stored_event, usable_id
+from dora_pipeline.intake.store.search import condition
 from dora_pipeline.timeline import instant
-
-__all__ = ["EventStore", "EventType", "StoredEvent"]
 
 SEARCH_SECONDS = 10.0
 _ROWS_AT_ONCE = 100
@@ -198,7 +196,7 @@ class EventStore:
     ) -> list[StoredEvent]:
         """Events that started between `first` and `last` (both included) and that the query finds.
 
-        The query is in the syntax of `dora_pipeline.intake.search`, which says when QueryError is raised. Events come
+        The query is in the syntax of `search.condition`, which says when QueryError is raised. Events come
         in order of the time `sort`, those without one last; equal times are in order of event id. Deleted events are
         left out, and so are events without a readable start where `first` or `last` is told. Raises SearchTooLong after
         `seconds`.

@@ -13,8 +13,8 @@ from hashlib import blake2b
 from starlette.requests import Request
 
 from dora_pipeline.errors import ConfigError
-from dora_pipeline.intake.limits import Allowances
-from dora_pipeline.intake.refusals import Refusal, failure
+from dora_pipeline.intake.web.limits import Allowances
+from dora_pipeline.intake.web.refusals import Refusal, failure
 
 API_KEYS = "DORA_INTAKE_API_KEYS"
 APP_KEYS = "DORA_INTAKE_APP_KEYS"

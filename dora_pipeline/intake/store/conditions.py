@@ -13,8 +13,8 @@ from typing import Protocol
 from sqlalchemy import ColumnElement, and_, or_
 
 from dora_pipeline.identifiers import repository_id
-from dora_pipeline.intake import schema
-from dora_pipeline.intake.event import StoredEvent, json_text, usable_id
+from dora_pipeline.intake.store import schema
+from dora_pipeline.intake.store.event import StoredEvent, json_text, usable_id
 
 _TEXTS = {
     "service": ("service", "services"),

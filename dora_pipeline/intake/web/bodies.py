@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dora_pipeline.identifiers import without_credentials
-from dora_pipeline.intake.wire import WireError
+from dora_pipeline.intake.web.wire import WireError
 from dora_pipeline.timeline import NEWEST_INSTANT, OLDEST_INSTANT, moment_of
 
 _INT64 = 2**63

@@ -36,8 +36,8 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateColumn
 
 from dora_pipeline.errors import ConfigError
-from dora_pipeline.intake.event import event_moment, usable_id
-from dora_pipeline.intake.identity import is_given, natural_key
+from dora_pipeline.intake.store.event import event_moment, usable_id
+from dora_pipeline.intake.store.identity import is_given, natural_key
 
 SCHEMA_VERSION = 3
 UPGRADE_SECONDS = 600

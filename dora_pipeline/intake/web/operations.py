@@ -13,17 +13,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dora_pipeline.intake.access import Door
-from dora_pipeline.intake.answers import Answer, receipt, shown
-from dora_pipeline.intake.bodies import Body, ListAttributes
-from dora_pipeline.intake.committer import Committer
-from dora_pipeline.intake.database import SearchTooLong
-from dora_pipeline.intake.event import EventType, StoredEvent
-from dora_pipeline.intake.limits import body_of
-from dora_pipeline.intake.monitoring import Metrics
-from dora_pipeline.intake.refusals import Refusal, failure, unknown
 from dora_pipeline.intake.store import SEARCH_SECONDS, EventStore
-from dora_pipeline.intake.wire import WireError, json_object
+from dora_pipeline.intake.store.committer import Committer
+from dora_pipeline.intake.store.database import SearchTooLong
+from dora_pipeline.intake.store.event import EventType, StoredEvent
+from dora_pipeline.intake.web.access import Door
+from dora_pipeline.intake.web.answers import Answer, receipt, shown
+from dora_pipeline.intake.web.bodies import Body, ListAttributes
+from dora_pipeline.intake.web.limits import body_of
+from dora_pipeline.intake.web.monitoring import Metrics
+from dora_pipeline.intake.web.refusals import Refusal, failure, unknown
+from dora_pipeline.intake.web.wire import WireError, json_object
 
 # A search may hold a connection of the store for long; writing needs one too.
 _MOST_SEARCHES = 2

@@ -16,19 +16,19 @@ from starlette.responses import JSONResponse, Response
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError
-from dora_pipeline.intake import deliveries, deployments, failures, monitoring
-from dora_pipeline.intake.access import Door, Keys
-from dora_pipeline.intake.answers import Answer
-from dora_pipeline.intake.certificates import Certificate, Tls
-from dora_pipeline.intake.committer import Committer
-from dora_pipeline.intake.connections import Connections, connection_limit
-from dora_pipeline.intake.document import document
-from dora_pipeline.intake.monitoring import Metrics, Monitor
-from dora_pipeline.intake.operations import Intake
-from dora_pipeline.intake.refusals import BAD_REQUEST, Refusal, failure, mistakes
-from dora_pipeline.intake.search import QueryError
 from dora_pipeline.intake.store import EventStore
-from dora_pipeline.intake.wire import WireError
+from dora_pipeline.intake.store.committer import Committer
+from dora_pipeline.intake.store.search import QueryError
+from dora_pipeline.intake.web import deliveries, deployments, failures, monitoring
+from dora_pipeline.intake.web.access import Door, Keys
+from dora_pipeline.intake.web.answers import Answer
+from dora_pipeline.intake.web.certificates import Certificate, Tls
+from dora_pipeline.intake.web.connections import Connections, connection_limit
+from dora_pipeline.intake.web.document import document
+from dora_pipeline.intake.web.monitoring import Metrics, Monitor
+from dora_pipeline.intake.web.operations import Intake
+from dora_pipeline.intake.web.refusals import BAD_REQUEST, Refusal, failure, mistakes
+from dora_pipeline.intake.web.wire import WireError
 
 _log = logging.getLogger("dora_pipeline.intake")
 _RETRY_SECONDS = "1"

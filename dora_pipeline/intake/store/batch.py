@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from sqlalchemy import Column, Connection, bindparam, insert, select, update
 
-from dora_pipeline.intake import schema
-from dora_pipeline.intake.event import (
+from dora_pipeline.intake.store import schema
+from dora_pipeline.intake.store.event import (
     Attributes,
     EventType,
     History,
@@ -29,7 +29,7 @@ from dora_pipeline.intake.event import (
     told_in,
     trouble,
 )
-from dora_pipeline.intake.identity import NaturalKey, body_key, differ, natural_key, refusal_key
+from dora_pipeline.intake.store.identity import NaturalKey, body_key, differ, natural_key, refusal_key
 from dora_pipeline.timeline import instant
 
 # Databases limit the parameters of a statement; PostgreSQL's and SQLite's limits are about 32,000.

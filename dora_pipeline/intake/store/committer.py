@@ -10,8 +10,8 @@ from threading import Condition, Thread
 from typing import Any, Self
 
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.intake.event import EventType, StoredEvent, Telling
-from dora_pipeline.intake.store import EventStore
+from dora_pipeline.intake.store.event import EventType, StoredEvent, Telling
+from dora_pipeline.intake.store.event_store import EventStore
 
 MOST_AT_ONCE = 500
 MOST_WAITING = 10_000

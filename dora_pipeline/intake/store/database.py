@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 
 from dora_pipeline.errors import ConfigError, DoraError, SourceUnavailable
 from dora_pipeline.identifiers import without_credentials
-from dora_pipeline.intake import schema
+from dora_pipeline.intake.store import schema
 
 LOCK_SECONDS = 30
 _WAL_ATTEMPTS = 10

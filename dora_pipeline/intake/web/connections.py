@@ -15,7 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from dora_pipeline.intake.certificates import Certificate
+from dora_pipeline.intake.web.certificates import Certificate
 
 HANDSHAKE_SECONDS = 10
 HEAD_SECONDS = 30

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from dora_pipeline.intake.answers import MEDIA_TYPE
-from dora_pipeline.intake.bodies import (
+from dora_pipeline.intake.web.answers import MEDIA_TYPE
+from dora_pipeline.intake.web.bodies import (
     Body,
     DeploymentRequest,
     DeploymentsListRequest,

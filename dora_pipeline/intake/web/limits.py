@@ -11,8 +11,8 @@ from collections import OrderedDict
 
 from starlette.requests import Request
 
-from dora_pipeline.intake.refusals import BAD_REQUEST, Refusal, failure, mistakes
-from dora_pipeline.intake.wire import LARGEST_BODY
+from dora_pipeline.intake.web.refusals import BAD_REQUEST, Refusal, failure, mistakes
+from dora_pipeline.intake.web.wire import LARGEST_BODY
 
 BODY_SECONDS = 30
 _MOST_BUCKETS = 10_000

@@ -19,13 +19,13 @@ from uvicorn.supervisors import Multiprocess
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError
-from dora_pipeline.intake.access import API_KEYS, APP_KEYS, SHORTEST_KEY, Keys
-from dora_pipeline.intake.app import IntakeSettings, make_app
-from dora_pipeline.intake.certificates import Certificate, Tls
-from dora_pipeline.intake.connections import Connection
-from dora_pipeline.intake.database import named_store, shown, store_url
-from dora_pipeline.intake.monitoring import METRICS_FOLDER
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.intake.store.database import named_store, shown, store_url
+from dora_pipeline.intake.web.access import API_KEYS, APP_KEYS, SHORTEST_KEY, Keys
+from dora_pipeline.intake.web.app import IntakeSettings, make_app
+from dora_pipeline.intake.web.certificates import Certificate, Tls
+from dora_pipeline.intake.web.connections import Connection
+from dora_pipeline.intake.web.monitoring import METRICS_FOLDER
 
 WEBHOOK_SECRETS = "PAGERDUTY_WEBHOOK_SECRETS"
 # Longer than nginx keeps its connections to us, so that it never writes into one that just ended.

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dora_pipeline.errors import DoraError
-from dora_pipeline.intake.event import EventType
+from dora_pipeline.intake.store.event import EventType
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _METHODS = {"GET", "POST", "PATCH", "DELETE"}

@@ -10,7 +10,7 @@ What does not belong here: what a key means (see `conditions`).
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
-from dora_pipeline.intake.conditions import All, Condition, Either, Everything, Not, Pattern, Term, Wildcard
+from dora_pipeline.intake.store.conditions import All, Condition, Either, Everything, Not, Pattern, Term, Wildcard
 
 LONGEST_QUERY = 8_192
 MOST_TERMS = 500

@@ -4,11 +4,11 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dora_pipeline.intake.document import BODY_REFUSALS, SENDER, answered, described_delivery
-from dora_pipeline.intake.limits import body_of
-from dora_pipeline.intake.operations import admit_sender, in_thread, intake_of
-from dora_pipeline.intake.refusals import BAD_REQUEST, Refusal, failure, mistakes
-from dora_pipeline.intake.webhooks import WrongDelivery, WrongSignature, delivery
+from dora_pipeline.intake.web.document import BODY_REFUSALS, SENDER, answered, described_delivery
+from dora_pipeline.intake.web.limits import body_of
+from dora_pipeline.intake.web.operations import admit_sender, in_thread, intake_of
+from dora_pipeline.intake.web.refusals import BAD_REQUEST, Refusal, failure, mistakes
+from dora_pipeline.intake.web.webhooks import WrongDelivery, WrongSignature, delivery
 
 router = APIRouter(prefix="/api/v2", tags=["Webhooks"])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from dora_pipeline.intake.event import storable, usable_id
+from dora_pipeline.intake.store.event import storable, usable_id
 
 _SIGNATURE = "X-PagerDuty-Signature"
 _VERSION = "v1="

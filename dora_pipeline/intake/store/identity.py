@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from dora_pipeline.identifiers import version_of
-from dora_pipeline.intake.event import Attributes, EventType, event_moment, json_text
+from dora_pipeline.intake.store.event import Attributes, EventType, event_moment, json_text
 
 # The beginning of a SHA, of this length or more, is that commit.
 _SHORTEST_SHA = 7

@@ -12,7 +12,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from dora_pipeline.identifiers import repository_id, without_credentials
-from dora_pipeline.intake.event import EventType, StoredEvent
+from dora_pipeline.intake.store.event import EventType, StoredEvent
 from dora_pipeline.timeline import EPOCH_UNITS, InstantError, instant
 
 MEDIA_TYPE = "application/vnd.api+json"

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dora_pipeline.intake.answers import Answer, shown
-from dora_pipeline.intake.bodies import (
+from dora_pipeline.intake.web.answers import Answer, shown
+from dora_pipeline.intake.web.bodies import (
     DeploymentRequest,
     DeploymentsListRequest,
     PatchAttributes,
@@ -15,8 +15,8 @@ from dora_pipeline.intake.bodies import (
     VersionPatchRequest,
     attributes_of,
 )
-from dora_pipeline.intake.document import BODY_REFUSALS, READER, READER_REFUSALS, SENDER, answered, described
-from dora_pipeline.intake.operations import (
+from dora_pipeline.intake.web.document import BODY_REFUSALS, READER, READER_REFUSALS, SENDER, answered, described
+from dora_pipeline.intake.web.operations import (
     admit_reader,
     admit_sender,
     body_as,
@@ -28,7 +28,7 @@ from dora_pipeline.intake.operations import (
     searched,
     tell,
 )
-from dora_pipeline.intake.refusals import BAD_REQUEST, NOT_FOUND, Refusal, mistakes, unknown
+from dora_pipeline.intake.web.refusals import BAD_REQUEST, NOT_FOUND, Refusal, mistakes, unknown
 
 router = APIRouter(prefix="/api/v2/dora", tags=["Deployments"], default_response_class=Answer)
 _one = "/deployments/{deployment_id}"

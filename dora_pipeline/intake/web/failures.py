@@ -4,10 +4,10 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dora_pipeline.intake.answers import Answer, shown
-from dora_pipeline.intake.bodies import FailureRequest, FailuresListRequest, attributes_of
-from dora_pipeline.intake.document import BODY_REFUSALS, READER, READER_REFUSALS, SENDER, answered, described
-from dora_pipeline.intake.operations import admit_reader, admit_sender, body_as, deleted, fetched, listing, tell
+from dora_pipeline.intake.web.answers import Answer, shown
+from dora_pipeline.intake.web.bodies import FailureRequest, FailuresListRequest, attributes_of
+from dora_pipeline.intake.web.document import BODY_REFUSALS, READER, READER_REFUSALS, SENDER, answered, described
+from dora_pipeline.intake.web.operations import admit_reader, admit_sender, body_as, deleted, fetched, listing, tell
 
 router = APIRouter(prefix="/api/v2/dora", tags=["Failures"], default_response_class=Answer)
 

@@ -1,0 +1,9 @@
+"""The durable store of events that were sent to us.
+
+What does not belong here: HTTP (`intake/web/`), and judging whether an event is usable (`sources/`).
+"""
+
+from dora_pipeline.intake.store.event import EventType, StoredEvent
+from dora_pipeline.intake.store.event_store import SEARCH_SECONDS, EventStore, Withdrawals
+
+__all__ = ["SEARCH_SECONDS", "EventStore", "EventType", "StoredEvent", "Withdrawals"]

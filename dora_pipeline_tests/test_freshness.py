@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from dora_pipeline.config import read_settings
-from dora_pipeline.pipeline.runs import Run
+from dora_pipeline.pipeline.runs import begin
 from dora_pipeline.tables import TABLES
 from dora_pipeline.warehouse.writer import open_writer
 from dora_pipeline_tests.full_homes import fill
@@ -110,9 +110,8 @@ def test_a_run_publishes_again_only_after_changes(home: TestHome) -> None:
     settings = read_settings(home.home)
     states = [home.home.warehouse.stat().st_ino]
     with open_writer(home.home, settings, "test") as writer:
-        run = Run(writer, home.home, settings, home.notes, fetches=True)
-        run.prepare()
-        for change in (lambda: None, lambda: None, lambda: run.load_days([date(2024, 5, 6)])):
+        run = begin(writer, home.home, settings, home.notes, fetches=True)
+        for change in (lambda: None, lambda: None, lambda: run.days.load_all([date(2024, 5, 6)])):
             change()
             assert run.publish()
             states.append(home.home.warehouse.stat().st_ino)

@@ -19,7 +19,7 @@ import pytest
 
 from dora_pipeline.config import read_settings
 from dora_pipeline.errors import WarehouseError
-from dora_pipeline.pipeline.runs import Run
+from dora_pipeline.pipeline.runs import begin
 from dora_pipeline.pipeline.sources import source_states
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline.warehouse.writer import open_writer
@@ -319,8 +319,7 @@ def test_a_run_publishes_again_what_is_not_as_it_was_left(published: TestHome, t
         os.replace(tmp_path / "copy", warehouse)
 
     with open_writer(home, settings, "test") as writer:
-        run = Run(writer, home, settings, published.notes, fetches=True)
-        run.prepare()
+        run = begin(writer, home, settings, published.notes, fetches=True)
         assert run.publish()
         left = warehouse.stat().st_ino
         assert run.publish()

@@ -11,7 +11,7 @@ from dora_pipeline.config import default_home, project_folder
 from dora_pipeline.pipeline.checks import CheckResult, check_descriptions
 from dora_pipeline.pipeline.glimpses import Shown
 from dora_pipeline.pipeline.plots import Plot, svg
-from dora_pipeline.pipeline.runs import Loaded
+from dora_pipeline.pipeline.table_loads import Loaded
 from dora_pipeline.tables import (
     ApmVersionActivity,
     Daily,

@@ -11,7 +11,8 @@ from dora_pipeline.assets.lost_runs import sign
 from dora_pipeline.config import default_home, read_settings
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.progress import Progress, Silence
-from dora_pipeline.pipeline.runs import Loaded, Run
+from dora_pipeline.pipeline.runs import Run, begin
+from dora_pipeline.pipeline.table_loads import Loaded, load_table, read_sources
 from dora_pipeline.tables import Table
 from dora_pipeline.warehouse.sources import SourceFigures
 from dora_pipeline.warehouse.writer import open_writer
@@ -34,12 +35,12 @@ class Warehouse:
         self._run: Run | None = None
 
     def load(self, table: type[Table], days: Sequence[date]) -> Loaded:
-        """What `Run.load_and_check` says."""
-        return self._with_run(lambda run: run.load_and_check(table, days))
+        """What `load_table` says."""
+        return self._with_run(lambda run: load_table(run, table, days))
 
     def readings(self) -> dict[str, SourceFigures]:
         """Read the sources, and tell how each was read. Raises the errors of those that could not be read."""
-        return self._with_run(lambda run: run.readings())
+        return self._with_run(read_sources)
 
     def close(self) -> None:
         """Give the warehouse back."""
@@ -93,8 +94,7 @@ def _opened(progress: Progress, purpose: str, accepts_shrink: bool) -> Iterator[
     home = default_home()
     settings = read_settings(home)
     with open_writer(home, settings, purpose, progress.note) as writer:
-        run = Run(writer, home, settings, progress, fetches=True, accepts_shrink=accepts_shrink)
-        run.prepare()
+        run = begin(writer, home, settings, progress, fetches=True, accepts_shrink=accepts_shrink)
         for error in run.errors:
             progress.note(f"{error}; days are loaded from what the other sources told, and from what was told before")
         yield run

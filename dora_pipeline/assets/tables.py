@@ -20,7 +20,7 @@ from dora_pipeline.assets.partitions import BACKFILL
 from dora_pipeline.assets.resources import Warehouse
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.loading import EVENT_TABLES, FOLLOWING_TABLES
-from dora_pipeline.pipeline.runs import Loaded
+from dora_pipeline.pipeline.table_loads import Loaded
 from dora_pipeline.tables import (
     ApmVersionActivity,
     Daily,

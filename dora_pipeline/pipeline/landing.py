@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from dora_pipeline.config import Settings
 from dora_pipeline.errors import ConfigError, DoraError, SourceBroken, SourceError, SourceIncomplete, SourceUnavailable
 from dora_pipeline.identifiers import without_secrets
 from dora_pipeline.pipeline.deliveries import lacks_token, land_deliveries
@@ -22,7 +23,7 @@ from dora_pipeline.sources.raw import segment_at
 from dora_pipeline.sources.registry import PULL_SOURCES, is_pulled
 from dora_pipeline.warehouse import inputs, judgement
 from dora_pipeline.warehouse.landing import APM
-from dora_pipeline.warehouse.writer import concerns_all
+from dora_pipeline.warehouse.writer import Writer, concerns_all
 
 # A previous deployment that is older brings no lead time (the rule of Datadog's change lead time).
 LONGEST_GAP = timedelta(days=60)
@@ -54,12 +55,16 @@ def land(session: Session) -> dict[str, DoraError]:
                 errors[source] = error
             with session.writer.transaction() as connection:
                 inputs.note_reading(connection, source, datetime.now(UTC), None if error is None else str(error))
-    quiet_gap = microseconds(session.settings.sources.apm_deployment_tracking.quiet_gap)
-    merge_window = microseconds(session.settings.merge_window)
-    with session.writer.transaction() as connection:
+    return errors
+
+
+def judge(writer: Writer, settings: Settings) -> None:
+    """Infer deployments from the sightings that have landed, and judge all deployments that are new or changed."""
+    quiet_gap = microseconds(settings.sources.apm_deployment_tracking.quiet_gap)
+    merge_window = microseconds(settings.merge_window)
+    with writer.transaction() as connection:
         judgement.infer_deployments(connection, quiet_gap, merge_window)
         judgement.judge_deployments(connection, merge_window, microseconds(LONGEST_GAP))
-    return errors
 
 
 def _error_of_landing(session: Session, event_type: EventType, source: str) -> DoraError | None:

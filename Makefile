@@ -19,7 +19,7 @@ dev: $(VENV)/.installed
 	$(BIN)/dora dev
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules $(OLDER_DUCKDB)/.installed
 	$(BIN)/python -m pytest dora_pipeline_tests/systems

@@ -11,17 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
-import polars as pl
 from filelock import FileLock, Timeout
 
 from dora_pipeline.config import Home, listing
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.files import whole_file
-from dora_pipeline.tables import SourceSelections, empty_frame
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, day_of, instant
+
+if TYPE_CHECKING:
+    import polars as pl
 
 EventType = Literal["deployment", "failure"]
 
@@ -70,11 +71,16 @@ class SelectionLog:
         """The day in which the earliest selection of any source lies; nothing before it can count."""
         return min((day_of(entry.selected_at, zone) for entry in self.entries), default=None)
 
-    def spans(self) -> pl.DataFrame:
+    def spans(self) -> "pl.DataFrame":
         """The rows of `core.source_selections`, sorted: one for each unbroken time in which a source was selected.
 
         Entries that keep a source prolong its span; the priority is that of the newest entry of the span.
         """
+        # Only a load needs them; selecting, and asking what is selected, should not wait for these.
+        import polars as pl
+
+        from dora_pipeline.tables import SourceSelections, empty_frame
+
         spans: list[dict[str, object]] = []
         for event_type in SOURCES_OF:
             open_spans: dict[str, dict[str, object]] = {}

@@ -1,21 +1,24 @@
 """The `dora` command: what it prints, writes and ends with."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import duckdb
 import pytest
 
 from dora_pipeline.catalog import read_catalog
+from dora_pipeline.cli.main import dora as command
 from dora_pipeline.cli.main import main
 from dora_pipeline.config import Home, read_settings
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.selection import read_selection_log
-from dora_pipeline_tests.command import Answer, process, without_root
+from dora_pipeline_tests.command import Answer, command_line, environment, process, without_root
 from dora_pipeline_tests.homes import TestHome
 
 Dora = Callable[..., Answer]
@@ -289,14 +292,56 @@ def test_every_mistake_of_the_settings_is_listed_without_a_traceback(home: TestH
     assert "Traceback" not in answer.err
 
 
+# start
+
+
+def _imported(folder: Path, *arguments: str) -> set[str]:
+    """The packages that a process of the command imports."""
+    command = [sys.executable, "-X", "importtime", *command_line(*arguments)[1:]]
+    ended = subprocess.run(command, env=environment(folder), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    times = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in times}
+
+
+def test_the_list_of_commands_needs_nothing_of_what_they_need(home: TestHome) -> None:
+    heavy = {"dagster", "polars", "dataframely", "duckdb", "sqlalchemy", "fastapi", "pydantic", "requests", "rich"}
+    imported = _imported(home.home.path, "--help")
+    assert "click" in imported
+    assert imported & heavy == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unused"),
+    [
+        (("sql", "SELECT 1"), "dagster polars dataframely sqlalchemy fastapi requests"),
+        (("sources",), "dagster polars dataframely sqlalchemy fastapi requests"),
+        (("report",), "dagster polars dataframely sqlalchemy fastapi requests"),
+        (("select", "failures", "failure_event_api"), "dagster polars dataframely duckdb sqlalchemy fastapi requests"),
+        (("deployment", "--help"), "dagster polars dataframely duckdb sqlalchemy fastapi"),
+        (("serve", "--help"), "dagster polars dataframely duckdb requests"),
+        (("run",), "dagster fastapi"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_a_command_imports_nothing_that_it_does_not_use(
+    loaded: TestHome, tmp_path: Path, arguments: tuple[str, ...], unused: str
+) -> None:
+    folder = tmp_path / "home"
+    shutil.copytree(loaded.home.path, folder)
+    imported = _imported(folder, *arguments)
+    assert "click" in imported
+    assert imported & set(unused.split()) == set()
+
+
 # errors
 
 
 def test_help_of_every_command_and_the_version(dora: Dora) -> None:
     answer = dora("--help")
     assert answer.code == 0
-    for name in ("demo", "init", "run", "select", "sources", "sql"):
-        assert f"\n  {name} " in answer.out
+    for name in command.list_commands(click.Context(command)):
+        assert re.search(rf"^  {name} +[A-Z].+\.$", answer.out, re.MULTILINE)
         assert dora(name, "-h").code == 0
     assert re.search(r"\d+\.\d+\.\d+", dora("--version").out)
 

@@ -4,43 +4,44 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
-from dora_pipeline.cli.display import messages
-from dora_pipeline.errors import DoraError
-from dora_pipeline.identifiers import without_secrets
-
-# Sending one event, or answering requests, should not wait for what loading a warehouse needs.
-_MODULES: Mapping[str, str] = {
-    "backup": "backup",
-    "check": "check",
-    "demo": "demo",
-    "deployment": "sending",
-    "dev": "dev",
-    "failure": "sending",
-    "init": "files",
-    "report": "report",
-    "resend": "sending",
-    "restore": "backup",
-    "run": "runs",
-    "select": "selections",
-    "serve": "serve",
-    "sources": "sources",
-    "sql": "queries",
+# Where each command is, and what the list of commands says of it: the list needs none of what the commands need.
+_COMMANDS: Mapping[str, tuple[str, str]] = {
+    "backup": ("backup", "Write an archive of all that cannot be made again."),
+    "check": ("check", "Check the whole warehouse, and say what to do."),
+    "demo": ("demo", "Run the whole pipeline on bundled real data."),
+    "deployment": ("sending", "Send a deployment to the intake."),
+    "dev": ("dev", "Start Dagster's page, schedules and sensors."),
+    "failure": ("sending", "Send a failure to the intake."),
+    "init": ("files", "Write commented settings to begin with."),
+    "report": ("report", "Write the report page, and print its path."),
+    "resend": ("sending", "Send the events that --spool kept."),
+    "restore": ("backup", "Restore an archive into an empty DORA_HOME."),
+    "run": ("runs", "Read the sources, and load the days that changed."),
+    "select": ("selections", "Select the sources of deployments or failures."),
+    "serve": ("serve", "Take deployments and failures over HTTP."),
+    "sources": ("sources", "Show every source, and what came from it."),
+    "sql": ("queries", "Query the warehouse, read-only."),
 }
 
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_MODULES)
+        return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _MODULES:
+        if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"dora_pipeline.cli.{_MODULES[cmd_name]}")
+        module = import_module(f"dora_pipeline.cli.{_COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,19 +60,30 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        messages.print("stopped")
-        sys.exit(1)
+        _fail("stopped")
     except BrokenPipeError:
         # Whoever read the output has seen enough; what is still buffered goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
-        messages.print("stopped")
-        sys.exit(1)
+        _fail("stopped")
     except Exception as error:
         if "--debug" in sys.argv[1:]:
             raise
-        known = isinstance(error, DoraError)
-        told = str(error) if known else f"{type(error).__name__}: {error} (not expected; `dora --debug …` shows where)"
-        messages.print(f"dora: {without_secrets(told)}", markup=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(_explained(error))
+
+
+def _explained(error: Exception) -> str:
+    from dora_pipeline.errors import DoraError
+    from dora_pipeline.identifiers import without_secrets
+
+    known = isinstance(error, DoraError)
+    text = str(error) if known else f"{type(error).__name__}: {error} (not expected; `dora --debug …` shows where)"
+    return f"dora: {without_secrets(text)}"
+
+
+def _fail(line: str) -> NoReturn:
+    from dora_pipeline.cli.display import messages
+
+    messages.print(line, markup=False, soft_wrap=True)
+    sys.exit(1)

@@ -16,8 +16,8 @@ import duckdb
 from dora_pipeline.cli.display import messages
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
+from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.reader import lock, open_reader
-from dora_pipeline.warehouse.schema import quoted
 
 _MOST_ROWS = 1000
 _READING = (

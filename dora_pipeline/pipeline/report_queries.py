@@ -7,8 +7,7 @@ from typing import Any
 
 import duckdb
 
-from dora_pipeline.warehouse.queries import statement
-from dora_pipeline.warehouse.schema import quoted
+from dora_pipeline.warehouse.queries import quoted, statement
 
 Value = date | str | int | None
 

@@ -8,8 +8,7 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.errors import WarehouseError
-from dora_pipeline.warehouse.queries import frame, statement
-from dora_pipeline.warehouse.schema import quoted
+from dora_pipeline.warehouse.queries import frame, quoted, statement
 
 _ORDER = "ORDER BY table_name LIKE 'landing.%' DESC, first_day, table_name, measure, source"
 

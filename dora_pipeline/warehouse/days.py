@@ -7,8 +7,16 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.tables import Daily, DeploymentCommits, Deployments, Failures, RejectedEvents, Table
-from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, make_alike, statement
-from dora_pipeline.warehouse.schema import quoted
+from dora_pipeline.warehouse.queries import (
+    count,
+    difference,
+    execute_with,
+    frame,
+    insert,
+    make_alike,
+    quoted,
+    statement,
+)
 from dora_pipeline.warehouse.staleness import mark_days
 from dora_pipeline.warehouse.writer import Writer
 

@@ -2,18 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import polars as pl
 
 from dora_pipeline.errors import WarehouseError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def statement(name: str) -> str:
     """The text of a file below `sql/`, where each table has its own name: `core.failures` is `core/failures.sql`."""
     folder, _, file = name.partition(".")
     return resources.files("dora_pipeline.warehouse").joinpath("sql", folder, f"{file}.sql").read_text(encoding="utf-8")
+
+
+def quoted(text: str) -> str:
+    """The text as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def first_row(
@@ -33,20 +40,20 @@ def count(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequenc
 
 def frame(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object] | None = None
-) -> pl.DataFrame:
+) -> "pl.DataFrame":
     """The result of a query."""
     found: pl.DataFrame = connection.sql(query, params=parameters).pl()
     return found
 
 
-def execute_with(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, query: str) -> None:
+def execute_with(connection: duckdb.DuckDBPyConnection, rows: "pl.DataFrame", query: str) -> None:
     """Execute a statement that reads the frame as `told_frame`."""
     connection.register("told_frame", rows)
     connection.execute(query)
     connection.unregister("told_frame")
 
 
-def make_alike(connection: duckdb.DuckDBPyConnection, name: str, table: str, rows: pl.DataFrame) -> None:
+def make_alike(connection: duckdb.DuckDBPyConnection, name: str, table: str, rows: "pl.DataFrame") -> None:
     """Make the temporary table `name` with the columns of `table` and the rows of the frame."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {table} LIMIT 0")
     execute_with(connection, rows, f"INSERT INTO {name} BY NAME SELECT * FROM told_frame")

@@ -9,8 +9,8 @@ import duckdb
 from dora_pipeline.config import Home
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline.warehouse.publication import remove_companions
-from dora_pipeline.warehouse.queries import first_row
-from dora_pipeline.warehouse.schema import SCHEMA_VERSION, quoted, schema_version
+from dora_pipeline.warehouse.queries import first_row, quoted
+from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 
 _TRIES = 3
 

@@ -5,10 +5,9 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.tables import TABLES, Table
-from dora_pipeline.warehouse.queries import first_row, statement
+from dora_pipeline.warehouse.queries import quoted, statement
+from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 
-# Raise it when a table or a macro changes: the next run then makes every warehouse anew.
-SCHEMA_VERSION = "3"
 # The property of a working database that is to take the place of a published one, and lacks days.
 IS_MADE_ANEW = "is_made_anew"
 _SCHEMAS = ("core", "metrics", "landing")
@@ -28,11 +27,6 @@ def duckdb_type(column: dy.Column) -> str:
     """The type of a column in DuckDB's words."""
     named = (column.metadata or {}).get("duckdb_type")
     return named if isinstance(named, str) else _TYPES[column.dtype.base_type()]
-
-
-def quoted(text: str) -> str:
-    """The text as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def table_comment(table: type[Table]) -> str:
@@ -72,12 +66,3 @@ def ensure_schema(connection: duckdb.DuckDBPyConnection, *, replaces: bool) -> N
     if replaces:
         connection.execute("INSERT INTO landing.properties VALUES (?, 'true')", [IS_MADE_ANEW])
     connection.execute("COMMIT")
-
-
-def schema_version(connection: duckdb.DuckDBPyConnection) -> str | None:
-    """The version that made the warehouse, None for an empty database."""
-    try:
-        row = first_row(connection, "SELECT value FROM landing.properties WHERE name = 'schema_version'")
-    except duckdb.CatalogException:
-        return None
-    return str(row[0]) if row else None

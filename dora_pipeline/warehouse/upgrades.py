@@ -12,7 +12,8 @@ from dora_pipeline.errors import WarehouseError
 from dora_pipeline.warehouse.inputs import read_property, write_property
 from dora_pipeline.warehouse.publication import working_file
 from dora_pipeline.warehouse.reader import open_published
-from dora_pipeline.warehouse.schema import IS_MADE_ANEW, SCHEMA_VERSION, schema_version
+from dora_pipeline.warehouse.schema import IS_MADE_ANEW
+from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 
 _IS_LANDED_ANEW = "is_landed_anew"
 

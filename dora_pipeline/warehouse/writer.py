@@ -25,8 +25,10 @@ from dora_pipeline.warehouse.publication import (
     was_changed,
     working_file,
 )
-from dora_pipeline.warehouse.schema import SCHEMA_VERSION, ensure_schema, quoted
+from dora_pipeline.warehouse.queries import quoted
+from dora_pipeline.warehouse.schema import ensure_schema
 from dora_pipeline.warehouse.upgrades import is_outdated, refuse_newer_publication
+from dora_pipeline.warehouse.version import SCHEMA_VERSION
 
 # Files of this storage version are readable by DuckDB 1.2 and later.
 STORAGE_VERSION = "v1.2.0"

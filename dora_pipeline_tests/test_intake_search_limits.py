@@ -10,7 +10,7 @@ import uvicorn
 from dora_pipeline.config import Home
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.intake.store.database import SearchTooLong
-from dora_pipeline.intake.web import operations
+from dora_pipeline.intake.web import worker
 from dora_pipeline_tests.intake_servers import Client, intake_in_process
 
 NOON = 1_714_996_800
@@ -34,8 +34,8 @@ def test_a_search_that_takes_too_long_is_a_504_that_says_what_to_do(
     served: tuple[Client, uvicorn.Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, _ = served
-    monkeypatch.setattr(operations, "SEARCH_SECONDS", 0.0)
-    monkeypatch.setattr(operations, "LEAST_SEARCH_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "SEARCH_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "LEAST_SEARCH_SECONDS", 0.0)
     asked = (("POST", LIST), ("PATCH", PATCH))
     for answer in [client(method, "/api/v2/dora/deployments", body) for method, body in asked]:
         assert answer.status_code == 504
@@ -53,9 +53,9 @@ def test_a_search_that_waits_too_long_for_others_is_a_503_that_clients_repeat(
     served: tuple[Client, uvicorn.Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, server = served
-    monkeypatch.setattr(operations, "SEARCH_SECONDS", 0.1)
-    intake = server.config.app.state.intake  # type: ignore[union-attr]  # uvicorn takes other things, too
-    monkeypatch.setattr(intake, "searching", asyncio.Semaphore(0))
+    monkeypatch.setattr(worker, "SEARCH_SECONDS", 0.1)
+    serving = server.config.app.state.worker  # type: ignore[union-attr]  # uvicorn takes other things, too
+    monkeypatch.setattr(serving, "searching", asyncio.Semaphore(0))
     answer = client("POST", "/api/v2/dora/deployments", LIST)
     assert (answer.status_code, answer.json()) == (503, {"errors": ["Too many searches are under way. Try again"]})
     assert int(answer.headers["Retry-After"]) >= 1

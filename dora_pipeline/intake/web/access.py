@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.intake.web.limits import Allowances
-from dora_pipeline.intake.web.refusals import Refusal, failure
+from dora_pipeline.intake.web.refusals import Refusal
 
 API_KEYS = "DORA_INTAKE_API_KEYS"
 APP_KEYS = "DORA_INTAKE_APP_KEYS"
@@ -112,4 +112,4 @@ class Door:
         wait = self._failures.take(address)
         if wait:
             return self._failures.refusal(wait, "Too many requests with wrong keys")
-        return Refusal(status, failure(message))
+        return Refusal(status, message)

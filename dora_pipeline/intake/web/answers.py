@@ -20,7 +20,7 @@ TYPES: Mapping[EventType, str] = {"deployment": "dora_deployment", "failure": "d
 _TEXTS = ("name", "severity", "env", "team", "version")
 
 
-class Answer(JSONResponse):
+class JsonApiResponse(JSONResponse):
     """JSON under the content type of JSON:API."""
 
     media_type = MEDIA_TYPE
@@ -35,8 +35,8 @@ def receipt(event: StoredEvent) -> dict[str, Any]:
     return {"data": {"id": event.event_id, "type": TYPES[event.event_type]}}
 
 
-def shown(event: StoredEvent) -> dict[str, Any]:
-    """What a reader is told."""
+def resource(event: StoredEvent) -> dict[str, Any]:
+    """The event as readers get it."""
     of_type = _deployment if event.event_type == "deployment" else _failure
     told = {**of_type(event.attributes), **_shared(event.attributes)}
     attributes = {name: value for name, value in told.items() if value is not None}

@@ -8,27 +8,30 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.intake.store.committer import Committer
 from dora_pipeline.intake.store.search import QueryError
-from dora_pipeline.intake.web import deliveries, deployments, failures, monitoring
 from dora_pipeline.intake.web.access import Door, Keys
-from dora_pipeline.intake.web.answers import Answer
+from dora_pipeline.intake.web.answers import JsonApiResponse
 from dora_pipeline.intake.web.certificates import Certificate, Tls
 from dora_pipeline.intake.web.connections import Connections, connection_limit
 from dora_pipeline.intake.web.document import document
 from dora_pipeline.intake.web.monitoring import Metrics, Monitor
-from dora_pipeline.intake.web.operations import Intake
-from dora_pipeline.intake.web.refusals import BAD_REQUEST, Refusal, failure, mistakes
+from dora_pipeline.intake.web.refusals import BAD_REQUEST, Refusal, WrongRequest
+from dora_pipeline.intake.web.routes import OPERATIONS
 from dora_pipeline.intake.web.wire import WireError
+from dora_pipeline.intake.web.worker import Worker
 
 _log = logging.getLogger("dora_pipeline.intake")
 _RETRY_SECONDS = "1"
@@ -49,18 +52,18 @@ class IntakeSettings:
     tls: Tls | None = None
 
 
-def make_app(settings: IntakeSettings) -> FastAPI:
+def make_app(settings: IntakeSettings) -> Starlette:
     """The app; it opens the store of the home when it starts, and finishes what was accepted when it stops."""
     metrics = Metrics()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Connections]]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Connections]]:
         certificate = Certificate(settings.tls) if settings.tls else None
         connections = Connections(connection_limit(), certificate)
         with EventStore.at(Home(settings.home)) as store:
             committer = Committer(store)
             door = Door(settings.keys, settings.requests_per_minute)
-            app.state.intake = Intake(store, committer, door, metrics, settings.webhook_secrets)
+            app.state.worker = Worker(store, committer, door, metrics, settings.webhook_secrets)
             _end_with_parent()
             watching = _follow(certificate)
             try:
@@ -71,13 +74,18 @@ def make_app(settings: IntakeSettings) -> FastAPI:
                     watching.cancel()
                 await asyncio.to_thread(committer.close)
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    for module in (deployments, failures, deliveries, monitoring):
-        app.include_router(module.router)
-    _serve_document(app, settings)
-    for error, handler in _HANDLERS.items():
-        app.add_exception_handler(error, handler)
-    app.add_middleware(Monitor, metrics=metrics)
+    described = document(OPERATIONS, is_open=settings.keys.is_empty)
+
+    async def openapi(_request: Request) -> Response:
+        return JSONResponse(described)
+
+    app = Starlette(
+        routes=[*(operation.route for operation in OPERATIONS), Route("/openapi.json", openapi, methods=["GET"])],
+        exception_handlers=_HANDLERS,
+        middleware=[Middleware(Monitor, metrics=metrics)],
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
     return app
 
 
@@ -102,34 +110,25 @@ def _follow(certificate: Certificate | None) -> asyncio.Task[None] | None:
     return loop.create_task(certificate.watch())
 
 
-def _serve_document(app: FastAPI, settings: IntakeSettings) -> None:
-    told = document(app, is_open=settings.keys.is_empty)
-
-    @app.get("/openapi.json", include_in_schema=False)
-    async def openapi() -> JSONResponse:
-        """The OpenAPI document."""
-        return JSONResponse(told)
-
-
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    return Answer(error.body, error.status, error.headers)
+    return JsonApiResponse(error.body, error.status, error.headers)
 
 
-async def _wrong(_request: Request, error: Exception) -> Response:
-    told = error.mistakes if isinstance(error, WireError) else [f'attribute "query": {error}']
-    return Answer(mistakes(told), BAD_REQUEST)
+async def _wrong(request: Request, error: Exception) -> Response:
+    mistakes = error.mistakes if isinstance(error, WireError) else [f'attribute "query": {error}']
+    return await _refused(request, WrongRequest(mistakes))
 
 
-async def _unavailable(_request: Request, error: Exception) -> Response:
+async def _unavailable(request: Request, error: Exception) -> Response:
     _log.error("%s", error)
     message = "The event store does not answer; nothing was stored. Try again"
-    return Answer(failure(message), 503, {"Retry-After": _RETRY_SECONDS})
+    return await _refused(request, Refusal(503, message, {"Retry-After": _RETRY_SECONDS}))
 
 
-async def _no_route(_request: Request, _error: Exception) -> Response:
+async def _no_route(request: Request, _error: Exception) -> Response:
     # A method that a path does not have is not found either, as at Datadog.
-    return Answer(failure("Not found"), 404)
+    return await _refused(request, Refusal(404, "Not found"))
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
@@ -137,11 +136,11 @@ async def _gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=BAD_REQUEST)
 
 
-async def _failed(_request: Request, _error: Exception) -> Response:
-    return Answer(failure("Internal error"), 500)
+async def _failed(request: Request, _error: Exception) -> Response:
+    return await _refused(request, Refusal(500, "Internal error"))
 
 
-_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+_HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
     Refusal: _refused,
     WireError: _wrong,
     QueryError: _wrong,

@@ -3,36 +3,21 @@
 What does not belong here: the routes.
 """
 
+import inspect
+import re
+from collections.abc import Iterable
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from dora_pipeline.intake.web.answers import MEDIA_TYPE
-from dora_pipeline.intake.web.bodies import (
-    Body,
-    DeploymentRequest,
-    DeploymentsListRequest,
-    FailureRequest,
-    FailuresListRequest,
-    PatchRequest,
-    VersionPatchRequest,
-)
+from dora_pipeline.intake.web.routes import Operation
 
-SENDER: tuple[str, ...] = ("apiKeyAuth",)
-READER: tuple[str, ...] = ("apiKeyAuth", "appKeyAuth")
-READER_REFUSALS = (401, 403, 429, 503)
-BODY_REFUSALS = (400, 403, 408, 413, 415, 429, 503)
 _REFERENCE = "#/components/schemas/"
-_BODIES: tuple[type[Body], ...] = (
-    DeploymentRequest,
-    DeploymentsListRequest,
-    FailureRequest,
-    FailuresListRequest,
-    PatchRequest,
-    VersionPatchRequest,
-)
+_KEYS = {
+    "apiKeyAuth": {"type": "apiKey", "in": "header", "name": "DD-API-KEY"},
+    "appKeyAuth": {"type": "apiKey", "in": "header", "name": "DD-APPLICATION-KEY"},
+}
 _REASONS = {
     400: "The body is wrong: an error for each mistake",
     401: "Neither key was sent",
@@ -58,63 +43,66 @@ _HEADERS: dict[int, dict[str, Any]] = {
 }
 
 
-def answered(status: int, schema: str | None, *refusals: int) -> dict[int | str, dict[str, Any]]:
-    """The answers of a route: the good one, empty where it has no schema, and its refusals."""
-    good: dict[str, Any] = {"description": "Done; it is on disk" if status == 202 else "OK"}
-    answers: dict[int | str, dict[str, Any]] = {status: {**good, **_content(schema)}}
-    for refusal in sorted(refusals):
-        told = "Mistakes" if refusal in (400, 404) else "Refused"
-        headers = {"headers": _HEADERS[refusal]} if refusal in _HEADERS else {}
-        answers[refusal] = {"description": _REASONS[refusal], **_content(told), **headers}
-    return answers
-
-
-def described(keys: tuple[str, ...], body: type[Body] | None = None) -> dict[str, Any]:
-    """What a route demands: keys, and a body."""
-    return _demands(keys, {"$ref": _REFERENCE + body.__name__} if body else None)
-
-
-def described_delivery(keys: tuple[str, ...]) -> dict[str, Any]:
-    """What the webhook demands; its headers are PagerDuty's."""
-    event = {"type": "object", "required": ["event_type"], "properties": {"event_type": {"type": "string"}}}
-    headers = {
-        "X-PagerDuty-Signature": "demanded where secrets are configured",
-        "dd_env": "the environment of the incidents",
-    }
-    parameters = [
-        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-        for name, text in headers.items()
-    ]
-    body = {"type": "object", "required": ["event"], "properties": {"event": event}}
-    return {**_demands(keys, body), "parameters": parameters}
-
-
-def document(app: FastAPI, *, is_open: bool) -> dict[str, Any]:
+def document(operations: Iterable[Operation], *, is_open: bool) -> dict[str, Any]:
     """The whole document. Where the intake is open to everyone it demands no keys."""
-    told = get_openapi(
-        title="DORA intake", version="2", description="Deployments, failures and webhooks.", routes=app.routes
+    described = [operation for operation in operations if operation.is_described]
+    bodies = {operation.body for operation in described if isinstance(operation.body, type)}
+    _, schemas = models_json_schema(
+        [(body, "validation") for body in sorted(bodies, key=lambda body: body.__name__)],
+        ref_template=_REFERENCE + "{model}",
     )
-    _, bodies = models_json_schema([(body, "validation") for body in _BODIES], ref_template=_REFERENCE + "{model}")
-    told["components"] = {
-        "schemas": {**bodies["$defs"], **_ANSWERS},
-        "securitySchemes": {
-            "apiKeyAuth": {"type": "apiKey", "in": "header", "name": "DD-API-KEY"},
-            "appKeyAuth": {"type": "apiKey", "in": "header", "name": "DD-APPLICATION-KEY"},
-        },
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in described:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, is_open=is_open)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "DORA intake", "version": "2", "description": "Deployments, failures and webhooks."},
+        "paths": paths,
+        "components": {"schemas": {**schemas["$defs"], **_ANSWERS}, "securitySchemes": _KEYS},
     }
-    for path in told["paths"].values():
-        for operation in path.values():
-            # FastAPI adds its own answer to mistakes in parameters, which are plain texts here.
-            operation["responses"].pop("422", None)
-            if is_open:
-                operation.pop("security", None)
-    return told
 
 
-def _demands(keys: tuple[str, ...], body: dict[str, Any] | None) -> dict[str, Any]:
-    security: dict[str, Any] = {"security": [{key: [] for key in keys}]}
-    content = {"application/json": {"schema": body}}
-    return {**security, "requestBody": {"required": True, "content": content}} if body else security
+def _described(operation: Operation, *, is_open: bool) -> dict[str, Any]:
+    name = operation.endpoint.__name__
+    summary, _, description = (inspect.getdoc(operation.endpoint) or "").partition("\n\n")
+    described: dict[str, Any] = {
+        "tags": [operation.tag],
+        "summary": summary.removesuffix(".") + (" (former name)" if operation.is_deprecated else ""),
+        "description": description,
+        "operationId": re.sub(r"\W", "_", f"{name}{operation.path}") + f"_{operation.method.lower()}",
+        "responses": _answers(operation),
+    }
+    parameters = [_parameter("path", path_name) for path_name in re.findall(r"{(\w+)}", operation.path)]
+    if operation.body == "delivery":
+        parameters += [_parameter("header", header, text) for header, text in _HEADERS_OF_DELIVERIES.items()]
+    if parameters:
+        described["parameters"] = parameters
+    if operation.body:
+        schema = _DELIVERY if operation.body == "delivery" else _reference(operation.body.__name__)
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if operation.is_deprecated:
+        described["deprecated"] = True
+    if operation.asker != "anyone" and not is_open:
+        names = ["apiKeyAuth"] if operation.asker == "sender" else ["apiKeyAuth", "appKeyAuth"]
+        described["security"] = [{key: [] for key in names}]
+    return described
+
+
+def _parameter(place: str, name: str, description: str | None = None) -> dict[str, Any]:
+    words = {"description": description} if description else {}
+    return {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}, **words}
+
+
+def _answers(operation: Operation) -> dict[str, Any]:
+    if operation.asker == "anyone":
+        return _OPERATING[operation.path]
+    good: dict[str, Any] = {"description": "Done; it is on disk" if operation.status == 202 else "OK"}
+    answers: dict[str, Any] = {str(operation.status): {**good, **_content(operation.schema)}}
+    for refusal in operation.refusals:
+        schema = "Mistakes" if refusal in (400, 404) else "Refused"
+        headers = {"headers": _HEADERS[refusal]} if refusal in _HEADERS else {}
+        answers[str(refusal)] = {"description": _REASONS[refusal], **_content(schema), **headers}
+    return answers
 
 
 def _content(schema: str | None) -> dict[str, Any]:
@@ -169,4 +157,17 @@ _ANSWERS: dict[str, Any] = {
     "Failures": _object({"data": _list(_reference("FailureObject"))}),
     "Mistakes": _object({"errors": _list(_object({"status": _TEXT, "title": _TEXT, "detail": _TEXT}))}),
     "Refused": _object({"errors": _list(_TEXT)}),
+}
+_OPERATING: dict[str, dict[str, Any]] = {
+    "/healthz": {"200": {"description": "OK", "content": {"application/json": {}}}},
+    "/readyz": {
+        "200": {"description": "OK", "content": {"application/json": {}}},
+        "503": {"description": "No event can be stored, and why", "content": {"application/json": {}}},
+    },
+    "/metrics": {"200": {"description": "OK", "content": {"text/plain": {"schema": _TEXT}}}},
+}
+_DELIVERY = _object({"event": _object({"event_type": _TEXT})})
+_HEADERS_OF_DELIVERIES = {
+    "X-PagerDuty-Signature": "demanded where secrets are configured",
+    "dd_env": "the environment of the incidents",
 }

@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 from starlette.requests import Request
 
-from dora_pipeline.intake.web.refusals import BAD_REQUEST, Refusal, failure, mistakes
+from dora_pipeline.intake.web.refusals import Refusal, WrongRequest
 from dora_pipeline.intake.web.wire import LARGEST_BODY
 
 BODY_SECONDS = 30
@@ -53,23 +53,23 @@ class Allowances:
             "X-RateLimit-Remaining": "0",
             "X-RateLimit-Reset": seconds,
         }
-        return Refusal(429, failure(message), headers)
+        return Refusal(429, message, headers)
 
 
 async def body_of(request: Request) -> bytes:
     """The body, unpacked. Raises Refusal for another type, above 1 MiB as sent or unpacked, and after 30 seconds."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in _JSON_TYPES:
-        raise Refusal(415, failure("Content-Type must be application/json"))
+        raise Refusal(415, "Content-Type must be application/json")
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "deflate"):
-        raise Refusal(415, failure("Content-Encoding must be gzip or deflate, or none"))
+        raise Refusal(415, "Content-Encoding must be gzip or deflate, or none")
     try:
         async with asyncio.timeout(BODY_SECONDS):
             sent = await _sent(request)
     except TimeoutError:
         message = f"the body did not arrive within {BODY_SECONDS} seconds"
-        raise Refusal(408, failure(message), {"Connection": "close"}) from None
+        raise Refusal(408, message, {"Connection": "close"}) from None
     return sent if encoding == "identity" else _unpacked(sent, encoding)
 
 
@@ -92,13 +92,13 @@ def _unpacked(sent: bytes, encoding: str) -> bytes:
     try:
         body = unpacking.decompress(sent, LARGEST_BODY + 1)
     except zlib.error:
-        raise Refusal(BAD_REQUEST, mistakes([f"the body is not {encoding}, as Content-Encoding says"])) from None
+        raise WrongRequest([f"the body is not {encoding}, as Content-Encoding says"]) from None
     if len(body) > LARGEST_BODY:
         raise _too_large()
     if not unpacking.eof or unpacking.unused_data:
-        raise Refusal(BAD_REQUEST, mistakes([f"the {encoding} of the body is cut, or goes on after its end"]))
+        raise WrongRequest([f"the {encoding} of the body is cut, or goes on after its end"])
     return body
 
 
 def _too_large() -> Refusal:
-    return Refusal(413, failure(f"the body is larger than {LARGEST_BODY:,} bytes"))
+    return Refusal(413, f"the body is larger than {LARGEST_BODY:,} bytes")

@@ -8,11 +8,10 @@ import logging
 import os
 import time
 
-from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dora_pipeline.errors import DoraError
@@ -24,7 +23,6 @@ _PING_SECONDS = 5.0
 
 log = logging.getLogger("dora_pipeline.intake")
 access_log = logging.getLogger("dora_pipeline.intake.access")
-router = APIRouter()
 
 
 class Metrics:
@@ -95,35 +93,36 @@ class Monitor:
         access_log.info("%s %s %s %d %.1f ms", client, method, route, status, seconds * 1000)
 
 
-@router.get("/healthz", tags=["Operating"], summary="Whether the process answers")
-async def healthz() -> JSONResponse:
-    """Always 200."""
+async def healthz(_request: Request) -> JSONResponse:
+    """Whether the process answers.
+
+    Always 200.
+    """
     return JSONResponse({"status": "ok"})
 
 
-@router.get(
-    "/readyz",
-    tags=["Operating"],
-    summary="Whether an event could be stored",
-    responses={503: {"description": "No event can be stored, and why", "content": {"application/json": {}}}},
-)
 async def readyz(request: Request) -> JSONResponse:
-    """200; or 503 where as much as the last event that failed cannot be written within 5 seconds, with the reason."""
-    intake = request.app.state.intake
+    """Whether an event could be stored.
+
+    200; or 503 where as much as the last event that failed cannot be written within 5 seconds, with the reason.
+    """
+    worker = request.app.state.worker
     try:
         async with asyncio.timeout(_PING_SECONDS):
-            await asyncio.shield(intake.ping())
+            await asyncio.shield(worker.ping())
     except (DoraError, TimeoutError) as error:
         reason = str(error) or f"the event store does not answer within {_PING_SECONDS:g} s"
         log.warning("not ready: %s", reason)
         # Strangers may ask: neither the address of the store nor what its server says goes to them.
-        shown = reason.removeprefix("intake: ").replace(f" {intake.store.address}", "").partition(":")[0]
+        shown = reason.removeprefix("intake: ").replace(f" {worker.store.address}", "").partition(":")[0]
         return JSONResponse({"status": shown}, 503)
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/metrics", tags=["Operating"], summary="Metrics for Prometheus", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
-    """Counts of requests and events, and times of requests."""
-    text = await run_in_threadpool(request.app.state.intake.metrics.text)
+    """Metrics for Prometheus.
+
+    Counts of requests and events, and times of requests.
+    """
+    text = await run_in_threadpool(request.app.state.worker.metrics.text)
     return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 BAD_REQUEST = 400
 NOT_FOUND = 404
@@ -12,25 +11,24 @@ _TITLES = {BAD_REQUEST: "Bad Request", NOT_FOUND: "Not Found"}
 
 
 class Refusal(Exception):
-    """Ends a request with an answer; neither body nor headers hold a secret."""
+    """Ends a request with an answer; neither `body` nor `headers` hold a secret."""
 
-    def __init__(self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(f"{status}: {body}")
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"{status}: {message}")
         self.status = status
-        self.body = body
+        self.body: dict[str, list[str] | list[dict[str, str]]] = {"errors": [message]}
         self.headers = headers
 
 
-def failure(message: str) -> dict[str, list[str]]:
-    """The body of most refusals."""
-    return {"errors": [message]}
+class WrongRequest(Refusal):
+    """400, or 404 for an event that is not there: an error for each mistake."""
+
+    def __init__(self, mistakes: Iterable[str], status: int = BAD_REQUEST) -> None:
+        details = list(mistakes)
+        super().__init__(status, "; ".join(details))
+        self.body = {"errors": [{"status": str(status), "title": _TITLES[status], "detail": text} for text in details]}
 
 
-def mistakes(details: Iterable[str], status: int = BAD_REQUEST) -> dict[str, list[dict[str, str]]]:
-    """The body of 400 and 404: an error for each mistake."""
-    return {"errors": [{"status": str(status), "title": _TITLES[status], "detail": detail} for detail in details]}
-
-
-def unknown(event_type: str, event_id: str) -> Refusal:
+def unknown(event_type: str, event_id: str) -> WrongRequest:
     """There is no such event."""
-    return Refusal(NOT_FOUND, mistakes([f'there is no {event_type} "{event_id[:128]}"'], NOT_FOUND))
+    return WrongRequest([f'there is no {event_type} "{event_id[:128]}"'], NOT_FOUND)

@@ -1,6 +1,6 @@
 """Deliveries of PagerDuty's v3 webhooks: who signed one, which one it is, and what of it is kept.
 
-What does not belong here: HTTP, and what an event says of an incident (`sources/pagerduty/webhook.py` reads that).
+What does not belong here: what an event says of an incident (`sources/pagerduty/webhook.py` reads that).
 """
 
 import hmac
@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
 from dora_pipeline.intake.store.event import storable, usable_id
+from dora_pipeline.intake.web.limits import body_of
+from dora_pipeline.intake.web.refusals import Refusal, WrongRequest
+from dora_pipeline.intake.web.worker import worker_of
 
 _SIGNATURE = "X-PagerDuty-Signature"
 _VERSION = "v1="
@@ -31,6 +38,24 @@ class Delivery:
 
     delivery_id: str
     attributes: dict[str, Any]
+
+
+async def take_delivery(request: Request) -> Response:
+    """Take a delivery of PagerDuty's v3 webhook.
+
+    Answers once the delivery is on disk. A delivery that comes again is kept once.
+    """
+    worker = worker_of(request)
+    body = await body_of(request)
+    try:
+        kept = await run_in_threadpool(delivery, body, request.headers, worker.webhook_secrets)
+    except WrongSignature:
+        raise Refusal(403, "Forbidden: the signature fits none of the webhook's secrets") from None
+    except WrongDelivery as error:
+        raise WrongRequest([str(error)]) from None
+    if kept is not None:
+        await worker.keep("delivery", kept.attributes, kept.delivery_id)
+    return Response(status_code=202)
 
 
 def delivery(body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> Delivery | None:

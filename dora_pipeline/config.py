@@ -31,6 +31,8 @@ _REASONS = {
     "tuple_type": "must be a list",
 }
 
+# What Dagster takes for the owner of an asset.
+_OWNER = r"team:\S.*|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}"
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -92,6 +94,13 @@ def _repositories(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _owners(value: tuple[str, ...]) -> tuple[str, ...]:
+    wrong = [repr(owner) for owner in value if not re.fullmatch(_OWNER, owner)]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} is neither an e-mail address nor a team, as in team:platform")
+    return value
+
+
 def _absent_as_empty(value: object) -> object:
     # `sources:` with all its lines commented out is YAML's null.
     return {} if value is None else value
@@ -102,6 +111,7 @@ PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 Folder = Annotated[str, Field(min_length=1)]
+Owners = Annotated[Texts, AfterValidator(_owners)]
 Environments = Annotated[dict[str, Texts], BeforeValidator(_absent_as_empty), AfterValidator(_environments)]
 Repositories = Annotated[dict[str, str], BeforeValidator(_absent_as_empty), AfterValidator(_repositories)]
 
@@ -174,6 +184,7 @@ class Settings(_Section):
     shrink_share: Share = 0.5
     sources_stale_after: PositiveDuration = timedelta(days=7)
     lock_timeout: PositiveDuration = timedelta(minutes=30)
+    owners: Owners = ()
     sources: SourceSettings = SourceSettings()
     datadog: DatadogSettings = DatadogSettings()
     repositories: Repositories = {}

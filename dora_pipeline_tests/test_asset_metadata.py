@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -13,11 +14,10 @@ from dora_pipeline.assets.metadata import (
     asset_key,
     check_specs,
     definition_metadata,
-    materialization,
-    show_glimpse,
 )
 from dora_pipeline.assets.partitions import daily_partitions
-from dora_pipeline.assets.resources import Warehouse, warehouse
+from dora_pipeline.assets.reporting import materialization, show_glimpse
+from dora_pipeline.assets.resources import Warehouse
 from dora_pipeline.config import project_folder
 from dora_pipeline.pipeline.plots import Plot, svg
 from dora_pipeline.tables import Daily, DeploymentCommits, Deployments, Failures, Services, SourceSelections, Table
@@ -53,14 +53,15 @@ def shown(home: TestHome, table: type[Table], first: str, last: str) -> list[dg.
         check_specs=check_specs(table),
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
     )
-    def load(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def load(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:  # type: ignore[type-arg]
         days = [date.fromisoformat(key) for key in context.partition_keys] if partitions else []
         loaded = warehouse.load(table, days)
         show_glimpse(context, loaded, context.partition_keys[-1] if partitions else None)
         return materialization(loaded)
 
-    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    result = dg.materialize([load], resources={"warehouse": warehouse}, tags=tags if partitions else {})
+    days = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    resources = {"warehouse": Warehouse(home=str(home.home.path))}
+    result = dg.materialize([load], resources=resources, tags=days if partitions else {})
     assert result.success
     return [event.materialization for event in result.get_asset_materialization_events()]
 
@@ -79,17 +80,23 @@ def filled(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> TestHome:
 # Definitions
 
 
+def code_paths(table: type[Table]) -> list[Path]:
+    """The files to which the page of a table links."""
+    linked = definition_metadata(table)["dagster/code_references"]
+    assert isinstance(linked, dg.CodeReferencesMetadataValue)
+    return [Path(item.file_path) for item in linked.code_references if isinstance(item, dg.LocalFileCodeReference)]
+
+
 @pytest.mark.parametrize("table", [Deployments, DeploymentCommits, Failures, Daily])
-def test_a_table_tells_its_sql_its_rules_and_where_to_read_on(table: type[Table]) -> None:
+def test_a_table_shows_its_sql_its_code_and_where_to_read_on(table: type[Table]) -> None:
     metadata = definition_metadata(table)
-    sql, rules = metadata["SQL"], metadata["rules"]
+    sql = metadata["SQL"]
     assert isinstance(sql, dg.MarkdownMetadataValue)
     assert sql.value.startswith(f"```sql\n-- {table.table_name} for the days in run_days")
     assert sql.value.endswith("```")
-    assert isinstance(rules, dg.MarkdownMetadataValue)
-    paths = re.findall(r"^- (.+)$", rules.value, re.MULTILINE)
-    assert paths
-    assert [path for path in paths if not (project_folder() / path).is_file()] == []
+    paths = code_paths(table)
+    assert any(path.name == f"{table.table_name.partition('.')[2]}.sql" for path in paths)
+    assert [path for path in paths if not path.is_file()] == []
     for name in ("tables and columns", "manual"):
         link = metadata[name]
         assert isinstance(link, dg.PathMetadataValue)
@@ -97,10 +104,11 @@ def test_a_table_tells_its_sql_its_rules_and_where_to_read_on(table: type[Table]
 
 
 @pytest.mark.parametrize("table", [Services, SourceSelections])
-def test_a_table_that_no_sql_makes_tells_its_rules(table: type[Table]) -> None:
-    metadata = definition_metadata(table)
-    assert "SQL" not in metadata
-    assert "rules" in metadata
+def test_a_table_that_no_sql_makes_shows_its_code(table: type[Table]) -> None:
+    assert "SQL" not in definition_metadata(table)
+    paths = code_paths(table)
+    assert paths
+    assert [path for path in paths if not path.is_file()] == []
 
 
 def test_the_warehouse_is_named_by_its_path(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:

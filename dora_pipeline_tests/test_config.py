@@ -52,6 +52,17 @@ def test_folders_that_links_may_lead_to_start_at_the_home(home: Home) -> None:
         assert f"{home.settings_file}: sources.apm_deployment_tracking.follow_links_to" in mistake
 
 
+def test_owners_are_teams_and_addresses(home: Home) -> None:
+    assert settings_of(home, "owners: ['team:platform', 'ada.l@mail.example.com']").owners == (
+        "team:platform",
+        "ada.l@mail.example.com",
+    )
+    assert (
+        mistakes_of(home, "owners: [platform, 'team:', 'team:a', 'a@b']") == f"{home.settings_file}: owners: "
+        "'platform', 'team:', 'a@b' is neither an e-mail address nor a team, as in team:platform"
+    )
+
+
 def test_a_pipe_in_the_place_of_settings_is_no_file(home: Home) -> None:
     os.mkfifo(home.settings_file)
     with pytest.raises(ConfigError, match="cannot be read: it is no regular file"):

@@ -13,8 +13,9 @@ from dagster import DagsterInstance
 
 from dora_pipeline.assets.failures import failure_of
 from dora_pipeline.assets.jobs import select_sources
+from dora_pipeline.assets.lineage import SOURCES
 from dora_pipeline.assets.partitions import daily_partitions
-from dora_pipeline.assets.tables import SOURCES, table_assets
+from dora_pipeline.assets.tables import table_assets
 from dora_pipeline.config import project_folder
 from dora_pipeline.definitions import definitions
 from dora_pipeline.errors import (
@@ -114,18 +115,52 @@ def test_lineage_leads_from_every_source_to_the_metrics(home: TestHome) -> None:
     assert {spec.group_name for spec in SOURCES} == {"sources"}
 
 
-def test_every_asset_tells_group_kinds_owner_columns_and_table(home: TestHome) -> None:
-    for assets in table_assets(daily_partitions(home.home)):
+def test_every_asset_names_group_kinds_owners_columns_and_table(home: TestHome) -> None:
+    for assets in table_assets(daily_partitions(home.home), ["team:platform"]):
         spec = next(iter(assets.specs))
         table = next(table for table in TABLES if table.table_name == ".".join(spec.key.path))
         assert spec.group_name in ("sources", "core", "metrics")
-        assert "duckdb" in spec.kinds
+        assert {"duckdb", "polars"} <= spec.kinds
         assert spec.owners == ["team:platform"]
         assert spec.description
         assert spec.metadata["dagster/table_name"] == table.table_name
         schema = spec.metadata["dagster/column_schema"]
         assert [column.name for column in schema.columns] == list(table.columns())
         assert all(column.description for column in schema.columns)
+
+
+def test_every_asset_has_a_layer_and_a_domain(home: TestHome) -> None:
+    graph = definitions(home.home).resolve_asset_graph()
+    tags = {key.to_user_string(): graph.get(key).tags for key in graph.get_all_asset_keys()}
+    assert {key: each["layer"] for key, each in tags.items()} == {key: key.partition("/")[0] for key in tags}
+    domains = {domain: {key for key in tags if tags[key]["domain"] == domain} for domain in ("failures", "dora")}
+    assert domains["failures"] == {
+        "core/failures",
+        "sources/datadog_incidents",
+        "sources/pagerduty",
+        "sources/failure_event_api",
+    }
+    assert domains["dora"] == {"metrics/daily", "report/index"}
+
+
+def test_everything_that_is_materialized_is_expected_to_be_fresh(home: TestHome) -> None:
+    graph = definitions(home.home).resolve_asset_graph()
+    made = graph.materializable_asset_keys
+    assert {key.to_user_string() for key in made} >= {"core/services", "core/deployments", "report/index"}
+    assert [key for key in made if graph.get(key).freshness_policy is None] == []
+
+
+def test_owners_are_those_of_the_settings(home: TestHome) -> None:
+    def owners() -> set[tuple[str, ...]]:
+        graph = definitions(home.home).resolve_asset_graph()
+        return {
+            tuple(graph.get(key).owners)
+            for key in (*graph.materializable_asset_keys, dg.AssetKey(["metrics", "freshness"]))
+        }
+
+    assert owners() == {()}
+    home.settings(owners=["team:platform", "ada@example.com"])
+    assert owners() == {("team:platform", "ada@example.com")}
 
 
 def test_partitions_run_from_the_first_selection_to_today_in_the_zone(home: TestHome) -> None:

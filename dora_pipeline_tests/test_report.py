@@ -4,16 +4,20 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from dora_pipeline.assets.report import report_page
+from dora_pipeline.assets.report import REPORT, report_asset
+from dora_pipeline.assets.resources import Warehouse
+from dora_pipeline.definitions import definitions
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.reports import ReportError, write_report
 from dora_pipeline.report.words import duration_text, link
 from dora_pipeline_tests.command import process
+from dora_pipeline_tests.dagster_runs import days_run
 from dora_pipeline_tests.git_histories import History
 from dora_pipeline_tests.homes import TestHome, moment
 from dora_pipeline_tests.report_pages import Element, caption, card, environment, page, queries, rows, values
@@ -486,12 +490,41 @@ def test_the_asset_writes_the_page_and_stands_after_the_metrics(
     filled: TestHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DORA_HOME", str(filled.home.path))
+    report_page = report_asset([])
     assert report_page.key == dg.AssetKey(["report", "index"])
     assert report_page.asset_deps[report_page.key] == {dg.AssetKey(["metrics", "daily"])}
     path = write_report(filled.home)
     path.unlink()
-    assert dg.materialize([report_page]).success
+    assert dg.materialize([report_page], resources={"warehouse": Warehouse(home=str(filled.home.path))}).success
     assert path.exists()
+
+
+def test_dagster_writes_the_report_by_itself_when_days_were_loaded_and_not_again_before_others_are(
+    home: TestHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DORA_HOME", str(home.home.path))
+    home.select_events()
+    home.deploy("shop", "2024-05-06 10:00:00", version="1")
+    found = definitions(home.home)
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick(cursor: Any) -> tuple[int, Any]:
+            result = dg.evaluate_automation_conditions(found, instance, cursor=cursor)
+            return result.get_num_requested(REPORT), result.cursor
+
+        wanted, cursor = tick(None)
+        assert wanted == 0, "nothing is loaded yet"
+        assert days_run(home, instance, "2024-05-06").success
+        wanted, cursor = tick(cursor)
+        assert wanted == 1
+        job = found.resolve_implicit_global_asset_job_def()
+        assert job.execute_in_process(instance=instance, asset_selection=[REPORT]).success
+        assert (home.home.path / "report" / "index.html").stat().st_size > 1_000
+        wanted, cursor = tick(cursor)
+        assert wanted == 0
+        assert days_run(home, instance, "2024-05-07").success
+        assert tick(cursor)[0] == 1
+        assert tick(None)[0] == 1, "days that were loaded before the first look"
 
 
 # Words

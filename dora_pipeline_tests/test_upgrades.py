@@ -8,9 +8,10 @@ import dagster as dg
 import duckdb
 import pytest
 
+from dora_pipeline.assets.lineage import SOURCES
 from dora_pipeline.assets.partitions import daily_partitions
-from dora_pipeline.assets.resources import warehouse
-from dora_pipeline.assets.tables import SOURCES, table_assets
+from dora_pipeline.assets.resources import Warehouse
+from dora_pipeline.assets.tables import table_assets
 from dora_pipeline.errors import DoraError, WarehouseError
 from dora_pipeline_tests.command import process
 from dora_pipeline_tests.full_homes import FIRST_DAY, fill
@@ -77,7 +78,7 @@ def materialized(home: TestHome, day: str) -> dg.ExecuteInProcessResult:
     """Materialize everything for a day, as Dagster does."""
     definitions = dg.Definitions(
         assets=[*SOURCES, *table_assets(daily_partitions(home.home))],
-        resources={"warehouse": warehouse},
+        resources={"warehouse": Warehouse(home=str(home.home.path))},
         executor=dg.in_process_executor,
     )
     job = definitions.resolve_implicit_global_asset_job_def()

@@ -1,4 +1,4 @@
-"""Errors told to Dagster: what passes is tried again, all else fails at once with its sentence."""
+"""Errors as Dagster takes them: what passes is tried again, all else fails at once with its sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ _FIRST_WAIT_SECONDS = 30
 
 
 @contextmanager
-def errors_told(context: dg.AssetExecutionContext) -> Iterator[None]:
+def errors_as_failures(context: dg.AssetExecutionContext) -> Iterator[None]:
     """Raises, in place of a DoraError of the block, what `failure_of` says."""
     try:
         yield

@@ -5,20 +5,17 @@ from typing import Literal
 
 import dagster as dg
 
+from dora_pipeline.assets.lineage import DAILY_TABLES, WHOLE_TABLES
 from dora_pipeline.assets.metadata import asset_key
-from dora_pipeline.assets.report import report_page
-from dora_pipeline.assets.tables import DAILY_TABLES, WHOLE_TABLES
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.pipeline.selections import select
 
 _WHOLE = dg.AssetSelection.assets(*(asset_key(table) for table in WHOLE_TABLES))
-_DAILY = dg.AssetSelection.assets(*(asset_key(table) for table in DAILY_TABLES), report_page)
+_DAILY = dg.AssetSelection.assets(*(asset_key(table) for table in DAILY_TABLES))
 
-read_sources = dg.define_asset_job(
-    "read_sources", _WHOLE, description="Read what the sources have told since the last run; load no day."
-)
-load_days = dg.define_asset_job("load_days", _DAILY, description="Load days from what the sources have told.")
+read_sources = dg.define_asset_job("read_sources", _WHOLE, description="Read what is new at the sources; load no day.")
+load_days = dg.define_asset_job("load_days", _DAILY, description="Load days from what was read.")
 refresh = dg.define_asset_job(
     "refresh", _WHOLE | _DAILY, description="Load days; fails at its end where a source could not be read."
 )

@@ -1,0 +1,79 @@
+"""Which version of its SQL, its rules and its declaration made a table, so that people see what a change concerns.
+
+What does not belong here: the version of the whole schema (`warehouse/schema.py`), which has every warehouse made anew.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+
+from dora_pipeline.tables import (
+    ApmVersionActivity,
+    Daily,
+    DeploymentCommits,
+    Deployments,
+    Failures,
+    Freshness,
+    RejectedEvents,
+    Services,
+    SourceSelections,
+    SourceStates,
+    Table,
+)
+
+# The files of the package that a table is made by; the one that is its statement comes first where it has one.
+_FILES: Mapping[type[Table], Sequence[str]] = {
+    SourceSelections: ("selection.py",),
+    Services: ("catalog/services.py", "catalog/definitions.py"),
+    SourceStates: ("pipeline/landing.py",),
+    ApmVersionActivity: (
+        "warehouse/sql/core/apm_version_activity.sql",
+        "sources/apm/export_reading.py",
+        "sources/apm/sessions.py",
+    ),
+    Deployments: (
+        "warehouse/sql/core/deployments.sql",
+        "warehouse/sql/core/derived_deployments.sql",
+        "warehouse/sql/landing/judged_deployments.sql",
+        "warehouse/sql/landing/inferred_deployments.sql",
+        "sources/event_api/deployments.py",
+        "sources/apm/deployments.py",
+    ),
+    DeploymentCommits: ("warehouse/sql/core/deployment_commits.sql", "repositories/ranges.py", "pipeline/commits.py"),
+    Failures: (
+        "warehouse/sql/core/failures.sql",
+        "sources/event_api/failures.py",
+        "sources/pagerduty/normalize.py",
+        "sources/datadog/incident_failures.py",
+    ),
+    RejectedEvents: ("warehouse/sql/core/rejected_events.sql", "sources/event_rules.py", "sources/apm/rejects.py"),
+    Daily: ("warehouse/sql/metrics/daily.sql",),
+    Freshness: ("warehouse/sql/metrics/freshness.sql",),
+}
+
+
+def files_of(table: type[Table]) -> Sequence[str]:
+    """The files that a table is made by, by their paths in the package; empty for one that nobody looks at."""
+    return _FILES.get(table, ())
+
+
+def sql_of(table: type[Table]) -> str | None:
+    """The statement that makes a table; None where Python does."""
+    first = next(iter(files_of(table)), "")
+    return _text(first) if first.endswith(".sql") else None
+
+
+@cache
+def code_version(table: type[Table]) -> str:
+    """Twelve hex digits, the same on every machine, that change with the files of a table and with its declaration.
+
+    What tables are described by, and how lines end, has no part in it.
+    """
+    columns = [(name, str(column.dtype), column.nullable) for name, column in table.columns().items()]
+    declared = repr((table.table_name, table.key(), columns))
+    return sha256("\0".join([declared, *map(_text, files_of(table))]).encode()).hexdigest()[:12]
+
+
+def _text(path: str) -> str:
+    return resources.files("dora_pipeline").joinpath(path).read_text(encoding="utf-8")

@@ -1,0 +1,77 @@
+"""Code versions: each changes with what makes its table, and with nothing else."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dora_pipeline.code_versions import files_of
+from dora_pipeline.config import project_folder
+from dora_pipeline.tables import TABLES
+
+_PRINT = """
+import json
+from dora_pipeline.code_versions import code_version
+from dora_pipeline.tables import TABLES
+print(json.dumps({table.table_name: code_version(table) for table in TABLES}))
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the package, to be changed."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(project_folder() / "dora_pipeline", tmp_path / "dora_pipeline", ignore=ignored))
+
+
+def versions(package: Path) -> dict[str, str]:
+    """The code versions that a copy of the package gives, by table."""
+    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
+    told = subprocess.run([sys.executable, "-c", _PRINT], env=environment, cwd=package.parent, capture_output=True)
+    found: dict[str, str] = json.loads(told.stdout)
+    return found
+
+
+def test_a_change_gives_its_table_another_version_and_no_other_table(package: Path) -> None:
+    before = versions(package)
+    assert all(len(version) == 12 for version in before.values())
+    for name, table in (
+        ("warehouse/sql/metrics/daily.sql", "metrics.daily"),
+        ("warehouse/sql/landing/judged_deployments.sql", "core.deployments"),
+        ("sources/pagerduty/normalize.py", "core.failures"),
+    ):
+        path = package / name
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text + "\n-- 1\n" if name.endswith(".sql") else text + "\n# 1\n", encoding="utf-8")
+        after = versions(package)
+        path.write_text(text, encoding="utf-8")
+        assert {found for found in after if after[found] != before[found]} == {table}
+
+
+def test_a_changed_column_gives_its_table_another_version_and_another_comment_does_not(package: Path) -> None:
+    before, path = versions(package), package / "tables.py"
+    text = path.read_text(encoding="utf-8")
+    assert text.count('tags = _texts("Tags of the definition, key:value.")') == 1
+    path.write_text(text.replace("Tags of the definition", "Labels of the definition"), encoding="utf-8")
+    assert versions(package) == before
+    path.write_text(text.replace('tags = _texts("Tags of', 'labels = _texts("Tags of'), encoding="utf-8")
+    after = versions(package)
+    assert {found for found in after if after[found] != before[found]} == {"core.services"}
+
+
+def test_the_ends_of_lines_make_no_difference(package: Path) -> None:
+    before, path = versions(package), package / "warehouse" / "sql" / "metrics" / "daily.sql"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert versions(package) == before
+
+
+def test_every_file_that_is_named_is_there_and_every_statement_of_core_and_metrics_is_named() -> None:
+    package = project_folder() / "dora_pipeline"
+    named = {path for table in TABLES for path in files_of(table)}
+    assert [path for path in named if not (package / path).is_file()] == []
+    statements = {f"warehouse/sql/{table.table_name.replace('.', '/')}.sql" for table in TABLES}
+    assert {path for path in statements if (package / path).is_file()} <= named

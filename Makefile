@@ -7,8 +7,10 @@ CLIENTS := dora_pipeline_tests/systems/clients
 OLDER_DUCKDB := $(VENV)/duckdb-1.2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-LOCK := --quiet --upgrade --universal --python-version 3.11 --no-strip-extras --generate-hashes --no-header --no-annotate \
-	--no-emit-index-url
+# A lock file holds what it adds to the one that it begins with. No addresses stand in them.
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-strip-extras --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url
+NAMES_IN := sed -n 's/^\([a-z0-9._-]*\).*==.*/--no-emit-package \1/p'
 
 .PHONY: demo dev test test-systems check docs lock clean
 
@@ -36,10 +38,13 @@ docs: $(VENV)/.installed
 
 lock: | $(BIN)/python
 	$(PIP) install uv
-	$(BIN)/uv pip compile $(LOCK) --output-file requirements.txt pyproject.toml
-	$(BIN)/uv pip compile $(LOCK) --output-file requirements-dev.txt --extra dev pyproject.toml
-	$(BIN)/uv pip compile $(LOCK) --output-file requirements-systems.txt --extra systems pyproject.toml
-	echo duckdb==1.2.2 | $(BIN)/uv pip compile $(LOCK) --output-file requirements-duckdb-1.2.txt -
+	$(LOCK) --output-file requirements.txt pyproject.toml
+	$(LOCK) -c requirements.txt $$($(NAMES_IN) requirements.txt) -o requirements-dev.txt --extra dev pyproject.toml
+	sed -i '1i -r requirements.txt' requirements-dev.txt
+	$(LOCK) -c requirements-dev.txt $$($(NAMES_IN) requirements.txt requirements-dev.txt) -o requirements-systems.txt \
+		--extra systems pyproject.toml
+	sed -i '1i -r requirements-dev.txt' requirements-systems.txt
+	echo duckdb==1.2.2 | $(LOCK) -o requirements-duckdb-1.2.txt -
 
 clean:
 	rm -rf $(VENV) dora-demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -53,7 +58,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --no-deps --editable .
 	touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt pyproject.toml | $(BIN)/python
+$(VENV)/.installed-dev: requirements-dev.txt requirements.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --require-hashes -r requirements-dev.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.installed

@@ -11,6 +11,7 @@ import click
 import duckdb
 import pytest
 import sqlglot
+from packaging.version import Version
 from pydantic import BaseModel
 from sqlglot.errors import ErrorLevel
 
@@ -190,33 +191,70 @@ def test_the_ways_to_open_the_warehouse_that_the_readme_tells_read_and_do_not_wr
 # Lock files
 
 
-def _pinned(requirements: str) -> dict[str, str]:
-    return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[a-z,]+\])?==([^\s;\\]+)", requirements, re.MULTILINE))
+LOCK_FILES = ("requirements.txt", "requirements-dev.txt", "requirements-systems.txt")
+
+
+def _lines(name: str) -> list[str]:
+    """The lines of a lock file and of the one that it begins with."""
+    lines = (PROJECT / name).read_text(encoding="utf-8").splitlines()
+    above = lines[0].removeprefix("-r ")
+    return [*_lines(above), *lines[1:]] if above != lines[0] else lines
+
+
+def _locked(name: str) -> dict[str, str]:
+    pins = (re.match(r"([a-z0-9._-]+)(?:\[[a-z,]+\])?==([^\s;\\]+)", line) for line in _lines(name))
+    return {pin[1]: pin[2] for pin in pins if pin}
 
 
 @pytest.mark.parametrize(
     ("name", "dependencies"),
-    [("requirements.txt", DEPENDENCIES), ("requirements-dev.txt", [*DEPENDENCIES, *DEV_DEPENDENCIES])],
+    [
+        ("requirements.txt", DEPENDENCIES),
+        ("requirements-dev.txt", [*DEPENDENCIES, *DEV_DEPENDENCIES]),
+        ("requirements-systems.txt", METADATA["project"]["optional-dependencies"]["systems"][1:]),
+    ],
 )
-def test_every_direct_dependency_is_pinned_and_locked_at_the_same_version(name: str, dependencies: list[str]) -> None:
-    locked = _pinned((PROJECT / name).read_text(encoding="utf-8"))
+def test_every_direct_dependency_has_a_floor_that_its_locked_version_is_above(
+    name: str, dependencies: list[str]
+) -> None:
+    locked = _locked(name)
     for dependency in dependencies:
-        package, equals, version = dependency.partition("==")
-        assert equals, f"{dependency} is not pinned"
-        assert locked.get(package.partition("[")[0]) == version, f"run `make lock`: {dependency}"
+        package, sign, floor = dependency.partition(">=")
+        assert sign, f"{dependency} has no floor"
+        version = locked.get(package.partition("[")[0])
+        assert version is not None, f"run `make lock`: {dependency}"
+        assert Version(version) >= Version(floor), f"run `make lock`: {dependency} is locked at {version}"
 
 
-def test_what_builds_the_package_is_pinned() -> None:
-    assert METADATA["build-system"]["requires"] == [item for item in DEV_DEPENDENCIES if item.startswith("hatchling==")]
+@pytest.mark.parametrize("name", LOCK_FILES[1:])
+def test_a_lock_file_names_only_what_it_adds(name: str) -> None:
+    own = (PROJECT / name).read_text(encoding="utf-8").splitlines()[1:]
+    named = {line.partition("==")[0].partition("[")[0] for line in own if "==" in line}
+    above = set(_locked(LOCK_FILES[LOCK_FILES.index(name) - 1]))
+    assert named
+    assert named & above == set()
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", [*LOCK_FILES, "requirements-duckdb-1.2.txt"])
 def test_lock_files_hold_a_hash_for_every_package_and_no_addresses(name: str) -> None:
     text = (PROJECT / name).read_text(encoding="utf-8")
     assert re.search(r"https?:|--(extra-)?index|--find-links|--trusted", text) is None
     entries = re.split(r"\n(?=[a-z0-9])", text.strip(), flags=re.IGNORECASE)
-    assert len(entries) > 20
-    assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+    packages = [entry for entry in entries if not entry.startswith("-r ")]
+    assert packages
+    assert [entry.splitlines()[0] for entry in packages if "--hash=sha256:" not in entry] == []
+
+
+# Architecture
+
+
+def test_what_the_architecture_names_is_there() -> None:
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`([a-z_/]+(?:/|\.py))`", text)
+    assert len(paths) > 20
+    package = PROJECT / "dora_pipeline"
+    places = (package, package / "intake", PROJECT)
+    assert [path for path in paths if not any((place / path).exists() for place in places)] == []
 
 
 # What the repository may not hold

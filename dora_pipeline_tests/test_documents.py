@@ -1,6 +1,8 @@
 """Documents that can fail: what README, docs and lock files say is what the program has."""
 
+import json
 import re
+import shlex
 import sys
 import tomllib
 from importlib import resources
@@ -17,6 +19,8 @@ from sqlglot.errors import ErrorLevel
 
 from dora_pipeline.cli.main import dora
 from dora_pipeline.config import ApmSettings, Settings, project_folder
+from dora_pipeline.intake.web.bodies import DeploymentRequest
+from dora_pipeline.intake.web.routes import OPERATIONS
 from dora_pipeline.tables import TABLES
 from dora_pipeline.warehouse.dictionary import dictionary
 from dora_pipeline_tests.homes import TestHome
@@ -143,6 +147,18 @@ def test_the_options_that_the_guides_name_exist() -> None:
     }
     text = re.sub(r"```.*?```", "", "\n".join(GUIDES), flags=re.DOTALL)
     assert [option for option in re.findall(r"`(?:dora [a-z]+ )?(--[a-z-]+)", text) if option not in options] == []
+
+
+def test_the_event_that_the_guide_sends_with_curl_is_one() -> None:
+    (command,) = [text for _, text in BLOCKS if text.startswith("curl ")]
+    words = shlex.split(command)
+    assert words[2].removeprefix("https://dora.example:8443") in {operation.path for operation in OPERATIONS}
+    assert [words[at + 1] for at, word in enumerate(words) if word == "-H"] == [
+        "DD-API-KEY: $DD_API_KEY",
+        "Content-Type: application/json",
+    ]
+    body = DeploymentRequest.of(json.loads(words[words.index("-d") + 1]))
+    assert body.data.attributes.service == "shop"
 
 
 def test_relative_links_of_the_documents_lead_somewhere() -> None:

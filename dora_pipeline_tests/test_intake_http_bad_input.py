@@ -28,6 +28,7 @@ NOON = 1_714_996_800
 GOOD: dict[str, Any] = {"service": "good", "started_at": NOON, "finished_at": NOON}
 LARGEST = 1024 * 1024
 EARLY = datetime(2024, 5, 6, tzinfo=UTC)
+NO_EPOCH = 'attribute "{}" must be a whole number: Unix time in seconds, milliseconds, microseconds or nanoseconds'
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +117,10 @@ DEPLOYMENTS: list[tuple[str, Any, list[str]]] = [
     ("a service of another type", body(service=["a"]), ['attribute "service" must be text']),
     ("no start", body(started_at=None), [missing("started_at")]),
     ("no finish", body(finished_at=None), [missing("finished_at")]),
-    ("a start of text", body(started_at="1714996800"), ['attribute "started_at" must be a whole number']),
+    ("a start of text", body(started_at="1714996800"), [NO_EPOCH.format("started_at")]),
     ("a start in RFC 3339", body(started_at="2024-05-06T12:00:00Z"), ['attribute "started_at" must be a whole']),
-    ("a start that is true", body(started_at=True), ['attribute "started_at" must be a whole number']),
-    ("a start with a fraction", body(started_at=1714996800.5), ['attribute "started_at" must be a whole number']),
+    ("a start that is true", body(started_at=True), [NO_EPOCH.format("started_at")]),
+    ("a start with a fraction", body(started_at=1714996800.5), [NO_EPOCH.format("started_at")]),
     ("a start beyond int64", body(started_at=2**63), ['attribute "started_at" must be a whole number of 64 bits']),
     ("a start of 1e300", body(started_at=1e300), ['attribute "started_at" must be a whole number of 64 bits']),
     ("an env in a list", body(env=["prod"]), ['attribute "env" must be text']),

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from dora_pipeline.config import Home
 from dora_pipeline.sending.events import Event
 from dora_pipeline.sending.spool import Spool, SpoolError
 from dora_pipeline_tests.certificates import issued
 from dora_pipeline_tests.command import command_line, process, without_root
+from dora_pipeline_tests.intake_servers import running_intake
 from dora_pipeline_tests.sending import KEY, FakeIntake, Sender, plain_environment
 from dora_pipeline_tests.vendors.server import (
     Asked,
@@ -143,6 +145,14 @@ def test_the_key_does_not_follow_a_redirect(intake: FakeIntake, dora: Sender) ->
 
 
 # certificates
+
+
+def test_an_https_address_of_an_intake_without_tls_fails_at_once_with_what_to_do(dora: Sender, tmp_path: Path) -> None:
+    with running_intake(Home(tmp_path / "home"), api_keys=(KEY,)) as url:
+        answer = dora(*DEPLOYMENT, "--url", url.replace("http://", "https://"))
+    assert answer.code == 1
+    assert "the server does not speak TLS there; write http:// in place of https://, or have it serve TLS" in answer.err
+    assert "tried" not in answer.err
 
 
 def test_a_private_authority_is_trusted_where_it_is_named(dora: Sender, tmp_path: Path) -> None:
@@ -290,6 +300,7 @@ def test_events_kept_while_others_are_sent_stay(intake: FakeIntake, dora: Sender
 KEEPING = """
 import sys
 from pathlib import Path
+from dora_pipeline.config import Home
 from dora_pipeline.sending.events import Event
 from dora_pipeline.sending.spool import Spool
 

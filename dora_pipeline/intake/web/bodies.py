@@ -23,6 +23,7 @@ from dora_pipeline.intake.web.wire import WireError
 from dora_pipeline.timeline import NEWEST_INSTANT, OLDEST_INSTANT, moment_of
 
 _INT64 = 2**63
+_EPOCH = "must be a whole number: Unix time in seconds, milliseconds, microseconds or nanoseconds"
 _REASONS = {
     "bool_type": "must be true or false",
     "dict_type": "must be an object",
@@ -40,6 +41,13 @@ _REASONS = {
 def _whole(value: object) -> object:
     # Clients in JavaScript send nanoseconds as doubles, such as 1.69996064812345e18.
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _epoch(value: object) -> object:
+    number = _whole(value)
+    if type(number) is not int:
+        raise PydanticCustomError("epoch", _EPOCH)
+    return number
 
 
 def _not_blank(value: object) -> object:
@@ -63,7 +71,7 @@ def _moment(value: object) -> object:
 
 Epoch = Annotated[
     int,
-    BeforeValidator(_whole),
+    BeforeValidator(_epoch),
     Field(gt=-_INT64 - 1, lt=_INT64, description="Unix time in s, ms, µs or ns, by magnitude"),
 ]
 Text = Annotated[str, Field(json_schema_extra={"maxLength": 10_000})]

@@ -17,6 +17,9 @@ from dora_pipeline.sources.http.answers import BodyTooLarge, read_body
 # urllib3 logs header lines that it cannot read, and a server may echo our secrets in them.
 logging.getLogger("urllib3.connection").addFilter(lambda record: "parse headers" not in str(record.msg))
 
+# What OpenSSL says, by its version, of an answer that is no TLS.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -105,6 +108,11 @@ def _lost(error: BaseException, authority: str | None) -> Fault:
         if isinstance(cause, ssl.SSLCertVerificationError):
             advice = f"see {authority}" if authority else "name your authority in REQUESTS_CA_BUNDLE"
             return Fault(f"the certificate is not trusted ({cause.verify_message}); {advice}", lasts=True)
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+            return Fault(
+                "the server does not speak TLS there; write http:// in place of https://, or have it serve TLS",
+                lasts=True,
+            )
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
             return Fault(f"no connection ({cause.strerror})")
         cause = cause.__cause__ or cause.__context__

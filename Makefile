@@ -31,7 +31,8 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/dagster definitions validate -w workspace.yaml
+	DAGSTER_DISABLE_TELEMETRY=yes $(BIN)/dg check defs
+	DAGSTER_DISABLE_TELEMETRY=yes $(BIN)/dg list defs --columns key,group,kinds
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m dora_pipeline.warehouse.dictionary > docs/tables.md

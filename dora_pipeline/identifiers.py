@@ -8,10 +8,10 @@ import os
 import re
 from urllib.parse import unquote
 
-# Also without its second slash, and without a scheme: what stands before the host is no part of the name.
 # A commit, whole or the beginning of one, as a regular expression.
 COMMIT_SHA = "[0-9a-fA-F]{7,64}"
 
+# Also without its second slash, and without a scheme: what stands before the host is no part of the name.
 _SCHEME = re.compile(r"^(?:(?:[a-z][a-z0-9+.-]*:)?//|(?:https?|ssh):/)", re.IGNORECASE)
 _SCP_STYLE = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[^:/\s@]+):(?!\d+/)(?![^/]*@)(?P<path>[^\s]+)$")
 # The second form is a password with a slash in it. No two attempts look at the same text: that takes linear time.

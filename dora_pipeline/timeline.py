@@ -41,11 +41,11 @@ def instant(value: object) -> datetime:
     elif isinstance(value, bool) or value is None:
         raise InstantError("time_unreadable", f"{_shown(value)} is not a time")
     elif isinstance(value, int | float):
-        moment = _from_epoch(value)
+        moment = epoch_moment(value)
     else:
         text = str(value).strip()
         number = _NUMBER.fullmatch(text)
-        moment = _from_epoch(float(text) if number["fraction"] else int(text)) if number else moment_of(text)
+        moment = epoch_moment(float(text) if number["fraction"] else int(text)) if number else moment_of(text)
     if not OLDEST_INSTANT <= moment < NEWEST_INSTANT:
         raise _out_of_range(value)
     return moment.astimezone(UTC)
@@ -79,7 +79,11 @@ def _out_of_range(value: object) -> InstantError:
     return InstantError("time_out_of_range", f"{_shown(value)} is not between the years 2000 and 2200")
 
 
-def _from_epoch(number: int | float) -> datetime:
+def epoch_moment(number: int | float) -> datetime:
+    """The UTC moment, of any year, of seconds, milliseconds, microseconds or nanoseconds since 1970, by magnitude.
+
+    Raises InstantError with reason `time_out_of_range` where Python has no such time.
+    """
     try:
         size = abs(number)
         for limit, microseconds in EPOCH_UNITS:

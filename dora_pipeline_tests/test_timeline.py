@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_pipeline.timeline import InstantError, Window, day_of, instant, start_of
+from dora_pipeline.timeline import InstantError, Window, day_of, epoch_moment, instant, start_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = [
@@ -148,3 +148,23 @@ def test_a_window_holds_both_its_ends() -> None:
 def test_a_window_cannot_end_before_it_begins() -> None:
     with pytest.raises(ValueError, match="cannot end"):
         Window(date(2024, 3, 1), date(2024, 2, 28))
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (0, datetime(1970, 1, 1, tzinfo=UTC)),
+        (99_999_999_999, datetime(5138, 11, 16, 9, 46, 39, tzinfo=UTC)),
+        (100_000_000_000, datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)),
+        (-86_400, datetime(1969, 12, 31, tzinfo=UTC)),
+        (1_714_996_800_123_456_789, datetime(2024, 5, 6, 12, 0, 0, 123_456, tzinfo=UTC)),
+    ],
+)
+def test_the_moment_of_a_number_may_be_of_any_year(number: int, moment: datetime) -> None:
+    assert epoch_moment(number) == moment
+
+
+def test_a_number_that_is_no_moment_at_all_is_out_of_range() -> None:
+    with pytest.raises(InstantError) as caught:
+        epoch_moment(10**30)
+    assert caught.value.reason == "time_out_of_range"

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, get_args
 from uuid import uuid4
 
 from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.json_values import json_value
 from dora_pipeline.sending.checkout import Commit
 
 # As in `selection`, which would bring Polars and half a second to each sending.
@@ -55,10 +56,7 @@ class Event:
     @classmethod
     def from_line(cls, line: bytes) -> Self:
         """The event of a line. Raises ValueError for a line that holds none."""
-        try:
-            told = json.loads(line)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
+        told = json_value(line)
         if not isinstance(told, dict) or told.get("event_type") not in get_args(EventType):
             raise ValueError("not an event")
         if not isinstance(told.get("attributes"), dict):

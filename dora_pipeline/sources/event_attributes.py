@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import polars as pl
 
 from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.json_values import json_value
 from dora_pipeline.timeline import InstantError, instant
 
 LONGEST_PAYLOAD = 20_000
@@ -41,13 +42,6 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "finished_moment": _MOMENT,
     "finished_trouble": pl.String,
 }
-
-
-def _refuse(constant: str) -> object:
-    raise ValueError(f"{constant} is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 class Attributes:
@@ -142,7 +136,7 @@ def _row(text: str | None, fields_of: Callable[[Attributes], dict[str, object]])
 
 
 def _parsed(text: str | None) -> object:
-    value: object = _DECODER.decode(text or "")
+    value: object = json_value(text or "")
     if text and _SURROGATE.search(text):
         # Clients that cut text in the middle of an emoji leave half of it, which is not Unicode.
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))

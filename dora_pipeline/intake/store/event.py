@@ -6,12 +6,13 @@ enough to be used (the normalizers of `sources/` do that later).
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
 
 from dora_pipeline.identifiers import COMMIT_SHA, version_of, without_credentials
+from dora_pipeline.json_values import TooDeep, is_deeper, json_value
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, instant
 
 EventType = Literal["deployment", "failure", "delivery"]
@@ -19,6 +20,7 @@ Attributes = dict[str, Any]
 
 LONGEST_ID = 256
 DEEPEST_JSON = 100
+_TOO_DEEP = f"the JSON is nested too deeply; {DEEPEST_JSON} levels are kept"
 
 
 @dataclass(frozen=True)
@@ -110,28 +112,14 @@ def storable(telling: Mapping[str, Any]) -> Attributes:
 
     Raises ValueError for what is not JSON, and for JSON that is nested more than 100 deep.
     """
-    _check_depth(telling)
-    text = json.dumps(dict(telling), separators=(",", ":"), allow_nan=False)
-    copy: Attributes = json.loads(without_credentials(text))
+    try:
+        text = without_credentials(json.dumps(dict(telling), separators=(",", ":"), allow_nan=False))
+        copy: Attributes = json_value(text)
+    except (RecursionError, TooDeep):
+        raise ValueError(_TOO_DEEP) from None
+    if is_deeper(text, copy, DEEPEST_JSON):
+        raise ValueError(_TOO_DEEP)
     return copy
-
-
-def _check_depth(telling: Mapping[str, Any]) -> None:
-    level: list[object] = [telling]
-    for _ in range(DEEPEST_JSON):
-        level = [part for whole in level for part in _parts(whole)]
-        if not level:
-            return
-    raise ValueError(f"the JSON is nested too deeply; {DEEPEST_JSON} levels are kept")
-
-
-def _parts(whole: object) -> Iterable[object]:
-    parts: Iterable[object] = ()
-    if isinstance(whole, Mapping):
-        parts = whole.values()
-    elif isinstance(whole, list | tuple):
-        parts = whole
-    return [part for part in parts if isinstance(part, Mapping | list | tuple)]
 
 
 def usable_id(value: object) -> str | None:

@@ -6,14 +6,14 @@ another type than the wire's is left out. What does not belong here: refusals.
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import JSONResponse
 
 from dora_pipeline.identifiers import repository_id, without_credentials
 from dora_pipeline.intake.store.event import EventType, StoredEvent
-from dora_pipeline.timeline import EPOCH_UNITS, InstantError, instant
+from dora_pipeline.timeline import InstantError, epoch_moment, instant
 
 MEDIA_TYPE = "application/vnd.api+json"
 TYPES: Mapping[EventType, str] = {"deployment": "dora_deployment", "failure": "dora_failure"}
@@ -96,13 +96,10 @@ def _moment(value: object) -> datetime | None:
     try:
         return instant(value)
     except InstantError:
-        # Events outside the years 2000 to 2200 are rejected later; here they are shown as told.
-        return _any_moment(value) if type(value) is int else None
-
-
-def _any_moment(number: int) -> datetime | None:
-    factor = next((factor for limit, factor in EPOCH_UNITS if abs(number) < limit), None)
+        if type(value) is not int:
+            return None
     try:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=number * factor if factor else number // 1000)
-    except OverflowError:
+        # Events outside the years 2000 to 2200 are rejected later; here they are shown as they came.
+        return epoch_moment(value)
+    except InstantError:
         return None

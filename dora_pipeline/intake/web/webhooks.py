@@ -4,7 +4,6 @@ What does not belong here: what an event says of an incident (`sources/pagerduty
 """
 
 import hmac
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,6 +17,7 @@ from dora_pipeline.intake.store.event import storable, usable_id
 from dora_pipeline.intake.web.limits import body_of
 from dora_pipeline.intake.web.refusals import Refusal, WrongRequest
 from dora_pipeline.intake.web.worker import worker_of
+from dora_pipeline.json_values import lax_json_value
 
 _SIGNATURE = "X-PagerDuty-Signature"
 _VERSION = "v1="
@@ -92,8 +92,8 @@ def _check_signature(body: bytes, header: str, secrets: Sequence[str]) -> None:
 
 def _event(body: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(body.decode())
-    except (ValueError, RecursionError):
+        told = lax_json_value(body.decode())
+    except ValueError:
         raise WrongDelivery("the body is not JSON in UTF-8") from None
     event = told.get("event") if isinstance(told, dict) else None
     if not isinstance(event, dict):

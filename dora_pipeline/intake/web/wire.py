@@ -8,6 +8,8 @@ import math
 import re
 from collections.abc import Iterable
 
+from dora_pipeline.json_values import TooDeep, json_reader
+
 LARGEST_BODY = 1024 * 1024
 DEEPEST = 32
 MOST_VALUES = 1_000
@@ -50,10 +52,10 @@ def _decoded(text: str) -> object:
     if not text.strip():
         raise WireError(["the body is empty; send a JSON object"])
     try:
-        return _DECODER.decode(text)
+        return _READ(text)
     except json.JSONDecodeError as error:
         raise WireError([f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"]) from None
-    except RecursionError:
+    except TooDeep:
         raise WireError([_too_deep()]) from None
     except ValueError as error:
         raise WireError([f"the body is not JSON: {error}"]) from None
@@ -83,11 +85,7 @@ def _fraction(digits: str) -> float:
     return number
 
 
-def _refuse(constant: str) -> object:
-    raise ValueError(f"{constant} is no number of JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole, parse_float=_fraction, parse_constant=_refuse)
+_READ = json_reader(pairs=_object, whole=_whole, fraction=_fraction)
 
 
 def _check_limits(value: object) -> None:

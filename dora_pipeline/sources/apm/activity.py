@@ -5,11 +5,9 @@ from collections.abc import Callable
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.identifiers import repository_id, version_of
+from dora_pipeline.identifiers import COMMIT_SHA, repository_id, version_of
 from dora_pipeline.sources.apm.compaction import grouped
 from dora_pipeline.sources.apm.sessions import IDENTITY, Cut, joined
-
-_SHA = r"^[0-9a-fA-F]{7,}$"
 
 
 def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> pl.DataFrame:
@@ -54,7 +52,7 @@ def _comparable(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
 
 def _usable_sha() -> pl.Expr:
     sha = pl.col("commit_sha").str.strip_chars().str.to_lowercase()
-    return pl.when(sha.str.contains(_SHA)).then(sha)
+    return pl.when(sha.str.contains(f"^{COMMIT_SHA}$")).then(sha)
 
 
 def _trimmed(name: str) -> pl.Expr:

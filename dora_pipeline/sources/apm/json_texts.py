@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dora_pipeline.json_values import is_deeper, json_reader
 from dora_pipeline.sources.apm.chunks import (
     CHUNK_RECORDS,
     FORGIVEN,
@@ -225,28 +226,16 @@ def parsed(text: str) -> object:
 
     Raises ValueError also for what is no JSON to others: NaN, halves of characters, and more than DEEPEST levels.
     """
-    try:
-        value: object = json.loads(text, parse_constant=_refuse, parse_int=_whole)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    if text.count("{") + text.count("[") > DEEPEST and _depth(value) > DEEPEST:
+    value: object = _READ(text)
+    if is_deeper(text, value, DEEPEST):
         raise ValueError("nested too deeply")
     if "\\u" in text:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
 
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
-def _depth(value: object) -> int:
-    depth, level = 0, [value]
-    while level := [each for each in level if isinstance(each, dict | list)]:
-        depth += 1
-        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
-    return depth
+_READ = json_reader(whole=_whole)

@@ -1,7 +1,6 @@
 """HTTP for the sources that are pulled: one client, which retries, waits, gives up in time and keeps secrets."""
 
-from dora_pipeline.sources.http.auth import DatadogKeys, PagerDutyToken
-from dora_pipeline.sources.http.client import HttpClient
-from dora_pipeline.sources.http.refusals import NotFound, Refused
+from dora_pipeline.sources.http.client import HttpClient, NotFound, Refused
+from dora_pipeline.sources.http.secrets import DatadogKeys, PagerDutyToken
 
 __all__ = ["DatadogKeys", "HttpClient", "NotFound", "PagerDutyToken", "Refused"]

@@ -15,16 +15,36 @@ from urllib.parse import urljoin, urlsplit
 from requests.auth import AuthBase
 
 from dora_pipeline.errors import ConfigError, SourceRejected, SourceUnavailable
-from dora_pipeline.sources.http.answers import complaint, is_html, parsed
-from dora_pipeline.sources.http.exchange import Answer, Fault, Session, TimeIsUp, exchanged
-from dora_pipeline.sources.http.redaction import redaction
-from dora_pipeline.sources.http.refusals import NotFound, Refused
+from dora_pipeline.json_values import lax_json_value
+from dora_pipeline.sources.http.exchange import (
+    Answer,
+    FailedAttempt,
+    PlainSession,
+    TimeIsUp,
+    complaint,
+    exchanged,
+    is_html,
+)
+from dora_pipeline.sources.http.secrets import redaction
 from dora_pipeline.sources.http.waits import asked_wait, backoff, limit_wait
 
 Parameters = Mapping[str, str | int | Sequence[str]]
 Check = Callable[[Any], str | None]
 
 _SHORTEST_NOTED_WAIT = 5.0
+
+
+class Refused(SourceRejected):
+    """A 4xx that lasts: `status` is the HTTP status, `code` the number that the vendor gives the error."""
+
+    def __init__(self, source: str, message: str, status: int, code: int | None) -> None:
+        super().__init__(source, message)
+        self.status = status
+        self.code = code
+
+
+class NotFound(Refused):
+    """404: the record is not there, or not any more."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +57,7 @@ class _Request:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Value:
     value: Any
 
 
@@ -90,7 +110,7 @@ class HttpClient:
         self.renew()
         self._pause_until: float | None = None
         self._answers = 0
-        self._session = Session()
+        self._session = PlainSession()
         self._session.auth = auth
         self._session.headers.update(
             {"Accept": "application/json", **(headers or {}), "User-Agent": f"dora-pipeline/{version('dora-pipeline')}"}
@@ -121,7 +141,7 @@ class HttpClient:
         for attempt in count(1):
             self._wait_for_the_limit(place)
             outcome = self._attempt(request, place)
-            if isinstance(outcome, _Told):
+            if isinstance(outcome, _Value):
                 self._answers += 1
                 return outcome.value
             if outcome.lasts:
@@ -132,7 +152,7 @@ class HttpClient:
                 )
             self._wait(self._pause(outcome, attempt, place), place, outcome.reason)
 
-    def _attempt(self, request: _Request, place: str) -> _Told | Fault:
+    def _attempt(self, request: _Request, place: str) -> _Value | FailedAttempt:
         left = max(self._deadline - self._clock(), 1.0)
         connecting, silence = self._timeout
         outcome = exchanged(
@@ -147,27 +167,27 @@ class HttpClient:
         )
         return self._judged(outcome, request, place) if isinstance(outcome, Answer) else outcome
 
-    def _judged(self, answer: Answer, request: _Request, place: str) -> _Told | Fault:
+    def _judged(self, answer: Answer, request: _Request, place: str) -> _Value | FailedAttempt:
         pause = limit_wait(answer.headers)
         if pause is not None:
             self._pause_until = self._clock() + min(pause, self._maximum_wait)
         status = answer.status
         if status in self._passing or status >= 500:
             said = self._redacted(complaint(answer.body)[0])
-            return Fault(f"HTTP {status}: {said}", status, asked_wait(status, answer.headers))
+            return FailedAttempt(f"HTTP {status}: {said}", status, asked_wait(status, answer.headers))
         if status >= 400:
             self._refuse(answer, place)
         if status >= 300:
             self._refuse_redirect(answer, place)
         try:
-            told = parsed(answer.body)
+            value = lax_json_value(answer.body)
         except ValueError:
             kind = "an HTML page" if is_html(answer.body) else f"{len(answer.body)} bytes of something else"
-            return Fault(f"HTTP {status} with {kind} in place of JSON", status)
-        wrong = request.check(told)
+            return FailedAttempt(f"HTTP {status} with {kind} in place of JSON", status)
+        wrong = request.check(value)
         if wrong is not None:
-            return Fault(f"HTTP {status} with an answer that cannot be: {self._redacted(wrong)}", status)
-        return _Told(told)
+            return FailedAttempt(f"HTTP {status} with an answer that cannot be: {self._redacted(wrong)}", status)
+        return _Value(value)
 
     def _refuse(self, answer: Answer, place: str) -> NoReturn:
         said, code = complaint(answer.body)
@@ -185,18 +205,18 @@ class HttpClient:
             "set the address of the API itself",
         )
 
-    def _pause(self, fault: Fault, attempt: int, place: str) -> float:
+    def _pause(self, failed: FailedAttempt, attempt: int, place: str) -> float:
         """Seconds before the next attempt. Raises SourceUnavailable where the server asks for more than there is."""
-        chosen = backoff(fault.status if fault.asked is None else None, attempt)
-        if fault.asked is None:
+        chosen = backoff(failed.status if failed.asked is None else None, attempt)
+        if failed.asked is None:
             return chosen
-        if self._clock() + fault.asked > self._deadline:
+        if self._clock() + failed.asked > self._deadline:
             raise SourceUnavailable(
                 self._source,
-                f"{place}: {fault.reason}; the wait of {fault.asked:.0f} s that it asks for is more than this run has "
-                f"left; {self._consequence}",
+                f"{place}: {failed.reason}; the wait of {failed.asked:.0f} s that it asks for is more than this run "
+                f"has left; {self._consequence}",
             )
-        return max(min(fault.asked, self._maximum_wait) + random.random(), chosen)
+        return max(min(failed.asked, self._maximum_wait) + random.random(), chosen)
 
     def _wait_for_the_limit(self, place: str) -> None:
         if self._pause_until is not None:

@@ -18,12 +18,12 @@ def asked_wait(status: int, headers: Mapping[str, str]) -> float | None:
 
     `Retry-After` in seconds or as a date comes first, then for a 429 the reset of the limit that is used up.
     """
-    told = headers.get("Retry-After", "").strip()
-    seconds = _number(told)
+    asked = headers.get("Retry-After", "").strip()
+    seconds = _number(asked)
     if seconds is not None:
         return max(seconds, 0.0)
     try:
-        moment = parsedate_to_datetime(told)
+        moment = parsedate_to_datetime(asked)
         return max(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - _server_time(headers), 0.0)
     except (ValueError, OverflowError):
         pass

@@ -1,7 +1,18 @@
-"""How requests carry secrets. An AuthBase is never replaced by `.netrc`, as a header of the session would be."""
+"""How requests carry secrets, and how text that came from outside loses them.
+
+An AuthBase is never replaced by `.netrc`, as a header of the session would be.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 from requests import PreparedRequest
 from requests.auth import AuthBase
+
+from dora_pipeline.identifiers import without_credentials
+
+LONGEST_TEXT = 300
 
 
 class PagerDutyToken(AuthBase):
@@ -29,3 +40,16 @@ class DatadogKeys(AuthBase):
         if self._application_key is not None:
             request.headers["DD-APPLICATION-KEY"] = self._application_key
         return request
+
+
+def redaction(secrets: Sequence[str]) -> Callable[[str], str]:
+    """A function that gives text of a vendor as one line of at most 300 characters without the secrets."""
+    spellings = {spelling for secret in secrets if secret for spelling in (secret, quote(secret, ""))}
+    # Hosts come back in lower case.
+    planted = re.compile("|".join(map(re.escape, spellings)) or "(?!)", re.IGNORECASE)
+
+    def redacted(text: str) -> str:
+        line = "".join(letter if letter.isprintable() else " " for letter in planted.sub("***", text))
+        return without_credentials(" ".join(line.split()))[:LONGEST_TEXT]
+
+    return redacted

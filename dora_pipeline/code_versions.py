@@ -8,6 +8,8 @@ from functools import cache
 from hashlib import sha256
 from importlib import resources
 
+from dora_pipeline.sources.registry import SOURCES
+from dora_pipeline.sources.source import EventType
 from dora_pipeline.tables import (
     ApmVersionActivity,
     Daily,
@@ -21,6 +23,14 @@ from dora_pipeline.tables import (
     SourceStates,
     Table,
 )
+
+
+def _normalizers(event_type: EventType) -> list[str]:
+    """The modules that make rows of the records of an event type's sources, by their paths in the package."""
+    readers = [source.reader() for source in SOURCES.values() if source.event_type == event_type]
+    modules = [(reader.normalize_sent or reader.normalize).__module__ for reader in readers]
+    return [f"{module.partition('.')[2].replace('.', '/')}.py" for module in modules]
+
 
 # The files of the package that a table is made by; the one that is its statement comes first where it has one.
 _FILES: Mapping[type[Table], Sequence[str]] = {
@@ -37,15 +47,13 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
         "warehouse/sql/core/derived_deployments.sql",
         "warehouse/sql/landing/judged_deployments.sql",
         "warehouse/sql/landing/inferred_deployments.sql",
-        "sources/event_api/deployments.py",
+        *_normalizers("deployment"),
         "sources/apm/deployments.py",
     ),
     DeploymentCommits: ("warehouse/sql/core/deployment_commits.sql", "repositories/ranges.py", "pipeline/commits.py"),
     Failures: (
         "warehouse/sql/core/failures.sql",
-        "sources/event_api/failures.py",
-        "sources/pagerduty/normalize.py",
-        "sources/datadog/incident_failures.py",
+        *_normalizers("failure"),
     ),
     RejectedEvents: ("warehouse/sql/core/rejected_events.sql", "sources/event_rules.py", "sources/apm/rejects.py"),
     Daily: ("warehouse/sql/metrics/daily.sql",),

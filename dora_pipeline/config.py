@@ -1,15 +1,17 @@
 """Settings: the home folder, `dora.yaml` and secrets, validated once.
 
-What does not belong here: service definitions (`catalog.py`) and the selection log (`selection.py`).
+What does not belong here: the section of each source, which it declares (`sources/source.py`) and `settings.py` puts
+together; service definitions (`catalog/`) and the selection log (`selection.py`).
 """
 
 import os
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
@@ -46,6 +48,13 @@ def _duration(value: object) -> timedelta:
         return timedelta(seconds=int(match[1]) * _DURATION_UNITS[match[2]])
     except (OverflowError, ValueError):
         raise ValueError("is longer than any duration can be") from None
+
+
+def duration_text(value: timedelta) -> str:
+    """A duration as settings write it, in the largest unit that divides it."""
+    seconds = value // timedelta(seconds=1)
+    unit = next(unit for unit in "dhms" if seconds % _DURATION_UNITS[unit] == 0)
+    return f"{seconds // _DURATION_UNITS[unit]}{unit}"
 
 
 def _positive(value: timedelta) -> timedelta:
@@ -116,7 +125,16 @@ Environments = Annotated[dict[str, Texts], BeforeValidator(_absent_as_empty), Af
 Repositories = Annotated[dict[str, str], BeforeValidator(_absent_as_empty), AfterValidator(_repositories)]
 
 
-class _Section(BaseModel):
+class Shapes(StrEnum):
+    """What a setting shapes, and what its change makes stale; it stands in the annotation of the field."""
+
+    LANDING = "all that has landed: everything is read again"
+    RECORDS = "what the records of sources become: those that are kept are normalized again"
+
+
+class Section(BaseModel):
+    """Keys of `dora.yaml` that belong together: strict, frozen, and without unknown ones."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @model_validator(mode="before")
@@ -125,59 +143,25 @@ class _Section(BaseModel):
         return _absent_as_empty(value)
 
 
-class ApmSettings(_Section):
-    """`sources.apm_deployment_tracking`: the folder of exports, relative to the home, and the quiet gap.
-
-    `follow_links_to`: folders outside of it that links in it may lead to.
-    """
-
-    path: str = "exports/apm"
-    follow_links_to: tuple[Folder, ...] = Field(default=(), strict=False)
-    quiet_gap: PositiveDuration = timedelta(hours=1)
-    pull_from_datadog: bool = False
+SectionType = TypeVar("SectionType", bound=Section)
 
 
-class EventApiSettings(_Section):
-    """`sources.deployment_event_api` and `sources.failure_event_api`."""
-
-    pull_from_datadog: bool = False
-
-
-class DatadogIncidentsSettings(_Section):
-    """`sources.datadog_incidents`."""
-
-
-class PagerDutySettings(_Section):
-    """`sources.pagerduty`."""
-
-    api_url: str = "https://api.pagerduty.com"
-    service_ids: Texts = ()
-    team_ids: Texts = ()
-
-
-class SourceSettings(_Section):
-    """`sources`: one section a source."""
-
-    apm_deployment_tracking: ApmSettings = ApmSettings()
-    deployment_event_api: EventApiSettings = EventApiSettings()
-    failure_event_api: EventApiSettings = EventApiSettings()
-    datadog_incidents: DatadogIncidentsSettings = DatadogIncidentsSettings()
-    pagerduty: PagerDutySettings = PagerDutySettings()
-
-
-class DatadogSettings(_Section):
+class DatadogSettings(Section):
     """`datadog`: the site, or a whole address in its place."""
 
-    site: str = "datadoghq.com"
+    site: Annotated[str, Shapes.RECORDS] = "datadoghq.com"
     api_url: str | None = None
 
 
-class Settings(_Section):
-    """Everything in `dora.yaml`. An empty file is valid."""
+class Settings(Section):
+    """Everything in `dora.yaml`. An empty file is valid.
 
-    timezone: Annotated[str, AfterValidator(_zone_name)] = "UTC"
-    environments: Environments = {}
-    merge_window: Annotated[Duration, AfterValidator(_half_a_day)] = timedelta(minutes=10)
+    `sources` has a section for each source in the settings of a home (`settings.HomeSettings`), none here.
+    """
+
+    timezone: Annotated[str, AfterValidator(_zone_name), Shapes.LANDING] = "UTC"
+    environments: Annotated[Environments, Shapes.LANDING] = {}
+    merge_window: Annotated[Duration, AfterValidator(_half_a_day), Shapes.LANDING] = timedelta(minutes=10)
     reread: Duration = timedelta(days=7)
     rejected_share: Share = 0.05
     missing_commits_share: Share = 0.2
@@ -185,7 +169,7 @@ class Settings(_Section):
     sources_stale_after: PositiveDuration = timedelta(days=7)
     lock_timeout: PositiveDuration = timedelta(minutes=30)
     owners: Owners = ()
-    sources: SourceSettings = SourceSettings()
+    sources: Section = Section()
     datadog: DatadogSettings = DatadogSettings()
     repositories: Repositories = {}
 
@@ -193,6 +177,11 @@ class Settings(_Section):
     def zone(self) -> ZoneInfo:
         """The time zone whose calendar days are the partitions."""
         return ZoneInfo(self.timezone)
+
+    def section(self, source: str, kind: type[SectionType]) -> SectionType:
+        """The section of a source, by the model that it declares; its defaults where there is none."""
+        section = getattr(self.sources, source, None)
+        return section if isinstance(section, kind) else kind()
 
     def environment(self, name: str | None) -> str | None:
         """The canonical name of an environment: exact aliases first, then globs in the order of the file.
@@ -225,14 +214,6 @@ class Home:
         self.warehouse = self.path / "warehouse.duckdb"
         self.work = self.path / "work"
 
-    def exports(self, settings: Settings) -> Path:
-        """The folder of APM exports; a relative path in the settings starts at the home."""
-        return self.path / settings.sources.apm_deployment_tracking.path
-
-    def link_targets(self, settings: Settings) -> list[Path]:
-        """The folders that links among the exports may lead to; relative paths start at the home."""
-        return [self.path / folder for folder in settings.sources.apm_deployment_tracking.follow_links_to]
-
 
 def default_home() -> Home:
     """`$DORA_HOME`, or `data/` of the project."""
@@ -245,39 +226,45 @@ def project_folder() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-def read_settings(home: Home) -> Settings:
-    """The settings of a home; defaults where the file is missing or empty.
+def shaping(settings: Section, shapes: Shapes, above: str = "") -> dict[str, object]:
+    """The settings that shape this, by their dotted keys, as JSON knows their values."""
+    found: dict[str, object] = {}
+    values = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        inner = getattr(settings, name)
+        if isinstance(inner, Section):
+            found |= shaping(inner, shapes, f"{above}{name}.")
+        elif shapes in field.metadata:
+            found[above + name] = values[name]
+    return found
 
-    Raises ConfigError with every mistake in one message.
+
+def secrets(names: Sequence[str], needed_by: str) -> list[str]:
+    """The secrets in environment variables, which the source `needed_by` cannot do without.
+
+    Raises ConfigError with every name whose variable is missing, or holds what cannot stand in a header.
     """
-    path = home.settings_file
-    documents = read_yaml(path) if path.exists() else []
-    if len(documents) > 1:
-        raise ConfigError(f"{path}: holds {len(documents)} YAML documents in place of one; take out the lines '---'")
-    document = documents[0] if documents else None
-    if document is None:
-        return Settings()
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: the file must hold settings (key: value), not {type(document).__name__}")
-    try:
-        return Settings.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError(mistakes(str(path), error)) from None
+    values = [os.environ.get(name, "").strip() for name in names]
+    missing = [name for name, value in zip(names, values, strict=True) if not value]
+    if len(missing) == 1:
+        raise ConfigError(
+            f"{needed_by}: the environment variable {missing[0]} is not set; it holds the secret of this source"
+        )
+    if missing:
+        raise ConfigError(
+            f"{needed_by}: the environment variables {' and '.join(missing)} are not set; they hold the secrets of "
+            "this source"
+        )
+    wrong = [name for name, value in zip(names, values, strict=True) if not re.fullmatch("[!-~]+", value)]
+    if wrong:
+        held = f"{wrong[0]} holds" if len(wrong) == 1 else f"{' and '.join(wrong)} hold"
+        raise ConfigError(f"{needed_by}: {held} a space, a line break or a letter beyond ASCII; set it again")
+    return values
 
 
 def secret(name: str, needed_by: str) -> str:
-    """The secret in the environment variable `name`, which the source `needed_by` cannot do without.
-
-    Raises ConfigError with both names where it is missing, or holds what cannot stand in a header.
-    """
-    value = os.environ.get(name, "").strip()
-    if not value:
-        raise ConfigError(
-            f"{needed_by}: the environment variable {name} is not set; it holds the secret of this source"
-        )
-    if not re.fullmatch("[!-~]+", value):
-        raise ConfigError(f"{needed_by}: {name} holds a space, a line break or a letter beyond ASCII; set it again")
-    return value
+    """As `secrets`, for one."""
+    return secrets([name], needed_by)[0]
 
 
 def mistakes(where: str, error: ValidationError) -> str:

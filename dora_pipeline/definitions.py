@@ -12,8 +12,9 @@ from dora_pipeline.assets.resources import Warehouse
 from dora_pipeline.assets.schedules import schedules
 from dora_pipeline.assets.sensors import sensors
 from dora_pipeline.assets.tables import table_assets, written_along
-from dora_pipeline.config import Home, default_home, read_settings
+from dora_pipeline.config import Home, default_home
 from dora_pipeline.errors import DoraError
+from dora_pipeline.settings import read_settings
 
 
 def definitions(home: Home) -> dg.Definitions:

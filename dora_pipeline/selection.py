@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from filelock import FileLock, Timeout
@@ -19,16 +19,12 @@ from filelock import FileLock, Timeout
 from dora_pipeline.config import Home, listing
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.files import whole_file
+from dora_pipeline.sources.registry import SOURCES, sources_of
+from dora_pipeline.sources.source import EventType
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, day_of, instant
 
 if TYPE_CHECKING:
     import polars as pl
-
-EventType = Literal["deployment", "failure"]
-
-DEPLOYMENT_SOURCES = ("apm_deployment_tracking", "deployment_event_api")
-FAILURE_SOURCES = ("datadog_incidents", "pagerduty", "failure_event_api")
-SOURCES_OF: Mapping[EventType, tuple[str, ...]] = {"deployment": DEPLOYMENT_SOURCES, "failure": FAILURE_SOURCES}
 
 _HEADER = ("event_type", "selected_at", "sources")
 _EVENT_TYPES: Mapping[str, EventType] = {
@@ -82,7 +78,7 @@ class SelectionLog:
         from dora_pipeline.tables import SourceSelections, empty_frame
 
         spans: list[dict[str, object]] = []
-        for event_type in SOURCES_OF:
+        for event_type in dict.fromkeys(_EVENT_TYPES.values()):
             open_spans: dict[str, dict[str, object]] = {}
             for entry in (entry for entry in self.entries if entry.event_type == event_type):
                 for source in open_spans.keys() - set(entry.sources):
@@ -164,14 +160,14 @@ def append_selection(
 
 
 def _mistakes_in_sources(event_type: EventType, sources: Sequence[str]) -> list[str]:
-    known = SOURCES_OF[event_type]
+    known = sources_of(event_type)
     if not sources:
         return [f"no source is named; choose from {', '.join(known)}"]
     mistakes = []
     for place, source in enumerate(sources):
         if source not in known:
-            others = next((kind for kind, names in SOURCES_OF.items() if source in names), None)
-            what = f"is a source of {others}s" if others else "is not a source"
+            other = SOURCES.get(source)
+            what = f"is a source of {other.event_type}s" if other else "is not a source"
             mistakes.append(f"{source!r} {what}; for {event_type}s choose from {', '.join(known)}")
         elif source in sources[:place]:
             mistakes.append(f"{source!r} is named twice")

@@ -10,8 +10,8 @@ import polars as pl
 
 from dora_pipeline.catalog import Catalog
 from dora_pipeline.config import Settings
-from dora_pipeline.sources.datadog.incidents import DATADOG_INCIDENTS
-from dora_pipeline.sources.source import PULLED_SCHEMA
+from dora_pipeline.sources.datadog import DATADOG_INCIDENTS
+from dora_pipeline.sources.raw import PULLED_SCHEMA
 
 FIXTURES = Path(__file__).parent / "fixtures" / "datadog"
 FETCHED = datetime(2026, 3, 1, tzinfo=UTC)
@@ -67,14 +67,16 @@ def failure_rows(
     *incidents: Mapping[str, Any], settings: Settings | None = None, state: str = "present"
 ) -> list[dict[str, Any]]:
     """The rows that incidents become, none of them rejected."""
-    normalized = DATADOG_INCIDENTS.normalize(records(*incidents, state=state), settings or Settings(), Catalog({}))
+    normalized = DATADOG_INCIDENTS.reader().normalize(
+        records(*incidents, state=state), settings or Settings(), Catalog({})
+    )
     assert normalized.rejected.rows() == []
     return normalized.events.to_dicts()
 
 
 def rejects(*incidents: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rejects that incidents become, none of them a row."""
-    normalized = DATADOG_INCIDENTS.normalize(records(*incidents), Settings(), Catalog({}))
+    normalized = DATADOG_INCIDENTS.reader().normalize(records(*incidents), Settings(), Catalog({}))
     assert normalized.events.rows() == []
     return normalized.rejected.to_dicts()
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dora_pipeline.config import Settings
+from dora_pipeline.settings import HomeSettings
 from dora_pipeline_tests.apm_exports import SHA, csv_bytes, jsonl, reading, written
 
 HOUR = timedelta(hours=1)
@@ -33,7 +34,7 @@ def spans(
 
 
 def with_gap(gap: str, zone: str = "UTC") -> Settings:
-    return Settings.model_validate({"timezone": zone, "sources": {"apm_deployment_tracking": {"quiet_gap": gap}}})
+    return HomeSettings.model_validate({"timezone": zone, "sources": {"apm_deployment_tracking": {"quiet_gap": gap}}})
 
 
 def test_a_silence_longer_than_the_quiet_gap_ends_a_session_and_one_as_long_does_not(tmp_path: Path) -> None:

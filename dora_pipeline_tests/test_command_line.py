@@ -15,9 +15,11 @@ import pytest
 from dora_pipeline.catalog import read_catalog
 from dora_pipeline.cli.main import dora as command
 from dora_pipeline.cli.main import main
-from dora_pipeline.config import Home, read_settings
+from dora_pipeline.config import Home
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.selection import read_selection_log
+from dora_pipeline.settings import read_settings
+from dora_pipeline.sources.apm.settings import apm_settings
 from dora_pipeline_tests.command import Answer, command_line, environment, process, without_root
 from dora_pipeline_tests.homes import TestHome
 
@@ -106,7 +108,7 @@ def test_the_settings_that_init_writes_are_valid_when_every_comment_is_taken_out
     settings = read_settings(home.home)
     assert settings.merge_window == timedelta(minutes=10)
     assert settings.environments == {"production": ("prod", "Production", "prod-*")}
-    assert settings.sources.apm_deployment_tracking.quiet_gap == timedelta(hours=1)
+    assert apm_settings(settings).quiet_gap == timedelta(hours=1)
     assert list(settings.repositories) == ["github.com/organization/example"]
 
 

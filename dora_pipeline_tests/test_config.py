@@ -1,13 +1,18 @@
 """Settings: what is accepted, and how mistakes are told."""
 
+import json
 import os
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from dora_pipeline.config import Home, Settings, default_home, read_settings
+from dora_pipeline.config import Home, Settings, Shapes, default_home, shaping
 from dora_pipeline.errors import ConfigError
+from dora_pipeline.settings import HomeSettings, read_settings
+from dora_pipeline.sources.apm.settings import apm_settings, export_folder, link_targets
+from dora_pipeline.sources.event_api import FAILURE_EVENT_API
+from dora_pipeline.sources.pagerduty import PAGERDUTY
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def mistakes_of(home: Home, text: str) -> str:
 
 @pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n", "\ufeff"])
 def test_an_empty_file_is_all_defaults(home: Home, text: str) -> None:
-    assert settings_of(home, text) == Settings()
+    assert settings_of(home, text) == HomeSettings()
 
 
 def test_a_missing_file_is_all_defaults(home: Home) -> None:
@@ -38,15 +43,15 @@ def test_a_missing_file_is_all_defaults(home: Home) -> None:
     assert settings.shrink_share == 0.5
     assert settings.missing_commits_share == 0.2
     assert settings.sources_stale_after == timedelta(days=7)
-    assert settings.sources.apm_deployment_tracking.quiet_gap == timedelta(hours=1)
-    assert settings.sources.pagerduty.api_url == "https://api.pagerduty.com"
-    assert home.exports(settings) == home.path / "exports" / "apm"
-    assert home.link_targets(settings) == []
+    assert apm_settings(settings).quiet_gap == timedelta(hours=1)
+    assert PAGERDUTY.section(settings).api_url == "https://api.pagerduty.com"
+    assert export_folder(home, settings) == home.path / "exports" / "apm"
+    assert link_targets(home, settings) == []
 
 
 def test_folders_that_links_may_lead_to_start_at_the_home(home: Home) -> None:
     text = "sources: {apm_deployment_tracking: {follow_links_to: [/exports, shared]}}"
-    assert home.link_targets(settings_of(home, text)) == [Path("/exports"), home.path / "shared"]
+    assert link_targets(home, settings_of(home, text)) == [Path("/exports"), home.path / "shared"]
     for wrong in ("/exports", "[7]", "['']"):
         mistake = mistakes_of(home, f"sources: {{apm_deployment_tracking: {{follow_links_to: {wrong}}}}}")
         assert f"{home.settings_file}: sources.apm_deployment_tracking.follow_links_to" in mistake
@@ -89,12 +94,12 @@ repositories: {github.com/organization/example: "https://user:token@github.com/o
     assert settings.zone.key == "Europe/Berlin"
     assert settings.environments == {"production": ("prod", "Production", "prod-*")}
     assert settings.merge_window == timedelta(minutes=20)
-    assert settings.sources.apm_deployment_tracking.quiet_gap == timedelta(hours=2)
-    assert settings.sources.apm_deployment_tracking.pull_from_datadog
-    assert home.exports(settings) == Path("/exports")
-    assert settings.sources.failure_event_api.pull_from_datadog
-    assert settings.sources.pagerduty.service_ids == ("P1", "P2")
-    assert settings.sources.pagerduty.team_ids == ("T1",)
+    assert apm_settings(settings).quiet_gap == timedelta(hours=2)
+    assert apm_settings(settings).pull_from_datadog
+    assert export_folder(home, settings) == Path("/exports")
+    assert FAILURE_EVENT_API.section(settings).pull_from_datadog
+    assert PAGERDUTY.section(settings).service_ids == ("P1", "P2")
+    assert PAGERDUTY.section(settings).team_ids == ("T1",)
     assert settings.datadog.site == "datadoghq.eu"
     assert settings.datadog.api_url is None
     assert settings.repositories == {
@@ -104,7 +109,7 @@ repositories: {github.com/organization/example: "https://user:token@github.com/o
 
 def test_sections_with_all_lines_commented_out_are_defaults(home: Home) -> None:
     text = "environments:\n  # production: [prod]\nsources:\n  pagerduty:\ndatadog:\nrepositories:\n"
-    assert settings_of(home, text) == Settings()
+    assert settings_of(home, text) == HomeSettings()
 
 
 def test_all_mistakes_are_in_one_error_with_file_and_key(home: Home) -> None:
@@ -223,7 +228,7 @@ def test_anchors_and_merges_are_read(home: Home) -> None:
         home,
         "sources:\n  deployment_event_api: &api {pull_from_datadog: true}\n  failure_event_api: {<<: *api}\n",
     )
-    assert settings.sources.failure_event_api.pull_from_datadog
+    assert FAILURE_EVENT_API.section(settings).pull_from_datadog
 
 
 @pytest.mark.parametrize(
@@ -265,3 +270,30 @@ def test_the_home_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
     assert default_home().path == tmp_path
     monkeypatch.setenv("DORA_HOME", " ")
     assert default_home().path.name == "data"
+
+
+# What settings shape
+
+
+def test_what_landed_is_shaped_by_these_settings_and_no_others() -> None:
+    assert shaping(HomeSettings(), Shapes.LANDING) == {
+        "timezone": "UTC",
+        "environments": {},
+        "merge_window": "PT10M",
+        "sources.apm_deployment_tracking.path": "exports/apm",
+        "sources.apm_deployment_tracking.quiet_gap": "PT1H",
+    }
+
+
+def test_what_records_become_is_shaped_by_who_is_wanted_and_not_by_where_they_come_from() -> None:
+    shaped = shaping(HomeSettings(), Shapes.RECORDS).keys()
+    assert shaped >= {"datadog.site", "sources.pagerduty.service_ids", "sources.pagerduty.team_ids"}
+    assert not shaped & {"datadog.api_url", "sources.pagerduty.api_url", "sources.failure_event_api.pull_from_datadog"}
+
+
+def test_the_order_of_the_environments_shapes_what_landed_for_the_first_that_matches_counts(home: Home) -> None:
+    first = settings_of(home, "environments: {a: [p*], b: [pr*]}")
+    other = settings_of(home, "environments: {b: [pr*], a: [p*]}")
+    assert (first.environment("prod"), other.environment("prod")) == ("a", "b")
+    texts = [json.dumps(shaping(settings, Shapes.LANDING)) for settings in (first, other)]
+    assert texts[0] != texts[1]

@@ -26,7 +26,7 @@ from dora_pipeline.errors import (
     WarehouseBusy,
     WarehouseError,
 )
-from dora_pipeline.selection import SOURCES_OF
+from dora_pipeline.sources.registry import SOURCES as DECLARED
 from dora_pipeline.tables import TABLES
 from dora_pipeline_tests.dagster_runs import days_run, statuses
 from dora_pipeline_tests.homes import TestHome
@@ -106,7 +106,7 @@ def test_assets_have_the_names_of_their_tables(home: TestHome) -> None:
 
 def test_lineage_leads_from_every_source_to_the_metrics(home: TestHome) -> None:
     graph = definitions(home.home).resolve_asset_graph()
-    for source in (*SOURCES_OF["deployment"], *SOURCES_OF["failure"], "repositories", "home"):
+    for source in (*DECLARED, "repositories", "home"):
         reached, found = {dg.AssetKey(["sources", source])}, True
         while found:
             found = {child for key in reached for child in graph.get(key).child_keys} - reached

@@ -5,7 +5,7 @@ import pytest
 
 from dora_pipeline.catalog import Catalog
 from dora_pipeline.config import Settings
-from dora_pipeline.sources.datadog.incidents import DATADOG_INCIDENTS
+from dora_pipeline.sources.datadog import DATADOG_INCIDENTS
 from dora_pipeline.tables import LandedFailures, LandedRejects
 from dora_pipeline_tests.datadog_incidents import (
     FETCHED,
@@ -73,7 +73,7 @@ def test_a_resolved_incident_becomes_a_row() -> None:
 
 
 def test_frames_have_the_columns_of_the_landing_tables_even_when_empty() -> None:
-    normalized = DATADOG_INCIDENTS.normalize(records(), Settings(), Catalog({}))
+    normalized = DATADOG_INCIDENTS.reader().normalize(records(), Settings(), Catalog({}))
     for frame, table in ((normalized.events, LandedFailures), (normalized.rejected, LandedRejects)):
         expected = {name: column.dtype for name, column in table.columns().items() if name != "input"}
         assert frame.height == 0

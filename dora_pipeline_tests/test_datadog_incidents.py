@@ -6,7 +6,8 @@ import pytest
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import ConfigError, SourceIncomplete, SourceRejected, SourceUnavailable
-from dora_pipeline.sources.datadog.incidents import DATADOG_INCIDENTS, IncidentsConnection
+from dora_pipeline.sources.datadog import DATADOG_INCIDENTS
+from dora_pipeline.sources.datadog.incidents import IncidentsConnection
 from dora_pipeline.sources.http import DatadogKeys, HttpClient
 from dora_pipeline.sources.source import Connection, PulledRecord
 from dora_pipeline.timeline import OLDEST_INSTANT
@@ -33,7 +34,7 @@ def datadog() -> Iterator[FakeDatadog]:
 
 def connected(vendor: FakeDatadog) -> Connection:
     """A connection as the pipeline makes it."""
-    return DATADOG_INCIDENTS.connect(Settings(datadog={"api_url": vendor.url}), lambda text: None)
+    return DATADOG_INCIDENTS.open(Settings(datadog={"api_url": vendor.url}), lambda text: None)
 
 
 def patient(vendor: FakeDatadog, clock: Clock) -> IncidentsConnection:
@@ -331,7 +332,7 @@ def test_a_key_of_another_site_says_to_check_the_site(
     monkeypatch.setenv("DD_API_KEY", "planted-key-of-the-us")
     settings = Settings(datadog={"api_url": datadog.url, "site": "datadoghq.eu"})
     with pytest.raises(SourceRejected, match=r"check datadog.site \(datadoghq.eu\)") as refusal:
-        DATADOG_INCIDENTS.connect(settings, lambda text: None).fetch_open()
+        DATADOG_INCIDENTS.open(settings, lambda text: None).fetch_open()
     assert len(datadog.asked) == 1
     assert "planted" not in str(refusal.value) + caplog.text
 
@@ -347,8 +348,8 @@ def test_a_key_without_the_scope_says_which_one_is_needed(
 def test_missing_keys_are_named_when_the_source_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DD_API_KEY")
     monkeypatch.setenv("DD_APP_KEY", " ")
-    with pytest.raises(ConfigError, match="datadog_incidents: DD_API_KEY and DD_APP_KEY missing"):
-        DATADOG_INCIDENTS.connect(Settings(), lambda text: None)
+    with pytest.raises(ConfigError, match=r"datadog_incidents: .* variables DD_API_KEY and DD_APP_KEY are not set"):
+        DATADOG_INCIDENTS.open(Settings(), lambda text: None)
 
 
 def test_keys_are_not_sent_across_a_redirect(datadog: FakeDatadog) -> None:

@@ -6,16 +6,17 @@ import pytest
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import ConfigError, SourceIncomplete, SourceRejected
+from dora_pipeline.sources.apm import APM_DEPLOYMENT_TRACKING
 from dora_pipeline.sources.datadog.access import api_url
-from dora_pipeline.sources.datadog.dora_lists import APM_DEPLOYMENTS, DEPLOYMENT_EVENTS, FAILURE_EVENTS
-from dora_pipeline.sources.source import Connection, PulledRecord, PullSource
+from dora_pipeline.sources.event_api import DEPLOYMENT_EVENT_API, FAILURE_EVENT_API
+from dora_pipeline.sources.source import Connection, PulledRecord, Source
 from dora_pipeline.timeline import OLDEST_INSTANT
 from dora_pipeline_tests.datadog_incidents import moment, recorded
 from dora_pipeline_tests.vendors.datadog import API_KEY, APP_KEY, FakeDatadog
 from dora_pipeline_tests.vendors.server import Asked, Reply, refused
 
 DEPLOYMENTS, FAILURES = "/api/v2/dora/deployments", "/api/v2/dora/failures"
-SOURCES = [DEPLOYMENT_EVENTS, FAILURE_EVENTS, APM_DEPLOYMENTS]
+SOURCES = [DEPLOYMENT_EVENT_API, FAILURE_EVENT_API, APM_DEPLOYMENT_TRACKING]
 DAY = 86_400
 
 
@@ -31,8 +32,8 @@ def datadog() -> Iterator[FakeDatadog]:
         yield vendor
 
 
-def connected(source: PullSource, vendor: FakeDatadog) -> Connection:
-    return source.connect(Settings(datadog={"api_url": vendor.url}), lambda text: None)
+def connected(source: Source[Any], vendor: FakeDatadog) -> Connection:
+    return source.open(Settings(datadog={"api_url": vendor.url}), lambda text: None)
 
 
 def wire(seconds: float) -> str:
@@ -69,13 +70,13 @@ def slices(vendor: FakeDatadog) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("source", "path", "kind", "query"),
     [
-        (DEPLOYMENT_EVENTS, DEPLOYMENTS, "dora_deployments_list_request", "-source:apm_deployments"),
-        (APM_DEPLOYMENTS, DEPLOYMENTS, "dora_deployments_list_request", "source:apm_deployments"),
-        (FAILURE_EVENTS, FAILURES, "dora_failures_list_request", None),
+        (DEPLOYMENT_EVENT_API, DEPLOYMENTS, "dora_deployments_list_request", "-source:apm_deployments"),
+        (APM_DEPLOYMENT_TRACKING, DEPLOYMENTS, "dora_deployments_list_request", "source:apm_deployments"),
+        (FAILURE_EVENT_API, FAILURES, "dora_failures_list_request", None),
     ],
 )
 def test_a_list_is_asked_for_with_its_type_and_its_source(
-    datadog: FakeDatadog, source: PullSource, path: str, kind: str, query: str | None
+    datadog: FakeDatadog, source: Source[Any], path: str, kind: str, query: str | None
 ) -> None:
     connected(source, datadog).fetch(moment(0), moment(60))
     data = datadog.asked[0].body["data"]
@@ -90,8 +91,8 @@ def test_deployments_of_apm_and_of_the_event_api_are_told_apart(datadog: FakeDat
         deployment(2, 0, source="api"),
         deployment(3, 0),
     ]
-    assert names(connected(APM_DEPLOYMENTS, datadog).fetch(moment(0), moment(600))) == numbered(1)
-    assert names(connected(DEPLOYMENT_EVENTS, datadog).fetch(moment(0), moment(600))) == numbered(2, 3)
+    assert names(connected(APM_DEPLOYMENT_TRACKING, datadog).fetch(moment(0), moment(600))) == numbered(1)
+    assert names(connected(DEPLOYMENT_EVENT_API, datadog).fetch(moment(0), moment(600))) == numbered(2, 3)
 
 
 def test_recorded_lists_are_pulled(datadog: FakeDatadog) -> None:
@@ -99,16 +100,16 @@ def test_recorded_lists_are_pulled(datadog: FakeDatadog) -> None:
     datadog.replay("POST", DEPLOYMENTS, pairs)
     datadog.replay("POST", FAILURES, recorded("failure_list_empty.json"))
     day = datetime(2023, 8, 31, tzinfo=UTC)
-    records = connected(DEPLOYMENT_EVENTS, datadog).fetch(day, day + timedelta(days=1))
+    records = connected(DEPLOYMENT_EVENT_API, datadog).fetch(day, day + timedelta(days=1))
     assert [record.body for record in records] == pairs[0]["response"]["data"]
     assert records[0].occurred_at == datetime(2023, 8, 31, 14, 26, 24, tzinfo=UTC)
-    assert connected(FAILURE_EVENTS, datadog).fetch(day, day + timedelta(days=1)) == []
+    assert connected(FAILURE_EVENT_API, datadog).fetch(day, day + timedelta(days=1)) == []
 
 
 def test_a_recorded_refusal_fails_with_the_words_of_datadog(datadog: FakeDatadog) -> None:
     datadog.replay("POST", DEPLOYMENTS, recorded("deployment_list_refused.json"))
     with pytest.raises(SourceRejected, match='got type "" expected one of "dora_deployments_list_request"'):
-        connected(DEPLOYMENT_EVENTS, datadog).fetch(moment(0), moment(60))
+        connected(DEPLOYMENT_EVENT_API, datadog).fetch(moment(0), moment(60))
 
 
 def test_a_deployment_belongs_to_the_window_in_which_it_finished(datadog: FakeDatadog) -> None:
@@ -118,7 +119,7 @@ def test_a_deployment_belongs_to_the_window_in_which_it_finished(datadog: FakeDa
         deployment(3, DAY - 60, seconds=59),
         deployment(4, DAY - 60, seconds=60),
     ]
-    records = connected(DEPLOYMENT_EVENTS, datadog).fetch(moment(0), moment(DAY))
+    records = connected(DEPLOYMENT_EVENT_API, datadog).fetch(moment(0), moment(DAY))
     assert [(record.record_id, record.occurred_at) for record in records] == [
         ("event-3", moment(DAY - 1)),
         ("event-2", moment(0)),
@@ -132,13 +133,13 @@ def test_a_failure_belongs_to_the_window_in_which_it_started(datadog: FakeDatado
         failure(3, DAY - 0.001),
         failure(4, DAY),
     ]
-    records = connected(FAILURE_EVENTS, datadog).fetch(moment(0), moment(DAY))
+    records = connected(FAILURE_EVENT_API, datadog).fetch(moment(0), moment(DAY))
     assert names(records) == numbered(2, 3)
 
 
 def test_more_events_than_a_list_holds_all_come_once(datadog: FakeDatadog) -> None:
     datadog.events["failures"] = [failure(number, number * 30) for number in range(2500)]
-    records = connected(FAILURE_EVENTS, datadog).fetch(moment(0), moment(DAY))
+    records = connected(FAILURE_EVENT_API, datadog).fetch(moment(0), moment(DAY))
     assert [record.record_id for record in records] == [f"event-{number}" for number in reversed(range(2500))]
     # Each full list is followed by one up to the oldest second that came.
     assert slices(datadog) == [
@@ -150,21 +151,21 @@ def test_more_events_than_a_list_holds_all_come_once(datadog: FakeDatadog) -> No
 
 def test_events_within_one_second_are_not_cut_at_its_beginning(datadog: FakeDatadog) -> None:
     datadog.events["failures"] = [failure(number, number * 0.25) for number in range(2500)]
-    assert names(connected(FAILURE_EVENTS, datadog).fetch(moment(0), moment(DAY))) == numbered(*range(2500))
+    assert names(connected(FAILURE_EVENT_API, datadog).fetch(moment(0), moment(DAY))) == numbered(*range(2500))
 
 
 def test_a_second_that_fills_a_list_among_others_is_cut_out(datadog: FakeDatadog) -> None:
     crowded = [failure(number, 500) for number in range(999)]
     around = [failure(1000 + number, 490 + number * 0.5) for number in range(60)]
     datadog.events["failures"] = crowded + [told for told in around if not 499.9 < seconds(told) < 501]
-    records = connected(FAILURE_EVENTS, datadog).fetch(moment(0), moment(DAY))
+    records = connected(FAILURE_EVENT_API, datadog).fetch(moment(0), moment(DAY))
     assert names(records) == sorted(told["id"] for told in datadog.events["failures"])
 
 
 def test_a_second_with_more_events_than_a_list_holds_is_named(datadog: FakeDatadog) -> None:
     datadog.events["failures"] = [failure(number, 500) for number in range(1001)]
     with pytest.raises(SourceIncomplete, match="one second 2026-02-01T10:08:20Z"):
-        connected(FAILURE_EVENTS, datadog).fetch(moment(0), moment(DAY))
+        connected(FAILURE_EVENT_API, datadog).fetch(moment(0), moment(DAY))
 
 
 def test_a_list_that_is_not_sorted_is_cut_in_halves(datadog: FakeDatadog) -> None:
@@ -177,25 +178,25 @@ def test_a_list_that_is_not_sorted_is_cut_in_halves(datadog: FakeDatadog) -> Non
         return Reply({"data": found if len(found) < 1000 else found[:500] + found[-500:]})
 
     datadog.answer("POST", FAILURES, unsorted_list)
-    assert names(connected(FAILURE_EVENTS, datadog).fetch(moment(0), moment(700))) == numbered(*range(1300))
+    assert names(connected(FAILURE_EVENT_API, datadog).fetch(moment(0), moment(700))) == numbered(*range(1300))
 
 
 def test_an_event_without_a_readable_time_is_pulled_with_every_window(datadog: FakeDatadog) -> None:
     odd = {"id": "event-1", "type": "dora_failure", "attributes": {"service": ["shop"], "started_at": "soon"}}
     datadog.replay("POST", FAILURES, [{"response": {"data": [odd]}, "status": 200}])
-    records = connected(FAILURE_EVENTS, datadog).fetch(moment(0), moment(60))
+    records = connected(FAILURE_EVENT_API, datadog).fetch(moment(0), moment(60))
     assert [(record.record_id, record.occurred_at) for record in records] == [("event-1", OLDEST_INSTANT)]
 
 
 def test_times_in_nanoseconds_are_understood(datadog: FakeDatadog) -> None:
     odd = {"id": "event-1", "attributes": {"service": "shop", "started_at": 1_769_940_000_000_000_000}}
     datadog.replay("POST", FAILURES, [{"response": {"data": [odd]}, "status": 200}])
-    assert connected(FAILURE_EVENTS, datadog).fetch(moment(0), moment(60))[0].occurred_at == moment(0)
+    assert connected(FAILURE_EVENT_API, datadog).fetch(moment(0), moment(60))[0].occurred_at == moment(0)
 
 
 def test_an_open_failure_is_read_again_by_its_id(datadog: FakeDatadog) -> None:
     datadog.events["failures"] = [failure(1, 0)]
-    connection = connected(FAILURE_EVENTS, datadog)
+    connection = connected(FAILURE_EVENT_API, datadog)
     assert connection.fetch_open() == []
     datadog.events["failures"][0]["attributes"]["finished_at"] = wire(30 * DAY)
     one = connection.fetch_one("event-1")
@@ -204,14 +205,14 @@ def test_an_open_failure_is_read_again_by_its_id(datadog: FakeDatadog) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_deleted_event_is_gone(datadog: FakeDatadog, source: PullSource) -> None:
+def test_a_deleted_event_is_gone(datadog: FakeDatadog, source: Source[Any]) -> None:
     assert connected(source, datadog).fetch_one("event/1") == "gone"
     assert datadog.paths()[0].endswith("/event%2F1")
 
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_of_another_site_says_to_check_the_site(datadog: FakeDatadog, source: PullSource, status: int) -> None:
+def test_a_key_of_another_site_says_to_check_the_site(datadog: FakeDatadog, source: Source[Any], status: int) -> None:
     datadog.spoil(refused(status, {"errors": ["Forbidden"]}))
     with pytest.raises(SourceRejected, match=r"check datadog\.site \(datadoghq\.com\)") as refusal:
         connected(source, datadog).fetch(moment(0), moment(60))
@@ -220,10 +221,10 @@ def test_a_key_of_another_site_says_to_check_the_site(datadog: FakeDatadog, sour
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_missing_keys_are_named_when_the_source_is_used(source: PullSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_keys_are_named_when_the_source_is_used(source: Source[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DD_APP_KEY")
-    with pytest.raises(ConfigError, match=f"{source.name}: DD_APP_KEY missing"):
-        source.connect(Settings(), lambda text: None)
+    with pytest.raises(ConfigError, match=f"{source.name}: the environment variable DD_APP_KEY is not set"):
+        source.open(Settings(), lambda text: None)
 
 
 @pytest.mark.parametrize(

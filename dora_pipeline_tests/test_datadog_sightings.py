@@ -135,5 +135,5 @@ def test_a_key_without_the_scopes_says_which_are_needed(datadog: FakeDatadog) ->
 
 def test_missing_keys_are_named(datadog: FakeDatadog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DD_API_KEY")
-    with pytest.raises(ConfigError, match="apm_deployment_tracking: DD_API_KEY missing"):
+    with pytest.raises(ConfigError, match="apm_deployment_tracking: the environment variable DD_API_KEY is not set"):
         sightings(datadog)

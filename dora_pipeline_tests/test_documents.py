@@ -18,9 +18,12 @@ from pydantic import BaseModel
 from sqlglot.errors import ErrorLevel
 
 from dora_pipeline.cli.main import dora
-from dora_pipeline.config import ApmSettings, Settings, project_folder
+from dora_pipeline.config import project_folder
 from dora_pipeline.intake.web.bodies import DeploymentRequest
 from dora_pipeline.intake.web.routes import OPERATIONS
+from dora_pipeline.settings import HomeSettings
+from dora_pipeline.sources.apm.settings import ApmSettings
+from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.tables import TABLES
 from dora_pipeline.warehouse.dictionary import dictionary
 from dora_pipeline_tests.homes import TestHome
@@ -50,12 +53,24 @@ def _leaves(model: type[BaseModel], above: str = "") -> list[str]:
     return keys
 
 
-SETTINGS = _leaves(Settings)
+SETTINGS = _leaves(HomeSettings)
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert f"| `dora {command}` |" in README
+
+
+def test_the_readme_lists_the_sources_as_they_are_declared() -> None:
+    table = README.partition("| source | event | how its events come |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    assert table.splitlines() == [
+        f"| `{source.name}` | {source.event_type} | {source.lineage} |" for source in SOURCES.values()
+    ]
+
+
+@pytest.mark.parametrize("name", sorted({name for source in SOURCES.values() for name in source.secrets}))
+def test_every_secret_of_a_source_is_in_the_readme(name: str) -> None:
+    assert f"`{name}`" in README
 
 
 @pytest.mark.parametrize("key", SETTINGS)
@@ -71,7 +86,7 @@ def test_the_readme_names_no_setting_that_is_not_there() -> None:
 
 
 def test_the_readme_tells_the_defaults() -> None:
-    apm, settings = ApmSettings(), Settings()
+    apm, settings = ApmSettings(), HomeSettings()
     seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     told = dict(re.findall(r"^\| `([a-z_.]+)` \| `?([^`|]+?)`? \|", README, re.MULTILINE))
     for key, held in (

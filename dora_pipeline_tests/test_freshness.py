@@ -6,8 +6,8 @@ from importlib.metadata import version
 import duckdb
 import pytest
 
-from dora_pipeline.config import read_settings
 from dora_pipeline.pipeline.runs import begin
+from dora_pipeline.settings import read_settings
 from dora_pipeline.tables import TABLES
 from dora_pipeline.warehouse.writer import open_writer
 from dora_pipeline_tests.full_homes import fill

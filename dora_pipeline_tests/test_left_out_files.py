@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dora_pipeline.config import read_settings
 from dora_pipeline.pipeline.changes import rules_of, unread_exports
+from dora_pipeline.settings import read_settings
 from dora_pipeline_tests.command import process
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, TestHome
 

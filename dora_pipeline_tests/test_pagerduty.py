@@ -9,6 +9,7 @@ import pytest
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import ConfigError, SourceIncomplete, SourceRejected, SourceUnavailable
+from dora_pipeline.settings import HomeSettings
 from dora_pipeline.sources.http import HttpClient, PagerDutyToken
 from dora_pipeline.sources.pagerduty import PAGERDUTY
 from dora_pipeline.sources.pagerduty.incidents import Incidents
@@ -354,14 +355,14 @@ def test_an_envelope_that_cannot_be_is_asked_for_again(
 
 
 def settings(**pagerduty: Any) -> Settings:
-    return Settings.model_validate({"sources": {"pagerduty": pagerduty}})
+    return HomeSettings.model_validate({"sources": {"pagerduty": pagerduty}})
 
 
 def test_a_key_of_the_other_region_is_refused_with_a_word_on_regions(
     vendor: FakeVendor, account: FakePagerDuty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PAGERDUTY_API_TOKEN", "a-key-of-the-us")
-    connection = PAGERDUTY.connect(settings(api_url=vendor.url), print)
+    connection = PAGERDUTY.open(settings(api_url=vendor.url), print)
     with pytest.raises(SourceRejected, match=r"HTTP 401: Authentication failed; check PAGERDUTY_API_TOKEN.*region"):
         connection.fetch(MAY, JUNE)
     connection.close()
@@ -373,7 +374,7 @@ def test_a_plan_without_teams_is_told_what_to_take_out(
 ) -> None:
     monkeypatch.setenv("PAGERDUTY_API_TOKEN", TOKEN)
     vendor.spoil(refused(402, {"error": {"message": "Account does not have the abilities", "code": 2012}}))
-    connection = PAGERDUTY.connect(settings(api_url=vendor.url, team_ids=["T1"]), print)
+    connection = PAGERDUTY.open(settings(api_url=vendor.url, team_ids=["T1"]), print)
     with pytest.raises(SourceRejected, match=r"abilities; .*take out sources\.pagerduty\.team_ids"):
         connection.fetch(MAY, JUNE)
     connection.close()
@@ -382,7 +383,7 @@ def test_a_plan_without_teams_is_told_what_to_take_out(
 def test_a_missing_token_is_named_when_the_source_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PAGERDUTY_API_TOKEN", raising=False)
     with pytest.raises(ConfigError, match="pagerduty: the environment variable PAGERDUTY_API_TOKEN is not set"):
-        PAGERDUTY.connect(settings(), print)
+        PAGERDUTY.open(settings(), print)
 
 
 def test_the_token_of_the_environment_is_in_no_log_note_or_record(
@@ -392,7 +393,7 @@ def test_the_token_of_the_environment_is_in_no_log_note_or_record(
     monkeypatch.setenv("PAGERDUTY_API_TOKEN", TOKEN)
     account.add(*many(120))
     notes: list[str] = []
-    connection = PAGERDUTY.connect(settings(api_url=vendor.url), notes.append)
+    connection = PAGERDUTY.open(settings(api_url=vendor.url), notes.append)
     records = connection.fetch(MAY, JUNE)
     connection.close()
     assert len(records) == 120

@@ -11,9 +11,10 @@ import pytest
 
 from dora_pipeline.catalog import Catalog, Service
 from dora_pipeline.config import Settings
+from dora_pipeline.settings import HomeSettings
 from dora_pipeline.sources.event_rules import Normalized
 from dora_pipeline.sources.pagerduty import PAGERDUTY
-from dora_pipeline.sources.source import PULLED_SCHEMA
+from dora_pipeline.sources.raw import PULLED_SCHEMA
 from dora_pipeline.tables import LandedFailures, LandedRejects, empty_frame
 from dora_pipeline_tests.homes import moment
 from dora_pipeline_tests.vendors.pagerduty import incident, merged_into, reference
@@ -44,7 +45,7 @@ def normalized(
         for told in incidents
     ]
     frame = pl.DataFrame(rows, schema=PULLED_SCHEMA, orient="row")
-    return PAGERDUTY.normalize(frame, settings or Settings(), Catalog({one.name: one for one in services}))
+    return PAGERDUTY.reader().normalize(frame, settings or Settings(), Catalog({one.name: one for one in services}))
 
 
 def rows(*incidents: Mapping[str, Any], **given: Any) -> list[dict[str, Any]]:
@@ -263,7 +264,7 @@ def test_an_incident_out_of_reach_stays_as_it_was_seen() -> None:
 
 def test_an_incident_that_moved_out_of_the_configured_services_or_teams_is_left_out() -> None:
     def with_pagerduty(**told: Any) -> Settings:
-        return Settings.model_validate({"sources": {"pagerduty": told}})
+        return HomeSettings.model_validate({"sources": {"pagerduty": told}})
 
     moved = incident(1, START, service=reference("service", "POTHER", "other"), teams=[reference("team", "T1", "web")])
     assert rows(moved, settings=with_pagerduty(service_ids=["PSHOP"])) == []

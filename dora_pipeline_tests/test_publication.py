@@ -17,10 +17,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dora_pipeline.config import read_settings
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline.pipeline.runs import begin
 from dora_pipeline.pipeline.sources import source_states
+from dora_pipeline.settings import read_settings
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline.warehouse.writer import open_writer
 from dora_pipeline_tests.command import process, without_root

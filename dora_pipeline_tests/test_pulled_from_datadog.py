@@ -13,7 +13,8 @@ from dora_pipeline.errors import ConfigError, SourceError, SourceRejected
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline.pipeline.sources import source_states
-from dora_pipeline.selection import SOURCES_OF
+from dora_pipeline.sources.registry import SOURCES, sources_of
+from dora_pipeline.sources.source import EventType
 from dora_pipeline_tests.datadog_incidents import incident
 from dora_pipeline_tests.full_homes import rebuilt
 from dora_pipeline_tests.homes import TestHome
@@ -43,10 +44,11 @@ def datadog() -> Iterator[FakeDatadog]:
 
 def prepare(home: TestHome, datadog: FakeDatadog, *sources: str, days: float = 40) -> None:
     """Let a home pull sources from Datadog, what happened since some days ago."""
-    lists = dict.fromkeys(SOURCES_OF["deployment"] + ("failure_event_api",), PULLED)
+    lists = dict.fromkeys((*sources_of("deployment"), "failure_event_api"), PULLED)
     home.settings(datadog={"api_url": datadog.url}, sources=lists)
-    for event_type, names in SOURCES_OF.items():
-        if selected := [name for name in sources if name in names]:
+    event_types: list[EventType] = ["deployment", "failure"]
+    for event_type in event_types:
+        if selected := [name for name in sources if SOURCES[name].event_type == event_type]:
             home.select(event_type, *selected, at=NOON - timedelta(days=days))
 
 
@@ -111,13 +113,13 @@ def test_missing_keys_are_named_and_every_other_source_is_loaded(
     home.drop_export("a.jsonl", [{"timestamp": ago(3), "service": "web", "env": "prod", "version": "1"}])
     home.fail(["api"], f"{day(2)} 10:00:00")
     monkeypatch.delenv("DD_APP_KEY")
-    with pytest.raises(ConfigError, match="DD_APP_KEY missing"):
+    with pytest.raises(ConfigError, match="DD_APP_KEY is not set"):
         home.run()
     assert home.rows("SELECT service FROM core.deployments") == [("web",)]
     assert home.rows("SELECT service FROM core.failures") == [("api",)]
     errors = {state.source: state.error for state in source_states(home.home)}
-    assert errors.pop("pagerduty") is None
-    assert [("DD_APP_KEY missing" in str(error)) for error in errors.values()] == [True] * 4
+    assert errors["pagerduty"] is None
+    assert [("DD_APP_KEY is not set" in str(errors[name])) for name in ALL] == [True] * 4
     assert datadog.asked == []
 
 

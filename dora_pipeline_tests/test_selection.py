@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.selection import (
-    FAILURE_SOURCES,
     Selection,
     SelectionLog,
     append_selection,
     read_selection_log,
 )
+from dora_pipeline.sources.registry import sources_of
 from dora_pipeline.tables import SourceSelections
 
 APM, API = "apm_deployment_tracking", "deployment_event_api"
@@ -106,7 +106,9 @@ def test_a_source_that_stays_keeps_its_span_and_takes_the_newest_priority(home: 
     ]
 
 
-@given(st.lists(st.permutations(FAILURE_SOURCES).flatmap(lambda p: st.integers(1, 3).map(lambda n: tuple(p[:n])))))
+@given(
+    st.lists(st.permutations(sources_of("failure")).flatmap(lambda p: st.integers(1, 3).map(lambda n: tuple(p[:n]))))
+)
 def test_spans_tell_at_each_moment_what_the_entries_tell(sets: list[tuple[str, ...]]) -> None:
     log = SelectionLog(
         tuple(Selection("failure", NOW + timedelta(hours=hour), sources) for hour, sources in enumerate(sets))

@@ -3,12 +3,17 @@
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
+from typing import Any
 
 import dagster as dg
 
 from dora_pipeline.assets.metadata import asset_key
 from dora_pipeline.code_versions import code_version
 from dora_pipeline.pipeline.loading import FOLLOWING_TABLES
+from dora_pipeline.sources.apm import APM_DEPLOYMENT_TRACKING
+from dora_pipeline.sources.registry import SOURCES as DECLARED
+from dora_pipeline.sources.registry import sources_of
+from dora_pipeline.sources.source import Source
 from dora_pipeline.tables import (
     ApmVersionActivity,
     Daily,
@@ -28,25 +33,23 @@ def source_key(name: str) -> dg.AssetKey:
     return dg.AssetKey(["sources", name])
 
 
-_APM = source_key("apm_deployment_tracking")
-_DEPLOYMENT_EVENTS = source_key("deployment_event_api")
-_FAILURES = [source_key("datadog_incidents"), source_key("pagerduty"), source_key("failure_event_api")]
+def _sentence(source: Source[Any]) -> str:
+    return f"{source.event_type.capitalize()}s, {source.lineage}."
+
+
+_APM = source_key(APM_DEPLOYMENT_TRACKING.name)
+_DEPLOYMENTS = [source_key(name) for name in sources_of("deployment")]
+_FAILURES = [source_key(name) for name in sources_of("failure")]
 _REPOSITORIES = source_key("repositories")
 _HOME = source_key("home")
 
 SOURCES = [
     dg.AssetSpec(key, group_name="sources", description=text, kinds={kind}, tags={"layer": "sources", "domain": domain})
     for key, kind, domain, text in (
-        (
-            _APM,
-            "json",
-            "deployments",
-            "Versions seen by APM: exports in the folder exports/apm, or pulled from Datadog.",
+        *(
+            (source_key(source.name), source.kind, f"{source.event_type}s", _sentence(source))
+            for source in DECLARED.values()
         ),
-        (_DEPLOYMENT_EVENTS, "api", "deployments", "Deployments sent to the intake, or pulled from Datadog."),
-        (_FAILURES[0], "datadog", "failures", "Incidents pulled from Datadog."),
-        (_FAILURES[1], "pagerduty", "failures", "Incidents pulled from PagerDuty, or sent by its webhook."),
-        (_FAILURES[2], "api", "failures", "Failures sent to the intake, or pulled from Datadog."),
         (_REPOSITORIES, "git", "deployments", "Git repositories named in settings or catalog."),
         (_HOME, "file", "selection", "dora.yaml, source_selections.csv and services/*.yaml."),
     )
@@ -55,10 +58,11 @@ SOURCES = [
 DEPENDS: Mapping[type[Table], Sequence[dg.AssetKey]] = {
     SourceSelections: [_HOME],
     Services: [_HOME],
-    SourceStates: [_APM, _DEPLOYMENT_EVENTS, *_FAILURES],
+    SourceStates: [*_DEPLOYMENTS, *_FAILURES],
     ApmVersionActivity: [_APM, asset_key(SourceSelections)],
     Deployments: [
-        _DEPLOYMENT_EVENTS,
+        # What APM has seen comes through its own table.
+        *(key for key in _DEPLOYMENTS if key != _APM),
         _REPOSITORIES,
         asset_key(ApmVersionActivity),
         asset_key(SourceSelections),

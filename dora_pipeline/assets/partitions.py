@@ -5,8 +5,9 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from dora_pipeline.config import Home, Settings, read_settings
+from dora_pipeline.config import Home, Settings
 from dora_pipeline.selection import read_selection_log
+from dora_pipeline.settings import read_settings
 from dora_pipeline.timeline import Window, day_of
 
 # Where nothing is selected yet, there are still partitions to look at.

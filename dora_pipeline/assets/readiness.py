@@ -2,10 +2,11 @@
 
 import dagster as dg
 
-from dora_pipeline.config import Home, Settings, default_home, read_settings
+from dora_pipeline.config import Home, Settings, default_home
 from dora_pipeline.errors import ConfigError, DoraError
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.selection import read_selection_log
+from dora_pipeline.settings import read_settings
 
 # What keeps a tick from starting a run, told as the reason for which it was skipped.
 OBSTACLES = (DoraError, OSError)

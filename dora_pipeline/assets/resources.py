@@ -10,11 +10,12 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from dora_pipeline.assets.lost_runs import sign
-from dora_pipeline.config import Home, read_settings
+from dora_pipeline.config import Home
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.progress import Progress, Silence
 from dora_pipeline.pipeline.runs import Run, begin
 from dora_pipeline.pipeline.table_loads import Loaded, load_table, read_sources
+from dora_pipeline.settings import read_settings
 from dora_pipeline.tables import Table
 from dora_pipeline.warehouse.sources import SourceFigures
 from dora_pipeline.warehouse.writer import open_writer

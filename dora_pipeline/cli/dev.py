@@ -14,9 +14,10 @@ import click
 
 from dora_pipeline.cli.dagster_home import DagsterError, DagsterHome, workspace_file
 from dora_pipeline.cli.display import console
-from dora_pipeline.config import default_home, read_settings
+from dora_pipeline.config import default_home
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.selection import read_selection_log
+from dora_pipeline.settings import read_settings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Dagster gives its own children a minute each.

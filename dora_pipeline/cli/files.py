@@ -1,12 +1,17 @@
 """`dora init`: the files that a home begins with."""
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
+import yaml
 
 from dora_pipeline.cli.display import console
-from dora_pipeline.config import Home, default_home
+from dora_pipeline.config import Home, default_home, duration_text
 from dora_pipeline.errors import ConfigError
+from dora_pipeline.sources.registry import SOURCES
+from dora_pipeline.sources.source import Source
 
 _SETTINGS = """\
 # Settings of the DORA pipeline. Everything is optional. What stands here in comments are defaults and examples.
@@ -23,10 +28,7 @@ _SETTINGS = """\
 # lock_timeout: 30m             # how long a run waits for another
 # owners: ["team:platform"]     # whom Dagster's page names as owners: teams and e-mail addresses; none without it
 # sources:
-#   apm_deployment_tracking: {path: exports/apm, follow_links_to: [], quiet_gap: 1h, pull_from_datadog: false}
-#   deployment_event_api: {pull_from_datadog: false}
-#   failure_event_api: {pull_from_datadog: false}
-#   pagerduty: {api_url: "https://api.pagerduty.com", service_ids: [], team_ids: []}
+{sources}
 # datadog: {site: datadoghq.com}
 # repositories:                 # only repositories named here or in services/ are ever cloned
 #   github.com/organization/example: https://github.com/organization/example.git
@@ -59,7 +61,7 @@ def init_command() -> None:
 def write_example_home(home: Home) -> list[tuple[Path, bool]]:
     """Write the files that are not there yet. Each file, and whether it was written."""
     files = {
-        home.settings_file: _SETTINGS,
+        home.settings_file: _SETTINGS.replace("{sources}", "\n".join(map(_section_line, SOURCES.values()))),
         home.selection_log: _SELECTIONS,
         home.services / "example.yaml": _SERVICE,
     }
@@ -70,6 +72,19 @@ def write_example_home(home: Home) -> list[tuple[Path, bool]]:
         raise ConfigError(
             f"{error.filename}: cannot be written: {error.strerror}; check the folder's owner and mode"
         ) from error
+
+
+def _section_line(source: Source[Any]) -> str:
+    """The defaults of a source, as a comment."""
+    section = source.settings()
+    values = {name: _plain(getattr(section, name)) for name in source.settings.model_fields}
+    return f"#   {source.name}: {yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=1000).strip()}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, timedelta):
+        return duration_text(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _write(path: Path, text: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Literal
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.files import NO_REGULAR_FILE, printable
 from dora_pipeline.sources.apm.export_files import listing
+from dora_pipeline.sources.apm.settings import apm_settings, export_folder, link_targets
 
 # What a run makes again, by its first part in the home; of `intake/` the store is copied by itself.
 _MADE_AGAIN = ("work", "git", "intake", "dagster", "warehouse.duckdb")
@@ -38,7 +39,7 @@ def backup_files(home: Home, settings: Settings) -> BackupFiles:
 
 
 def _add_exports(walk: "_Walk", home: Home, settings: Settings) -> None:
-    exports = home.exports(settings)
+    exports = export_folder(home, settings)
     if not exports.resolve().is_relative_to(home.path.resolve()):
         walk.found.left_out.append(f"the exports in {exports} are outside the home and not in the backup")
         return
@@ -48,7 +49,7 @@ def _add_exports(walk: "_Walk", home: Home, settings: Settings) -> None:
     if not is_plain:
         folder = home.path / exports.resolve().relative_to(home.path.resolve())
     name = folder.relative_to(home.path).as_posix()
-    path = settings.sources.apm_deployment_tracking.path
+    path = apm_settings(settings).path
     if not is_plain or Path(path).is_absolute():
         walk.found.left_out.append(
             f"sources.apm_deployment_tracking.path is {path}: in a restored home the exports are in {name}, name that"
@@ -56,7 +57,7 @@ def _add_exports(walk: "_Walk", home: Home, settings: Settings) -> None:
     if _is_made_again(name):
         walk.leave_out(name, "what lies there is made again by a run; keep exports in a folder of their own")
     walk.add(name, folder, "none")
-    found = listing(folder, home.link_targets(settings))
+    found = listing(folder, link_targets(home, settings))
     for file in found.files:
         walk.take(f"{name}/{file.name}", file.path)
     for inner, file_path in list(walk.found.files.items()):

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from dora_pipeline.config import Home, read_settings
+from dora_pipeline.config import Home
 from dora_pipeline.files import printable, whole_file
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.intake.store.database import named_store
 from dora_pipeline.pipeline.archives import BackupError, StoredFile, add, add_manifest, extracted
 from dora_pipeline.pipeline.backup_files import backup_files
 from dora_pipeline.pipeline.progress import Progress
+from dora_pipeline.settings import read_settings
 from dora_pipeline.warehouse.writer import held_lock
 
 _STORE = "intake/events.sqlite3"

@@ -16,12 +16,12 @@ from dora_pipeline.files import regular_file
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.intake.store.database import named_store
 from dora_pipeline.intake.store.event import EventType
-from dora_pipeline.pipeline.events import SENT_SOURCES
 from dora_pipeline.pipeline.segments import first_unread
 from dora_pipeline.selection import read_selection_log
 from dora_pipeline.sources.apm.export_files import export_files
+from dora_pipeline.sources.apm.settings import apm_settings, export_folder, link_targets
 from dora_pipeline.sources.raw import Segment, segment_at
-from dora_pipeline.sources.registry import PULL_SOURCES
+from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.timeline import Window
 from dora_pipeline.warehouse.inputs import Input, known_inputs
 from dora_pipeline.warehouse.landing import APM
@@ -35,8 +35,8 @@ _CHEAP_GAP = 30
 _FEW = 4
 # What the intake receives for each source.
 _RECEIVED: Mapping[str, EventType] = {
-    **{source: kind for kind, source in SENT_SOURCES.items()},
-    **{source.name: "delivery" for source in PULL_SOURCES.values() if source.webhook is not None},
+    **{source.name: source.event_type for source in SOURCES.values() if source.reader().normalize_sent is not None},
+    **{source.name: "delivery" for source in SOURCES.values() if source.reader().webhook_changes is not None},
 }
 
 
@@ -83,8 +83,9 @@ def unread_exports(home: Home, settings: Settings, now: datetime) -> Change | No
     """
     if read_selection_log(home).first_selected_at(APM) is None:
         return None
-    name = settings.sources.apm_deployment_tracking.path
-    files = {f"{name}/{file.name}": file for file in export_files(home.exports(settings), home.link_targets(settings))}
+    name = apm_settings(settings).path
+    there = export_files(export_folder(home, settings), link_targets(home, settings))
+    files = {f"{name}/{file.name}": file for file in there}
     known: Mapping[str, Input] = {}
     if home.warehouse.exists():
         with open_reader(home) as connection:

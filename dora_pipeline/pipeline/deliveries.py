@@ -2,35 +2,38 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from dora_pipeline.config import Home
 from dora_pipeline.pipeline.events import land_segment
 from dora_pipeline.pipeline.segments import fresh_segments
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.day_files import DayFiles
-from dora_pipeline.sources.event_rules import Normalized
 from dora_pipeline.sources.raw import segments
-from dora_pipeline.sources.source import PullSource, Webhook
+from dora_pipeline.sources.source import Normalized, Source
 from dora_pipeline.tables import LandedFailures, empty_frame
 
 
-def land_deliveries(session: Session, source: PullSource, webhook: Webhook) -> None:
+def land_deliveries(session: Session, source: Source[Any]) -> None:
     """Bring the deliveries since the last time into segments of the raw layer, and their changes into the day files.
 
     A segment that is read again, after a kill or for a rebuild, changes nothing.
     """
     files = DayFiles(session.home.raw / source.name, source.name, session.settings.zone)
+    webhook_changes = source.reader().webhook_changes
+    assert webhook_changes is not None
     nothing = empty_frame(LandedFailures).drop("input")
     for told, records in fresh_segments(session, "delivery", source.name, _folder(session.home, source)):
-        changes = webhook.changes(records, session.settings)
+        changes = webhook_changes(records, session.settings)
         files.deliver(changes.changes)
-        land_segment(session, "failure", source.name, told, records, Normalized(nothing, changes.rejected))
+        land_segment(session, source, told, records, Normalized(nothing, changes.rejected))
 
 
-def lacks_token(session: Session, source: PullSource, webhook: Webhook) -> bool:
-    """Whether the source cannot be pulled and need not be: its token is not set, and deliveries have come."""
-    return not os.environ.get(webhook.token, "").strip() and bool(segments(_folder(session.home, source)))
+def missing_secrets(session: Session, source: Source[Any]) -> list[str]:
+    """The secrets without which a source cannot be pulled, and need not be, for deliveries have come; else none."""
+    missing = [name for name in source.secrets if not os.environ.get(name, "").strip()]
+    return missing if segments(_folder(session.home, source)) else []
 
 
-def _folder(home: Home, source: PullSource) -> Path:
+def _folder(home: Home, source: Source[Any]) -> Path:
     return home.raw / source.name / "deliveries"

@@ -1,41 +1,33 @@
 """Landing of events: those sent to the intake, and those pulled from vendors, through the raw layer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from dora_pipeline.config import Settings
 from dora_pipeline.pipeline.identities import Settled, settle
 from dora_pipeline.pipeline.pulling import Held, pull
 from dora_pipeline.pipeline.segments import fresh_segments, input_of
 from dora_pipeline.pipeline.session import Session
-from dora_pipeline.selection import EventType
 from dora_pipeline.sources.day_files import DayFiles
-from dora_pipeline.sources.event_api.deployments import normalize_deployments
-from dora_pipeline.sources.event_api.failures import normalize_failures
-from dora_pipeline.sources.event_rules import Normalized
-from dora_pipeline.sources.registry import is_pulled
-from dora_pipeline.sources.source import PullSource
+from dora_pipeline.sources.source import Normalized, Source
 from dora_pipeline.warehouse import inputs, landing
 from dora_pipeline.warehouse.inputs import Input
 from dora_pipeline.warehouse.writer import Writer
 
 _BATCH_OF_DAYS = 60
-# The source of each type whose events are sent to the intake.
-SENT_SOURCES: Mapping[EventType, str] = {"deployment": "deployment_event_api", "failure": "failure_event_api"}
-_NORMALIZERS: dict[EventType, Callable[[pl.DataFrame, Settings], Normalized]] = {
-    "deployment": normalize_deployments,
-    "failure": normalize_failures,
-}
 
 
-def land_sent_events(session: Session, event_type: EventType, source: str) -> None:
+def land_sent_events(session: Session, source: Source[Any]) -> None:
     """Bring what the intake received since the last time into segments of the raw layer, and land the new segments."""
-    for told, records in fresh_segments(session, event_type, source, session.home.raw / source):
-        settled = settle(session.writer.connection, event_type, source, records, session.settings)
-        normalized = _NORMALIZERS[event_type](settled.records, session.settings)
+    normalize_sent = source.reader().normalize_sent
+    assert normalize_sent is not None
+    event_type, name = source.event_type, source.name
+    for told, records in fresh_segments(session, event_type, name, session.home.raw / name):
+        settled = settle(session.writer.connection, event_type, name, records, session.settings)
+        normalized = normalize_sent(settled.records, session.settings)
         where = (
             settled.ids.alias("record_id")
             .to_frame()
@@ -43,18 +35,18 @@ def land_sent_events(session: Session, event_type: EventType, source: str) -> No
             .select(id="record_id", input=pl.col("input").fill_null(told.name))
         )
         read = [(told, records.height)]
-        _land(session.writer, event_type, source, read, where, normalized, is_pulled=False, sent=settled)
+        _land(session.writer, source, read, where, normalized, is_pulled=False, sent=settled)
 
 
 def land_segment(
-    session: Session, event_type: EventType, source: str, told: Input, records: pl.DataFrame, normalized: Normalized
+    session: Session, source: Source[Any], told: Input, records: pl.DataFrame, normalized: Normalized
 ) -> None:
     """Land what the records of a segment became."""
     where = records.select("input", id="record_id")
-    _land(session.writer, event_type, source, [(told, records.height)], where, normalized, is_pulled=False)
+    _land(session.writer, source, [(told, records.height)], where, normalized, is_pulled=False)
 
 
-def land_pulled_events(session: Session, event_type: EventType, source: PullSource, *, asks: bool) -> None:
+def land_pulled_events(session: Session, source: Source[Any], *, asks: bool) -> None:
     """Pull a source into its day files, and land the files that changed; those of whole windows also when it fails.
 
     `asks` False: nothing is asked of the source; what its files hold serves.
@@ -62,40 +54,41 @@ def land_pulled_events(session: Session, event_type: EventType, source: PullSour
     files = DayFiles(session.home.raw / source.name, source.name, session.settings.zone)
     known_in = files.settled()
     # Which failures are open is known of what has landed.
-    _land_day_files(session, event_type, source, files)
+    _land_day_files(session, source, files)
     # What was pulled once stays, also when pulling is switched off.
-    if asks and is_pulled(source.name, session.settings):
+    if asks and source.is_to_be_pulled(session.settings):
         open_ids = landing.open_failures(session.writer.connection, source.name)
-        open_records = [event_id.removeprefix(f"{source.name}:") for event_id in open_ids]
+        open_records = [event_id.removeprefix(source.event_prefix()) for event_id in open_ids]
         held = Held(known_in, [record_id for record_id in open_records if record_id in known_in])
         try:
             pull(session, source, files, held)
         finally:
-            _land_day_files(session, event_type, source, files)
+            _land_day_files(session, source, files)
 
 
-def _land_day_files(session: Session, event_type: EventType, source: PullSource, files: DayFiles) -> None:
+def _land_day_files(session: Session, source: Source[Any], files: DayFiles) -> None:
     known = inputs.known_inputs(session.writer.connection, source.name)
     told = {path: input_of(session.home, path) for path in files.paths()}
     changed = [path for path, now in told.items() if known.get(now.name) != now]
-    context = timedelta(days=source.context_days)
+    reader = source.reader()
+    context = timedelta(days=reader.context_days)
     stale = [path for path in told if any(abs(_day(path) - _day(other)) <= context for other in changed)]
     for start in range(0, len(stale), _BATCH_OF_DAYS):
         batch = stale[start : start + _BATCH_OF_DAYS]
         near = [path for path in told if _day(batch[0]) - context <= _day(path) <= _day(batch[-1]) + context]
         frames = {path: files.frame(path) for path in near}
-        normalized = source.normalize(pl.concat(frames.values()), session.settings, session.catalog)
+        normalized = reader.normalize(pl.concat(frames.values()), session.settings, session.catalog)
         inputs_of_batch = [(told[path], frames[path].height) for path in batch]
         where = pl.concat(
             _event_ids(source, frames[path]["record_id"]).with_columns(input=pl.lit(told[path].name)) for path in batch
         )
-        _land(session.writer, event_type, source.name, inputs_of_batch, where, normalized, is_pulled=True)
+        _land(session.writer, source, inputs_of_batch, where, normalized, is_pulled=True)
         session.progress.step(f"read {source.name}", start + len(batch), len(stale))
 
 
-def _event_ids(source: PullSource, record_ids: pl.Series) -> pl.DataFrame:
-    # Sources put a prefix before ids that could be those of other sources.
-    return pl.concat([record_ids, f"{source.name}:" + record_ids, "apm:" + record_ids]).alias("id").to_frame()
+def _event_ids(source: Source[Any], record_ids: pl.Series) -> pl.DataFrame:
+    """The ids of records, by which rejects know them, and those of their events."""
+    return pl.concat([record_ids, source.event_prefix() + record_ids]).unique().alias("id").to_frame()
 
 
 def _day(path: Path) -> date:
@@ -104,8 +97,7 @@ def _day(path: Path) -> date:
 
 def _land(
     writer: Writer,
-    event_type: EventType,
-    source: str,
+    source: Source[Any],
     told: Sequence[tuple[Input, int]],
     where: pl.DataFrame,
     normalized: Normalized,
@@ -117,12 +109,12 @@ def _land(
 
     `where` says which ids each holds (id, input); rows of other ids are left out. `sent`: what the intake told.
     """
-    events = normalized.events.join(where, left_on=f"{event_type}_id", right_on="id")
+    events = normalized.events.join(where, left_on=f"{source.event_type}_id", right_on="id")
     rejected = normalized.rejected.join(where, left_on="record", right_on="id")
-    lands = landing.land_deployments if event_type == "deployment" else landing.land_failures
+    lands = landing.land_deployments if source.event_type == "deployment" else landing.land_failures
     with writer.transaction() as connection:
-        lands(connection, source, where["id"], events, rejected, is_pulled=is_pulled)
+        lands(connection, source.name, where["id"], events, rejected, is_pulled=is_pulled)
         if sent is not None:
-            landing.keep_sent_events(connection, source, sent.gone, sent.events)
+            landing.keep_sent_events(connection, source.name, sent.gone, sent.events)
         for one, records in told:
-            inputs.note_input(connection, source, one, records)
+            inputs.note_input(connection, source.name, one, records)

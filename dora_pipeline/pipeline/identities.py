@@ -25,8 +25,8 @@ from dora_pipeline.intake.store.event import (
 )
 from dora_pipeline.intake.store.identity import canonical_key, differ, is_given
 from dora_pipeline.pipeline.segments import raw_record
-from dora_pipeline.selection import EventType
 from dora_pipeline.sources.raw import SENT_SCHEMA, RawRecord, record_frame
+from dora_pipeline.sources.source import EventType
 from dora_pipeline.tables import LandedSentEvents
 from dora_pipeline.warehouse import landing
 

@@ -4,23 +4,25 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import ConfigError, DoraError, SourceBroken, SourceError, SourceIncomplete, SourceUnavailable
 from dora_pipeline.identifiers import without_secrets
-from dora_pipeline.pipeline.deliveries import lacks_token, land_deliveries
-from dora_pipeline.pipeline.events import SENT_SOURCES, land_pulled_events, land_sent_events
+from dora_pipeline.pipeline.deliveries import land_deliveries, missing_secrets
+from dora_pipeline.pipeline.events import land_pulled_events, land_sent_events
 from dora_pipeline.pipeline.exports import land_exports
 from dora_pipeline.pipeline.pulling import pull_sightings
 from dora_pipeline.pipeline.segments import input_of
 from dora_pipeline.pipeline.session import Session
-from dora_pipeline.selection import SOURCES_OF, EventType
+from dora_pipeline.sources.apm.settings import apm_settings, export_folder, link_targets
 from dora_pipeline.sources.day_files import DayFiles
 from dora_pipeline.sources.manifest import Manifest
 from dora_pipeline.sources.raw import segment_at
-from dora_pipeline.sources.registry import PULL_SOURCES, is_pulled
+from dora_pipeline.sources.registry import SOURCES
+from dora_pipeline.sources.source import Source
 from dora_pipeline.warehouse import inputs, judgement
 from dora_pipeline.warehouse.landing import APM
 from dora_pipeline.warehouse.writer import Writer, concerns_all
@@ -46,37 +48,36 @@ def land(session: Session) -> dict[str, DoraError]:
     the name of the source. Raises only what concerns them all, such as a full disk.
     """
     errors: dict[str, DoraError] = {}
-    for event_type, names in SOURCES_OF.items():
-        for source in names:
-            if session.log.first_selected_at(source) is None:
-                continue
-            error = _error_of_landing(session, event_type, source)
-            if error is not None:
-                errors[source] = error
-            with session.writer.transaction() as connection:
-                inputs.note_reading(connection, source, datetime.now(UTC), None if error is None else str(error))
+    for name, source in SOURCES.items():
+        if session.log.first_selected_at(name) is None:
+            continue
+        error = _error_of_landing(session, source)
+        if error is not None:
+            errors[name] = error
+        with session.writer.transaction() as connection:
+            inputs.note_reading(connection, name, datetime.now(UTC), None if error is None else str(error))
     return errors
 
 
 def judge(writer: Writer, settings: Settings) -> None:
     """Infer deployments from the sightings that have landed, and judge all deployments that are new or changed."""
-    quiet_gap = microseconds(settings.sources.apm_deployment_tracking.quiet_gap)
+    quiet_gap = microseconds(apm_settings(settings).quiet_gap)
     merge_window = microseconds(settings.merge_window)
     with writer.transaction() as connection:
         judgement.infer_deployments(connection, quiet_gap, merge_window)
         judgement.judge_deployments(connection, merge_window, microseconds(LONGEST_GAP))
 
 
-def _error_of_landing(session: Session, event_type: EventType, source: str) -> DoraError | None:
+def _error_of_landing(session: Session, source: Source[Any]) -> DoraError | None:
     try:
-        _land_source(session, event_type, source)
+        _land_source(session, source)
     except (SourceError, ConfigError) as error:
         return error
     # A panic inside Polars is no Exception, but is of the same kind.
     except (Exception, pl.exceptions.PanicException) as error:
         if isinstance(error, Exception) and concerns_all(error):
             raise
-        broken = SourceBroken(source, _words(error))
+        broken = SourceBroken(source.name, _words(error))
         broken.__cause__ = error
         return broken
     return None
@@ -88,8 +89,8 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {told} (not expected; `dora --debug run` shows where)"
 
 
-def _land_source(session: Session, event_type: EventType, source: str) -> None:
-    manifest = Manifest(session.home.raw)
+def _land_source(session: Session, declared: Source[Any]) -> None:
+    source, manifest = declared.name, Manifest(session.home.raw)
     missing = _missing_files(session, source, manifest)
     if missing and session.accepts_shrink and not session.fetches:
         manifest.give_up(source, missing)
@@ -98,7 +99,7 @@ def _land_source(session: Session, event_type: EventType, source: str) -> None:
         missing = []
     try:
         # What stands in their place could not be told from what was there.
-        _land_what_is_there(session, event_type, source, is_whole=all(map(segment_at, missing)))
+        _land_what_is_there(session, declared, is_whole=all(map(segment_at, missing)))
     finally:
         manifest.add_present(source)
     for path in missing:
@@ -126,30 +127,32 @@ def _named(missing: Sequence[Path]) -> str:
     return f"{missing[0]} was read before and is missing{more}"
 
 
-def _land_what_is_there(session: Session, event_type: EventType, source: str, *, is_whole: bool) -> None:
-    if source == APM:
+def _land_what_is_there(session: Session, source: Source[Any], *, is_whole: bool) -> None:
+    if source.name == APM:
         _land_sightings(session, is_whole=is_whole)
-    if source == SENT_SOURCES[event_type]:
-        land_sent_events(session, event_type, source)
-    pulled, asks = PULL_SOURCES[source], session.fetches and is_whole
-    if pulled.webhook is not None and is_whole:
-        land_deliveries(session, pulled, pulled.webhook)
-        if asks and lacks_token(session, pulled, pulled.webhook):
+    if source.reader().normalize_sent is not None:
+        land_sent_events(session, source)
+    asks = session.fetches and is_whole
+    if source.reader().webhook_changes is not None and is_whole:
+        land_deliveries(session, source)
+        if asks and (missing := missing_secrets(session, source)):
             asks = False
-            session.progress.note(f"{source}: {pulled.webhook.token} is not set; its webhooks alone tell what happens")
-    land_pulled_events(session, event_type, pulled, asks=asks)
+            session.progress.note(
+                f"{source.name}: {' and '.join(missing)} is not set; its webhooks alone tell what happens"
+            )
+    land_pulled_events(session, source, asks=asks)
 
 
 def _land_sightings(session: Session, *, is_whole: bool) -> None:
     home, settings = session.home, session.settings
-    path = settings.sources.apm_deployment_tracking.path
-    land_exports(session, home.exports(settings), path, home.link_targets(settings))
+    path = apm_settings(settings).path
+    land_exports(session, export_folder(home, settings), path, link_targets(home, settings))
     if not is_whole:
         # Of an export that is not there any more, nothing would stay.
         return
     folder = home.raw / APM / "sightings"
     try:
-        if session.fetches and is_pulled(APM, settings):
+        if session.fetches and apm_settings(settings).pull_from_datadog:
             pull_sightings(session, APM, folder)
     finally:
         _check_sightings(session, folder)

@@ -1,5 +1,6 @@
 """Loading: the tables of core and metrics, by whole days, from what has landed."""
 
+import json
 from collections.abc import Sequence
 from datetime import date
 from hashlib import sha256
@@ -7,13 +8,14 @@ from hashlib import sha256
 import polars as pl
 
 from dora_pipeline.catalog import Catalog
-from dora_pipeline.config import Settings
+from dora_pipeline.config import Settings, Shapes, shaping
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.commits import PASSING_REASONS, Repositories, assigned_ranges, days_of_found_commits
 from dora_pipeline.pipeline.landing import microseconds
 from dora_pipeline.pipeline.progress import Progress
 from dora_pipeline.selection import SelectionLog
-from dora_pipeline.sources.registry import PULL_SOURCES
+from dora_pipeline.sources.apm.settings import apm_settings
+from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.tables import (
     ApmVersionActivity,
     ConfiguredRepositories,
@@ -71,17 +73,7 @@ def load_services(writer: Writer, catalog: Catalog) -> int:
 
 def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None:
     """Make stale what settings have changed: all that landed when they shape it, else what they concern."""
-    apm = settings.sources.apm_deployment_tracking
-    landed = repr(
-        (
-            _LANDING_VERSION,
-            settings.timezone,
-            sorted(settings.environments.items()),
-            apm.path,
-            apm.quiet_gap,
-            settings.merge_window,
-        )
-    )
+    landed = json.dumps([_LANDING_VERSION, shaping(settings, Shapes.LANDING)])
     addresses = {**catalog.repositories(), **settings.repositories}
     shown = sorted((name, without_credentials(address)) for name, address in addresses.items())
     repositories = sha256(repr(shown).encode()).hexdigest()
@@ -98,12 +90,11 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
             ConfiguredRepositories,
             pl.DataFrame({"repository_id": sorted(addresses)}, schema={"repository_id": pl.String}),
         )
-        # Whether a pulled incident is wanted, who it belongs to and where it is shown is decided when it is normalized.
+        # Whether a pulled record is wanted, who it belongs to and where it is shown is decided when it is normalized.
         services = sorted(catalog.services.values(), key=lambda service: service.name)
-        pagerduty = settings.sources.pagerduty
-        normalized = repr((services, pagerduty.service_ids, pagerduty.team_ids, settings.datadog.site))
+        normalized = repr((services, shaping(settings, Shapes.RECORDS)))
         if inputs.read_property(connection, "normalized_by") not in (None, normalized):
-            inputs.forget_inputs(connection, list(PULL_SOURCES))
+            inputs.forget_inputs(connection, list(SOURCES))
             begin_meant_shrinks(connection)
         inputs.write_property(connection, "normalized_by", normalized)
 
@@ -134,7 +125,7 @@ def look_at_patterns(writer: Writer, repositories: Repositories, catalog: Catalo
 
 def load_version_activity(writer: Writer, settings: Settings, days: Sequence[date]) -> int:
     """Load days of core.apm_version_activity; the number of rows."""
-    gap = settings.sources.apm_deployment_tracking.quiet_gap
+    gap = apm_settings(settings).quiet_gap
     return replace_days(writer, ApmVersionActivity, days, {"quiet_gap_us": microseconds(gap)})
 
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.apm.datadog_sightings import fetch_sightings
 from dora_pipeline.sources.day_files import DayFiles, write_whole
-from dora_pipeline.sources.source import Connection, PullSource
+from dora_pipeline.sources.source import Connection, Source
 from dora_pipeline.timeline import Window, day_of, start_of
 
 # Long enough that a quiet source costs few requests, short enough that little is asked for twice after a failure.
@@ -27,19 +28,19 @@ class Held:
     open_records: Sequence[str]
 
 
-def pull(session: Session, source: PullSource, files: DayFiles, held: Held) -> None:
+def pull(session: Session, source: Source[Any], files: DayFiles, held: Held) -> None:
     """Pull a source up to now.
 
     Days since the last pull and the `reread` days before it are asked for again, and everything that is open at the
     source. What is open here and in no answer is asked for by itself, and kept as gone or out of reach where the source
     does not show it. Raises SourceError and ConfigError; windows that were whole stay.
     """
-    connection = source.connect(session.settings, session.progress.note)
+    connection = source.open(session.settings, session.progress.note)
     try:
         seen = _pull_windows(session, source, connection, files, held)
-        told = connection.fetch_open()
-        files.keep(told, datetime.now(UTC), held.known_in)
-        seen |= {record.record_id for record in told}
+        open_now = connection.fetch_open()
+        files.keep(open_now, datetime.now(UTC), held.known_in)
+        seen |= {record.record_id for record in open_now}
         for record_id in held.open_records:
             if record_id not in seen:
                 _ask_for(connection, files, record_id, held)
@@ -67,7 +68,7 @@ def pull_sightings(session: Session, source: str, folder: Path) -> None:
 
 
 def _pull_windows(
-    session: Session, source: PullSource, connection: Connection, files: DayFiles, held: Held
+    session: Session, source: Source[Any], connection: Connection, files: DayFiles, held: Held
 ) -> set[str]:
     end = datetime.now(UTC)
     first = _beginning(session, source, files) or end
@@ -85,7 +86,7 @@ def _pull_windows(
     return seen
 
 
-def _beginning(session: Session, source: PullSource, files: DayFiles) -> datetime | None:
+def _beginning(session: Session, source: Source[Any], files: DayFiles) -> datetime | None:
     selected, until = session.log.first_selected_at(source.name), files.pulled_until()
     return selected if selected is None or until is None else max(selected, until - session.settings.reread)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from dora_pipeline.config import Home, Settings, read_settings
+from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import DoraError, WarehouseError
 from dora_pipeline.pipeline.report_queries import Questions
 from dora_pipeline.pipeline.report_trends import environments
@@ -25,6 +25,7 @@ from dora_pipeline.report.content import (
     WithoutLeadTime,
 )
 from dora_pipeline.report.page import page
+from dora_pipeline.settings import read_settings
 from dora_pipeline.timeline import Window, day_of
 from dora_pipeline.warehouse.reader import open_reader
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from importlib.metadata import version
 
 from dora_pipeline.catalog import read_catalog
-from dora_pipeline.config import Home, Settings, read_settings
+from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import ConfigError, DoraError
 from dora_pipeline.pipeline import loading
 from dora_pipeline.pipeline.checks import CheckResult, warnings
@@ -17,6 +17,7 @@ from dora_pipeline.pipeline.progress import Progress, Silence
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.pipeline.shrinkage import ShrinkGuard
 from dora_pipeline.selection import read_selection_log
+from dora_pipeline.settings import read_settings
 from dora_pipeline.timeline import Window, day_of
 from dora_pipeline.warehouse.accounts import require_accounts
 from dora_pipeline.warehouse.days import services_with_commits

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dora_pipeline.config import Home
-from dora_pipeline.selection import SOURCES_OF, EventType, read_selection_log
+from dora_pipeline.selection import read_selection_log
+from dora_pipeline.sources.registry import SOURCES
+from dora_pipeline.sources.source import EventType
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline.warehouse.sources import SourceFigures, left_out_files, source_figures
 
@@ -39,21 +41,20 @@ def source_states(home: Home) -> list[SourceState]:
             figures = source_figures(connection)
             left_out = {source: left_out_files(connection, source) for source in figures}
     states = []
-    for event_type, names in SOURCES_OF.items():
-        for source in names:
-            told = figures.get(source, SourceFigures())
-            states.append(
-                SourceState(
-                    source,
-                    event_type,
-                    source in log.selected(event_type),
-                    log.first_selected_at(source),
-                    told.newest_event_at,
-                    told.rows,
-                    told.rejected,
-                    told.read_at,
-                    told.error,
-                    left_out.get(source, ()),
-                )
+    for name, source in SOURCES.items():
+        known = figures.get(name, SourceFigures())
+        states.append(
+            SourceState(
+                name,
+                source.event_type,
+                name in log.selected(source.event_type),
+                log.first_selected_at(name),
+                known.newest_event_at,
+                known.rows,
+                known.rejected,
+                known.read_at,
+                known.error,
+                left_out.get(name, ()),
             )
+        )
     return states

@@ -21,7 +21,8 @@ import polars as pl
 
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.files import whole_file
-from dora_pipeline.sources.source import PULLED_SCHEMA, Change, PulledRecord, RecordState
+from dora_pipeline.sources.raw import PULLED_SCHEMA
+from dora_pipeline.sources.source import Change, PulledRecord, RecordState
 from dora_pipeline.timeline import OLDEST_INSTANT, day_of
 
 _ENDING = ".jsonl.gz"
@@ -79,7 +80,7 @@ class DayFiles:
         for change in changes:
             blank = _Line(change.occurred_at.isoformat(), _NEVER, "present", {})
             line = told[self._path(change.occurred_at)].setdefault(change.record_id, blank)
-            line.deliveries[change.delivery_id] = change.told
+            line.deliveries[change.delivery_id] = change.body
         for path, lines in told.items():
             self._merge(path, lines)
 

@@ -63,9 +63,9 @@ class Attributes:
     def texts(self, name: str) -> list[str]:
         """A text or a list of texts, trimmed, without blanks and repetitions, in their order."""
         value = self._fields.get(name)
-        told: list[object] = value if isinstance(value, list) else [] if value is None else [value]
-        names = [text.strip() for text in told if isinstance(text, str)]
-        if len(names) < len(told):
+        items: list[object] = value if isinstance(value, list) else [] if value is None else [value]
+        names = [text.strip() for text in items if isinstance(text, str)]
+        if len(names) < len(items):
             self.wrong.append(name)
         return [text for text in dict.fromkeys(names) if text]
 

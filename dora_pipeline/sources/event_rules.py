@@ -3,24 +3,60 @@
 Rejected records are rows with their first reason in a fixed order; nothing here looks at the clock.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
+import dataframely as dy
 import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import COMMIT_SHA, repository_id
 from dora_pipeline.sources.event_attributes import Attributes, attribute_columns, payload
+from dora_pipeline.sources.source import Normalized
 from dora_pipeline.tables import LandedFailures, LandedRejects, Table
 from dora_pipeline.timeline import EPOCH_UNITS, FUTURE_TOLERANCE, NEWEST_INSTANT, OLDEST_INSTANT
 
 
-@dataclass(frozen=True)
-class Normalized:
-    """What records became: rows of the events' landing table, and rejects; both without the column `input`."""
+class FailureRow(dy.Schema):
+    """One record of a source as a failure: what its `normalize` reads from it, before it is judged.
 
-    events: pl.DataFrame
-    rejected: pl.DataFrame
+    Texts are trimmed, and blank ones NULL; times are UTC. `normalized_failures` makes a row of `landing.failures` of it
+    for each of its services, or a reject where it has a `reason`.
+    """
+
+    record_id = dy.String(description="Id of the record at the source, behind the source's prefix in failure_id.")
+    attributes = dy.String(description="The record as it came, as JSON: the payload of a reject.")
+    received_at = dy.Datetime(time_zone="UTC", time_unit="us", description="When the source had it first.")
+    changed_at = dy.Datetime(time_zone="UTC", time_unit="us", description="When it came last: no later time can be.")
+    reason = dy.String(nullable=True, description="One word for why it cannot be used.")
+    services = dy.List(dy.String(), nullable=True, description="Impacted services; none where only a team is known.")
+    env = dy.String(nullable=True, description="Environment, under its canonical name.")
+    team = dy.String(nullable=True, description="Team that the record names.")
+    name = dy.String(nullable=True, description="Title.")
+    severity = dy.String(nullable=True, description="Severity, in the words of the source.")
+    version = dy.String(nullable=True, description="Version that failed.")
+    repository_id = dy.String(nullable=True, description="Repository as host/path in lower case.")
+    commit_sha = dy.String(nullable=True, description="Commit that failed.")
+    url = dy.String(nullable=True, description="Page of the failure at its source.")
+    started_at = dy.Datetime(time_zone="UTC", time_unit="us", nullable=True, description="Start of the failure.")
+    finished_at = dy.Datetime(time_zone="UTC", time_unit="us", nullable=True, description="Restore; NULL: open.")
+    time_to_restore_seconds = dy.Float64(nullable=True, description="Seconds until restored, where they are known.")
+    custom_tags = dy.List(dy.String(), nullable=True, description="Tags, key:value.")
+
+
+def judged_failures(
+    rows: Sequence[Mapping[str, object]], settings: Settings, *, source: str, id_prefix: str
+) -> Normalized:
+    """Rows of FailureRow, of which what is not there is NULL, as failures and rejects.
+
+    Beside the reasons that they have: a start that is missing, an end before the start, a time in the future.
+    """
+    schema = {name: column.dtype for name, column in FailureRow.columns().items()}
+    frame = pl.DataFrame([{**dict.fromkeys(schema), **row} for row in rows], schema=schema, orient="row")
+    frame = frame.with_columns(
+        pl.col("services", "custom_tags").fill_null([]),
+        reason=pl.coalesce("reason", reason("time_missing", pl.col("started_at").is_null()), *order_reasons()),
+    )
+    return normalized_failures(frame, settings, source=source, failure_id=id_prefix + pl.col("record_id"))
 
 
 def read_records(
@@ -30,12 +66,12 @@ def read_records(
 
     `refusal` is why a record was refused before, for those that were.
     """
-    told = records.filter(~pl.col("is_deleted").fill_null(False))
-    if "refusal" not in told.columns:
-        told = told.with_columns(refusal=pl.lit(None, dtype=pl.String))
-    columns = attribute_columns(told["attributes"], fields_of)
+    kept = records.filter(~pl.col("is_deleted").fill_null(False))
+    if "refusal" not in kept.columns:
+        kept = kept.with_columns(refusal=pl.lit(None, dtype=pl.String))
+    columns = attribute_columns(kept["attributes"], fields_of)
     return (
-        pl.concat([told, columns], how="horizontal")
+        pl.concat([kept, columns], how="horizontal")
         .with_columns(started_at=_moment("started"), finished_at=_moment("finished"))
         .with_columns(started_trouble=_trouble("started"), finished_trouble=_trouble("finished"))
         .with_columns(
@@ -125,14 +161,19 @@ def rejected(
 
 
 def normalized_failures(
-    told: pl.DataFrame, settings: Settings, *, source: str, failure_id: pl.Expr, as_told: pl.DataFrame | None = None
+    judged: pl.DataFrame,
+    settings: Settings,
+    *,
+    source: str,
+    failure_id: pl.Expr,
+    as_refused: pl.DataFrame | None = None,
 ) -> Normalized:
     """Judged failures as rows, one per impacted service (`services`), and rejects, which are those with a `reason`.
 
-    `as_told` is the same records as their rejects show them, where that differs.
+    `as_refused` is the same records as their rejects show them, where that differs.
     """
     events = (
-        told.filter(pl.col("reason").is_null())
+        judged.filter(pl.col("reason").is_null())
         .with_columns(
             source=pl.lit(source),
             failure_id=failure_id,
@@ -142,7 +183,7 @@ def normalized_failures(
         )
         .explode("service", empty_as_null=True)
     )
-    refused = told if as_told is None else as_told
+    refused = judged if as_refused is None else as_refused
     return Normalized(
         events=landed(events, LandedFailures),
         rejected=rejected(refused, settings, event_type="failure", source=source, occurred_at=pl.col("started_at")),

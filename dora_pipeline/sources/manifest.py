@@ -34,14 +34,14 @@ class Manifest:
 
     def add_present(self, source: str) -> None:
         """List what is there of a source."""
-        told, present = self._read(source), self._present(source)
-        self._write(source, told["files"] | present, told["lost"] - present)
+        listed, present = self._read(source), self._present(source)
+        self._write(source, listed["files"] | present, listed["lost"] - present)
 
     def give_up(self, source: str, paths: Iterable[Path]) -> None:
         """Go on without files of a source that are not there."""
-        told = self._read(source)
+        listed = self._read(source)
         names = {path.relative_to(self._raw).as_posix() for path in paths}
-        self._write(source, told["files"] - names, told["lost"] | names)
+        self._write(source, listed["files"] - names, listed["lost"] | names)
 
     def _present(self, source: str) -> set[str]:
         found = (path for ending in ("*.jsonl.gz", "*.json") for path in (self._raw / source).rglob(ending))

@@ -1,4 +1,4 @@
-"""The raw layer: what sources told, as it came, in files that are written once and never changed.
+"""The raw layer: what was sent to the intake, as it came, in files that are written once and never changed.
 
 A segment is `raw/<source>/<first>-<last>.<branch>.<sequence>-<mark>.jsonl.gz`: the records with the sequence numbers
 from `first` to `last`, one JSON object a line, and the state of the intake's store after they were read (its mark). A
@@ -29,6 +29,14 @@ RECORD_SCHEMA = {
     "is_deleted": pl.Boolean(),
     "attributes": pl.String(),
 }
+# A record that was pulled: `body` is its JSON, `state` whether the source still shows it (`source.RecordState`).
+PULLED_SCHEMA = {
+    "record_id": pl.String(),
+    "occurred_at": pl.Datetime("us", "UTC"),
+    "fetched_at": pl.Datetime("us", "UTC"),
+    "state": pl.String(),
+    "body": pl.String(),
+}
 # What else is known of an event that was sent to the intake; `history` is JSON text.
 SENT_SCHEMA = {
     **RECORD_SCHEMA,
@@ -49,11 +57,11 @@ _RECORD_ID = re.compile(rb'"record_id":("(?:[^"\\]|\\.)*")')
 
 @dataclass(frozen=True)
 class RawRecord:
-    """One event as it stood after one of its changes, or one telling that could not be used, with the `refusal`.
+    """One event as it stood after one of its changes, or one message that could not be used, with the `refusal`.
 
     Times are UTC; `attributes` are in the words of the source. `is_named` says whether the id is the event's own, None
-    where an older program did not tell; `former_id` is the one that it was given until then. `history` says when the
-    fields were told, in sequences.
+    where an older program did not say; `former_id` is the one that it was given until then. `history` says when the
+    fields were sent, in sequences.
     `is_begun_anew`: it was deleted before, and what was known until then is no part of it.
     """
 
@@ -162,7 +170,7 @@ def _records(segment: Segment, ids: Collection[str] | None) -> Iterator[RawRecor
 
 
 def _line(record: RawRecord) -> bytes:
-    told = {
+    fields = {
         "sequence": record.sequence,
         "record_id": record.record_id,
         "received_at": record.received_at.isoformat(),
@@ -171,20 +179,20 @@ def _line(record: RawRecord) -> bytes:
         "attributes": record.attributes,
     }
     if record.is_begun_anew:
-        told["is_begun_anew"] = True
+        fields["is_begun_anew"] = True
     known = {name: getattr(record, name) for name in _WHERE_KNOWN}
-    told |= {name: value for name, value in known.items() if value is not None}
-    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+    fields |= {name: value for name, value in known.items() if value is not None}
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
-def _record(told: dict[str, Any]) -> RawRecord:
+def _record(fields: dict[str, Any]) -> RawRecord:
     return RawRecord(
-        told["sequence"],
-        told["record_id"],
-        datetime.fromisoformat(told["received_at"]),
-        datetime.fromisoformat(told["changed_at"]),
-        told["is_deleted"],
-        told["attributes"],
-        told.get("is_begun_anew", False),
-        **{name: told.get(name) for name in _WHERE_KNOWN},
+        fields["sequence"],
+        fields["record_id"],
+        datetime.fromisoformat(fields["received_at"]),
+        datetime.fromisoformat(fields["changed_at"]),
+        fields["is_deleted"],
+        fields["attributes"],
+        fields.get("is_begun_anew", False),
+        **{name: fields.get(name) for name in _WHERE_KNOWN},
     )

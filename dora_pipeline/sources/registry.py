@@ -1,24 +1,26 @@
-"""The sources that are pulled. To add one: a module that declares it, and a line here."""
+"""The sources, in the order in which users see them. To add one: its folder, and a line here."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from dora_pipeline.config import Settings
-from dora_pipeline.sources.datadog.dora_lists import APM_DEPLOYMENTS, DEPLOYMENT_EVENTS, FAILURE_EVENTS
-from dora_pipeline.sources.datadog.incidents import DATADOG_INCIDENTS
+from dora_pipeline.sources.apm import APM_DEPLOYMENT_TRACKING
+from dora_pipeline.sources.datadog import DATADOG_INCIDENTS
+from dora_pipeline.sources.event_api import DEPLOYMENT_EVENT_API, FAILURE_EVENT_API
 from dora_pipeline.sources.pagerduty import PAGERDUTY
-from dora_pipeline.sources.source import PullSource
+from dora_pipeline.sources.source import EventType, Source
 
-PULL_SOURCES: Mapping[str, PullSource] = {
-    source.name: source for source in (APM_DEPLOYMENTS, DEPLOYMENT_EVENTS, DATADOG_INCIDENTS, PAGERDUTY, FAILURE_EVENTS)
+SOURCES: Mapping[str, Source[Any]] = {
+    source.name: source
+    for source in (
+        APM_DEPLOYMENT_TRACKING,
+        DEPLOYMENT_EVENT_API,
+        DATADOG_INCIDENTS,
+        PAGERDUTY,
+        FAILURE_EVENT_API,
+    )
 }
 
 
-def is_pulled(source: str, settings: Settings) -> bool:
-    """Whether to pull a source: always one that has no other way, the others where `pull_from_datadog` says so."""
-    sources = settings.sources
-    choices = {
-        APM_DEPLOYMENTS.name: sources.apm_deployment_tracking.pull_from_datadog,
-        DEPLOYMENT_EVENTS.name: sources.deployment_event_api.pull_from_datadog,
-        FAILURE_EVENTS.name: sources.failure_event_api.pull_from_datadog,
-    }
-    return choices.get(source, True)
+def sources_of(event_type: EventType) -> tuple[str, ...]:
+    """The names of the sources of deployments or failures."""
+    return tuple(source.name for source in SOURCES.values() if source.event_type == event_type)

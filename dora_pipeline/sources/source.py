@@ -1,31 +1,32 @@
-"""What a source that is pulled over HTTP declares. Its records are kept as they came, in day files (`day_files.py`)."""
+"""What a source is: one declaration (`Source`), from which the rest of the program derives.
 
-from collections.abc import Callable
+Who may be selected, the settings and the commented `dora.yaml`, the secrets, Dagster's assets and lineage, the command
+`dora sources` and the README's table come from the declarations in `registry.py`. What a source pulls is kept as it
+came, in day files (`day_files.py`), so that a mended normalizer never needs the network again.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol
 
-import polars as pl
+from dora_pipeline.config import SectionType, Settings, secrets
 
-from dora_pipeline.catalog import Catalog
-from dora_pipeline.config import Settings
-from dora_pipeline.sources.event_rules import Normalized
+if TYPE_CHECKING:
+    import polars as pl
 
+    from dora_pipeline.catalog import Catalog
+
+EventType = Literal["deployment", "failure"]
 # `gone`: the source does not know it any more. `no_access`: it refuses to show it to us.
 RecordState = Literal["present", "gone", "no_access"]
-
-PULLED_SCHEMA = {
-    "record_id": pl.String(),
-    "occurred_at": pl.Datetime("us", "UTC"),
-    "fetched_at": pl.Datetime("us", "UTC"),
-    "state": pl.String(),
-    "body": pl.String(),
-}
+# Tells the user what to know meanwhile, such as a wait for a rate limit.
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class PulledRecord:
-    """A record as the source told it: its id there, the instant (UTC) whose day it belongs to, and its JSON."""
+    """A record as it came: its id at the source, the instant (UTC) whose day it belongs to, and its JSON."""
 
     record_id: str
     occurred_at: datetime
@@ -34,35 +35,37 @@ class PulledRecord:
 
 @dataclass(frozen=True)
 class Change:
-    """What one delivery of a webhook told of a record.
+    """What one delivery of a webhook says of a record.
 
-    `occurred_at` (UTC) is that of the record, for its day where nothing else is known of it; `told` is for the source's
+    `occurred_at` (UTC) is that of the record, for its day where nothing else is known of it; `body` is for the source's
     `normalize`.
     """
 
     delivery_id: str
     record_id: str
     occurred_at: datetime
-    told: dict[str, Any]
+    body: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What deliveries told: changes of records, and as rows of LandedRejects what could not be used of them."""
+    """What deliveries say: changes of records, and as rows of LandedRejects what could not be used of them."""
 
     changes: list[Change]
-    rejected: pl.DataFrame
+    rejected: "pl.DataFrame"
 
 
 @dataclass(frozen=True)
-class Webhook:
-    """How the deliveries of a source's webhooks are read: a frame with the columns of RECORD_SCHEMA (`raw.py`).
+class Normalized:
+    """What records became: rows of the events' landing table, and rejects; both without the column `input`.
 
-    `token` is the environment variable without which the source cannot be pulled.
+    `events` has the columns of LandedDeployments or LandedFailures, `rejected` those of LandedRejects. A source of
+    failures gives one row of `FailureRow` (`event_rules.py`) for each record, and `normalized_failures` makes both of
+    them.
     """
 
-    token: str
-    changes: Callable[[pl.DataFrame, Settings], Changes]
+    events: "pl.DataFrame"
+    rejected: "pl.DataFrame"
 
 
 class Connection(Protocol):
@@ -76,7 +79,7 @@ class Connection(Protocol):
         """
 
     def fetch_open(self) -> list[PulledRecord]:
-        """Every record that is open now, whenever it occurred; none where the source cannot tell."""
+        """Every record that is open now, whenever it occurred; none where the source cannot say."""
 
     def fetch_one(self, record_id: str) -> PulledRecord | Literal["gone", "no_access"]:
         """One record as it is now."""
@@ -86,19 +89,59 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True)
-class PullSource:
-    """The declaration of a source: its name, how it is connected to, and what its records become.
+class Reader:
+    """How a source is read.
 
-    `connect` takes the settings and a function that is told what the user should know (a wait for a rate limit); it
-    raises ConfigError where a secret is missing. `normalize` takes a frame with the columns of PULLED_SCHEMA (`body` is
-    JSON text; what webhooks told of the record is its list `deliveries`), and gives rows of LandedDeployments or
-    LandedFailures and rejects. A record that is `gone` or out of `no_access` has the last body that was seen. Records
-    of `context_days` before and after a day are given with it, for sources whose records speak of each other; rows of
-    them are not taken from there.
+    `connect` makes a connection from the settings, the values of the source's secrets, and a function for notes.
+    `normalize` takes a frame with the columns of PULLED_SCHEMA (`raw.py`); `body` is JSON text, in which what webhooks
+    said of the record is the list `deliveries`. A record that is `gone`, or out of `no_access`, has the last body that
+    was seen. Records of `context_days` before and after a day are given with it, for sources whose records speak of
+    each other; rows of them are not taken from there.
+
+    Where events come by themselves: `normalize_sent` takes those that were sent to our intake (SENT_SCHEMA), and
+    `webhook_changes` the deliveries of the source's webhooks (RECORD_SCHEMA); what has webhooks need not be pulled.
+    """
+
+    connect: Callable[[Settings, Sequence[str], Note], Connection]
+    normalize: Callable[["pl.DataFrame", Settings, "Catalog"], Normalized]
+    context_days: int = 0
+    normalize_sent: Callable[["pl.DataFrame", Settings], Normalized] | None = None
+    webhook_changes: Callable[["pl.DataFrame", Settings], Changes] | None = None
+
+
+@dataclass(frozen=True)
+class Source(Generic[SectionType]):
+    """A source: one declaration, all of it in a folder of `sources/` and named by a line in `registry.py`.
+
+    `name` is what users select, and the key of its section below `sources:`, whose model is `settings`. `lineage` says
+    in half a sentence how its events come. `kind` is the word by which Dagster shows it. `secrets` are the environment
+    variables that a pull cannot do without. `reader` gives how it is read, and imports that: asking which sources there
+    are should not wait for it. `is_pulled` says by its section whether to pull it; always, unless it says otherwise.
+    The id of an event is that of its record behind `id_prefix`, by default the name and a colon.
     """
 
     name: str
-    connect: Callable[[Settings, Callable[[str], None]], Connection]
-    normalize: Callable[[pl.DataFrame, Settings, Catalog], Normalized]
-    context_days: int = 0
-    webhook: Webhook | None = None
+    event_type: EventType
+    settings: type[SectionType]
+    lineage: str
+    kind: str
+    secrets: Sequence[str]
+    reader: Callable[[], Reader]
+    is_pulled: Callable[[SectionType], bool] = lambda section: True
+    id_prefix: str | None = None
+
+    def event_prefix(self) -> str:
+        """What stands before the id of a record in the id of its event."""
+        return f"{self.name}:" if self.id_prefix is None else self.id_prefix
+
+    def section(self, settings: Settings) -> SectionType:
+        """Its settings."""
+        return settings.section(self.name, self.settings)
+
+    def is_to_be_pulled(self, settings: Settings) -> bool:
+        """Whether to pull it, by its settings."""
+        return self.is_pulled(self.section(settings))
+
+    def open(self, settings: Settings, note: Note) -> Connection:
+        """A connection to it. Raises ConfigError where secrets are missing or settings lack what it needs."""
+        return self.reader().connect(settings, secrets(self.secrets, self.name), note)

@@ -31,7 +31,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 REQUIRED = ("timestamp", "service", "version")
 
-# The field whose text may be told as a whole number.
+# The field whose text may be a whole number.
 NUMBERED = "version"
 # A wrong type in one of these loses the value only, not the sighting.
 FORGIVEN = ("commit_sha", "repository")
@@ -65,7 +65,7 @@ class Sighting:
 class Chunk:
     """Records of a file, one per position.
 
-    `times` are as told (text, numbers or timestamps), `texts` the text fields that any record may have, `hits` as told
+    `times` are as they came (text, numbers or timestamps), `texts` the text fields that any record may have, `hits` too
     or None where no record has any. `problems` says of a record which of its fields is of a type that cannot be used.
     """
 
@@ -105,7 +105,7 @@ def chunk_of_columns(
 ) -> Chunk:
     """A chunk of columns of any types; of several columns for one text the first that is not empty counts."""
     problems = pa.nulls(len(times), pa.string())
-    told = {}
+    found = {}
     for name, arrays in texts.items():
         columns = []
         for array in arrays:
@@ -115,21 +115,21 @@ def chunk_of_columns(
                 problem = pa.scalar(f"{name} is of type {array.type}")
                 problems = pc.coalesce(problems, pc.if_else(pa.array(is_lost), problem, None))
         if columns:
-            told[name] = first_texts(columns)
-    return Chunk(times, told, hits, problems, origin)
+            found[name] = first_texts(columns)
+    return Chunk(times, found, hits, problems, origin)
 
 
 def chunk_of_records(records: Sequence[Sighting]) -> Chunk:
     """A chunk of sightings."""
     fields = [record.fields for record in records]
-    told: dict[str, Texts] = {}
+    found: dict[str, Texts] = {}
     for name in TEXTS:
         values = [usable_text(each.get(name), whole_numbers=name == NUMBERED) for each in fields]
-        told[name] = Texts(pa.array(values, pa.string()))
+        found[name] = Texts(pa.array(values, pa.string()))
     times = pa.array([_written(each.get("timestamp")) for each in fields], pa.string())
     hits = pa.array([_written(each.get("hits")) for each in fields], pa.string())
     problems = pa.array([_problem(each) for each in fields], pa.string())
-    return Chunk(times, told, hits, problems, lambda position: (records[position].place, records[position].record))
+    return Chunk(times, found, hits, problems, lambda position: (records[position].place, records[position].record))
 
 
 def gathered(entries: Iterable[Sighting | _Entry]) -> Iterator[Chunk | _Entry]:

@@ -45,13 +45,13 @@ UNUSABLE_SCHEMA = {
 class Compacted:
     """What is left of a file, or of a part of it.
 
-    Sessions (`sessions.SCHEMA`, texts as told), unusable records, what is no sighting, and the number of records.
+    Sessions (`sessions.SCHEMA`, texts as they came), unusable records, what is no sighting, and the number of records.
     """
 
     sessions: list[pl.DataFrame] = field(default_factory=lambda: [pl.DataFrame(schema=SCHEMA)])
     unusable: list[pl.DataFrame] = field(default_factory=lambda: [pl.DataFrame(schema=UNUSABLE_SCHEMA)])
     faults: Faults = field(default_factory=Faults)
-    told: list[Told] = field(default_factory=list)
+    ready_events: list[Told] = field(default_factory=list)
     records: int = 0
 
     def join(self, later: "Compacted", cut: Cut) -> None:
@@ -59,7 +59,7 @@ class Compacted:
         self.sessions += later.sessions
         self.unusable += later.unusable
         self.faults.join(later.faults)
-        self.told += later.told
+        self.ready_events += later.ready_events
         self.records += later.records
         if sum(map(len, self.sessions[1:])) > MOST_ROWS_IN_PARTS:
             self.sessions = [joined(self.sessions, TEXTS, cut)]
@@ -79,7 +79,7 @@ def compacted(parts: Iterable[Part], modified_at: datetime, cut: Cut) -> Compact
             if isinstance(entry, Fault):
                 found.faults.add(entry)
             else:
-                found.told.append(entry)
+                found.ready_events.append(entry)
             found.records += 1
         return found
 
@@ -118,27 +118,27 @@ def _add_chunk(found: Compacted, chunk: Chunk, modified_at: datetime, cut: Cut) 
     found.records += len(chunk)
 
 
-def _hits(told: pa.Array) -> tuple[Microseconds, npt.NDArray[np.bool_]]:
+def _hits(values: pa.Array) -> tuple[Microseconds, npt.NDArray[np.bool_]]:
     """Whole numbers of hits (fractions rounded, but to no less than 1), and what cannot be a number of hits."""
-    numbers, is_told = _numbers(told)
-    is_wrong = is_told & ~((numbers >= 0) & (numbers <= MOST_HITS))
-    whole = np.where(is_wrong, 0, np.where(is_told, np.where(numbers > 0, np.maximum(np.rint(numbers), 1), 0), 1))
+    numbers, is_filled = _numbers(values)
+    is_wrong = is_filled & ~((numbers >= 0) & (numbers <= MOST_HITS))
+    whole = np.where(is_wrong, 0, np.where(is_filled, np.where(numbers > 0, np.maximum(np.rint(numbers), 1), 0), 1))
     return whole.astype(np.int64), is_wrong
 
 
-def _numbers(told: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def _numbers(values: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """What each value says as a number, NaN where it says none, and which values there are."""
-    kind = told.type.value_type if pa.types.is_dictionary(told.type) else told.type
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        return _numbers_of_texts(told)
-    told = told.cast(kind).cast(pa.float64())
-    return told.fill_null(0).to_numpy(zero_copy_only=False), told.is_valid().to_numpy(zero_copy_only=False)
+        return _numbers_of_texts(values)
+    values = values.cast(kind).cast(pa.float64())
+    return values.fill_null(0).to_numpy(zero_copy_only=False), values.is_valid().to_numpy(zero_copy_only=False)
 
 
-def _numbers_of_texts(told: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    if pa.types.is_nested(told.type):
-        return np.full(len(told), np.nan), told.is_valid().to_numpy(zero_copy_only=False)
-    column = told if pa.types.is_dictionary(told.type) else told.dictionary_encode()
+def _numbers_of_texts(values: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    if pa.types.is_nested(values.type):
+        return np.full(len(values), np.nan), values.is_valid().to_numpy(zero_copy_only=False)
+    column = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     values = [None if value is None else _number(str(value).strip()) for value in column.dictionary.to_pylist()]
     texts = pa.array(values, pa.float64()).take(column.indices)
     return texts.fill_null(0).to_numpy(zero_copy_only=False), texts.is_valid().to_numpy(zero_copy_only=False)

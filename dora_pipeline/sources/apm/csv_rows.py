@@ -110,8 +110,8 @@ def _plain_chunk(block: Block, head: Header) -> Chunk:
     if is_odd or len(set(names)) < len(names) or not _is_utf8(text):
         raise NotPlain
     is_quoted = b'"' in text
-    told = {name: [key for key in keys if key in names] for name, keys in NAMES.items()}
-    wanted = [name for name in names if is_quoted or name in _wanted(told)]
+    keys_of = {name: [key for key in keys if key in names] for name, keys in NAMES.items()}
+    wanted = [name for name in names if is_quoted or name in _wanted(keys_of)]
     try:
         found = read_csv(
             BytesIO(text),
@@ -137,12 +137,12 @@ def _plain_chunk(block: Block, head: Header) -> Chunk:
         number, line = lines()[position]
         return (("line", number),), dict(zip(names, _decoded(line, head.separator)[0] or [], strict=True))
 
-    texts = {name: [columns[key] for key in keys] for name, keys in told.items()}
+    texts = {name: [columns[key] for key in keys] for name, keys in keys_of.items()}
     return chunk_of_columns(columns["timestamp"], texts, columns.get("hits"), origin)
 
 
-def _wanted(told: Mapping[str, Sequence[str]]) -> set[str]:
-    return {"timestamp", "hits", *(key for keys in told.values() for key in keys)}
+def _wanted(keys_of: Mapping[str, Sequence[str]]) -> set[str]:
+    return {"timestamp", "hits", *(key for keys in keys_of.values() for key in keys)}
 
 
 def _is_utf8(text: bytes) -> bool:

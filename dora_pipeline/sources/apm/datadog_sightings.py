@@ -5,16 +5,18 @@ indexed spans are read in their place; they are a sample, so that a version may 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dora_pipeline.config import Settings
+from dora_pipeline.config import Settings, secrets
 from dora_pipeline.errors import SourceIncomplete
-from dora_pipeline.sources.apm.export_files import SOURCE
+from dora_pipeline.sources.apm.settings import SOURCE
 from dora_pipeline.sources.datadog.access import datadog_client, items_problem, wire_time
+from dora_pipeline.sources.datadog.settings import SECRETS
 from dora_pipeline.sources.http import HttpClient
+from dora_pipeline.sources.source import Note
 
 _HITS = re.compile(r"trace\.[A-Za-z0-9_.]+\.hits")
 # A day of minutes is below the points that a series may have, so the server does not choose a longer interval.
@@ -24,15 +26,13 @@ _SPANS_A_PAGE = 1000
 Document = dict[str, Any]
 
 
-def fetch_sightings(
-    settings: Settings, note: Callable[[str], None], day_first: datetime, day_last: datetime
-) -> list[Document]:
+def fetch_sightings(settings: Settings, note: Note, day_first: datetime, day_last: datetime) -> list[Document]:
     """Answers of Datadog's with versions seen at `day_first` or later and before `day_last` (UTC), as they came.
 
     Answers that tell of none are left out. Raises ConfigError where a key is missing, and SourceError.
     """
     scopes = "metrics_read, timeseries_query and apm_read"
-    with closing(datadog_client(SOURCE, scopes, settings, note)) as client:
+    with closing(datadog_client(SOURCE, scopes, settings, secrets(SECRETS, SOURCE), note)) as client:
         names = _hit_metrics(client, day_first)
         if names:
             return [answer for name in names for answer in _hits(client, name, day_first, day_last)]
@@ -77,7 +77,7 @@ def _spans(client: HttpClient, first: datetime, last: datetime) -> Iterator[Docu
             "sort": "timestamp",
         }
         body = {"data": {"type": "search_request", "attributes": attributes}}
-        answer = client.post("/api/v2/spans/events/search", body, check=lambda told: items_problem(told, "data"))
+        answer = client.post("/api/v2/spans/events/search", body, check=lambda page: items_problem(page, "data"))
         if answer["data"]:
             yield answer
         cursor = ((answer.get("meta") or {}).get("page") or {}).get("after")

@@ -13,8 +13,8 @@ import polars as pl
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import repository_id, version_of
 from dora_pipeline.sources.apm.documents import Told
-from dora_pipeline.sources.apm.export_files import SOURCE
 from dora_pipeline.sources.apm.faults import Fault, fault_at
+from dora_pipeline.sources.apm.settings import SOURCE
 from dora_pipeline.tables import LandedDeployments, empty_frame
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, day_of, instant
 

@@ -1,4 +1,4 @@
-"""JSON values of an export, told apart by their shape.
+"""JSON values of an export, known by their shape.
 
 A sighting is an object of its own. Datadog's answers hold many: pages of spans, answers to metric queries by env,
 version and service (v1 `series`, v2 `timeseries`), and lists of DORA deployments. Any of them may stand in an array.
@@ -19,7 +19,7 @@ _NO_TAG = "N/A"
 
 @dataclass(frozen=True)
 class Told:
-    """A ready deployment event as told, and where."""
+    """A ready deployment event as it came, and where."""
 
     place: Place
     item: Mapping[str, object]
@@ -71,10 +71,10 @@ def _span(attributes: Mapping[str, object]) -> Mapping[str, object]:
     custom = attributes.get("custom")
     tags = _tags(attributes.get("tags"))
     places = (attributes, custom if isinstance(custom, dict) else {}, tags)
-    told: dict[str, object] = {"timestamp": attributes.get("start_timestamp"), "hits": None}
+    fields: dict[str, object] = {"timestamp": attributes.get("start_timestamp"), "hits": None}
     for name in NAMES:
-        told[name] = next((value for fields in places if (value := _first(fields, name)) is not None), None)
-    return told
+        fields[name] = next((value for place in places if (value := _first(place, name)) is not None), None)
+    return fields
 
 
 def _timeseries(answer: Mapping[str, object], place: Place) -> Iterator[Sighting | Fault]:

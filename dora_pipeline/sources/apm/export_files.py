@@ -12,8 +12,7 @@ from pathlib import Path
 
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.files import NO_REGULAR_FILE, printable, regular_file
-
-SOURCE = "apm_deployment_tracking"
+from dora_pipeline.sources.apm.settings import SOURCE
 
 TEXT_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv")
 COMPRESSIONS = (".gz", ".zst")

@@ -20,19 +20,20 @@ from dora_pipeline.sources.apm.chunks import NotPlain, Part
 from dora_pipeline.sources.apm.compaction import Compacted, compacted
 from dora_pipeline.sources.apm.csv_rows import header, quoted_row_parts, row_parts
 from dora_pipeline.sources.apm.deployments import Row, deployment, deployment_frame
-from dora_pipeline.sources.apm.export_files import COMPRESSIONS, SOURCE, ExportFile
+from dora_pipeline.sources.apm.export_files import COMPRESSIONS, ExportFile
 from dora_pipeline.sources.apm.faults import Damaged, Fault
 from dora_pipeline.sources.apm.json_texts import document_parts, is_a_line_each, line_parts, plain_parts
 from dora_pipeline.sources.apm.lines import check_encoding
 from dora_pipeline.sources.apm.parquet_rows import layout, parquet_parts
 from dora_pipeline.sources.apm.rejects import rejected_frame
 from dora_pipeline.sources.apm.sessions import Cut
+from dora_pipeline.sources.apm.settings import SOURCE, apm_settings
 from dora_pipeline.sources.apm.unpacking import unpack
 
 
 @dataclass(frozen=True)
 class ExportReading:
-    """What a file told.
+    """What a file holds.
 
     `activity`, `deployments` and `rejected` have the columns of `landing.version_activity`, `landing.deployments` and
     `landing.rejected_events` without `input`. `records` counts the records looked at, good and bad. `is_complete` is
@@ -84,7 +85,7 @@ class _Reader:
 
     def __init__(self, file: ExportFile, settings: Settings, folder: Path) -> None:
         self._file, self._settings, self._folder = file, settings, folder
-        self._cut = Cut(settings.sources.apm_deployment_tracking.quiet_gap, settings.zone)
+        self._cut = Cut(apm_settings(settings).quiet_gap, settings.zone)
 
     def reading(self) -> ExportReading:
         try:
@@ -95,8 +96,8 @@ class _Reader:
     def _reading(self, found: Compacted) -> ExportReading:
         rows: list[Row] = []
         faults = found.faults
-        for told in found.told:
-            row = deployment(told, self._file.modified_at, self._settings)
+        for event in found.ready_events:
+            row = deployment(event, self._file.modified_at, self._settings)
             if isinstance(row, Fault):
                 faults.add(row)
             else:

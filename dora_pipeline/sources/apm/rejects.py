@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.sources.apm.export_files import SOURCE
 from dora_pipeline.sources.apm.faults import Fault, json_payload
+from dora_pipeline.sources.apm.settings import SOURCE
 from dora_pipeline.tables import LandedRejects, empty_frame
 from dora_pipeline.timeline import day_of
 

@@ -46,7 +46,7 @@ class Cut:
 
 
 def sessions_of(chunk: Chunk, fine: Flags, at: Microseconds, hits: Microseconds | None, cut: Cut) -> pl.DataFrame:
-    """The sessions of the fine records of a chunk, per service, env and version as they were told.
+    """The sessions of the fine records of a chunk, per service, env and version as they came.
 
     The other texts are those of the first sighting. Where that has none, or several are the first, there are rows of no
     sightings and no records beside the session, which tell the texts of the sightings that count.
@@ -69,9 +69,9 @@ def sessions_of(chunk: Chunk, fine: Flags, at: Microseconds, hits: Microseconds 
     starts = np.flatnonzero(is_start)
     ends = np.append(starts[1:], len(seen)) - 1
     places = order if chosen is None else chosen[order]
-    told = [chunk.texts[name].is_told() for name in PICKED if name in chunk.texts]
-    first_told = [_first_told(None if flags is None else flags[places], seen, starts, ends) for flags in told]
-    candidates = np.concatenate([starts, *first_told])
+    filled = [chunk.texts[name].is_filled() for name in PICKED if name in chunk.texts]
+    first_filled = [_first_filled(None if flags is None else flags[places], seen, starts, ends) for flags in filled]
+    candidates = np.concatenate([starts, *first_filled])
     beside = np.unique(candidates[~is_start[candidates]])
     rows = np.append(starts, beside)
     records = np.append(ends - starts + 1, np.zeros_like(beside))
@@ -105,20 +105,20 @@ def _merged(columns: Sequence[Codes]) -> list[npt.NDArray[np.integer]]:
     return [column.numbers for column in merged]
 
 
-def _first_told(
-    is_told: Flags | None, seen: Microseconds, starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp]
+def _first_filled(
+    is_filled: Flags | None, seen: Microseconds, starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.intp]:
     """The places of the earliest sightings of each session that have a text; several where they are of one moment."""
     first = starts
-    if is_told is not None:
-        told = np.append(np.flatnonzero(is_told), len(seen))
-        first = told[np.searchsorted(told, starts)]
+    if is_filled is not None:
+        filled = np.append(np.flatnonzero(is_filled), len(seen))
+        first = filled[np.searchsorted(filled, starts)]
         first = first[first <= ends]
     found = [first]
     while len(first):
         first = first[first < ends[np.searchsorted(ends, first)]]
         first = first[seen[first + 1] == seen[first]] + 1
-        found.append(first if is_told is None else first[is_told[first]])
+        found.append(first if is_filled is None else first[is_filled[first]])
     return np.concatenate(found)
 
 
@@ -138,7 +138,7 @@ def joined(parts: Sequence[pl.DataFrame], keys: Sequence[str], cut: Cut) -> pl.D
         pl.col(*keys, "first", "day").first(), pl.col("last").max(), pl.col("sightings", "records").sum()
     )
     for name in (name for name in TEXTS if name not in keys):
-        told = frame.select("session", "first", name).drop_nulls().sort("session", "first", name)
-        first = told.group_by("session", maintain_order=True).agg(pl.col(name).first())
+        filled = frame.select("session", "first", name).drop_nulls().sort("session", "first", name)
+        first = filled.group_by("session", maintain_order=True).agg(pl.col(name).first())
         found = found.join(first, on="session", how="left", maintain_order="left")
     return found.select(*SCHEMA)

@@ -49,7 +49,7 @@ class Texts:
         texts = self.column.take(pa.array(places))
         return pl.Series(_decoded(texts), dtype=pl.String)
 
-    def is_told(self) -> Flags | None:
+    def is_filled(self) -> Flags | None:
         """Which records have a text; None where all have one."""
         return self.column.is_valid().to_numpy(zero_copy_only=False) if self.column.null_count else None
 
@@ -66,17 +66,17 @@ class Texts:
 def texts_of_json(array: pa.Array, *, whole_numbers: bool) -> tuple[Texts, Flags]:
     """A column of JSON values as DuckDB's type JSON writes them, and the records whose value is no text.
 
-    Whole numbers, which build numbers are, can be the text of a version; fractions cannot, since 1.10 is told as 1.1.
+    Whole numbers, which build numbers are, can be the text of a version; fractions cannot, since 1.10 comes as 1.1.
     """
     column = _encoded(array.cast(pa.string()))
-    told = column.dictionary
-    is_text = pc.starts_with(told, '"')
-    texts = pc.if_else(is_text, pc.utf8_slice_codeunits(told, 1, -1), None)
-    is_odd = pc.or_(pc.match_substring(told, "\\"), pc.invert(is_text))
+    values = column.dictionary
+    is_text = pc.starts_with(values, '"')
+    texts = pc.if_else(is_text, pc.utf8_slice_codeunits(values, 1, -1), None)
+    is_odd = pc.or_(pc.match_substring(values, "\\"), pc.invert(is_text))
     if pc.any(is_odd).as_py():
         decoded = texts.to_pylist()
         for place in np.flatnonzero(is_odd.to_numpy(zero_copy_only=False)):
-            decoded[place] = usable_text(json.loads(told[place].as_py()), whole_numbers=whole_numbers)
+            decoded[place] = usable_text(json.loads(values[place].as_py()), whole_numbers=whole_numbers)
         texts = pa.array(decoded, pa.string())
     return _with_dictionary(column, texts)
 
@@ -86,16 +86,16 @@ def texts_of_any_type(array: pa.Array, *, whole_numbers: bool) -> tuple[Texts, F
     if pa.types.is_nested(array.type):
         return Texts(pa.nulls(len(array), pa.string())), array.is_valid().to_numpy(zero_copy_only=False)
     column = _encoded(array)
-    told = column.dictionary
-    if pa.types.is_integer(told.type) and whole_numbers:
-        texts = told.cast(pa.string())
-    elif told.type in _TEXT_TYPES:
+    values = column.dictionary
+    if pa.types.is_integer(values.type) and whole_numbers:
+        texts = values.cast(pa.string())
+    elif values.type in _TEXT_TYPES:
         try:
-            texts = told.cast(pa.binary()).cast(pa.string())
+            texts = values.cast(pa.binary()).cast(pa.string())
         except pa.ArrowInvalid:
-            texts = pa.array([_utf8(text) for text in told.cast(pa.binary()).to_pylist()], pa.string())
+            texts = pa.array([_utf8(text) for text in values.cast(pa.binary()).to_pylist()], pa.string())
     else:
-        texts = pa.nulls(len(told), pa.string())
+        texts = pa.nulls(len(values), pa.string())
     return _with_dictionary(column, texts)
 
 

@@ -1,27 +1,18 @@
 """The way to Datadog: addresses, keys, what to check when it refuses them, and how its wire is written."""
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from dora_pipeline.config import Settings
-from dora_pipeline.errors import ConfigError
 from dora_pipeline.sources.http import DatadogKeys, HttpClient
+from dora_pipeline.sources.source import Note
 
-_KEYS = ("DD_API_KEY", "DD_APP_KEY")
 _SITES_WITH_A_NAME_OF_THEIR_OWN = 3
 
 
-def datadog_client(source: str, scope: str, settings: Settings, note: Callable[[str], None]) -> HttpClient:
-    """A client for the API with the keys of the environment.
-
-    `scope` is the permission that the application key needs. Raises ConfigError where a key is missing.
-    """
-    keys = [os.environ.get(name, "").strip() for name in _KEYS]
-    missing = [name for name, key in zip(_KEYS, keys, strict=True) if not key]
-    if missing:
-        raise ConfigError(f"{source}: {' and '.join(missing)} missing; set them in the environment of the pipeline")
+def datadog_client(source: str, scope: str, settings: Settings, keys: Sequence[str], note: Note) -> HttpClient:
+    """A client for the API with the values of SECRETS; `scope` is what the application key needs."""
     check_site = f"check datadog.site ({settings.datadog.site}): a key of one site is refused at every other"
     return HttpClient(
         source,
@@ -49,7 +40,7 @@ def app_url(settings: Settings) -> str:
 
 
 def wire_time(moment: datetime) -> str:
-    """An instant as requests are told it: RFC 3339 in UTC with milliseconds."""
+    """An instant as requests have it: RFC 3339 in UTC with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

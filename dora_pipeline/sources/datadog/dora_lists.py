@@ -14,14 +14,9 @@ from urllib.parse import quote
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.sources.datadog.access import datadog_client, items_problem, wire_time
-from dora_pipeline.sources.datadog.dora_events import (
-    moment_of,
-    normalize_pulled_apm_deployments,
-    normalize_pulled_deployments,
-    normalize_pulled_failures,
-)
+from dora_pipeline.sources.datadog.dora_events import moment_of
 from dora_pipeline.sources.http import HttpClient, NotFound
-from dora_pipeline.sources.source import Connection, PulledRecord, PullSource
+from dora_pipeline.sources.source import Connection, Note, PulledRecord
 from dora_pipeline.timeline import OLDEST_INSTANT
 
 MOST_EVENTS = 1000
@@ -33,11 +28,15 @@ _REST_OF_SECOND = timedelta(milliseconds=999)
 _LONGEST_DEPLOYMENT = timedelta(days=1)
 
 Event = Mapping[str, Any]
+_Connect = Callable[[Settings, Sequence[str], Note], Connection]
 
 
 @dataclass(frozen=True)
 class EventList:
-    """A list of Datadog's: `name` in its path, `query` in the words of its search, the times at which events count."""
+    """A list of Datadog's: `name` in its path, `query` in the words of its search, the times at which events count.
+
+    `lead` is how long an event may start before it counts.
+    """
 
     source: str
     name: Literal["deployments", "failures"]
@@ -148,29 +147,18 @@ def _event_problem(answer: Any) -> str | None:
     return None if is_named else "an event without an id"
 
 
-def _connecting(events: EventList) -> Callable[[Settings, Callable[[str], None]], Connection]:
-    def connect(settings: Settings, note: Callable[[str], None]) -> Connection:
-        return EventListConnection(datadog_client(events.source, "dora_metrics_read", settings, note), events)
+def list_of_deployments(source: str, query: str) -> _Connect:
+    """What connects a source to the deployments that a query finds; they count at their end."""
+    return _connecting(EventList(source, "deployments", query, ("finished_at", "started_at"), _LONGEST_DEPLOYMENT))
+
+
+def list_of_failures(source: str) -> _Connect:
+    """What connects a source to all failures; they count at their start."""
+    return _connecting(EventList(source, "failures", None, ("started_at",), timedelta(0)))
+
+
+def _connecting(events: EventList) -> _Connect:
+    def connect(settings: Settings, keys: Sequence[str], note: Note) -> Connection:
+        return EventListConnection(datadog_client(events.source, "dora_metrics_read", settings, keys, note), events)
 
     return connect
-
-
-_DEPLOYMENTS = EventList(
-    "deployment_event_api",
-    "deployments",
-    "-source:apm_deployments",
-    ("finished_at", "started_at"),
-    _LONGEST_DEPLOYMENT,
-)
-_APM_DEPLOYMENTS = EventList(
-    "apm_deployment_tracking",
-    "deployments",
-    "source:apm_deployments",
-    ("finished_at", "started_at"),
-    _LONGEST_DEPLOYMENT,
-)
-_FAILURES = EventList("failure_event_api", "failures", None, ("started_at",), timedelta(0))
-
-DEPLOYMENT_EVENTS = PullSource(_DEPLOYMENTS.source, _connecting(_DEPLOYMENTS), normalize_pulled_deployments)
-APM_DEPLOYMENTS = PullSource(_APM_DEPLOYMENTS.source, _connecting(_APM_DEPLOYMENTS), normalize_pulled_apm_deployments)
-FAILURE_EVENTS = PullSource(_FAILURES.source, _connecting(_FAILURES), normalize_pulled_failures)

@@ -20,33 +20,10 @@ from dora_pipeline.sources.datadog.incident_times import (
     restore_of_incident,
     start_of_incident,
 )
-from dora_pipeline.sources.event_rules import (
-    Normalized,
-    normalized_failures,
-    order_reasons,
-    reason,
-)
+from dora_pipeline.sources.datadog.settings import SOURCE
+from dora_pipeline.sources.event_rules import judged_failures
+from dora_pipeline.sources.source import Normalized
 
-SOURCE = "datadog_incidents"
-
-_MOMENT = pl.Datetime("us", "UTC")
-_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
-    "record_id": pl.String,
-    "received_at": _MOMENT,
-    "changed_at": _MOMENT,
-    "attributes": pl.String,
-    "trouble": pl.String,
-    "services": pl.List(pl.String),
-    "env": pl.String,
-    "team": pl.String,
-    "name": pl.String,
-    "severity": pl.String,
-    "url": pl.String,
-    "custom_tags": pl.List(pl.String),
-    "started_at": _MOMENT,
-    "finished_at": _MOMENT,
-    "time_to_restore_seconds": pl.Float64,
-}
 _SELECTS = ("dropdown", "multiselect", "autocomplete", "metrictag")
 _OWN_FIELDS = (
     "severity",
@@ -63,24 +40,15 @@ _OWN_FIELDS = (
 
 
 def normalize_incidents(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> Normalized:
-    """Rows of `landing.failures`, and rejects, from incidents as the API told them (`pulls.PULLED_SCHEMA`).
+    """Rows of `landing.failures`, and rejects, from incidents as they came (`pulls.PULLED_SCHEMA`).
 
     Of several teams or environments, which a row has no place for, each is a tag `team:…` or `env:…` and the column is
     NULL. An incident that is gone at the source counts as finished when that was noticed, without a time to restore
     unless it had one, and has the tag `record:gone`; one out of reach stays as it was last seen, tagged
     `record:no_access`.
     """
-    rows = [_row(record, settings) for record in records.iter_rows(named=True)]
-    told = pl.DataFrame([row for row in rows if row is not None], schema=_COLUMNS, orient="row").with_columns(
-        reason=pl.coalesce(
-            "trouble",
-            reason("time_missing", pl.col("started_at").is_null()),
-            *order_reasons(),
-        )
-    )
-    nothing = pl.lit(None, dtype=pl.String)
-    told = told.with_columns(version=nothing, repository_id=nothing, commit_sha=nothing)
-    return normalized_failures(told, settings, source=SOURCE, failure_id=SOURCE + ":" + pl.col("record_id"))
+    rows = [row for record in records.iter_rows(named=True) if (row := _row(record, settings)) is not None]
+    return judged_failures(rows, settings, source=SOURCE, id_prefix=f"{SOURCE}:")
 
 
 def _row(record: Mapping[str, object], settings: Settings) -> dict[str, object] | None:
@@ -93,7 +61,7 @@ def _row(record: Mapping[str, object], settings: Settings) -> dict[str, object] 
         "attributes": record["body"],
     }
     if not isinstance(attributes, dict):
-        return row | {"trouble": "field_type"}
+        return row | {"reason": "field_type"}
     if attributes.get("is_test") is True or attributes.get("archived"):
         return None
     try:
@@ -103,7 +71,7 @@ def _row(record: Mapping[str, object], settings: Settings) -> dict[str, object] 
         row |= _ended(restore_of_incident(attributes), record)
         return row | _labels(attributes, settings, str(record["state"]))
     except Unusable as problem:
-        return row | {"trouble": problem.reason}
+        return row | {"reason": problem.reason}
 
 
 def _ended(restore: Restore | None, record: Mapping[str, object]) -> dict[str, object]:
@@ -113,16 +81,18 @@ def _ended(restore: Restore | None, record: Mapping[str, object]) -> dict[str, o
 
 
 def _labels(attributes: Mapping[str, object], settings: Settings, state: str) -> dict[str, object]:
-    told = attributes.get("fields")
-    fields = {} if told is None else told
+    fields = attributes.get("fields")
+    fields = {} if fields is None else fields
     if not isinstance(fields, dict):
         raise Unusable("field_type")
     named = {name.lower(): field for name, field in fields.items()}
     teams = _values(named.get("teams"))
-    told_envs = [settings.environment(env) for env in _values(named.get("envs") or named.get("env"))]
-    envs = list(dict.fromkeys(env for env in told_envs if env))
+    named_envs = [settings.environment(env) for env in _values(named.get("envs") or named.get("env"))]
+    envs = list(dict.fromkeys(env for env in named_envs if env))
     tags = [f"{name}:{value}" for name, value in _custom_values(fields)]
-    tags += [f"{name}:{value}" for name, told in (("team", teams), ("env", envs)) if len(told) > 1 for value in told]
+    tags += [
+        f"{name}:{value}" for name, values in (("team", teams), ("env", envs)) if len(values) > 1 for value in values
+    ]
     if state != "present":
         tags.append(f"record:{state}")
     severity = attributes.get("severity") or next(iter(_values(named.get("severity"))), None)
@@ -148,8 +118,8 @@ def _custom_values(fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 def _values(field: object) -> list[str]:
     value = field.get("value") if isinstance(field, dict) else field
-    told = value if isinstance(value, list) else [] if value is None else [value]
-    texts = [_text(item) for item in told]
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    texts = [_text(item) for item in items]
     return list(dict.fromkeys(text for text in texts if text is not None))
 
 

@@ -61,7 +61,7 @@ def start_of_incident(attributes: Attributes) -> datetime | None:
 def restore_of_incident(attributes: Attributes) -> Restore | None:
     """How it was restored; None while it is not, or while that is hidden.
 
-    The seconds are those in which any span of `active` lasts, so that a span that is told twice counts once. An
+    The seconds are those in which any span of `active` lasts, so that a span that comes twice counts once. An
     incident that was never seen active has the time from its start to its resolve. Raises Unusable.
     """
     spans = _spans(attributes)
@@ -102,10 +102,10 @@ def _is_active_after_resolve(spans: Mapping[str, Sequence[_Span]]) -> bool:
 
 
 def _end(span: _Span, spans: Mapping[str, Sequence[_Span]], attributes: Attributes) -> datetime | None:
-    """The end of a span; of one that is still told open, the start of what followed."""
+    """The end of a span; of one that still looks open, the start of what followed."""
     if span.end is not None:
         return span.end
-    others = [other.start for state, told in spans.items() if state != "active" for other in told]
+    others = [other.start for state, some in spans.items() if state != "active" for other in some]
     followed = min((start for start in others if start >= span.start), default=None)
     resolved = moment_of(attributes, "resolved")
     return followed or (resolved if resolved is not None and resolved >= span.start else None)
@@ -122,15 +122,15 @@ def _union(spans: Sequence[tuple[datetime, datetime]]) -> timedelta:
 def _spans(attributes: Attributes) -> dict[str, list[_Span]]:
     states = _object(_object(attributes, "field_analytics"), "state")
     return {
-        state: sorted((_span(told) for told in _list(_object(states, state), "spans")), key=lambda span: span.start)
+        state: sorted((_span(one) for one in _list(_object(states, state), "spans")), key=lambda span: span.start)
         for state in states
     }
 
 
-def _span(told: object) -> _Span:
-    if not isinstance(told, Mapping):
+def _span(fields: object) -> _Span:
+    if not isinstance(fields, Mapping):
         raise Unusable("field_type")
-    start, end = _instant(told.get("start")), told.get("end")
+    start, end = _instant(fields.get("start")), fields.get("end")
     span = _Span(start, None if end is None else _instant(end))
     if span.end is not None and span.end < span.start:
         raise Unusable("finished_before_started")

@@ -1,17 +1,17 @@
-"""Datadog Incidents, pulled: the search, which alone tells how long an incident was in each state."""
+"""Datadog Incidents, pulled: the search, which alone knows how long an incident was in each state."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import quote
 
 from dora_pipeline.config import Settings
 from dora_pipeline.sources.datadog.access import datadog_client
-from dora_pipeline.sources.datadog.incident_failures import SOURCE, normalize_incidents
 from dora_pipeline.sources.datadog.incident_times import Unusable, start_of_incident
 from dora_pipeline.sources.datadog.searches import Incident, IncidentSearch, created_at, incident_problem
+from dora_pipeline.sources.datadog.settings import SOURCE
 from dora_pipeline.sources.http import HttpClient, NotFound, Refused
-from dora_pipeline.sources.source import Connection, PulledRecord, PullSource
+from dora_pipeline.sources.source import Note, PulledRecord
 from dora_pipeline.timeline import OLDEST_INSTANT
 
 # `declared` and `completed` are states that an organisation may switch on.
@@ -37,7 +37,7 @@ class IncidentsConnection:
     def fetch(self, first: datetime, last: datetime) -> list[PulledRecord]:
         """Every incident that started at `first` or later and before `last` (UTC), each once.
 
-        Also every one that was created then, whenever it started: an imported incident is told long afterwards.
+        Also every one that was created then, whenever it started: an imported incident is created long afterwards.
         """
         records = []
         for incident in self._newest_first.back_to(first - _LONGEST_LEAD):
@@ -53,7 +53,7 @@ class IncidentsConnection:
         return [_record(incident) for incident in IncidentSearch(SOURCE, self._client, _OPEN, "created").whole()]
 
     def fetch_one(self, record_id: str) -> PulledRecord | Literal["gone", "no_access"]:
-        """An incident as it is now, as the search tells it where the search knows it."""
+        """An incident as it is now, as the search shows it where the search knows it."""
         try:
             answer = self._client.get(f"/api/v2/incidents/{quote(record_id, safe='')}", check=incident_problem)
         except NotFound:
@@ -86,8 +86,6 @@ def _occurred_at(incident: Incident) -> datetime:
     return started_at or OLDEST_INSTANT
 
 
-def _connect(settings: Settings, note: Callable[[str], None]) -> Connection:
-    return IncidentsConnection(datadog_client(SOURCE, "incident_read", settings, note))
-
-
-DATADOG_INCIDENTS = PullSource(SOURCE, _connect, normalize_incidents)
+def connect(settings: Settings, keys: Sequence[str], note: Note) -> IncidentsConnection:
+    """A connection to the incidents of the organisation that the keys belong to."""
+    return IncidentsConnection(datadog_client(SOURCE, "incident_read", settings, keys, note))

@@ -1,1 +1,49 @@
-"""The Deployment and Failure Event API: normalizers of their records, from our own intake or pulled from Datadog."""
+"""The Deployment and Failure Event API: events that are sent to our own intake, or pulled from Datadog's lists."""
+
+from dora_pipeline.sources.datadog.settings import SECRETS, AlsoOnDatadog
+from dora_pipeline.sources.source import Reader, Source
+
+
+def _deployments() -> Reader:
+    from dora_pipeline.sources.datadog.dora_lists import list_of_deployments
+    from dora_pipeline.sources.event_api.deployments import normalize_deployments
+    from dora_pipeline.sources.event_api.pulled import normalize_pulled_deployments
+
+    connect = list_of_deployments(DEPLOYMENT_EVENT_API.name, "-source:apm_deployments")
+    return Reader(connect, normalize_pulled_deployments, normalize_sent=normalize_deployments)
+
+
+def _failures() -> Reader:
+    from dora_pipeline.sources.datadog.dora_lists import list_of_failures
+    from dora_pipeline.sources.event_api.failures import normalize_failures
+    from dora_pipeline.sources.event_api.pulled import normalize_pulled_failures
+
+    connect = list_of_failures(FAILURE_EVENT_API.name)
+    return Reader(connect, normalize_pulled_failures, normalize_sent=normalize_failures)
+
+
+DEPLOYMENT_EVENT_API = Source(
+    name="deployment_event_api",
+    event_type="deployment",
+    settings=AlsoOnDatadog,
+    lineage="sent to the intake, or pulled from Datadog",
+    kind="api",
+    secrets=SECRETS,
+    reader=_deployments,
+    is_pulled=lambda section: section.pull_from_datadog,
+    id_prefix="",
+)
+
+FAILURE_EVENT_API = Source(
+    name="failure_event_api",
+    event_type="failure",
+    settings=AlsoOnDatadog,
+    lineage="sent to the intake, or pulled from Datadog",
+    kind="api",
+    secrets=SECRETS,
+    reader=_failures,
+    is_pulled=lambda section: section.pull_from_datadog,
+    id_prefix="",
+)
+
+__all__ = ["DEPLOYMENT_EVENT_API", "FAILURE_EVENT_API"]

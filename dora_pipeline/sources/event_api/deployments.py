@@ -1,4 +1,4 @@
-"""Deployments told through the Deployment Event API."""
+"""Deployments of the Deployment Event API."""
 
 import polars as pl
 
@@ -6,7 +6,6 @@ from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import version_of
 from dora_pipeline.sources.event_attributes import Attributes
 from dora_pipeline.sources.event_rules import (
-    Normalized,
     day,
     landed,
     order_reasons,
@@ -16,6 +15,7 @@ from dora_pipeline.sources.event_rules import (
     shape_reasons,
     start_reasons,
 )
+from dora_pipeline.sources.source import Normalized
 from dora_pipeline.tables import LandedDeployments
 
 SOURCE = "deployment_event_api"
@@ -24,13 +24,13 @@ SOURCE = "deployment_event_api"
 def normalize_deployments(records: pl.DataFrame, settings: Settings) -> Normalized:
     """Rows of `landing.deployments`, and rejects, from records of the API.
 
-    `records` has record_id, received_at (first telling), changed_at (newest telling), is_deleted, attributes (JSON in
-    the words of Datadog's wire), and may have `refusal`: why a record was refused before. A deleted record gives
-    neither row nor reject; each other one gives exactly one.
+    `records` has record_id, received_at (of the first message), changed_at (of the newest), is_deleted, attributes
+    (JSON in the words of Datadog's wire), and may have `refusal`: why a record was refused before. A deleted record
+    gives neither row nor reject; each other one gives exactly one.
     """
-    told = read_records(records, settings, _fields)
+    events = read_records(records, settings, _fields)
     is_unfinished = pl.col("finished_at").is_null() & pl.col("finished_trouble").is_null()
-    told = told.with_columns(
+    events = events.with_columns(
         reason=pl.coalesce(
             *shape_reasons(),
             reason("service_missing", pl.col("services").list.len() == 0),
@@ -41,7 +41,7 @@ def normalize_deployments(records: pl.DataFrame, settings: Settings) -> Normaliz
             "refusal",
         )
     )
-    events = told.filter(pl.col("reason").is_null()).with_columns(
+    rows = events.filter(pl.col("reason").is_null()).with_columns(
         source=pl.lit(SOURCE),
         deployment_id=pl.col("record_id"),
         service=pl.col("services").list.first(),
@@ -49,8 +49,8 @@ def normalize_deployments(records: pl.DataFrame, settings: Settings) -> Normaliz
     )
     counts_at = pl.coalesce("finished_at", "started_at")
     return Normalized(
-        events=landed(events, LandedDeployments),
-        rejected=rejected(told, settings, event_type="deployment", source=SOURCE, occurred_at=counts_at),
+        events=landed(rows, LandedDeployments),
+        rejected=rejected(events, settings, event_type="deployment", source=SOURCE, occurred_at=counts_at),
     )
 
 

@@ -1,4 +1,4 @@
-"""Failures told through the Failure Event API."""
+"""Failures of the Failure Event API."""
 
 import polars as pl
 
@@ -6,7 +6,6 @@ from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import version_of
 from dora_pipeline.sources.event_attributes import Attributes
 from dora_pipeline.sources.event_rules import (
-    Normalized,
     normalized_failures,
     order_reasons,
     read_records,
@@ -15,6 +14,7 @@ from dora_pipeline.sources.event_rules import (
     shape_reasons,
     start_reasons,
 )
+from dora_pipeline.sources.source import Normalized
 
 SOURCE = "failure_event_api"
 
@@ -22,11 +22,11 @@ SOURCE = "failure_event_api"
 def normalize_failures(records: pl.DataFrame, settings: Settings) -> Normalized:
     """Rows of `landing.failures`, one per failure and impacted service, and rejects, from records of the API.
 
-    `records` is as for deployments. A failure told for a team only has one row without a service. A deleted record
+    `records` is as for deployments. A failure of a team only has one row without a service. A deleted record
     gives neither row nor reject; each other one gives rows or one reject.
     """
-    told = read_records(records, settings, _fields)
-    told = told.with_columns(
+    events = read_records(records, settings, _fields)
+    events = events.with_columns(
         reason=pl.coalesce(
             *shape_reasons(),
             reason("service_missing", (pl.col("services").list.len() == 0) & pl.col("team").is_null()),
@@ -36,8 +36,8 @@ def normalize_failures(records: pl.DataFrame, settings: Settings) -> Normalized:
             "refusal",
         )
     )
-    told = told.with_columns(url=pl.lit(None, dtype=pl.String), time_to_restore_seconds=seconds_to_restore())
-    return normalized_failures(told, settings, source=SOURCE, failure_id=pl.col("record_id"))
+    events = events.with_columns(url=pl.lit(None, dtype=pl.String), time_to_restore_seconds=seconds_to_restore())
+    return normalized_failures(events, settings, source=SOURCE, failure_id=pl.col("record_id"))
 
 
 def _fields(attributes: Attributes) -> dict[str, object]:

@@ -87,9 +87,9 @@ def _monitor_tags(incident: Mapping[str, Any]) -> dict[str, list[str]]:
     if "Datadog" not in (channel.get("client"), form.get("client")):
         return {}
     details = _object(form.get("details")) or _object(channel.get("details"))
-    told = details.get("tags") or _object(details.get("custom_details")).get("tags")
+    tagged = details.get("tags") or _object(details.get("custom_details")).get("tags")
     tags: dict[str, list[str]] = {}
-    for tag in told.split(",") if isinstance(told, str) else told if isinstance(told, list) else []:
+    for tag in tagged.split(",") if isinstance(tagged, str) else tagged if isinstance(tagged, list) else []:
         key, separator, value = str(tag).strip().partition(":")
         if separator and value.strip():
             tags.setdefault(key.strip(), []).append(value.strip())
@@ -102,8 +102,8 @@ def _names(references: object) -> list[str | None]:
 
 def _name(reference: Mapping[str, Any]) -> str | None:
     """The name of a reference, which has a summary only, or of a full object."""
-    told = reference.get("name") or reference.get("summary")
-    return told.strip() or None if isinstance(told, str) else None
+    name = reference.get("name") or reference.get("summary")
+    return name.strip() or None if isinstance(name, str) else None
 
 
 def _object(value: object) -> dict[str, Any]:

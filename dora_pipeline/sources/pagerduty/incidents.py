@@ -1,25 +1,23 @@
-"""Incidents as PagerDuty's REST API v2 tells them.
+"""Incidents as PagerDuty's REST API v2 shows them.
 
 `since` and `until` filter on `created_at`, so what changes later is found by `fetch_open` and `fetch_one`. Whether the
 ends of a window belong to it is not documented: windows overlap by a second, and ids are counted once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import quote
 
-from dora_pipeline.config import Settings, secret
+from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.sources.http import HttpClient, NotFound, PagerDutyToken, Refused
 from dora_pipeline.sources.http.client import Parameters
 from dora_pipeline.sources.pagerduty.pages import MOST_ROWS, TooManyRows, pages
+from dora_pipeline.sources.pagerduty.settings import SOURCE, TOKEN, PagerDutySettings
 from dora_pipeline.sources.pagerduty.times import lacks_end, occurred_at
-from dora_pipeline.sources.source import PulledRecord
+from dora_pipeline.sources.source import Note, PulledRecord
 from dora_pipeline.timeline import OLDEST_INSTANT
-
-SOURCE = "pagerduty"
-TOKEN = "PAGERDUTY_API_TOKEN"
 
 _LONGEST_WINDOW = timedelta(days=90)
 _SHORTEST_WINDOW = timedelta(seconds=2)
@@ -36,20 +34,20 @@ _ADVICE = {
 }
 
 
-def connect(settings: Settings, note: Callable[[str], None]) -> "Incidents":
-    """A connection to the account of PAGERDUTY_API_TOKEN. Raises ConfigError where the token is missing."""
-    token = secret(TOKEN, SOURCE)
-    told = settings.sources.pagerduty
+def connect(settings: Settings, keys: Sequence[str], note: Note) -> "Incidents":
+    """A connection to the account of PAGERDUTY_API_TOKEN."""
+    (token,) = keys
+    section = settings.section(SOURCE, PagerDutySettings)
     client = HttpClient(
         SOURCE,
-        told.api_url,
+        section.api_url,
         PagerDutyToken(token),
         secrets=[token],
         note=note,
         headers={"Accept": "application/vnd.pagerduty+json;version=2"},
         advice=_ADVICE,
     )
-    return Incidents(client, service_ids=told.service_ids, team_ids=told.team_ids)
+    return Incidents(client, service_ids=section.service_ids, team_ids=section.team_ids)
 
 
 class Incidents:
@@ -88,14 +86,14 @@ class Incidents:
     def fetch_one(self, record_id: str) -> PulledRecord | Literal["gone", "no_access"]:
         """The incident as it is now; `gone` for a 404, `no_access` where PagerDuty says that the access was lost."""
         try:
-            told = self._client.get(f"/incidents/{quote(record_id, '')}", _DETAILS, check=_incident_trouble)
+            answer = self._client.get(f"/incidents/{quote(record_id, '')}", _DETAILS, check=_incident_trouble)
         except NotFound:
             return "gone"
         except Refused as refusal:
             if refusal.status == 403 and refusal.code == _LOST_ACCESS:
                 return "no_access"
             raise
-        return self._record(told["incident"])
+        return self._record(answer["incident"])
 
     def close(self) -> None:
         """Close the connection."""
@@ -113,9 +111,11 @@ class Incidents:
                 raise _too_many(f"were created between {_written(since)} and {_written(until)}") from None
             middle = (first + (end - first) / 2).replace(microsecond=0)
             return self._created(first, middle) | self._created(middle, end)
-        told = ((incident, occurred_at(incident)) for incident in found.values())
+        moments = ((incident, occurred_at(incident)) for incident in found.values())
         return {
-            incident["id"]: self._record(incident) for incident, at in told if first <= at < end or at == OLDEST_INSTANT
+            incident["id"]: self._record(incident)
+            for incident, at in moments
+            if first <= at < end or at == OLDEST_INSTANT
         }
 
     def _read(self, params: Parameters, *, is_closed: bool) -> dict[str, dict[str, Any]]:

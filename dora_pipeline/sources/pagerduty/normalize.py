@@ -1,4 +1,4 @@
-"""Incidents as failures: what PagerDuty told, put into the words of the Failure Event API and judged by its rules."""
+"""Incidents as failures: put into the words of the Failure Event API, and judged by its rules."""
 
 import json
 from collections.abc import Mapping
@@ -8,11 +8,10 @@ from typing import Any
 import polars as pl
 
 from dora_pipeline.catalog import Catalog
-from dora_pipeline.config import PagerDutySettings, Settings
+from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.sources.event_attributes import Attributes
 from dora_pipeline.sources.event_rules import (
-    Normalized,
     normalized_failures,
     order_reasons,
     read_records,
@@ -23,12 +22,13 @@ from dora_pipeline.sources.event_rules import (
 )
 from dora_pipeline.sources.pagerduty.impact import Impacts
 from dora_pipeline.sources.pagerduty.merges import Merges
+from dora_pipeline.sources.pagerduty.settings import SOURCE, PagerDutySettings
 from dora_pipeline.sources.pagerduty.times import end_of, is_resolved
 from dora_pipeline.sources.pagerduty.webhook import with_deliveries
+from dora_pipeline.sources.source import Normalized
 from dora_pipeline.timeline import InstantError, instant
 
-_SOURCE = "pagerduty"
-_TOLD = {
+_TRANSLATED = {
     "attributes": pl.String(),
     "url": pl.String(),
     "is_deleted": pl.Boolean(),
@@ -47,18 +47,18 @@ def normalize(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> No
     Datadog monitor that raised it, else that of the webhook (`dd_env`).
     """
     records = with_deliveries(records).with_columns(received_at="occurred_at")
-    told = read_records(
+    judged = read_records(
         pl.concat([records, _translated(records, settings, catalog)], how="horizontal"), settings, _fields
     )
     is_gone = pl.col("state") == "gone"
-    told = told.with_columns(
+    judged = judged.with_columns(
         finished_at=pl.when(is_gone & pl.col("is_over").not_()).then("fetched_at").otherwise("finished_at"),
         custom_tags=pl.when(pl.col("state") == "present")
         .then("custom_tags")
         .otherwise(pl.concat_list("custom_tags", pl.format("state:{}", "state"))),
     )
     has_no_end = pl.col("is_over") & pl.col("finished_at").is_null() & pl.col("finished_trouble").is_null()
-    told = told.with_columns(
+    judged = judged.with_columns(
         reason=pl.coalesce(
             *shape_reasons(),
             reason("merge_target_missing", pl.col("is_orphan")),
@@ -69,33 +69,34 @@ def normalize(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> No
             *order_reasons(),
         )
     )
-    told = told.with_columns(time_to_restore_seconds=seconds_to_restore())
+    judged = judged.with_columns(time_to_restore_seconds=seconds_to_restore())
     return normalized_failures(
-        told,
+        judged,
         settings,
-        source=_SOURCE,
-        failure_id=pl.format(_SOURCE + ":{}", "record_id"),
-        as_told=told.with_columns(attributes="body", received_at="changed_at"),
+        source=SOURCE,
+        failure_id=pl.format(SOURCE + ":{}", "record_id"),
+        as_refused=judged.with_columns(attributes="body", received_at="changed_at"),
     )
 
 
 def _translated(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> pl.DataFrame:
-    """For each record the columns of _TOLD; `attributes` are those of a failure event."""
+    """For each record the columns of _TRANSLATED; `attributes` are those of a failure event."""
     names = records["record_id"].to_list()
     incidents = dict(zip(names, map(json.loads, records["body"]), strict=True))
     merges = Merges(incidents, _starts(incidents))
     impacts = Impacts(catalog)
+    wanted = settings.section(SOURCE, PagerDutySettings)
     rows = [
         (
             json.dumps(_attributes(incidents[name], impacts, merges.earliest_start(name))),
             _url(incidents[name]),
-            merges.is_counted_elsewhere(name) or not _is_wanted(incidents[name], settings.sources.pagerduty),
+            merges.is_counted_elsewhere(name) or not _is_wanted(incidents[name], wanted),
             merges.is_orphan(name),
             is_resolved(incidents[name]),
         )
         for name in names
     ]
-    return pl.DataFrame(rows, schema=_TOLD, orient="row")
+    return pl.DataFrame(rows, schema=_TRANSLATED, orient="row")
 
 
 def _attributes(incident: Mapping[str, Any], impacts: Impacts, start: datetime | None) -> dict[str, object]:

@@ -20,7 +20,7 @@ class TooManyRows(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """Rows of a list; `total` is the number of all rows, where it was asked for and told."""
+    """Rows of a list; `total` is the number of all rows, where it was asked for and came."""
 
     rows: list[dict[str, Any]]
     total: int | None

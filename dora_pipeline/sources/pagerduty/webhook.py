@@ -1,6 +1,6 @@
 """Incidents as PagerDuty's v3 webhooks tell them, in the words of its REST API, and how they meet what was pulled.
 
-All that was told of an incident is put in the order in which it happened, and the newest telling wins. So it makes no
+All that is known of an incident is put in the order in which it happened, and the newest report wins. So it makes no
 difference in which order, how late and how often deliveries and answers come.
 """
 
@@ -14,11 +14,11 @@ import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.sources.event_rules import rejected
+from dora_pipeline.sources.pagerduty.settings import SOURCE
 from dora_pipeline.sources.pagerduty.times import end_of, is_resolved, occurred_at
 from dora_pipeline.sources.source import Change, Changes
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, instant
 
-_SOURCE = "pagerduty"
 _RESOLVED = "incident.resolved"
 # The events that hold a whole incident, with the status after those that change it. The status in the incident itself
 # can be that of the moment of sending. All other events are of notes, responders or services.
@@ -44,17 +44,17 @@ class _Unusable(Exception):
 
 
 def changes(records: pl.DataFrame, settings: Settings) -> Changes:
-    """What deliveries told of incidents, from RECORD_SCHEMA records whose attributes are `env` and `event`.
+    """What deliveries say of incidents, from RECORD_SCHEMA records whose attributes are `env` and `event`.
 
     Events of anything else are left out. One without an incident, or without a time at which it can have happened, is
     rejected.
     """
-    told: list[Change] = []
+    found: list[Change] = []
     reasons: list[str | None] = []
     for record_id, received_at, text in records.select("record_id", "received_at", "attributes").iter_rows():
         reason = None
         try:
-            told += _changes(record_id, received_at, json.loads(text))
+            found += _changes(record_id, received_at, json.loads(text))
         except _Unusable as unusable:
             reason = str(unusable)
         reasons.append(reason)
@@ -62,7 +62,7 @@ def changes(records: pl.DataFrame, settings: Settings) -> Changes:
         reason=pl.Series(reasons, dtype=pl.String), services=pl.lit([], dtype=pl.List(pl.String))
     )
     nowhen = pl.lit(None, pl.Datetime("us", "UTC"))
-    return Changes(told, rejected(judged, settings, event_type="failure", source=_SOURCE, occurred_at=nowhen))
+    return Changes(found, rejected(judged, settings, event_type="failure", source=SOURCE, occurred_at=nowhen))
 
 
 def _changes(delivery_id: str, received_at: datetime, attributes: Mapping[str, Any]) -> list[Change]:
@@ -83,34 +83,36 @@ def _changes(delivery_id: str, received_at: datetime, attributes: Mapping[str, A
     if happened_at > received_at + FUTURE_TOLERANCE:
         raise _Unusable("time_in_future")
     incident = {name: data[name] for name in _FIELDS if name in data}
-    incident |= {name: told for name, told in (("status", _STATUSES[kind]), ("dd_env", attributes.get("env"))) if told}
-    told = {
+    incident |= {
+        name: value for name, value in (("status", _STATUSES[kind]), ("dd_env", attributes.get("env"))) if value
+    }
+    report = {
         "event_type": kind,
         "occurred_at": happened_at.isoformat(),
         "received_at": received_at.isoformat(),
         "incident": incident,
     }
-    return [Change(delivery_id, data["id"], occurred_at(data), told)]
+    return [Change(delivery_id, data["id"], occurred_at(data), report)]
 
 
 @dataclass(frozen=True)
-class _Telling:
-    """What was told of an incident as it was at a moment; `end` where it says when the incident was over."""
+class _Report:
+    """What is known of an incident as it was at a moment; `end` where it says when the incident was over."""
 
     moment: datetime
     is_pulled: bool
-    told_at: datetime
+    known_at: datetime
     incident: Mapping[str, Any]
     end: object
 
     @property
     def order(self) -> tuple[datetime, bool, datetime, datetime]:
         # The REST API writes whole seconds, so a pull has seen what happened within its second.
-        return self.moment.replace(microsecond=0), self.is_pulled, self.moment, self.told_at
+        return self.moment.replace(microsecond=0), self.is_pulled, self.moment, self.known_at
 
 
 def with_deliveries(records: pl.DataFrame) -> pl.DataFrame:
-    """PULLED_SCHEMA records, their bodies after all that was told of them, and `changed_at`: the last telling."""
+    """PULLED_SCHEMA records, their bodies after all that is known of them, and `changed_at`: the last report."""
     bodies, moments = [], []
     for fetched_at, text in records.select("fetched_at", "body").iter_rows():
         incident = json.loads(text) if '"deliveries"' in text else {}
@@ -118,30 +120,30 @@ def with_deliveries(records: pl.DataFrame) -> pl.DataFrame:
         if deliveries:
             text = json.dumps(_folded(incident, fetched_at, deliveries))
         bodies.append(text)
-        moments.append(max([fetched_at, *(datetime.fromisoformat(told["received_at"]) for told in deliveries)]))
+        moments.append(max([fetched_at, *(datetime.fromisoformat(report["received_at"]) for report in deliveries)]))
     return records.with_columns(
         body=pl.Series(bodies, dtype=pl.String), changed_at=pl.Series(moments, dtype=pl.Datetime("us", "UTC"))
     )
 
 
 def _folded(pulled: Mapping[str, Any], fetched_at: datetime, deliveries: list[dict[str, Any]]) -> dict[str, Any]:
-    """The incident after all tellings; `pulled` is empty for one that was never pulled."""
-    tellings = [_delivered(told) for told in deliveries]
+    """The incident after all reports; `pulled` is empty for one that was never pulled."""
+    reports = [_delivered(report) for report in deliveries]
     if pulled:
-        tellings.append(_Telling(_changed_at(pulled, fetched_at), True, fetched_at, pulled, end_of(pulled)))
+        reports.append(_Report(_changed_at(pulled, fetched_at), True, fetched_at, pulled, end_of(pulled)))
     incident: dict[str, Any] = {}
     end: object = None
-    for telling in sorted(tellings, key=lambda telling: telling.order):
-        incident |= telling.incident
-        end = (telling.end or end) if is_resolved(incident) else None
+    for report in sorted(reports, key=lambda report: report.order):
+        incident |= report.incident
+        end = (report.end or end) if is_resolved(incident) else None
     # What a pull said of the end can be older than the last delivery.
     return {**incident, "resolved_at": end, "last_status_change_at": end, "log_entries": []}
 
 
-def _delivered(told: Mapping[str, Any]) -> _Telling:
-    happened_at, received_at = (datetime.fromisoformat(told[name]) for name in ("occurred_at", "received_at"))
-    end = told["occurred_at"] if told["event_type"] == _RESOLVED else None
-    return _Telling(happened_at, False, received_at, told["incident"], end)
+def _delivered(report: Mapping[str, Any]) -> _Report:
+    happened_at, received_at = (datetime.fromisoformat(report[name]) for name in ("occurred_at", "received_at"))
+    end = report["occurred_at"] if report["event_type"] == _RESOLVED else None
+    return _Report(happened_at, False, received_at, report["incident"], end)
 
 
 def _changed_at(pulled: Mapping[str, Any], fetched_at: datetime) -> datetime:

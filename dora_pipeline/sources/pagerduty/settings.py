@@ -1,0 +1,16 @@
+"""Settings of PagerDuty: `sources.pagerduty`."""
+
+from typing import Annotated
+
+from dora_pipeline.config import Section, Shapes, Texts
+
+SOURCE = "pagerduty"
+TOKEN = "PAGERDUTY_API_TOKEN"
+
+
+class PagerDutySettings(Section):
+    """Where the account is, and which of its services and teams are wanted; all where none are named."""
+
+    api_url: str = "https://api.pagerduty.com"
+    service_ids: Annotated[Texts, Shapes.RECORDS] = ()
+    team_ids: Annotated[Texts, Shapes.RECORDS] = ()

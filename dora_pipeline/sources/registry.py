@@ -8,6 +8,7 @@ from dora_pipeline.sources.datadog import DATADOG_INCIDENTS
 from dora_pipeline.sources.event_api import DEPLOYMENT_EVENT_API, FAILURE_EVENT_API
 from dora_pipeline.sources.pagerduty import PAGERDUTY
 from dora_pipeline.sources.source import EventType, Source
+from dora_pipeline.sources.statuspage import STATUSPAGE
 
 SOURCES: Mapping[str, Source[Any]] = {
     source.name: source
@@ -16,6 +17,7 @@ SOURCES: Mapping[str, Source[Any]] = {
         DEPLOYMENT_EVENT_API,
         DATADOG_INCIDENTS,
         PAGERDUTY,
+        STATUSPAGE,
         FAILURE_EVENT_API,
     )
 }

@@ -1,0 +1,45 @@
+"""Settings of Statuspage: `sources.statuspage`."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from dora_pipeline.config import Section, Shapes, Texts
+
+SOURCE = "statuspage"
+
+Impact = Literal["none", "minor", "major", "critical"]
+
+
+def _pages(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    for number, address in enumerate(addresses, start=1):
+        # What cannot be read may hold a password, so it is not shown.
+        if not _is_page(address):
+            raise ValueError(f"number {number} is not the address of a page, such as https://status.example.com")
+    return tuple(dict.fromkeys(address.rstrip("/") for address in addresses))
+
+
+def _is_page(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    is_plain = parts.username is None and not parts.query and not parts.fragment
+    return parts.scheme in ("https", "http") and has_host and is_plain
+
+
+class StatuspageSettings(Section):
+    """Which pages are read, and what their incidents impact.
+
+    `components`: the service of a component, by its name or id; None for one that is no service of ours. A component
+    that is not named here is the service of its name. `service` and `env` are those of incidents that name none.
+    Incidents of less than `least_impact` are no failures.
+    """
+
+    pages: Annotated[Texts, AfterValidator(_pages)] = ()
+    components: Annotated[dict[str, str | None], Field(default_factory=dict), Shapes.RECORDS]
+    service: Annotated[str | None, Shapes.RECORDS] = None
+    env: Annotated[str | None, Shapes.RECORDS] = None
+    least_impact: Annotated[Impact, Shapes.RECORDS] = "minor"

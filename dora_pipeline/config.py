@@ -50,7 +50,7 @@ def _duration(value: object) -> timedelta:
         raise ValueError("is longer than any duration can be") from None
 
 
-def duration_text(value: timedelta) -> str:
+def written_duration(value: timedelta) -> str:
     """A duration as settings write it, in the largest unit that divides it."""
     seconds = value // timedelta(seconds=1)
     unit = next(unit for unit in "dhms" if seconds % _DURATION_UNITS[unit] == 0)

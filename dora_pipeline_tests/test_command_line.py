@@ -20,6 +20,7 @@ from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.selection import read_selection_log
 from dora_pipeline.settings import read_settings
 from dora_pipeline.sources.apm.settings import apm_settings
+from dora_pipeline.sources.registry import SOURCES, sources_of
 from dora_pipeline_tests.command import Answer, command_line, environment, process, without_root
 from dora_pipeline_tests.homes import TestHome
 
@@ -159,7 +160,7 @@ def test_selecting_before_the_newest_entry_is_refused(home: TestHome, dora: Dora
     ("arguments", "told"),
     [
         (("deployments", "pagerduty"), "apm_deployment_tracking, deployment_event_api"),
-        (("failures", "nonsense"), "datadog_incidents, pagerduty, failure_event_api"),
+        (("failures", "nonsense"), ", ".join(sources_of("failure"))),
         (("restores", "pagerduty"), "restores"),
         (("deployments",), "SOURCE"),
         (("failures", "pagerduty", "--at", "2024-05-06 07:08:09"), "no time zone"),
@@ -186,10 +187,9 @@ def test_naming_a_source_twice_is_refused(home: TestHome, dora: Dora) -> None:
 def test_sources_shows_all_of_them_before_anything_was_selected(dora: Dora) -> None:
     answer = dora("sources")
     assert answer.code == 0
-    names = ("apm_deployment_tracking", "deployment_event_api", "datadog_incidents", "pagerduty", "failure_event_api")
-    for name in names:
+    for name in SOURCES:
         assert f"\n{name} (" in "\n" + answer.out
-    assert answer.out.count("selected now    no") == len(names)
+    assert answer.out.count("selected now    no") == len(SOURCES)
 
 
 def test_sources_shows_selection_newest_event_rows_and_rejects(home: TestHome, dora: Dora) -> None:

@@ -21,6 +21,7 @@ from dora_pipeline.errors import WarehouseError
 from dora_pipeline.pipeline.runs import begin
 from dora_pipeline.pipeline.sources import source_states
 from dora_pipeline.settings import read_settings
+from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline.warehouse.writer import open_writer
 from dora_pipeline_tests.command import process, without_root
@@ -226,7 +227,7 @@ def test_whatever_has_the_name_of_a_companion_goes(published: TestHome, clients:
         path = published.home.path / name
         path.mkdir()
         (path / "inside").write_bytes(b"garbage")
-    assert len(source_states(published.home)) == 5
+    assert len(source_states(published.home)) == len(SOURCES)
     assert beside(published) == []
     for name, make in zip(_COMPANIONS, (Path.mkdir, Path.touch, _dangling_link), strict=True):
         make(published.home.path / name)

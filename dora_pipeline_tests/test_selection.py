@@ -155,7 +155,7 @@ def test_every_mistake_of_the_file_is_told_with_its_line(home: Home) -> None:
         + 'failure,"2024-07-03T00:00:00Z,pagerduty\n',
     )
     file = home.selection_log
-    choices = "choose from datadog_incidents, pagerduty, failure_event_api"
+    choices = f"choose from {', '.join(sources_of('failure'))}"
     fields = "in place of event_type,selected_at,sources; separate the sources by ';'"
     assert message.splitlines() == [
         "14 mistakes:",

@@ -8,7 +8,7 @@ import click
 import yaml
 
 from dora_pipeline.cli.display import console
-from dora_pipeline.config import Home, default_home, duration_text
+from dora_pipeline.config import Home, default_home, written_duration
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.sources.source import Source
@@ -83,7 +83,7 @@ def _section_line(source: Source[Any]) -> str:
 
 def _plain(value: object) -> object:
     if isinstance(value, timedelta):
-        return duration_text(value)
+        return written_duration(value)
     return list(value) if isinstance(value, tuple) else value
 
 

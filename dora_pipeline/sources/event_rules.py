@@ -16,6 +16,14 @@ from dora_pipeline.tables import LandedFailures, LandedRejects, Table
 from dora_pipeline.timeline import EPOCH_UNITS, FUTURE_TOLERANCE, NEWEST_INSTANT, OLDEST_INSTANT
 
 
+class Unusable(ValueError):
+    """A record that cannot be used; `reason` is the word that `core.rejected_events` shows."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class FailureRow(dy.Schema):
     """One record of a source as a failure: what its `normalize` reads from it, before it is judged.
 

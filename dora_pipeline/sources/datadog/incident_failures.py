@@ -15,13 +15,12 @@ from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.sources.datadog.access import app_url
 from dora_pipeline.sources.datadog.incident_times import (
     Restore,
-    Unusable,
     moment_of,
     restore_of_incident,
     start_of_incident,
 )
 from dora_pipeline.sources.datadog.settings import SOURCE
-from dora_pipeline.sources.event_rules import judged_failures
+from dora_pipeline.sources.event_rules import Unusable, judged_failures
 from dora_pipeline.sources.source import Normalized
 
 _SELECTS = ("dropdown", "multiselect", "autocomplete", "metrictag")

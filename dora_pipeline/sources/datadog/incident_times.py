@@ -9,20 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from dora_pipeline.sources.event_rules import Unusable
 from dora_pipeline.timeline import InstantError, instant
 
 _RESOLVED = ("resolved", "completed")
 _SHOWN = ("stable", *_RESOLVED)
 
 Attributes = Mapping[str, object]
-
-
-class Unusable(ValueError):
-    """An incident that cannot be read; `reason` is the word that `core.rejected_events` shows."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 from dora_pipeline.config import Settings
 from dora_pipeline.sources.datadog.access import datadog_client
-from dora_pipeline.sources.datadog.incident_times import Unusable, start_of_incident
+from dora_pipeline.sources.datadog.incident_times import start_of_incident
 from dora_pipeline.sources.datadog.searches import Incident, IncidentSearch, created_at, incident_problem
 from dora_pipeline.sources.datadog.settings import SOURCE
+from dora_pipeline.sources.event_rules import Unusable
 from dora_pipeline.sources.http import HttpClient, NotFound, Refused
 from dora_pipeline.sources.source import Note, PulledRecord
 from dora_pipeline.timeline import OLDEST_INSTANT

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.sources.datadog.access import items_problem
-from dora_pipeline.sources.datadog.incident_times import Unusable, moment_of
+from dora_pipeline.sources.datadog.incident_times import moment_of
+from dora_pipeline.sources.event_rules import Unusable
 from dora_pipeline.sources.http import HttpClient
 
 PAGE_SIZE = 100

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.sources.event_rules import rejected
+from dora_pipeline.sources.event_rules import Unusable, rejected
 from dora_pipeline.sources.pagerduty.settings import SOURCE
 from dora_pipeline.sources.pagerduty.times import end_of, is_resolved, occurred_at
 from dora_pipeline.sources.source import Change, Changes
@@ -39,10 +39,6 @@ _STATUSES = {
 _FIELDS = ("id", "html_url", "created_at", "title", "status", "service", "teams", "priority", "resolve_reason")
 
 
-class _Unusable(Exception):
-    """A delivery that tells of no incident though it should; the text is the reason."""
-
-
 def changes(records: pl.DataFrame, settings: Settings) -> Changes:
     """What deliveries say of incidents, from RECORD_SCHEMA records whose attributes are `env` and `event`.
 
@@ -55,8 +51,8 @@ def changes(records: pl.DataFrame, settings: Settings) -> Changes:
         reason = None
         try:
             found += _changes(record_id, received_at, json.loads(text))
-        except _Unusable as unusable:
-            reason = str(unusable)
+        except Unusable as unusable:
+            reason = unusable.reason
         reasons.append(reason)
     judged = records.with_columns(
         reason=pl.Series(reasons, dtype=pl.String), services=pl.lit([], dtype=pl.List(pl.String))
@@ -69,19 +65,19 @@ def _changes(delivery_id: str, received_at: datetime, attributes: Mapping[str, A
     """The change that a delivery tells; none for an event of something else."""
     event = attributes.get("event")
     if not isinstance(event, dict):
-        raise _Unusable("unreadable")
+        raise Unusable("unreadable")
     kind = str(event.get("event_type"))
     if kind not in _STATUSES:
         return []
     data = event.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("id"), str) or not data["id"]:
-        raise _Unusable("incident_missing")
+        raise Unusable("incident_missing")
     try:
         happened_at = instant(event.get("occurred_at"))
     except InstantError as error:
-        raise _Unusable("time_missing" if event.get("occurred_at") is None else error.reason) from None
+        raise Unusable("time_missing" if event.get("occurred_at") is None else error.reason) from None
     if happened_at > received_at + FUTURE_TOLERANCE:
-        raise _Unusable("time_in_future")
+        raise Unusable("time_in_future")
     incident = {name: data[name] for name in _FIELDS if name in data}
     incident |= {
         name: value for name, value in (("status", _STATUSES[kind]), ("dd_env", attributes.get("env"))) if value

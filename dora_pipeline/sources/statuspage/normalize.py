@@ -10,20 +10,14 @@ import polars as pl
 from dora_pipeline.catalog import Catalog
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import without_credentials
-from dora_pipeline.sources.event_rules import judged_failures
+from dora_pipeline.sources.event_rules import Unusable, judged_failures
 from dora_pipeline.sources.source import Normalized
 from dora_pipeline.sources.statuspage.settings import SOURCE, StatuspageSettings
-from dora_pipeline.sources.statuspage.times import end_of, is_over, moment_of, start_of, updates_of
+from dora_pipeline.sources.statuspage.times import Incident, end_of, is_over, readable_moment, start_of, updates_of
 from dora_pipeline.timeline import InstantError, instant
 
 # `maintenance` is planned, so it is no failure at all. An impact that we do not know counts.
 _IMPACTS = ("maintenance", "none", "minor", "major", "critical")
-
-Incident = Mapping[str, Any]
-
-
-class _Unusable(Exception):
-    """An incident that cannot be used; the text is the reason."""
 
 
 def normalize(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> Normalized:
@@ -51,7 +45,7 @@ def _row(
     row: dict[str, object] = {
         "record_id": record["record_id"],
         "attributes": record["body"],
-        "received_at": moment_of(incident, "created_at") or record["fetched_at"],
+        "received_at": readable_moment(incident, "created_at") or record["fetched_at"],
         "changed_at": record["fetched_at"],
     }
     try:
@@ -67,8 +61,8 @@ def _row(
             "url": _url(incident),
             "custom_tags": _tags(incident, record),
         }
-    except _Unusable as problem:
-        row["reason"] = str(problem)
+    except Unusable as problem:
+        row["reason"] = problem.reason
     return row
 
 
@@ -85,7 +79,7 @@ def _services(incident: Incident, section: StatuspageSettings) -> list[str] | No
     if named and not services:
         return None
     if not services and not (section.service or "").strip():
-        raise _Unusable("service_missing")
+        raise Unusable("service_missing")
     return services or [str(section.service).strip()]
 
 
@@ -95,7 +89,7 @@ def _service(component: Incident, section: StatuspageSettings) -> str | None:
         if isinstance(key, str) and key in section.components:
             return (section.components[key] or "").strip() or None
     if name is None:
-        raise _Unusable("service_missing")
+        raise Unusable("service_missing")
     return name
 
 
@@ -110,21 +104,21 @@ def _components(incident: Incident) -> list[Incident]:
         affected = [update.get("affected_components") for update in updates_of(incident)]
         components = [component for some in affected if isinstance(some, list) for component in some]
     if not all(isinstance(component, Mapping) for component in components):
-        raise _Unusable("field_type")
+        raise Unusable("field_type")
     return [component for component in components if component.get("group") is not True]
 
 
 def _times(incident: Incident, record: Mapping[str, Any]) -> dict[str, object]:
     start, end = start_of(incident), end_of(incident)
     if start is None:
-        raise _Unusable("time_missing")
+        raise Unusable("time_missing")
     if is_over(incident) and end is None:
-        raise _Unusable("finish_missing")
+        raise Unusable("finish_missing")
     try:
         started_at = instant(start)
         finished_at = None if end is None else instant(end)
     except InstantError as error:
-        raise _Unusable(error.reason) from None
+        raise Unusable(error.reason) from None
     times: dict[str, object] = {"started_at": started_at, "finished_at": finished_at}
     if finished_at is not None:
         times["time_to_restore_seconds"] = (finished_at - started_at).total_seconds()
@@ -151,6 +145,6 @@ def _page(incident: Incident) -> str:
 
 def _text(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise _Unusable("field_type")
+        raise Unusable("field_type")
     # Half of a cut emoji is not Unicode.
     return without_credentials((value or "").encode("utf-8", "replace").decode()).strip() or None

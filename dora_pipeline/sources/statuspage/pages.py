@@ -16,7 +16,7 @@ from dora_pipeline.errors import ConfigError
 from dora_pipeline.sources.http import HttpClient
 from dora_pipeline.sources.source import Note, PulledRecord
 from dora_pipeline.sources.statuspage.settings import SOURCE, StatuspageSettings
-from dora_pipeline.sources.statuspage.times import moment_of, occurred_at
+from dora_pipeline.sources.statuspage.times import Incident, occurred_at, readable_moment
 from dora_pipeline.timeline import OLDEST_INSTANT
 
 MOST_INCIDENTS = 50
@@ -25,8 +25,6 @@ _NEWEST, _OPEN = "/api/v2/incidents.json", "/api/v2/incidents/unresolved.json"
 _ADVICE = dict.fromkeys(
     (401, 403, 404), "only public pages can be read; check sources.statuspage.pages, or read the page of its own host"
 )
-
-Incident = Mapping[str, Any]
 
 
 class _NoKey(AuthBase):
@@ -69,7 +67,7 @@ class StatusPages:
             newest = self._newest_of(page)
             self._note_what_is_not_shown(page, newest, first)
             for record in newest:
-                moments = [moment_of(record.body, name) for name in ("created_at", "updated_at")]
+                moments = [readable_moment(record.body, name) for name in ("created_at", "updated_at")]
                 is_wanted = any(moment and first <= moment < last for moment in (record.occurred_at, *moments))
                 if is_wanted or record.occurred_at == OLDEST_INSTANT:
                     found[record.record_id] = record
@@ -96,7 +94,7 @@ class StatusPages:
             client.close()
 
     def _note_what_is_not_shown(self, page: str, newest: Sequence[PulledRecord], first: datetime) -> None:
-        shown = [moment for record in newest if (moment := moment_of(record.body, "created_at"))]
+        shown = [moment for record in newest if (moment := readable_moment(record.body, "created_at"))]
         if len(newest) < MOST_INCIDENTS or page in self._noted or not shown or min(shown) <= first:
             return
         self._noted.add(page)

@@ -12,7 +12,7 @@ _OVER = ("resolved", "postmortem", "completed")
 Incident = Mapping[str, Any]
 
 
-def moment_of(fields: Incident, name: str) -> datetime | None:
+def readable_moment(fields: Incident, name: str) -> datetime | None:
     """A time in UTC; None where it is missing or cannot be read."""
     try:
         return instant(fields.get(name))
@@ -27,7 +27,7 @@ def start_of(incident: Incident) -> object:
 
 def occurred_at(incident: Incident) -> datetime:
     """The instant (UTC) whose day the record belongs to: OLDEST_INSTANT where nothing says it."""
-    return moment_of({"start": start_of(incident)}, "start") or OLDEST_INSTANT
+    return readable_moment({"start": start_of(incident)}, "start") or OLDEST_INSTANT
 
 
 def is_over(incident: Incident) -> bool:
@@ -49,7 +49,7 @@ def _announced_end(incident: Incident) -> object:
     ends = []
     for update in updates_of(incident):
         written = update.get("display_at") or update.get("created_at")
-        moment = moment_of({"end": written}, "end")
+        moment = readable_moment({"end": written}, "end")
         if moment is not None and update.get("status") in ("resolved", "completed"):
             ends.append((moment, written))
     return max(ends, key=lambda end: end[0])[1] if ends else None

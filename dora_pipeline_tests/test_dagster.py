@@ -27,6 +27,7 @@ from dora_pipeline.errors import (
     WarehouseError,
 )
 from dora_pipeline.sources.registry import SOURCES as DECLARED
+from dora_pipeline.sources.registry import sources_of
 from dora_pipeline.tables import TABLES
 from dora_pipeline_tests.dagster_runs import days_run, statuses
 from dora_pipeline_tests.homes import TestHome
@@ -134,12 +135,7 @@ def test_every_asset_has_a_layer_and_a_domain(home: TestHome) -> None:
     tags = {key.to_user_string(): graph.get(key).tags for key in graph.get_all_asset_keys()}
     assert {key: each["layer"] for key, each in tags.items()} == {key: key.partition("/")[0] for key in tags}
     domains = {domain: {key for key in tags if tags[key]["domain"] == domain} for domain in ("failures", "dora")}
-    assert domains["failures"] == {
-        "core/failures",
-        "sources/datadog_incidents",
-        "sources/pagerduty",
-        "sources/failure_event_api",
-    }
+    assert domains["failures"] == {"core/failures", *(f"sources/{name}" for name in sources_of("failure"))}
     assert domains["dora"] == {"metrics/daily", "report/index"}
 
 

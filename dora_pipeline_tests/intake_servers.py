@@ -17,7 +17,7 @@ import uvicorn
 from dora_pipeline.config import Home
 from dora_pipeline.intake.web.access import API_KEYS, APP_KEYS, Keys
 from dora_pipeline.intake.web.app import IntakeSettings, make_app
-from dora_pipeline.intake.web.connections import Connection
+from dora_pipeline.intake.web.connections import ClientConnection
 from dora_pipeline_tests.certificates import Certificates
 from dora_pipeline_tests.command import command_line, environment
 from dora_pipeline_tests.waiting import PATIENCE
@@ -111,7 +111,7 @@ def intake_in_process(home: Home, *, keep_alive_seconds: int | float = 75) -> It
     keys = Keys.of({API_KEYS: API_KEY, APP_KEYS: APP_KEY})
     config = uvicorn.Config(
         make_app(IntakeSettings(home.path, keys)),
-        http=Connection,
+        http=ClientConnection,
         ws="none",
         log_config=None,
         access_log=False,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dora_pipeline.intake.web.connections import MOST_CONNECTIONS, RESERVED_FILES
+from dora_pipeline.intake.web.crowding import MOST_CONNECTIONS, RESERVED_FILES
 from dora_pipeline_tests.command import process
 from dora_pipeline_tests.repository import tracked_files
 

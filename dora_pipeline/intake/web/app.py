@@ -25,7 +25,7 @@ from dora_pipeline.intake.store.search import QueryError
 from dora_pipeline.intake.web.access import Door, Keys
 from dora_pipeline.intake.web.answers import JsonApiResponse
 from dora_pipeline.intake.web.certificates import Certificate, Tls
-from dora_pipeline.intake.web.connections import Connections, connection_limit
+from dora_pipeline.intake.web.crowding import Connections, connection_limit
 from dora_pipeline.intake.web.document import document
 from dora_pipeline.intake.web.monitoring import Metrics, Monitor
 from dora_pipeline.intake.web.refusals import BAD_REQUEST, Refusal, WrongRequest

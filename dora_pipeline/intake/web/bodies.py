@@ -1,9 +1,8 @@
-"""The bodies of requests, in the words of Datadog's wire: types, patterns, and what is wrong with a body.
+"""The bodies of requests, in the words of Datadog's wire, and what is wrong with one.
 
 Whether an event can be used later (ended before it began, in the future) is not judged here.
 """
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -13,17 +12,14 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.intake.web.fields import Epoch, EventId, Moment, Name, OnlyByPatch, Sha, Tags, Text, whole
 from dora_pipeline.intake.web.wire import WireError
-from dora_pipeline.timeline import NEWEST_INSTANT, OLDEST_INSTANT, moment_of
 
-_INT64 = 2**63
-_EPOCH = "must be a whole number: Unix time in seconds, milliseconds, microseconds or nanoseconds"
 _REASONS = {
     "bool_type": "must be true or false",
     "dict_type": "must be an object",
@@ -36,55 +32,6 @@ _REASONS = {
     "none_required": "is set by PATCH, not here",
     "string_type": "must be text",
 }
-
-
-def _whole(value: object) -> object:
-    # Clients in JavaScript send nanoseconds as doubles, such as 1.69996064812345e18.
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _epoch(value: object) -> object:
-    number = _whole(value)
-    if type(number) is not int:
-        raise PydanticCustomError("epoch", _EPOCH)
-    return number
-
-
-def _not_blank(value: object) -> object:
-    if isinstance(value, str) and not value.strip():
-        raise PydanticCustomError("blank", "must not be blank")
-    return value
-
-
-def _moment(value: object) -> object:
-    if isinstance(value, bool | int | float):
-        raise PydanticCustomError("decoding", "invalid type number")
-    if not isinstance(value, str):
-        return value
-    try:
-        moment = moment_of(value)
-        # "Since ever" is a time, too; no event is known by one outside of these years.
-        return min(max(moment, OLDEST_INSTANT), NEWEST_INSTANT - timedelta(microseconds=1)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise PydanticCustomError("time", "must be a time of RFC 3339 such as 2025-03-23T00:00:00Z") from None
-
-
-Epoch = Annotated[
-    int,
-    BeforeValidator(_epoch),
-    Field(gt=-_INT64 - 1, lt=_INT64, description="Unix time in s, ms, µs or ns, by magnitude"),
-]
-Text = Annotated[str, Field(json_schema_extra={"maxLength": 10_000})]
-Name = Annotated[Text, BeforeValidator(_not_blank), Field(json_schema_extra={"pattern": r"[^\s]"})]
-EventId = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z0-9_.:-]{16,128}$", description="the event's own id: 16 to 128 of A-Z a-z 0-9 - _ . :"),
-]
-Tag = Annotated[Text, Field(pattern=r"^[^:]+:.", description="key:value")]
-Tags = Annotated[list[Tag], Field(max_length=100)]
-Sha = Annotated[Text, Field(pattern=r"^[a-fA-F0-9]{40,}$", description="the whole SHA of a commit")]
-Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-OnlyByPatch = Annotated[None, Field(description="set by PATCH")]
 
 
 class _Part(BaseModel):
@@ -186,7 +133,7 @@ class ListAttributes(_Part):
     to: Moment | None = None
     query: Text | None = None
     sort: Literal["started_at", "-started_at", "finished_at", "-finished_at"] = "-started_at"
-    limit: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000)] = 10
+    limit: Annotated[int, BeforeValidator(whole), Field(ge=1, le=1000)] = 10
 
 
 class Body(_Part):

@@ -24,7 +24,7 @@ from dora_pipeline.intake.store.database import named_store, shown, store_url
 from dora_pipeline.intake.web.access import API_KEYS, APP_KEYS, SHORTEST_KEY, Keys
 from dora_pipeline.intake.web.app import IntakeSettings, make_app
 from dora_pipeline.intake.web.certificates import Certificate, Tls
-from dora_pipeline.intake.web.connections import Connection
+from dora_pipeline.intake.web.connections import ClientConnection
 from dora_pipeline.intake.web.monitoring import METRICS_FOLDER
 
 WEBHOOK_SECRETS = "PAGERDUTY_WEBHOOK_SECRETS"
@@ -113,7 +113,7 @@ class IntakeServer:
             partial(make_app, self._settings),
             factory=True,
             workers=self._workers,
-            http=Connection,
+            http=ClientConnection,
             ws="none",
             log_config=_LOGGING,
             access_log=False,

@@ -8,8 +8,8 @@ from functools import cache
 from hashlib import sha256
 from importlib import resources
 
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.sources.registry import SOURCES
-from dora_pipeline.sources.source import EventType
 from dora_pipeline.tables import (
     ApmVersionActivity,
     Daily,

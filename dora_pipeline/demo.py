@@ -14,11 +14,11 @@ import yaml
 
 from dora_pipeline.config import Home, project_folder
 from dora_pipeline.errors import ConfigError
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.progress import Progress
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline.repositories.history import rebuild_history
-from dora_pipeline.sources.source import EventType
 from dora_pipeline.timeline import instant
 from dora_pipeline.warehouse.reader import open_reader
 

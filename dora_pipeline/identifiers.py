@@ -6,8 +6,11 @@ What does not belong here: reading of files, and rules about events.
 
 import os
 import re
+from typing import Literal
 from urllib.parse import unquote
 
+# What is counted.
+EventType = Literal["deployment", "failure"]
 # A commit, whole or the beginning of one, as a regular expression.
 COMMIT_SHA = "[0-9a-fA-F]{7,64}"
 

@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 from dora_pipeline.config import Home, listing
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.files import whole_file
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.sources.registry import SOURCES, sources_of
-from dora_pipeline.sources.source import EventType
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, day_of, instant
 
 if TYPE_CHECKING:

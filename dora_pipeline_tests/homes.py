@@ -10,9 +10,10 @@ import duckdb
 import yaml
 
 from dora_pipeline.config import Home
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.runs import RunReport, run
-from dora_pipeline.selection import EventType, append_selection
+from dora_pipeline.selection import append_selection
 from dora_pipeline.timeline import Window
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.intake.store.database import SearchTooLong
-from dora_pipeline.intake.store.search import QueryError, condition
+from dora_pipeline.intake.store.search import SearchSyntaxError, condition
 
 SECOND = 1_714_996_800
 START = datetime(2024, 5, 6, 12, tzinfo=UTC)
@@ -205,7 +205,7 @@ def test_what_cannot_be_read_is_told_with_its_place(query: str, message: str | N
     if message is None:
         assert condition(query)
     else:
-        with pytest.raises(QueryError, match=message):
+        with pytest.raises(SearchSyntaxError, match=message):
             condition(query)
 
 
@@ -230,7 +230,7 @@ def test_what_cannot_be_read_is_told_with_its_place(query: str, message: str | N
 )
 def test_a_query_without_end_is_refused_at_once(query: str) -> None:
     before = process_time()
-    with pytest.raises(QueryError):
+    with pytest.raises(SearchSyntaxError):
         condition(query)
     assert process_time() - before < 1
 
@@ -385,7 +385,7 @@ def test_a_query_finds_what_logic_says(store: EventStore, events: list[dict[str,
 @given(st.text(alphabet='ab:()"\\*?- \tANDORT>\x00\ud800ü', max_size=40))
 @example("service:\u00a0")
 def test_any_text_is_a_query_or_a_query_error(text: str) -> None:
-    with suppress(QueryError):
+    with suppress(SearchSyntaxError):
         condition(text).prefilter()
 
 

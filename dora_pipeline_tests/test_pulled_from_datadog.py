@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from dora_pipeline.errors import ConfigError, SourceError, SourceRejected
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline.pipeline.sources import source_states
 from dora_pipeline.sources.registry import SOURCES, sources_of
-from dora_pipeline.sources.source import EventType
 from dora_pipeline_tests.datadog_incidents import incident
 from dora_pipeline_tests.full_homes import rebuilt
 from dora_pipeline_tests.homes import TestHome

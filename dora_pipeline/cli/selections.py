@@ -7,9 +7,9 @@ import click
 from dora_pipeline.cli.display import console, moment_text
 from dora_pipeline.cli.parameters import Instant
 from dora_pipeline.config import default_home
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.selection import append_selection
 from dora_pipeline.sources.registry import sources_of
-from dora_pipeline.sources.source import EventType
 
 _EVENT_TYPES: dict[str, EventType] = {"deployments": "deployment", "failures": "failure"}
 

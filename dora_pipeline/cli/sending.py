@@ -16,7 +16,7 @@ from dora_pipeline.sending import events
 from dora_pipeline.sending.checkout import Commit, NoCheckout, commit_of
 from dora_pipeline.sending.delivery import deliver, resend
 from dora_pipeline.sending.events import Details, Event
-from dora_pipeline.sending.intake import Intake
+from dora_pipeline.sending.intake import IntakeClient
 from dora_pipeline.sending.spool import Spool
 from dora_pipeline.timeline import FUTURE_TOLERANCE
 
@@ -218,10 +218,12 @@ def _deliver(event: Event, told: _Common) -> None:
     console.print(f"stored: {event.event_type} {event_id}{commit}", markup=False, soft_wrap=True)
 
 
-def _intake(destination: _Destination) -> Intake:
+def _intake(destination: _Destination) -> IntakeClient:
     if destination["url"] is None:
         raise click.UsageError("where to? give --url, or set DORA_INTAKE_ADDRESS")
-    return Intake(destination["url"], seconds=destination["timeout"], note=_note, authority=destination["ca_cert"])
+    return IntakeClient(
+        destination["url"], seconds=destination["timeout"], note=_note, authority=destination["ca_cert"]
+    )
 
 
 def _note(message: str) -> None:

@@ -15,7 +15,7 @@ from dora_pipeline.errors import ConfigError
 from dora_pipeline.files import regular_file
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.intake.store.database import named_store
-from dora_pipeline.intake.store.event import EventType
+from dora_pipeline.intake.store.event import StoredType
 from dora_pipeline.pipeline.segments import first_unread
 from dora_pipeline.selection import read_selection_log
 from dora_pipeline.sources.apm.export_files import export_files
@@ -34,7 +34,7 @@ _SETTLING = timedelta(seconds=5)
 _CHEAP_GAP = 30
 _FEW = 4
 # What the intake receives for each source.
-_RECEIVED: Mapping[str, EventType] = {
+_RECEIVED: Mapping[str, StoredType] = {
     **{source.name: source.event_type for source in SOURCES.values() if source.reader().normalize_sent is not None},
     **{source.name: "delivery" for source in SOURCES.values() if source.reader().webhook_changes is not None},
 }

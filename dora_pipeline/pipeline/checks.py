@@ -12,9 +12,9 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.config import Settings
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.pipeline.glimpses import Shown, shown_rows
 from dora_pipeline.pipeline.landing import microseconds
-from dora_pipeline.sources.source import EventType
 from dora_pipeline.tables import (
     TABLES,
     ApmVersionActivity,

@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.config import Settings
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.intake.store.event import (
     Attributes,
     History,
@@ -19,14 +20,13 @@ from dora_pipeline.intake.store.event import (
     event_moment,
     flat,
     nested,
+    sequences_of,
     stored_event,
-    told_in,
     trouble,
 )
 from dora_pipeline.intake.store.identity import canonical_key, differ, is_given
 from dora_pipeline.pipeline.segments import raw_record
 from dora_pipeline.sources.raw import SENT_SCHEMA, RawRecord, record_frame
-from dora_pipeline.sources.source import EventType
 from dora_pipeline.tables import LandedSentEvents
 from dora_pipeline.warehouse import landing
 
@@ -121,7 +121,7 @@ def _union(events: Sequence[StoredEvent]) -> StoredEvent:
     deleted = max((_deletion(event) for event in events), default=-1)
     newest: dict[str, tuple[int, StoredEvent]] = {}
     for event in events:
-        for name, sequence in {} if event.is_deleted else told_in(event).items():
+        for name, sequence in {} if event.is_deleted else sequences_of(event).items():
             if sequence > max(deleted, newest.get(name, (-1, event))[0]):
                 newest[name] = (sequence, event)
     fields = {

@@ -16,7 +16,7 @@ import polars as pl
 from dora_pipeline.config import Home
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.intake.store import EventStore, StoredEvent, Withdrawals
-from dora_pipeline.intake.store.event import Attributes, EventType, History, amended, merged
+from dora_pipeline.intake.store.event import Attributes, History, StoredType, amended, merged
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.manifest import Manifest
 from dora_pipeline.sources.raw import (
@@ -46,7 +46,7 @@ def input_of(home: Home, path: Path) -> Input:
 
 
 def fresh_segments(
-    session: Session, event_type: EventType, source: str, folder: Path
+    session: Session, event_type: StoredType, source: str, folder: Path
 ) -> Iterator[tuple[Input, pl.DataFrame]]:
     """Bring what the intake received since the last time into a segment, and give all segments that have not landed.
 
@@ -71,7 +71,7 @@ def fresh_segments(
             )
 
 
-def first_unread(store: EventStore, event_type: EventType, source: str, landed: Sequence[Segment]) -> int | None:
+def first_unread(store: EventStore, event_type: StoredType, source: str, landed: Sequence[Segment]) -> int | None:
     """The first sequence of a store that no landed segment holds; None where all of it has landed.
 
     Of a home that an older program read, which knows no marks, the newest sequence is believed; a run looks closely.
@@ -83,7 +83,7 @@ def first_unread(store: EventStore, event_type: EventType, source: str, landed: 
     return unread[0].sequence if unread else None
 
 
-def _fetch(session: Session, event_type: EventType, source: str, folder: Path) -> None:
+def _fetch(session: Session, event_type: StoredType, source: str, folder: Path) -> None:
     known, lost = segments(folder), Manifest(session.home.raw).lost(source)
     gaps = {segment.branch for path in lost if path.parent == folder and (segment := segment_at(path))}
     with EventStore.at(session.home) as store:
@@ -102,7 +102,7 @@ def _fetch(session: Session, event_type: EventType, source: str, folder: Path) -
             last = write_segment(folder, records, branch, mark).last
 
 
-def _place(store: EventStore, event_type: EventType, source: str, known: Sequence[Segment]) -> tuple[int, str, str]:
+def _place(store: EventStore, event_type: StoredType, source: str, known: Sequence[Segment]) -> tuple[int, str, str]:
     """After which sequence to go on reading a store, in which branch, and what to say of it where that is a new one."""
     newest = {segment.branch: segment.last for segment in sorted(known, key=lambda segment: segment.last)}
     marked = [(one, one.mark) for one in sorted(known, key=lambda one: one.last, reverse=True) if one.mark]
@@ -126,7 +126,7 @@ def _place(store: EventStore, event_type: EventType, source: str, known: Sequenc
 
 
 def _was_all_read(
-    store: EventStore, event_type: EventType, source: str, unmarked: Sequence[Segment], last: int
+    store: EventStore, event_type: StoredType, source: str, unmarked: Sequence[Segment], last: int
 ) -> bool:
     """Whether segments without marks hold all that a store holds up to a sequence, as it stands there."""
     records = (record for segment in unmarked for record in read_segment(source, segment))
@@ -166,7 +166,7 @@ def _record(event: StoredEvent, withdrawals: Withdrawals) -> RawRecord:
 
 
 def _newest_states(
-    event_type: EventType, source: str, fresh: Sequence[Segment], there: Sequence[Segment]
+    event_type: StoredType, source: str, fresh: Sequence[Segment], there: Sequence[Segment]
 ) -> Iterator[tuple[Segment, list[Found]]]:
     """The newest states of the events in each of some segments, with the segments that told the newest."""
     if len({segment.branch for segment in there}) < 2:
@@ -198,7 +198,7 @@ def _groups(source: str, fresh: Sequence[Segment]) -> Iterator[Mapping[Segment, 
         yield group
 
 
-def _united(event_type: EventType, found: Sequence[Found]) -> Found:
+def _united(event_type: StoredType, found: Sequence[Found]) -> Found:
     """What the branches say of an event together: of each its newest state, and the newest of these field by field."""
     if event_type == "delivery":
         # A delivery is one message; another body under its id is no news of it.

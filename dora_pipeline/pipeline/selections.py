@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.selection import Selection, append_selection
-from dora_pipeline.sources.source import EventType
 from dora_pipeline.timeline import InstantError, instant
 
 

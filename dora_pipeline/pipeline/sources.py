@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dora_pipeline.config import Home
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.selection import read_selection_log
 from dora_pipeline.sources.registry import SOURCES
-from dora_pipeline.sources.source import EventType
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline.warehouse.sources import SourceFigures, left_out_files, source_figures
 

@@ -26,7 +26,7 @@ class Commit:
 def commit_of(folder: Path, repository_url: str | None = None, commit_sha: str | None = None) -> Commit:
     """The commit at HEAD and the remote's address, without credentials, of the checkout that holds the folder.
 
-    What is told goes before what the checkout says. Where only one of the two is told the other is taken from the
+    What is given goes before what the checkout says. Where only one of the two is given the other is taken from the
     checkout if it is one of the same repository, or holds that commit: an event with half of its git would have no
     change lead time, and one with a mixture of two repositories a wrong one.
     Raises NoCheckout where there is none, RepositoryError where it does not have what is missing.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from shlex import quote
 
 from dora_pipeline.sending.events import Event
-from dora_pipeline.sending.intake import EventRefused, Intake, NotAllowed, NotStored
+from dora_pipeline.sending.intake import EventRefused, IntakeClient, NotAllowed, NotStored
 from dora_pipeline.sending.spool import Spool, SpoolError
 
 # What is sent a second time after a kill.
@@ -12,7 +12,7 @@ _BATCH = 100
 _MOST_REASONS = 20
 
 
-def deliver(event: Event, intake: Intake, spool: Spool | None) -> str:
+def deliver(event: Event, intake: IntakeClient, spool: Spool | None) -> str:
     """Send an event, and put it into the spool where it cannot be stored now; the id under which it is stored.
 
     An event that the server refuses, or that comes with a wrong key, does not go into the spool: it would only look
@@ -25,15 +25,15 @@ def deliver(event: Event, intake: Intake, spool: Spool | None) -> str:
     except NotStored as error:
         if spool is None:
             raise
-        told = str(error)
+        reason = str(error)
     try:
         spool.add(event)
     except SpoolError as error:
-        raise NotStored(f"{told}; nor could it be kept: {error}") from None
-    raise NotStored(f"{told}; it is kept: `dora resend {quote(spool.name)}` sends it")
+        raise NotStored(f"{reason}; nor could it be kept: {error}") from None
+    raise NotStored(f"{reason}; it is kept: `dora resend {quote(spool.name)}` sends it")
 
 
-def resend(spool: Spool, intake: Intake) -> int:
+def resend(spool: Spool, intake: IntakeClient) -> int:
     """Send the events of a spool in their order, and take out those that are stored; how many these are.
 
     Events that the server refuses, and lines that hold none, stay and do not keep back others; all else that goes wrong
@@ -65,7 +65,7 @@ def resend(spool: Spool, intake: Intake) -> int:
     return stored
 
 
-def _refusal(line: bytes, intake: Intake) -> str | None:
+def _refusal(line: bytes, intake: IntakeClient) -> str | None:
     """Why an event can never be stored as it is; None where it is stored."""
     try:
         intake.send(Event.from_line(line))

@@ -4,22 +4,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 from uuid import uuid4
 
-from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.identifiers import EventType, without_credentials
 from dora_pipeline.json_values import json_value
 from dora_pipeline.sending.checkout import Commit
-
-# As in `selection`, which would bring Polars and half a second to each sending.
-EventType = Literal["deployment", "failure"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Details:
-    """What deployments and failures have in common; None or nothing in it: not told."""
+    """What deployments and failures have in common; None or nothing in it: not known."""
 
     env: str | None = None
     version: str | None = None
@@ -39,8 +36,8 @@ class Event:
     @classmethod
     def of(cls, event_type: EventType, attributes: dict[str, Any]) -> Self:
         """The event with those attributes that carry a value, URLs without credentials."""
-        told = {name: value for name, value in attributes.items() if value}
-        return cls(event_type, json.loads(without_credentials(json.dumps(told))))
+        kept = {name: value for name, value in attributes.items() if value}
+        return cls(event_type, json.loads(without_credentials(json.dumps(kept))))
 
     @property
     def body(self) -> dict[str, Any]:
@@ -50,22 +47,22 @@ class Event:
     @property
     def line(self) -> bytes:
         """The event as one line of JSON in ASCII, without a line break."""
-        told = {"event_type": self.event_type, "attributes": self.attributes}
-        return json.dumps(told, separators=(",", ":")).encode("ascii")
+        fields = {"event_type": self.event_type, "attributes": self.attributes}
+        return json.dumps(fields, separators=(",", ":")).encode("ascii")
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
         """The event of a line. Raises ValueError for a line that holds none."""
-        told = json_value(line)
-        if not isinstance(told, dict) or told.get("event_type") not in get_args(EventType):
+        fields = json_value(line)
+        if not isinstance(fields, dict) or fields.get("event_type") not in get_args(EventType):
             raise ValueError("not an event")
-        if not isinstance(told.get("attributes"), dict):
+        if not isinstance(fields.get("attributes"), dict):
             raise ValueError("an event without attributes")
-        return cls(told["event_type"], told["attributes"])
+        return cls(fields["event_type"], fields["attributes"])
 
 
 def deployment(service: str, started_at: datetime, finished_at: datetime, details: Details) -> Event:
-    """A deployment; with an id of its own unless one is told, so that it stays one event however often it is sent."""
+    """A deployment; with an id of its own unless one is given, so that it stays one event however often it is sent."""
     attributes = {"service": service, **_times(started_at, finished_at), **_attributes(details)}
     return Event.of("deployment", attributes | {"id": details.event_id or uuid4().hex})
 
@@ -81,7 +78,7 @@ def failure(
 ) -> Event:
     """A failure of services, or of a team alone.
 
-    Without a told id it has none: env, services and `started_at` identify it, so that its end can be told later.
+    Without a given id it has none: env, services and `started_at` identify it, so that its end can be sent later.
     """
     attributes = {"services": list(services), **_times(started_at, finished_at), "name": name, "severity": severity}
     return Event.of("failure", attributes | _attributes(details) | {"id": details.event_id})

@@ -30,7 +30,7 @@ class EventRefused(NotStored):
     """The server does not take this event; sending it again without a change does not help."""
 
 
-class Intake:
+class IntakeClient:
     """The intake at an address, such as `https://dora.example:8443`.
 
     The key comes from DATADOG_API_KEY or DD_API_KEY. `authority` is a file with the certificates of a private

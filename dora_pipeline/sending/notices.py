@@ -29,10 +29,10 @@ class NotDelivered(DoraError):
 
 def post_notice(address: str, notice: Mapping[str, str | None]) -> None:
     """POST a notice as JSON. Raises NotDelivered for any answer but 2xx; redirects are not followed."""
-    told = _answer(address, notice)
-    if told not in range(200, 300):
-        reason = f"answered {told}" if isinstance(told, int) else told
-        raise NotDelivered(f"the webhook in DORA_FAILURE_WEBHOOK_URL {reason}", is_lasting=told in _LASTING)
+    answer = _answer(address, notice)
+    if answer not in range(200, 300):
+        reason = f"answered {answer}" if isinstance(answer, int) else answer
+        raise NotDelivered(f"the webhook in DORA_FAILURE_WEBHOOK_URL {reason}", is_lasting=answer in _LASTING)
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.sources.apm import APM_DEPLOYMENT_TRACKING
 from dora_pipeline.sources.datadog import DATADOG_INCIDENTS
 from dora_pipeline.sources.event_api import DEPLOYMENT_EVENT_API, FAILURE_EVENT_API
 from dora_pipeline.sources.pagerduty import PAGERDUTY
-from dora_pipeline.sources.source import EventType, Source
+from dora_pipeline.sources.source import Source
 from dora_pipeline.sources.statuspage import STATUSPAGE
 
 SOURCES: Mapping[str, Source[Any]] = {

@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol
 
 from dora_pipeline.config import SectionType, Settings, secrets
+from dora_pipeline.identifiers import EventType
 
 if TYPE_CHECKING:
     import polars as pl
 
     from dora_pipeline.catalog import Catalog
 
-EventType = Literal["deployment", "failure"]
 # `gone`: the source does not know it any more. `no_access`: it refuses to show it to us.
 RecordState = Literal["present", "gone", "no_access"]
 # Tells the user what to know meanwhile, such as a wait for a rate limit.

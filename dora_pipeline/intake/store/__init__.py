@@ -3,7 +3,7 @@
 What does not belong here: HTTP (`intake/web/`), and judging whether an event is usable (`sources/`).
 """
 
-from dora_pipeline.intake.store.event import EventType, StoredEvent
+from dora_pipeline.intake.store.event import StoredEvent, StoredType
 from dora_pipeline.intake.store.event_store import SEARCH_SECONDS, EventStore, Withdrawals
 
-__all__ = ["SEARCH_SECONDS", "EventStore", "EventType", "StoredEvent", "Withdrawals"]
+__all__ = ["SEARCH_SECONDS", "EventStore", "StoredEvent", "StoredType", "Withdrawals"]

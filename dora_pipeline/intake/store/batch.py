@@ -4,7 +4,6 @@ What does not belong here: opening and closing of transactions, and looking for 
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -15,15 +14,15 @@ from sqlalchemy import Connection, insert, select, update
 from dora_pipeline.intake.store import schema
 from dora_pipeline.intake.store.event import (
     Attributes,
-    EventType,
     History,
+    Message,
     StoredEvent,
-    Telling,
+    StoredType,
     amended,
-    flat,
+    history_after,
     json_text,
     merged,
-    told_in,
+    sequences_of,
     trouble,
 )
 from dora_pipeline.intake.store.identity import NaturalKey, body_key, differ, natural_key, refusal_key
@@ -31,7 +30,7 @@ from dora_pipeline.intake.store.loaded import LoadedEvent, LoadedEvents
 from dora_pipeline.timeline import instant
 
 _MICROSECOND = timedelta(microseconds=1)
-# What a telling that cannot be used takes from its event, to show what it is about.
+# What a message that cannot be used takes from its event, to show what it is about.
 _SHOWN = ("service", "services", "team", "env", "started_at", "finished_at")
 # No id holds it.
 _AFTER_ID = "\t"
@@ -46,20 +45,20 @@ class Batch:
         self._now = datetime.now(UTC)
         self._mark = schema.new_mark()
         self._events = LoadedEvents(connection)
-        self._tellings: list[dict[str, Any]] = []
+        self._messages: list[dict[str, Any]] = []
 
-    def tell(self, told: list[Telling]) -> list[StoredEvent]:
-        """The event after each telling, in the order in which they came."""
-        keys = [natural_key(telling.event_type, telling.body) for telling in told]
-        for event_type in dict.fromkeys(telling.event_type for telling in told):
-            of_type = [pair for pair in zip(told, keys, strict=True) if pair[0].event_type == event_type]
+    def add(self, messages: list[Message]) -> list[StoredEvent]:
+        """The event after each message, in the order in which they came."""
+        keys = [natural_key(message.event_type, message.body) for message in messages]
+        for event_type in dict.fromkeys(message.event_type for message in messages):
+            of_type = [pair for pair in zip(messages, keys, strict=True) if pair[0].event_type == event_type]
             self._events.load(event_type, (one.event_id for one, _ in of_type if one.event_id))
-            digests = [_digest(telling, key) for telling, key in of_type]
+            digests = [_digest(message, key) for message, key in of_type]
             known = self._events.keys(event_type)
             self._events.load_alike(event_type, (key for key in [*digests, *known] if key))
-        return [self._tell(telling, key) for telling, key in zip(told, keys, strict=True)]
+        return [self._add(message, key) for message, key in zip(messages, keys, strict=True)]
 
-    def find(self, event_type: EventType, event_id: str) -> LoadedEvent | None:
+    def find(self, event_type: StoredType, event_id: str) -> LoadedEvent | None:
         """The event, None where it is unknown or deleted."""
         self._events.load(event_type, [event_id])
         held = self._events.by_id(event_type, event_id)
@@ -78,22 +77,22 @@ class Batch:
         return self._record(held, "updated", changes, attributes, moment)
 
     def delete(self, held: LoadedEvent, received_at: datetime | None) -> None:
-        """Leaves a tombstone that keeps what was told."""
+        """Leaves a tombstone that keeps what was sent."""
         self._record(held, "deleted", {}, held.event.attributes, self._moment(received_at), is_deleted=True)
 
     @property
     def size(self) -> int:
         """About how many bytes `save` writes."""
-        return sum(len(telling["body"]) for telling in self._tellings) + sum(
+        return sum(len(message["body"]) for message in self._messages) + sum(
             len(json_text(held.event.attributes)) for held in self._events.changed()
         )
 
     def save(self) -> None:
         """Writes what changed."""
-        if not self._tellings:
+        if not self._messages:
             return
         self._events.save()
-        self._connection.execute(insert(schema.tellings), self._tellings)
+        self._connection.execute(insert(schema.messages), self._messages)
         self._connection.execute(update(schema.state).values(sequence=self._sequence))
 
     def _moment(self, received_at: datetime | None) -> datetime:
@@ -103,41 +102,41 @@ class Batch:
         self._now += _MICROSECOND
         return self._now
 
-    def _tell(self, telling: Telling, key: NaturalKey | None) -> StoredEvent:
-        moment = self._moment(telling.received_at)
-        held = self._known(telling, key)
+    def _add(self, message: Message, key: NaturalKey | None) -> StoredEvent:
+        moment = self._moment(message.received_at)
+        held = self._known(message, key)
         if held is None:
-            attributes = telling.body if telling.event_type == "delivery" else merged({}, telling.body)
-            return self._record(self._new(telling, key, moment), "told", telling.body, attributes, moment)
-        if telling.event_type == "delivery":
+            attributes = message.body if message.event_type == "delivery" else merged({}, message.body)
+            return self._record(self._new(message, key, moment), "told", message.body, attributes, moment)
+        if message.event_type == "delivery":
             # A delivery is one message: another body under its id is no news of it.
-            attributes = telling.body if held.is_untold else held.event.attributes
+            attributes = message.body if held.is_empty else held.event.attributes
         else:
             former_trouble = held.trouble
-            # What cannot be used is no part of what is told after it.
-            attributes = merged({} if former_trouble else held.standing, telling.body)
-            if reason := trouble(telling.body, attributes, moment):
-                return self._refuse(telling.event_id, held, telling.body, attributes, moment, reason)
+            # What cannot be used is no part of what is sent after it.
+            attributes = merged({} if former_trouble else held.standing, message.body)
+            if reason := trouble(message.body, attributes, moment):
+                return self._refuse(message.event_id, held, message.body, attributes, moment, reason)
             if former_trouble:
                 self._set_aside(held, former_trouble)
-        is_named_now = telling.event_id is not None and not held.event.is_named
-        if is_named_now and telling.event_id:
-            self._events.rename(held, telling.event_id)
-        return self._record(held, "told", telling.body, attributes, moment, is_named_now=is_named_now)
+        is_named_now = message.event_id is not None and not held.event.is_named
+        if is_named_now and message.event_id:
+            self._events.rename(held, message.event_id)
+        return self._record(held, "told", message.body, attributes, moment, is_named_now=is_named_now)
 
-    def _known(self, telling: Telling, key: NaturalKey | None) -> LoadedEvent | None:
-        """The event that a telling is about, None where it is a new one."""
-        event_type, digest = telling.event_type, _digest(telling, key)
-        if telling.event_id and (held := self._events.by_id(event_type, telling.event_id)):
+    def _known(self, message: Message, key: NaturalKey | None) -> LoadedEvent | None:
+        """The event that a message is about, None where it is a new one."""
+        event_type, digest = message.event_type, _digest(message, key)
+        if message.event_id and (held := self._events.by_id(event_type, message.event_id)):
             return held
         alike = self._events.alike(event_type, digest)
         if key is not None:
             alike = [held for held in alike if _env(held) == key.env]
-        if telling.event_id:
+        if message.event_id:
             # An event with an id of its own is another one, and a deleted one is none.
             alike = [held for held in alike if not (held.event.is_named or held.event.is_deleted)]
         if event_type == "deployment":
-            alike = [held for held in alike if not self._is_another(held, telling)]
+            alike = [held for held in alike if not self._is_another(held, message)]
         return min(
             alike,
             key=lambda held: (
@@ -149,19 +148,19 @@ class Batch:
             default=None,
         )
 
-    def _is_another(self, held: LoadedEvent, telling: Telling) -> bool:
-        """Whether a deployment is not the one that is told, where one of the two has an id and the other has none."""
+    def _is_another(self, held: LoadedEvent, message: Message) -> bool:
+        """Whether a deployment is not the one that is sent, where one of the two has an id and the other has none."""
         return (
-            held.event.is_named != bool(telling.event_id)
+            held.event.is_named != bool(message.event_id)
             and not held.trouble
-            and differ(held.event.attributes, telling.body)
+            and differ(held.event.attributes, message.body)
         )
 
-    def _new(self, telling: Telling, key: NaturalKey | None, moment: datetime) -> LoadedEvent:
-        event_id = telling.event_id or uuid4().hex
-        is_named = telling.event_id is not None
-        event = StoredEvent(self._sequence, telling.event_type, event_id, moment, moment, False, {}, is_named=is_named)
-        held = LoadedEvent(event, _digest(telling, key), self._sequence + 1, True, True, event_id)
+    def _new(self, message: Message, key: NaturalKey | None, moment: datetime) -> LoadedEvent:
+        event_id = message.event_id or uuid4().hex
+        is_named = message.event_id is not None
+        event = StoredEvent(self._sequence, message.event_type, event_id, moment, moment, False, {}, is_named=is_named)
+        held = LoadedEvent(event, _digest(message, key), self._sequence + 1, True, True, event_id)
         self._events.add(held)
         return held
 
@@ -174,7 +173,7 @@ class Batch:
         moment: datetime,
         reason: str,
     ) -> StoredEvent:
-        """Keep a telling that cannot be used by itself; the event stays as it was.
+        """Keep a message that cannot be used by itself; the event stays as it was.
 
         `attributes` is what it would have made of the event.
         """
@@ -230,14 +229,14 @@ class Batch:
             and is_deleted == before.is_deleted
             and before.sequence >= held.first_sequence
         )
-        if is_same and not (is_named_now or self._may_be_told_under_another_name(held)):
+        if is_same and not (is_named_now or self._may_come_under_another_name(held)):
             return before
-        known = {} if before.is_deleted or held.trouble else told_in(before)
+        known = {} if before.is_deleted or held.trouble else sequences_of(before)
         self._sequence += 1
         if is_deleted:
             history = History(deleted=self._sequence)
         else:
-            history = _history(before, known, body, attributes, self._sequence)
+            history = history_after(before, known, body, attributes, self._sequence)
         held.event = replace(
             before,
             sequence=self._sequence,
@@ -253,13 +252,13 @@ class Batch:
             self._events.identify(held, key.digest)
         return held.event
 
-    def _may_be_told_under_another_name(self, held: LoadedEvent) -> bool:
-        """Whether settings may find another event to be this one: then also a telling without news may be newer."""
+    def _may_come_under_another_name(self, held: LoadedEvent) -> bool:
+        """Whether settings may find another event to be this one: then also a message without news may be newer."""
         alike = self._events.alike(held.event.event_type, held.identity_key)
         return any(other is not held and other.event.refusal is None for other in alike)
 
     def _log(self, action: str, event: StoredEvent, body: Attributes, moment: datetime) -> None:
-        self._tellings.append(
+        self._messages.append(
             {
                 "sequence": event.sequence,
                 "event_type": event.event_type,
@@ -272,29 +271,13 @@ class Batch:
         )
 
 
-def _digest(telling: Telling, key: NaturalKey | None) -> str | None:
-    """What an event is known by that this telling makes; None where only its id names it."""
+def _digest(message: Message, key: NaturalKey | None) -> str | None:
+    """What an event is known by of this message; None where only its id names it."""
     if key is not None:
         return key.digest
-    return None if telling.event_id else body_key(telling.body)
+    return None if message.event_id else body_key(message.body)
 
 
 def _env(held: LoadedEvent) -> tuple[str, ...] | None:
     key = natural_key(held.event.event_type, held.event.attributes)
     return None if key is None else key.env
-
-
-def _history(
-    before: StoredEvent, known: Mapping[str, int], body: Attributes, attributes: Attributes, sequence: int
-) -> History:
-    """When the fields of an event were told, after a change with this sequence; `known` is that of what still stood."""
-    fields = flat(attributes)
-    told = {
-        *flat(merged({}, body)),
-        *(name for name in known if name in flat(before.attributes) and name not in fields),
-    }
-    if body.get("finished_at", ...) is None and "finished_at" not in fields:
-        told.add("finished_at")
-    told_in_sequence = {**known, **dict.fromkeys(told, sequence)}
-    older = {name: when for name, when in told_in_sequence.items() if when != sequence or name not in fields}
-    return History(older, before.history.deleted)

@@ -1,6 +1,6 @@
-"""Group commit: tellings that wait at the same time share one transaction, and so one fsync.
+"""Group commit: messages that wait at the same time share one transaction, and so one fsync.
 
-What does not belong here: what a telling makes of an event.
+What does not belong here: what a message makes of an event.
 """
 
 from collections import deque
@@ -10,7 +10,7 @@ from threading import Condition, Thread
 from typing import Any, Self
 
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.intake.store.event import EventType, StoredEvent, Telling
+from dora_pipeline.intake.store.event import Message, StoredEvent, StoredType
 from dora_pipeline.intake.store.event_store import EventStore
 
 MOST_AT_ONCE = 500
@@ -18,36 +18,36 @@ MOST_WAITING = 10_000
 
 
 class Committer:
-    """One thread that writes whatever waits, at most 500 tellings a transaction, in the order in which they came.
+    """One thread that writes whatever waits, at most 500 messages a transaction, in the order in which they came.
 
     May be shared by threads. The store stays the caller's to close, after this.
     """
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
-        self._waiting: deque[tuple[Telling, Future[StoredEvent]]] = deque()
+        self._waiting: deque[tuple[Message, Future[StoredEvent]]] = deque()
         self._changed = Condition()
         self._is_closed = False
         self._thread = Thread(target=self._commit_what_waits, name="intake-committer", daemon=True)
         self._thread.start()
 
     def submit(
-        self, event_type: EventType, attributes: Mapping[str, Any], event_id: str | None = None
+        self, event_type: StoredType, attributes: Mapping[str, Any], event_id: str | None = None
     ) -> Future[StoredEvent]:
-        """The event after this telling, as `EventStore.append` gives it; the future is done when it is on disk.
+        """The event after this message, as `EventStore.append` gives it; the future is done when it is on disk.
 
-        It fails as `append` does, together with the other tellings of its transaction. A future that is cancelled
+        It fails as `append` does, together with the other messages of its transaction. A future that is cancelled
         before its transaction begins is never written. Raises ValueError for attributes that are not JSON, and
-        SourceUnavailable while 10,000 tellings wait and after `close`.
+        SourceUnavailable while 10,000 messages wait and after `close`.
         """
-        telling = Telling.of(event_type, attributes, event_id)
+        message = Message.of(event_type, attributes, event_id)
         future: Future[StoredEvent] = Future()
         with self._changed:
             if self._is_closed:
                 raise SourceUnavailable("intake", "the event store is closing; send the event again")
             if len(self._waiting) >= MOST_WAITING:
                 raise SourceUnavailable("intake", f"{MOST_WAITING:,} events wait to be written; send this again later")
-            self._waiting.append((telling, future))
+            self._waiting.append((message, future))
             self._changed.notify()
         return future
 
@@ -66,9 +66,9 @@ class Committer:
 
     def _commit_what_waits(self) -> None:
         while taken := self._taken():
-            wanted = [(telling, future) for telling, future in taken if future.set_running_or_notify_cancel()]
+            wanted = [(message, future) for message, future in taken if future.set_running_or_notify_cancel()]
             try:
-                events = self._store.commit([telling for telling, _ in wanted])
+                events = self._store.commit([message for message, _ in wanted])
             except Exception as error:
                 for _, future in wanted:
                     future.set_exception(error)
@@ -76,8 +76,8 @@ class Committer:
                 for (_, future), event in zip(wanted, events, strict=True):
                     future.set_result(event)
 
-    def _taken(self) -> list[tuple[Telling, Future[StoredEvent]]]:
-        """The tellings of the next transaction; none when closed and done."""
+    def _taken(self) -> list[tuple[Message, Future[StoredEvent]]]:
+        """The messages of the next transaction; none when closed and done."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
             return [self._waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(self._waiting)))]

@@ -1,20 +1,24 @@
-"""What a search asks of an event: values by their keys, with wildcards, joined by and, or and not.
+"""What a search asks of an event: values by their keys, with wildcards, joined by and, or and not; what fulfils it.
 
 A condition answers in full in Python (`matches`), and coarsely in SQL (`prefilter`), so that most of the others
 are never read. What does not belong here: the syntax of queries.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Protocol
+from itertools import islice
+from time import monotonic, sleep
+from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, or_, select
 
 from dora_pipeline.identifiers import repository_id
 from dora_pipeline.intake.store import schema
-from dora_pipeline.intake.store.event import StoredEvent, json_text, usable_id
+from dora_pipeline.intake.store.database import SearchTooLong, limited
+from dora_pipeline.intake.store.event import StoredEvent, StoredType, json_text, stored_event, usable_id
 
 _TEXTS = {
     "service": ("service", "services"),
@@ -29,6 +33,9 @@ _COMMIT = ("commit_sha", "git.commit_sha")
 _REPOSITORY = ("repository_id", "git.repository_id", "git.repository_url")
 _MOST_PREFILTERS = 8
 _LONGEST_NEEDLE = 1_000
+_ROWS_AT_ONCE = 100
+# Between the rows that a search reads at once: a search that only computes would leave the writer little of a core.
+_PAUSE_SECONDS = 0.001
 
 
 class Condition(Protocol):
@@ -159,11 +166,11 @@ def _values(event: StoredEvent, key: str) -> list[str]:
     if key == "id":
         return [event.event_id, event.former_id] if event.former_id else [event.event_id]
     if key == "change_failure":
-        told = attributes.get("change_failure")
-        return [json_text(told)] if isinstance(told, bool) else []
+        value = attributes.get("change_failure")
+        return [json_text(value)] if isinstance(value, bool) else []
     if key in _COMMIT or key in _REPOSITORY:
-        told = attributes.get("git")
-        git = told if isinstance(told, dict) else {}
+        value = attributes.get("git")
+        git = value if isinstance(value, dict) else {}
         if key in _COMMIT:
             return [text.lower() for text in _texts(git.get("commit_sha"))]
         urls = _texts(git.get("repository_url")) + _texts(git.get("repository_id"))
@@ -176,3 +183,37 @@ def _texts(value: object) -> list[str]:
     values = value if isinstance(value, list) else [value]
     texts = [text.strip() for text in values if isinstance(text, str)]
     return [text for text in texts if text]
+
+
+def matching(
+    connection: Connection,
+    event_type: StoredType,
+    wanted: Condition,
+    bounds: list[ColumnElement[bool]],
+    order: list[ColumnElement[Any]],
+    limit: int,
+    end: float,
+) -> list[StoredEvent]:
+    """The first events within the bounds that fulfil the condition; neither deleted ones nor refused messages.
+
+    Raises SearchTooLong after `end`, a moment of `time.monotonic`.
+    """
+    table = schema.events
+    prefilter = wanted.prefilter()
+    if prefilter is not None:
+        bounds = [*bounds, prefilter]
+    living = [table.c.event_type == event_type, table.c.is_deleted.is_(False), table.c.refusal.is_(None)]
+    query = select(table).where(*living, *bounds).order_by(*order).execution_options(yield_per=_ROWS_AT_ONCE)
+    with limited(connection, end), connection.execute(query) as result:
+        candidates = map(stored_event, _within(end, result.mappings()))
+        return list(islice(filter(wanted.matches, candidates), limit))
+
+
+def _within(end: float, rows: Iterable[RowMapping]) -> Iterator[RowMapping]:
+    """The rows, as long as there is time."""
+    for place, row in enumerate(rows, start=1):
+        if monotonic() > end:
+            raise SearchTooLong
+        yield row
+        if place % _ROWS_AT_ONCE == 0:
+            sleep(_PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""An event as the store keeps it, and what one more telling makes of its fields.
+"""An event as the store keeps it, and what one more message makes of its fields.
 
 What does not belong here: which event is meant (`identity`), the database, and judging whether an event is whole
 enough to be used (the normalizers of `sources/` do that later).
@@ -15,7 +15,7 @@ from dora_pipeline.identifiers import COMMIT_SHA, version_of, without_credential
 from dora_pipeline.json_values import TooDeep, is_deeper, json_value
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, instant
 
-EventType = Literal["deployment", "failure", "delivery"]
+StoredType = Literal["deployment", "failure", "delivery"]
 Attributes = dict[str, Any]
 
 LONGEST_ID = 256
@@ -24,10 +24,10 @@ _TOO_DEEP = f"the JSON is nested too deeply; {DEEPEST_JSON} levels are kept"
 
 
 @dataclass(frozen=True)
-class Telling:
-    """What is told: the event's own id, if it has one, and the moment of receipt, if that is not now."""
+class Message:
+    """What is sent: the event's own id, if it has one, and the moment of receipt, if that is not now."""
 
-    event_type: EventType
+    event_type: StoredType
     event_id: str | None
     body: Attributes
     received_at: datetime | None = None
@@ -35,12 +35,12 @@ class Telling:
     @classmethod
     def of(
         cls,
-        event_type: EventType,
+        event_type: StoredType,
         attributes: Mapping[str, Any],
         event_id: str | None = None,
         received_at: datetime | None = None,
     ) -> Self:
-        """A telling that the store can keep. Raises ValueError for what is not JSON and for a naive time."""
+        """A message that the store can keep. Raises ValueError for what is not JSON and for a naive time."""
         own_id = usable_id(event_id) or usable_id(attributes.get("id"))
         moment = None if received_at is None else instant(received_at)
         return cls(event_type, own_id, storable(attributes), moment)
@@ -48,10 +48,10 @@ class Telling:
 
 @dataclass(frozen=True)
 class History:
-    """When what is known of an event was told, in sequences of the store.
+    """When what is known of an event was sent, in sequences of the store.
 
-    `older` has the newest telling of each field that the newest change did not tell, by `field_names`, and of each that
-    was taken back; `deleted` is the last deletion.
+    `older` has the newest message of each field that the newest change did not bring, by the names of `flat`, and of
+    each that was taken back; `deleted` is the last deletion.
     """
 
     older: Mapping[str, int] = field(default_factory=dict)
@@ -60,17 +60,17 @@ class History:
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """One event with everything told about it so far, or a telling that could not be used.
+    """One event with everything sent about it so far, or a message that could not be used.
 
     `sequence` grows with every change of any event of the store and is unique; `received_at` and `changed_at` (UTC,
-    microseconds) are the first and the newest telling; `attributes` are in the words of Datadog's wire, without `id`.
+    microseconds) are the first and the newest message; `attributes` are in the words of Datadog's wire, without `id`.
     Those of a delivery are `env` and, as it came, the `event` of PagerDuty's webhook. `is_named` is False while only
-    the store gave it an id; that id stays in `former_id` once it has one of its own. A telling that could not be used
+    the store gave it an id; that id stays in `former_id` once it has one of its own. A message that could not be used
     says why in `refusal`.
     """
 
     sequence: int
-    event_type: EventType
+    event_type: StoredType
     event_id: str
     received_at: datetime
     changed_at: datetime
@@ -107,13 +107,13 @@ def json_text(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def storable(telling: Mapping[str, Any]) -> Attributes:
-    """A copy of a telling without the credentials of its URLs.
+def storable(message: Mapping[str, Any]) -> Attributes:
+    """A copy of a message without the credentials of its URLs.
 
     Raises ValueError for what is not JSON, and for JSON that is nested more than 100 deep.
     """
     try:
-        text = without_credentials(json.dumps(dict(telling), separators=(",", ":"), allow_nan=False))
+        text = without_credentials(json.dumps(dict(message), separators=(",", ":"), allow_nan=False))
         copy: Attributes = json_value(text)
     except (RecursionError, TooDeep):
         raise ValueError(_TOO_DEEP) from None
@@ -128,21 +128,21 @@ def usable_id(value: object) -> str | None:
     return text if 0 < len(text) <= LONGEST_ID and text.isprintable() else None
 
 
-def merged(state: Attributes, telling: Attributes) -> Attributes:
-    """The state after a telling: the newest telling wins field by field where it carries a value.
+def merged(state: Attributes, message: Attributes) -> Attributes:
+    """The state after a message: the newest message wins field by field where it carries a value.
 
     null, blank text, empty lists and objects, and versions that say that there is none carry none. `git` merges by its
     own fields; every other value replaces the former as a whole.
     """
-    told = {name: value for name, value in telling.items() if name != "id"}
-    former, git = state.get("git"), told.get("git")
+    sent = {name: value for name, value in message.items() if name != "id"}
+    former, git = state.get("git"), sent.get("git")
     if isinstance(git, dict):
-        told["git"] = _overlaid(former if isinstance(former, dict) else {}, git)
-    return _overlaid(state, told)
+        sent["git"] = _overlaid(former if isinstance(former, dict) else {}, git)
+    return _overlaid(state, sent)
 
 
-def _overlaid(state: Attributes, telling: Attributes) -> Attributes:
-    return state | {name: value for name, value in telling.items() if _carries_value(name, value)}
+def _overlaid(state: Attributes, message: Attributes) -> Attributes:
+    return state | {name: value for name, value in message.items() if _carries_value(name, value)}
 
 
 def _carries_value(name: str, value: object) -> bool:
@@ -167,24 +167,40 @@ def nested(fields: Attributes) -> Attributes:
     return rest | {"git": git} if git else rest
 
 
-def told_in(event: StoredEvent) -> dict[str, int]:
-    """The newest telling of each field of an event, by the names of `flat`; of each that was taken back, too."""
+def sequences_of(event: StoredEvent) -> dict[str, int]:
+    """The newest message of each field of an event, by the names of `flat`; of each that was taken back, too."""
     return dict.fromkeys(flat(event.attributes), event.sequence) | dict(event.history.older)
 
 
-def trouble(telling: Attributes, state: Attributes, received_at: datetime) -> str | None:
-    """Why a telling, which would make `state` of an event, can never be used; None where it can.
+def history_after(
+    before: StoredEvent, known: Mapping[str, int], body: Attributes, attributes: Attributes, sequence: int
+) -> History:
+    """When the fields of an event were sent, after a change with this sequence; `known` is that of what still stood."""
+    fields = flat(attributes)
+    named = {
+        *flat(merged({}, body)),
+        *(name for name in known if name in flat(before.attributes) and name not in fields),
+    }
+    if body.get("finished_at", ...) is None and "finished_at" not in fields:
+        named.add("finished_at")
+    sequences = {**known, **dict.fromkeys(named, sequence)}
+    older = {name: when for name, when in sequences.items() if when != sequence or name not in fields}
+    return History(older, before.history.deleted)
 
-    The word is that of `core.rejected_events`. What is only missing may still be told.
+
+def trouble(message: Attributes, state: Attributes, received_at: datetime) -> str | None:
+    """Why a message, which would make `state` of an event, can never be used; None where it can.
+
+    The word is that of `core.rejected_events`. What is only missing may still be sent.
     """
     moments = []
     for name in ("started_at", "finished_at"):
-        if _carries_value(name, telling.get(name)):
+        if _carries_value(name, message.get(name)):
             try:
-                moments.append(instant(telling[name]))
+                moments.append(instant(message[name]))
             except InstantError as error:
                 return error.reason
-    git = telling.get("git")
+    git = message.get("git")
     sha = git.get("commit_sha") if isinstance(git, dict) else None
     if isinstance(sha, str) and sha.strip() and not re.fullmatch(COMMIT_SHA, sha.strip()):
         return "field_type"
@@ -208,7 +224,7 @@ def amended(state: Attributes, changes: Attributes) -> Attributes:
 
 
 def event_moment(attributes: Attributes, name: Literal["started_at", "finished_at"]) -> datetime | None:
-    """The instant (UTC) that a field tells; None where it is missing or cannot be read."""
+    """The instant (UTC) that a field holds; None where it is missing or cannot be read."""
     try:
         return instant(attributes.get(name))
     except InstantError:

@@ -9,28 +9,23 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from secrets import token_hex
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Literal, Self
 
-from sqlalchemy import ColumnElement, RowMapping, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
 from sqlalchemy.engine import URL
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.intake.store import database, schema
 from dora_pipeline.intake.store.batch import Batch
-from dora_pipeline.intake.store.conditions import All, Condition, Term
-from dora_pipeline.intake.store.database import SearchTooLong
-from dora_pipeline.intake.store.event import EventType, StoredEvent, Telling, storable, stored_event, usable_id
+from dora_pipeline.intake.store.conditions import All, Term, matching
+from dora_pipeline.intake.store.event import Message, StoredEvent, StoredType, storable, stored_event, usable_id
 from dora_pipeline.intake.store.search import condition
 from dora_pipeline.timeline import instant
 
 SEARCH_SECONDS = 10.0
-_ROWS_AT_ONCE = 100
-# Between the rows that a search reads at once: a search that only computes would leave the writer little of a core.
-_PAUSE_SECONDS = 0.001
 # Bytes: an ordinary event with its indexes, and many large ones.
 _SMALLEST_PROBE = 32 * 1024
 _LARGEST_PROBE = 8 * 1024 * 1024
@@ -38,14 +33,14 @@ _LARGEST_PROBE = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Withdrawals:
-    """The ids of events that were deleted, told again since or not, and of those whose end was taken back."""
+    """The ids of events that were deleted, sent again since or not, and of those whose end was taken back."""
 
     deleted: Collection[str]
     reopened: Collection[str]
 
 
 class EventStore:
-    """Deployments and failures as they were told, in SQLite or PostgreSQL.
+    """Deployments and failures as they were sent, in SQLite or PostgreSQL.
 
     Every method raises SourceUnavailable while the database is locked, full or does not answer, and ConfigError where
     it cannot be used at all; messages hold no password. May be shared by threads, not by forked processes.
@@ -66,63 +61,63 @@ class EventStore:
 
     def append(
         self,
-        event_type: EventType,
+        event_type: StoredType,
         attributes: Mapping[str, Any],
         *,
         event_id: str | None = None,
         received_at: datetime | None = None,
     ) -> StoredEvent:
-        """The event after this telling; a retelling that adds nothing leaves it as it is.
+        """The event after this message; a repeated one leaves it as it is.
 
         An event is known by its own id (`event_id`, else `attributes["id"]`), else by services, env and second of
-        `started_at`, else by its whole body. An event without an id takes the one that comes with a later telling of
+        `started_at`, else by its whole body. An event without an id takes the one that comes with a later message of
         the same services, env and second, and is known by both; a deployment only where version and commit do not
         differ. Ids are 1 to 256 printable characters; anything else is taken as none.
-        A telling that can never be used, such as one that ends before it starts, changes no event: it is kept by
-        itself, for `changed_since`. `received_at` is now unless told. Raises ValueError for attributes that are not
+        A message that can never be used, such as one that ends before it starts, changes no event: it is kept by
+        itself, for `changed_since`. `received_at` is now unless given. Raises ValueError for attributes that are not
         JSON, such as NaN.
         """
-        return self.commit([Telling.of(event_type, attributes, event_id, received_at)])[0]
+        return self.commit([Message.of(event_type, attributes, event_id, received_at)])[0]
 
     def append_many(
         self,
-        event_type: EventType,
-        tellings: Iterable[Mapping[str, Any]],
+        event_type: StoredType,
+        messages: Iterable[Mapping[str, Any]],
         *,
         received_at: datetime | Sequence[datetime] | None = None,
     ) -> list[StoredEvent]:
-        """The events after each telling, in their order, as `append` would; all in one transaction.
+        """The events after each message, in their order, as `append` would; all in one transaction.
 
-        `received_at` is one moment, or one for each telling.
+        `received_at` is one moment, or one for each message.
         """
-        bodies = list(tellings)
+        bodies = list(messages)
         moments = received_at if isinstance(received_at, Sequence) else [received_at] * len(bodies)
         return self.commit(
-            [Telling.of(event_type, body, None, moment) for body, moment in zip(bodies, moments, strict=True)]
+            [Message.of(event_type, body, None, moment) for body, moment in zip(bodies, moments, strict=True)]
         )
 
-    def commit(self, tellings: list[Telling]) -> list[StoredEvent]:
-        """The events after each telling, in the order in which they came; all in one transaction."""
+    def commit(self, messages: list[Message]) -> list[StoredEvent]:
+        """The events after each message, in the order in which they came; all in one transaction."""
         with self._batch() as batch:
-            return batch.tell(tellings)
+            return batch.add(messages)
 
     def update(
-        self, event_type: EventType, event_id: str, changes: Mapping[str, Any], *, received_at: datetime | None = None
+        self, event_type: StoredType, event_id: str, changes: Mapping[str, Any], *, received_at: datetime | None = None
     ) -> StoredEvent | None:
         """The event after changes by its id; None where it is unknown or deleted.
 
         Fields merge as in `append`, but an explicit None clears `finished_at`, and `change_failure` false takes the
         remediation away.
         """
-        known_id, telling = usable_id(event_id), storable(changes)
+        known_id, message = usable_id(event_id), storable(changes)
         if known_id is None:
             return None
         with self._batch() as batch:
             held = batch.find(event_type, known_id)
-            return batch.amend(held, telling, received_at) if held else None
+            return batch.amend(held, message, received_at) if held else None
 
-    def delete(self, event_type: EventType, event_id: str, *, received_at: datetime | None = None) -> bool:
-        """Whether there was such an event. A tombstone stays; told again, the event comes back with only that."""
+    def delete(self, event_type: StoredType, event_id: str, *, received_at: datetime | None = None) -> bool:
+        """Whether there was such an event. A tombstone stays; sent again, the event comes back with only that."""
         known_id = usable_id(event_id)
         if known_id is None:
             return False
@@ -132,7 +127,7 @@ class EventStore:
                 batch.delete(held, received_at)
             return held is not None
 
-    def get(self, event_type: EventType, event_id: str) -> StoredEvent | None:
+    def get(self, event_type: StoredType, event_id: str) -> StoredEvent | None:
         """The event; None where it is unknown or deleted."""
         known_id = usable_id(event_id)
         columns = schema.events.c
@@ -140,42 +135,42 @@ class EventStore:
         found = self._found(event_type, is_it, 1) if known_id else []
         return found[0] if found else None
 
-    def changed_since(self, event_type: EventType, sequence: int, limit: int = 10_000) -> list[StoredEvent]:
+    def changed_since(self, event_type: StoredType, sequence: int, limit: int = 10_000) -> list[StoredEvent]:
         """Events whose newest change came after `sequence`, deleted ones too, ordered by sequence.
 
-        Tellings that could not be used are among them, with ids of their own that no event has.
+        Messages that could not be used are among them, with ids of their own that no event has.
         Sequences are in commit order: no later answer holds one below the last of this.
         """
         return self._found(event_type, schema.events.c.sequence > sequence, limit)
 
     def mark(self) -> tuple[int, str]:
         """The state that a store with events is in: its newest sequence, and what stands beside that."""
-        state, tellings = schema.state.c, schema.tellings.c
-        newest = select(tellings.sequence, tellings.mark).where(
-            tellings.sequence == select(state.sequence).scalar_subquery()
+        state, messages = schema.state.c, schema.messages.c
+        newest = select(messages.sequence, messages.mark).where(
+            messages.sequence == select(state.sequence).scalar_subquery()
         )
-        with database.explained(self._url), self._engine.begin() as connection:
+        with self._reading() as connection:
             sequence, mark = connection.execute(newest).one()
             return sequence, mark
 
     def held_marks(self, marks: Collection[tuple[int, str]]) -> set[tuple[int, str]]:
         """Those of the marks, at most a thousand, whose states this one came of: all that was there then is here."""
-        tellings = schema.tellings.c
-        query = select(tellings.sequence, tellings.mark).where(tellings.sequence.in_([number for number, _ in marks]))
-        with database.explained(self._url), self._engine.begin() as connection:
+        messages = schema.messages.c
+        query = select(messages.sequence, messages.mark).where(messages.sequence.in_([number for number, _ in marks]))
+        with self._reading() as connection:
             return {(number, mark) for number, mark in connection.execute(query)} & {*marks}
 
-    def withdrawals(self, event_type: EventType, after: int) -> Withdrawals:
+    def withdrawals(self, event_type: StoredType, after: int) -> Withdrawals:
         """What was taken back of events after a sequence; their newest states alone do not say so."""
-        tellings = schema.tellings.c
-        query = select(tellings.event_id, tellings.action, tellings.body).where(
-            tellings.sequence > after,
-            tellings.event_type == event_type,
-            tellings.action.in_(("updated", "deleted")),
+        messages = schema.messages.c
+        query = select(messages.event_id, messages.action, messages.body).where(
+            messages.sequence > after,
+            messages.event_type == event_type,
+            messages.action.in_(("updated", "deleted")),
         )
         deleted, reopened = set(), set()
-        with database.explained(self._url), self._engine.begin() as connection:
-            for row in connection.execute(query.order_by(tellings.sequence)):
+        with self._reading() as connection:
+            for row in connection.execute(query.order_by(messages.sequence)):
                 if row.action == "deleted":
                     deleted.add(row.event_id)
                 elif json.loads(row.body).get("finished_at", ...) is None:
@@ -184,7 +179,7 @@ class EventStore:
 
     def search(
         self,
-        event_type: EventType,
+        event_type: StoredType,
         *,
         first: datetime | None = None,
         last: datetime | None = None,
@@ -196,10 +191,10 @@ class EventStore:
     ) -> list[StoredEvent]:
         """Events that started between `first` and `last` (both included) and that the query finds.
 
-        The query is in the syntax of `search.condition`, which says when QueryError is raised. Events come
+        The query is in the syntax of `search.condition`, which says when SearchSyntaxError is raised. Events come
         in order of the time `sort`, those without one last; equal times are in order of event id. Deleted events are
-        left out, and so are events without a readable start where `first` or `last` is told. Raises SearchTooLong after
-        `seconds`.
+        left out, and so are events without a readable start where `first` or `last` is given. Raises SearchTooLong
+        after `seconds`.
         """
         end = monotonic() + seconds
         columns = schema.events.c
@@ -211,9 +206,12 @@ class EventStore:
         moment = columns[sort]
         order = [moment.desc() if descending else moment.asc(), columns.event_id]
         wanted = condition(query)
-        found = self._search(event_type, wanted, [*bounds, moment.is_not(None)], order, limit, end)
+        with self._reading() as connection:
+            found = matching(connection, event_type, wanted, [*bounds, moment.is_not(None)], order, limit, end)
         if len(found) < limit:
-            found += self._search(event_type, wanted, [*bounds, moment.is_(None)], order, limit - len(found), end)
+            with self._reading() as connection:
+                rest = limit - len(found)
+                found += matching(connection, event_type, wanted, [*bounds, moment.is_(None)], order, rest, end)
         return found
 
     def newest_finished(
@@ -229,7 +227,8 @@ class EventStore:
         values = {"service": service, "env": env, "version": version}
         wanted = All(tuple(Term(key, (value.strip(),)) for key, value in values.items()))
         order = [columns.finished_at.desc(), columns.started_at.desc(), columns.event_id]
-        found = self._search("deployment", wanted, [columns.finished_at.is_not(None)], order, 1, end)
+        with self._reading() as connection:
+            found = matching(connection, "deployment", wanted, [columns.finished_at.is_not(None)], order, 1, end)
         return found[0] if found else None
 
     def ping(self) -> None:
@@ -268,42 +267,13 @@ class EventStore:
             self._probe_size = min(max(self._probe_size, size), _LARGEST_PROBE)
             raise
 
-    def _search(
-        self,
-        event_type: EventType,
-        wanted: Condition,
-        bounds: list[ColumnElement[bool]],
-        order: list[ColumnElement[Any]],
-        limit: int,
-        end: float,
-    ) -> list[StoredEvent]:
-        table = schema.events
-        prefilter = wanted.prefilter()
-        if prefilter is not None:
-            bounds = [*bounds, prefilter]
-        living = [table.c.event_type == event_type, table.c.is_deleted.is_(False), table.c.refusal.is_(None)]
-        query = select(table).where(*living, *bounds).order_by(*order).execution_options(yield_per=_ROWS_AT_ONCE)
-        with (
-            database.explained(self._url),
-            self._engine.begin() as connection,
-            database.limited(connection, end),
-            connection.execute(query) as result,
-        ):
-            candidates = map(stored_event, _within(end, result.mappings()))
-            return list(islice(filter(wanted.matches, candidates), limit))
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with database.explained(self._url), self._engine.begin() as connection:
+            yield connection
 
-    def _found(self, event_type: EventType, condition: ColumnElement[bool], limit: int) -> list[StoredEvent]:
+    def _found(self, event_type: StoredType, condition: ColumnElement[bool], limit: int) -> list[StoredEvent]:
         table = schema.events
         query = select(table).where(table.c.event_type == event_type, condition).order_by(table.c.sequence).limit(limit)
-        with database.explained(self._url), self._engine.begin() as connection:
+        with self._reading() as connection:
             return [stored_event(row) for row in connection.execute(query).mappings()]
-
-
-def _within(end: float, rows: Iterable[RowMapping]) -> Iterator[RowMapping]:
-    """The rows, as long as there is time."""
-    for place, row in enumerate(rows, start=1):
-        if monotonic() > end:
-            raise SearchTooLong
-        yield row
-        if place % _ROWS_AT_ONCE == 0:
-            sleep(_PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""Which event a telling is about, where its id does not say so: services, env and second of `started_at`.
+"""Which event a message is about, where its id does not say so: services, env and second of `started_at`.
 
 Pure rules, those of `Identity, updates, collisions`. What does not belong here: the database.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from dora_pipeline.identifiers import version_of
-from dora_pipeline.intake.store.event import Attributes, EventType, event_moment, json_text
+from dora_pipeline.intake.store.event import Attributes, StoredType, event_moment, json_text
 
 # The beginning of a SHA, of this length or more, is that commit.
 _SHORTEST_SHA = 7
@@ -23,7 +23,7 @@ def is_given(event_id: str) -> bool:
 
 @dataclass(frozen=True)
 class NaturalKey:
-    """What an event without an id is known by: a digest of (services, second of started_at), and the env as told.
+    """What an event without an id is known by: a digest of (services, second of started_at), and the env as sent.
 
     The env stands by itself, since only settings know which names of it are one.
     """
@@ -32,7 +32,7 @@ class NaturalKey:
     env: tuple[str, ...]
 
 
-def natural_key(event_type: EventType, attributes: Attributes) -> NaturalKey | None:
+def natural_key(event_type: StoredType, attributes: Attributes) -> NaturalKey | None:
     """The key of an event; None where a part of it cannot be read, and for deliveries.
 
     For a failure of a team without a service the team takes the place of the services.
@@ -51,7 +51,7 @@ def natural_key(event_type: EventType, attributes: Attributes) -> NaturalKey | N
 
 
 def canonical_key(
-    event_type: EventType, attributes: Attributes, environment: Callable[[str | None], str | None]
+    event_type: StoredType, attributes: Attributes, environment: Callable[[str | None], str | None]
 ) -> str | None:
     """A digest of the natural key, with the env under its canonical name; None where there is no such key."""
     key = natural_key(event_type, attributes)
@@ -64,13 +64,13 @@ def body_key(attributes: Attributes) -> str:
 
 
 def refusal_key(event_id: str | None, attributes: Attributes) -> str:
-    """A digest of a telling that cannot be used, and of the event that it names: its retry is no second one."""
+    """A digest of a message that cannot be used, and of the event that it names: its retry is no second one."""
     return _digest(["refused", event_id, attributes])
 
 
 def differ(one: Attributes, other: Attributes) -> bool:
-    """Whether two deployments are told with different versions or commits. What is not told differs from nothing."""
-    versions = [version_of(told) for told in (_text(one, "version"), _text(other, "version"))]
+    """Whether two deployments have different versions or commits. What is not known differs from nothing."""
+    versions = [version_of(text) for text in (_text(one, "version"), _text(other, "version"))]
     if None not in versions and versions[0] != versions[1]:
         return True
     shas = sorted((_commit(one), _commit(other)), key=len)

@@ -13,9 +13,9 @@ from sqlalchemy import Column, Connection, bindparam, insert, select, update
 from dora_pipeline.intake.store import schema
 from dora_pipeline.intake.store.event import (
     Attributes,
-    EventType,
     History,
     StoredEvent,
+    StoredType,
     event_moment,
     json_text,
     stored_event,
@@ -41,19 +41,19 @@ class LoadedEvent:
     stored_id: str
 
     @property
-    def is_untold(self) -> bool:
-        """Whether nothing of what was told so far stands."""
+    def is_empty(self) -> bool:
+        """Whether nothing of what was sent so far stands."""
         return self.event.is_deleted or self.event.sequence < self.first_sequence
 
     @property
     def trouble(self) -> str | None:
-        """Why what was told cannot be used; None where it can, and where nothing of it stands anyway."""
+        """Why what was sent cannot be used; None where it can, and where nothing of it stands anyway."""
         attributes = self.standing
         return trouble(attributes, attributes, self.event.changed_at)
 
     @property
     def standing(self) -> Attributes:
-        """What stands of all that was told."""
+        """What stands of all that was sent."""
         return {} if self.event.is_deleted else self.event.attributes
 
 
@@ -62,18 +62,18 @@ class LoadedEvents:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._by_id: dict[tuple[EventType, str], LoadedEvent] = {}
-        self._by_key: dict[tuple[EventType, str], list[LoadedEvent]] = {}
+        self._by_id: dict[tuple[StoredType, str], LoadedEvent] = {}
+        self._by_key: dict[tuple[StoredType, str], list[LoadedEvent]] = {}
 
-    def by_id(self, event_type: EventType, event_id: str) -> LoadedEvent | None:
+    def by_id(self, event_type: StoredType, event_id: str) -> LoadedEvent | None:
         """The event with this id, which was looked for."""
         return self._by_id.get((event_type, event_id))
 
-    def alike(self, event_type: EventType, key: str | None) -> list[LoadedEvent]:
+    def alike(self, event_type: StoredType, key: str | None) -> list[LoadedEvent]:
         """The events with this natural key, which was looked for; none without a key."""
         return [held for held in self._by_key.get((event_type, key or ""), []) if held.identity_key == key]
 
-    def keys(self, event_type: EventType) -> list[str]:
+    def keys(self, event_type: StoredType) -> list[str]:
         """The natural keys of all that is there."""
         return [held.identity_key for (of, _), held in self._by_id.items() if of == event_type and held.identity_key]
 
@@ -83,17 +83,17 @@ class LoadedEvents:
             if held.is_changed and name == held.event.event_id:
                 yield held
 
-    def load(self, event_type: EventType, event_ids: Iterable[str]) -> None:
+    def load(self, event_type: StoredType, event_ids: Iterable[str]) -> None:
         """Look for the events of ids, those that were given to them included."""
         names = list(event_ids)
         for column in (schema.events.c.event_id, schema.events.c.former_id):
             self._load(event_type, column, names)
 
-    def load_alike(self, event_type: EventType, keys: Iterable[str]) -> None:
+    def load_alike(self, event_type: StoredType, keys: Iterable[str]) -> None:
         """Look for the events with these natural keys."""
         self._load(event_type, schema.events.c.identity_key, keys)
 
-    def _load(self, event_type: EventType, column: Column[Any], values: Iterable[str]) -> None:
+    def _load(self, event_type: StoredType, column: Column[Any], values: Iterable[str]) -> None:
         rest = iter(dict.fromkeys(values))
         while chunk := list(islice(rest, _LOOKUP)):
             query = select(schema.events).where(schema.events.c.event_type == event_type, column.in_(chunk))

@@ -81,15 +81,15 @@ events = Table(
     Column("is_deleted", Boolean, nullable=False),
     Column("identity_key", String(64)),
     Column("attributes", Text, nullable=False),
-    # The times that the attributes tell; NULL where they cannot be read.
+    # The times that the attributes hold; NULL where they cannot be read.
     Column("started_at", Moment),
     Column("finished_at", Moment),
     # Whether its id is its own, and the one that it was given until then.
     Column("is_named", Boolean, nullable=False, server_default=true()),
     Column("former_id", Text),
-    # When the fields were told, as JSON (`event.History`).
+    # When the fields were sent, as JSON (`event.History`).
     Column("history", Text),
-    # Why it could not be used: then this is no event, but one telling of one.
+    # Why it could not be used: then this is no event, but one message of one.
     Column("refusal", String(32)),
     Index("intake_events_by_sequence", "event_type", "sequence", unique=True),
     Index("intake_events_by_identity", "event_type", "identity_key"),
@@ -103,7 +103,8 @@ _BY_TIME = (
 
 _BY_FORMER_ID = Index("intake_events_by_former_id", events.c.event_type, events.c.former_id)
 
-tellings = Table(
+# Stores have had it under this name from the first.
+messages = Table(
     "intake_tellings",
     metadata,
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
@@ -168,7 +169,7 @@ def _version(engine: Engine) -> int | None:
 
 
 def _add_times(connection: Connection) -> None:
-    """Schema 1 had no times of its own: the attributes tell them."""
+    """Schema 1 had no times of its own: the attributes hold them."""
     _add_columns(connection, events.c.started_at, events.c.finished_at)
     fill = (
         update(events)
@@ -184,8 +185,8 @@ def _add_times(connection: Connection) -> None:
 
 def _add_marks(connection: Connection) -> None:
     """Schema 2 had no marks: all that is there has one, and so has what an intake of the older program still adds."""
-    definition = CreateColumn(tellings.c.mark).compile(dialect=connection.dialect)
-    connection.execute(text(f"ALTER TABLE {tellings.name} ADD COLUMN {definition} DEFAULT '{new_mark()}'"))
+    definition = CreateColumn(messages.c.mark).compile(dialect=connection.dialect)
+    connection.execute(text(f"ALTER TABLE {messages.name} ADD COLUMN {definition} DEFAULT '{new_mark()}'"))
     probes.create(connection)
 
 
@@ -201,7 +202,7 @@ def _add_identities(connection: Connection) -> None:
     _BY_FORMER_ID.create(connection)
     is_it = (events.c.event_type == bindparam("of_type")) & (events.c.event_id == bindparam("of_id"))
     fill = update(events).where(is_it).values(identity_key=bindparam("key"), is_named=bindparam("named"))
-    first = select(events, tellings.c.body).outerjoin(tellings, tellings.c.sequence == events.c.first_sequence)
+    first = select(events, messages.c.body).outerjoin(messages, messages.c.sequence == events.c.first_sequence)
     chunk = first.where(events.c.sequence > bindparam("after")).order_by(events.c.sequence).limit(_CHUNK)
     last = -1
     while rows := connection.execute(chunk, {"after": last}).all():
@@ -211,12 +212,12 @@ def _add_identities(connection: Connection) -> None:
 
 def _identity(row: Row[Any]) -> dict[str, Any]:
     key = natural_key(row.event_type, json.loads(row.attributes))
-    told = json.loads(row.body) if row.body else {}
+    first = json.loads(row.body) if row.body else {}
     return {
         "of_type": row.event_type,
         "of_id": row.event_id,
         "key": key.digest if key else row.identity_key,
-        "named": usable_id(told.get("id")) == row.event_id or not is_given(row.event_id),
+        "named": usable_id(first.get("id")) == row.event_id or not is_given(row.event_id),
     }
 
 

@@ -20,7 +20,7 @@ _OPERATORS: dict[str, Literal["AND", "OR", "NOT"]] = {"AND": "AND", "OR": "OR", 
 _RANGES = ("<", ">", "[", "{")
 
 
-class QueryError(ValueError):
+class SearchSyntaxError(ValueError):
     """A query that cannot be read; the message names the position and what to write."""
 
 
@@ -29,10 +29,11 @@ def condition(query: str) -> Condition:
 
     Keys are service, env, team, version, severity, name, id, `git.commit_sha`, `repository_id` and `change_failure`;
     any other key, and one with `@`, is that of a custom tag. Case matters, also in `AND`, `OR` and `NOT`.
-    Raises QueryError for bare words, ranges, what is not closed, and what is too long, too deep or has too many terms.
+    Raises SearchSyntaxError for bare words, ranges, what is not closed, and for a query that is too long, too deep or
+    has too many terms.
     """
     if len(query) > LONGEST_QUERY:
-        raise QueryError(f"the query has {len(query)} characters; write at most {LONGEST_QUERY}")
+        raise SearchSyntaxError(f"the query has {len(query)} characters; write at most {LONGEST_QUERY}")
     tokens = _tokens(query)
     return _Reader(tokens).whole() if len(tokens) > 1 else Everything()
 
@@ -49,7 +50,7 @@ class _Token:
 
 
 def _refuse(position: int, message: str) -> NoReturn:
-    raise QueryError(f"the query cannot be read at character {position + 1}: {message}")
+    raise SearchSyntaxError(f"the query cannot be read at character {position + 1}: {message}")
 
 
 def _tokens(query: str) -> list[_Token]:

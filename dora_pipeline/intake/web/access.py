@@ -58,16 +58,16 @@ class Keys:
         """Whether no key is configured at all."""
         return not (self.api or self.app)
 
-    def api_key(self, told: str) -> bytes | None:
+    def api_key(self, key: str) -> bytes | None:
         """The digest of an API key that is known."""
-        return self._known(told, self.api)
+        return self._known(key, self.api)
 
-    def app_key(self, told: str) -> bytes | None:
+    def app_key(self, key: str) -> bytes | None:
         """The digest of an application key that is known."""
-        return self._known(told, self.app)
+        return self._known(key, self.app)
 
-    def _known(self, told: str, digests: tuple[bytes, ...]) -> bytes | None:
-        digest = _digest(told.encode("latin-1", "replace"), self.pepper)
+    def _known(self, key: str, digests: tuple[bytes, ...]) -> bytes | None:
+        digest = _digest(key.encode("latin-1", "replace"), self.pepper)
         matches = [hmac.compare_digest(digest, known) for known in digests]
         return digest if any(matches) else None
 
@@ -94,10 +94,10 @@ class Door:
 
     def admit_reader(self, request: Request) -> None:
         """For an API key and an application key; 401 where there is neither, as at Datadog."""
-        told = [request.headers.get(name) for name in ("dd-api-key", "dd-application-key")]
-        api_key, app_key = self._keys.api_key(told[0] or ""), self._keys.app_key(told[1] or "")
+        sent = [request.headers.get(name) for name in ("dd-api-key", "dd-application-key")]
+        api_key, app_key = self._keys.api_key(sent[0] or ""), self._keys.app_key(sent[1] or "")
         if (api_key is None or app_key is None) and not self._is_open:
-            raise self._failed(request, *((403, "Forbidden") if any(told) else (401, "Unauthorized")))
+            raise self._failed(request, *((403, "Forbidden") if any(sent) else (401, "Unauthorized")))
         self._count(api_key)
 
     def _count(self, api_key: bytes | None) -> None:

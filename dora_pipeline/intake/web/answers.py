@@ -12,11 +12,11 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from dora_pipeline.identifiers import repository_id, without_credentials
-from dora_pipeline.intake.store.event import EventType, StoredEvent
+from dora_pipeline.intake.store.event import StoredEvent, StoredType
 from dora_pipeline.timeline import InstantError, epoch_moment, instant
 
 MEDIA_TYPE = "application/vnd.api+json"
-TYPES: Mapping[EventType, str] = {"deployment": "dora_deployment", "failure": "dora_failure"}
+TYPES: Mapping[StoredType, str] = {"deployment": "dora_deployment", "failure": "dora_failure"}
 _TEXTS = ("name", "severity", "env", "team", "version")
 
 
@@ -31,23 +31,23 @@ class JsonApiResponse(JSONResponse):
 
 
 def receipt(event: StoredEvent) -> dict[str, Any]:
-    """What a sender is told: the event's id."""
+    """What a sender gets: the event's id."""
     return {"data": {"id": event.event_id, "type": TYPES[event.event_type]}}
 
 
 def resource(event: StoredEvent) -> dict[str, Any]:
     """The event as readers get it."""
     of_type = _deployment if event.event_type == "deployment" else _failure
-    told = {**of_type(event.attributes), **_shared(event.attributes)}
-    attributes = {name: value for name, value in told.items() if value is not None}
+    shown = {**of_type(event.attributes), **_shared(event.attributes)}
+    attributes = {name: value for name, value in shown.items() if value is not None}
     return {"id": event.event_id, "type": TYPES[event.event_type], "attributes": attributes}
 
 
 def _deployment(attributes: Mapping[str, Any]) -> dict[str, Any]:
     failed = attributes.get("change_failure")
-    told = attributes.get("remediation")
+    value = attributes.get("remediation")
     # What ended a failure says nothing of a deployment that was marked as stable again.
-    remediation = told if failed is True and isinstance(told, dict) else None
+    remediation = value if failed is True and isinstance(value, dict) else None
     return {
         "service": _text(attributes.get("service")),
         "change_failure": failed if isinstance(failed, bool) else None,
@@ -74,8 +74,8 @@ def _text(value: object) -> str | None:
 
 
 def _texts(value: object) -> list[str] | None:
-    told: list[object] = value if isinstance(value, list) else [value]
-    return [text for item in told if (text := _text(item))] or None
+    values: list[object] = value if isinstance(value, list) else [value]
+    return [text for item in values if (text := _text(item))] or None
 
 
 def _git(value: object) -> dict[str, str] | None:

@@ -21,7 +21,7 @@ from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.intake.store.committer import Committer
-from dora_pipeline.intake.store.search import QueryError
+from dora_pipeline.intake.store.search import SearchSyntaxError
 from dora_pipeline.intake.web.access import Door, Keys
 from dora_pipeline.intake.web.answers import JsonApiResponse
 from dora_pipeline.intake.web.certificates import Certificate, Tls
@@ -143,7 +143,7 @@ async def _failed(request: Request, _error: Exception) -> Response:
 _HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
     Refusal: _refused,
     WireError: _wrong,
-    QueryError: _wrong,
+    SearchSyntaxError: _wrong,
     DoraError: _unavailable,
     HTTPException: _no_route,
     ClientDisconnect: _gone,

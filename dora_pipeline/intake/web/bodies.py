@@ -154,8 +154,8 @@ class Body(_Part):
     def _mistake(cls, error: ErrorDetails) -> str:
         place = error["loc"]
         if place == ("data", "type") and cls.expected_type:
-            told = error["input"] if isinstance(error["input"], str) else ""
-            return f'got type "{told[:80]}" expected one of "{cls.expected_type}"'
+            sent = error["input"] if isinstance(error["input"], str) else ""
+            return f'got type "{sent[:80]}" expected one of "{cls.expected_type}"'
         return _mistake(place, error)
 
 
@@ -183,7 +183,7 @@ class DeploymentData(_Part):
 
 
 class DeploymentRequest(Body):
-    """A deployment that is told."""
+    """A deployment that is sent."""
 
     data: DeploymentData
 
@@ -193,7 +193,7 @@ class FailureData(_Part):
 
 
 class FailureRequest(Body):
-    """A failure that is told."""
+    """A failure that is sent."""
 
     data: FailureData
 
@@ -248,5 +248,5 @@ class VersionPatchRequest(Body):
 
 
 def attributes_of(part: BaseModel) -> dict[str, Any]:
-    """The attributes as they were told, unknown ones too, with whole numbers as such."""
+    """The attributes as they were sent, unknown ones too, with whole numbers as such."""
     return part.model_dump(exclude_unset=True)

@@ -74,8 +74,8 @@ async def body_of(request: Request) -> bytes:
 
 
 async def _sent(request: Request) -> bytes:
-    told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > LARGEST_BODY:
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > LARGEST_BODY:
         raise _too_large()
     body = bytearray()
     async for chunk in request.stream():

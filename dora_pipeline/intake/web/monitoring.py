@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dora_pipeline.errors import DoraError
-from dora_pipeline.intake.store.event import EventType
+from dora_pipeline.intake.store.event import StoredType
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _METHODS = {"GET", "POST", "PATCH", "DELETE"}
@@ -44,7 +44,7 @@ class Metrics:
             "dora_intake_events", "Events that were told and are on disk.", ["event_type"], registry=self.registry
         )
 
-    def count_event(self, event_type: EventType) -> None:
+    def count_event(self, event_type: StoredType) -> None:
         """One more event is on disk."""
         self.events.labels(event_type).inc()
 

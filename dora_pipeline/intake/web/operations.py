@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dora_pipeline.intake.store import EventType, StoredEvent
+from dora_pipeline.intake.store import StoredEvent, StoredType
 from dora_pipeline.intake.web.answers import JsonApiResponse, receipt, resource
 from dora_pipeline.intake.web.bodies import (
     Body,
@@ -31,7 +31,7 @@ AnyBody = TypeVar("AnyBody", bound=Body)
 async def create_deployment(request: Request) -> Response:
     """Tell a deployment.
 
-    Answers once the event is on disk. The same told again makes no second one.
+    Answers once the event is on disk. The same sent again makes no second one.
     """
     body = await _body_as(DeploymentRequest, request)
     return await _kept(request, "deployment", attributes_of(body.data.attributes))
@@ -132,11 +132,11 @@ async def _body_as(model: type[AnyBody], request: Request) -> AnyBody:
     return model.of(json_object(await body_of(request)))
 
 
-async def _kept(request: Request, event_type: EventType, attributes: dict[str, Any]) -> Response:
+async def _kept(request: Request, event_type: StoredType, attributes: dict[str, Any]) -> Response:
     return JsonApiResponse(receipt(await worker_of(request).keep(event_type, attributes)))
 
 
-async def _listed(request: Request, event_type: EventType, wanted: ListAttributes) -> Response:
+async def _listed(request: Request, event_type: StoredType, wanted: ListAttributes) -> Response:
     worker = worker_of(request)
     events = await worker.search(
         worker.store.search,
@@ -151,14 +151,14 @@ async def _listed(request: Request, event_type: EventType, wanted: ListAttribute
     return JsonApiResponse({"data": [resource(event) for event in events]})
 
 
-async def _event(request: Request, event_type: EventType, event_id: str) -> StoredEvent:
+async def _event(request: Request, event_type: StoredType, event_id: str) -> StoredEvent:
     event = await run_in_threadpool(worker_of(request).store.get, event_type, event_id)
     if event is None:
         raise unknown(event_type, event_id)
     return event
 
 
-async def _deleted(request: Request, event_type: EventType, event_id: str) -> Response:
+async def _deleted(request: Request, event_type: StoredType, event_id: str) -> Response:
     if not await run_in_threadpool(worker_of(request).store.delete, event_type, event_id):
         raise unknown(event_type, event_id)
     return Response(status_code=202)

@@ -34,7 +34,7 @@ class WrongDelivery(ValueError):
 
 @dataclass(frozen=True)
 class Delivery:
-    """A delivery as the event store keeps it: an id that each attempt has, `event`, and `env` where it was told."""
+    """A delivery as the event store keeps it: an id that each attempt has, `event`, and `env` where it was sent."""
 
     delivery_id: str
     attributes: dict[str, Any]
@@ -66,14 +66,14 @@ def delivery(body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) ->
     body: what is signed, for anyone who saw a delivery can send it again with other headers, `X-Webhook-Id` among them.
     Raises WrongSignature and WrongDelivery; their messages hold nothing of the request.
     """
-    told = {name.lower(): value for name, value in headers.items()}
+    named = {name.lower(): value for name, value in headers.items()}
     if secrets:
-        _check_signature(body, told.get(_SIGNATURE.lower(), ""), secrets)
+        _check_signature(body, named.get(_SIGNATURE.lower(), ""), secrets)
     event = _event(body)
     if event.get("event_type") == _TEST_EVENT:
         return None
     delivery_id = usable_id(event.get("id")) or sha256(body).hexdigest()
-    env = told.get("dd_env", "").strip()
+    env = named.get("dd_env", "").strip()
     return Delivery(delivery_id, {"env": env, "event": event} if env else {"event": event})
 
 
@@ -92,10 +92,10 @@ def _check_signature(body: bytes, header: str, secrets: Sequence[str]) -> None:
 
 def _event(body: bytes) -> dict[str, Any]:
     try:
-        told = lax_json_value(body.decode())
+        content = lax_json_value(body.decode())
     except ValueError:
         raise WrongDelivery("the body is not JSON in UTF-8") from None
-    event = told.get("event") if isinstance(told, dict) else None
+    event = content.get("event") if isinstance(content, dict) else None
     if not isinstance(event, dict):
         raise WrongDelivery("the body holds no object `event`; choose the version v3 of PagerDuty's webhooks")
     if not isinstance(event.get("event_type"), str):

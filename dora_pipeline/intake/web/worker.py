@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from dora_pipeline.intake.store import SEARCH_SECONDS, EventStore, EventType, StoredEvent
+from dora_pipeline.intake.store import SEARCH_SECONDS, EventStore, StoredEvent, StoredType
 from dora_pipeline.intake.store.committer import Committer
 from dora_pipeline.intake.store.database import SearchTooLong
 from dora_pipeline.intake.web.access import Door
@@ -45,7 +45,7 @@ class Worker:
         return self.pinging
 
     async def keep(
-        self, event_type: EventType, attributes: Mapping[str, Any], event_id: str | None = None
+        self, event_type: StoredType, attributes: Mapping[str, Any], event_id: str | None = None
     ) -> StoredEvent:
         """The event after this message, once it is on disk. Raises WrongRequest for what cannot be stored."""
         try:

@@ -60,7 +60,9 @@ class DayLoads:
         A warehouse that lacked days is whole when none is stale.
         """
         rows: dict[str, int] = {}
-        batches = list(_batches(days)) or [[]]
+        if not days:
+            self.load_what_follows()
+        batches = list(_batches(days))
         for done, batch in enumerate(batches):
             self._progress.step("load days", done, len(batches))
             for table in (*loading.EVENT_TABLES, *loading.FOLLOWING_TABLES):

@@ -13,6 +13,8 @@ from dora_pipeline.warehouse.staleness import mark_days
 
 def infer_deployments(connection: duckdb.DuckDBPyConnection, quiet_gap_us: int, merge_window_us: int) -> None:
     """Infer the deployments of services and environments whose sightings changed, from their first changed day on."""
+    if count(connection, "SELECT COUNT(*) FROM landing.changed_pairs") == 0:
+        return
     connection.execute(
         """
         CREATE OR REPLACE TEMP TABLE changed_pairs AS
@@ -39,6 +41,8 @@ def infer_deployments(connection: duckdb.DuckDBPyConnection, quiet_gap_us: int, 
 
 def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: int, longest_gap_us: int) -> None:
     """Judge the deployments of changed services, from their first changed day on, and mark the days that differ."""
+    if count(connection, "SELECT COUNT(*) FROM landing.changed_services") == 0:
+        return
     connection.execute(
         """
         CREATE OR REPLACE TEMP TABLE changed_services AS

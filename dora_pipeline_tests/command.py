@@ -4,9 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from unittest.mock import patch
 
+from dora_pipeline.cli.main import main
 from dora_pipeline_tests.waiting import PATIENCE
 
 
@@ -27,6 +31,23 @@ def environment(folder: Path) -> dict[str, str]:
 def command_line(*arguments: str) -> list[str]:
     """How a `dora` command is started as a process."""
     return [sys.executable, "-m", "dora_pipeline.cli", *arguments]
+
+
+def call(folder: Path, *arguments: str) -> Answer:
+    """Run `dora` in this process, through its entry point: for what a process of its own adds nothing to."""
+    code = 0
+    out, err = (TextIOWrapper(BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with (
+        patch.object(sys, "argv", ["dora", *arguments]),
+        patch.dict(os.environ, environment(folder)),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return Answer(code, *(stream.detach().getvalue().decode() for stream in (out, err)))
 
 
 def process(folder: Path, *arguments: str, before: Sequence[str] = ()) -> Answer:

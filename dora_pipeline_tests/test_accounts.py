@@ -14,7 +14,7 @@ from dora_pipeline.errors import WarehouseError
 from dora_pipeline.warehouse import days, judgement, landing, queries
 from dora_pipeline.warehouse.accounts import Discrepancy, discrepancies
 from dora_pipeline.warehouse.publication import working_file
-from dora_pipeline_tests.command import process
+from dora_pipeline_tests.command import call
 from dora_pipeline_tests.dagster_runs import days_run
 from dora_pipeline_tests.full_homes import copied, fill
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, DEPLOYMENTS_BY_EVENT, TestHome
@@ -125,7 +125,7 @@ def test_what_does_not_add_up_is_named_with_both_numbers_and_not_published(mine:
 def test_the_command_ends_with_1_and_one_line_and_a_rebuild_mends_it(mine: TestHome) -> None:
     before = mine.tables()
     spoil(mine, _SPOILED["deployments lost"][0])
-    answer = process(mine.home.path, "run")
+    answer = call(mine.home.path, "run")
     assert answer.code == 1
     (line,) = answer.err.splitlines()
     assert line.startswith(f"dora: {_SPOILED['deployments lost'][1]}")
@@ -225,7 +225,7 @@ def test_the_check_finds_the_same_in_what_is_published(mine: TestHome) -> None:
     spoil(mine, _SPOILED["deployments lost"][0])
     mine.home.warehouse.unlink()
     working_file(mine.home).rename(mine.home.warehouse)
-    answer = process(mine.home.path, "check")
+    answer = call(mine.home.path, "check")
     assert answer.code == 1
     assert "loads_add_up" in answer.out + answer.err
     assert "deployment_event_api (3 expected, 0 found, from 2024-03-02 on)" in " ".join(

@@ -21,7 +21,7 @@ from dora_pipeline.config import Home
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.backups import BackupError, back_up, restore
 from dora_pipeline.pipeline.progress import Silence
-from dora_pipeline_tests.command import process, without_root
+from dora_pipeline_tests.command import call, process, without_root
 from dora_pipeline_tests.full_homes import fill
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.waiting import PATIENCE
@@ -343,13 +343,13 @@ def test_a_backup_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> Non
 
 def test_the_commands_say_what_they_did_and_what_to_do_next(loaded: TestHome, tmp_path: Path) -> None:
     target, new = tmp_path / "dora.tar.gz", tmp_path / "new"
-    answer = process(loaded.home.path, "backup", str(target))
+    answer = call(loaded.home.path, "backup", str(target))
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith(f"{target}: ")
-    answer = process(new, "restore", str(target))
+    answer = call(new, "restore", str(target))
     assert answer.code == 0
     assert "files restored; now `dora run` makes the warehouse" in answer.out
-    answer = process(new, "restore", str(target))
+    answer = call(new, "restore", str(target))
     assert answer.code == 1
     (line,) = answer.err.splitlines()
     assert "is not empty" in line
@@ -731,7 +731,7 @@ def test_what_was_put_in_place_before_the_disk_failed_is_taken_back(
 
 
 def test_a_home_that_is_not_there_is_not_backed_up_as_an_empty_one(tmp_path: Path) -> None:
-    answer = process(tmp_path / "hoem", "backup", str(tmp_path / "backup.tar.gz"))
+    answer = call(tmp_path / "hoem", "backup", str(tmp_path / "backup.tar.gz"))
     assert answer.code == 1
     assert f"{tmp_path}/hoem: there is no such folder" in answer.err
     assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ import yaml
 
 from dora_pipeline.errors import ConfigError, SourceError, WarehouseError
 from dora_pipeline.pipeline.sources import source_states
-from dora_pipeline_tests.command import command_line, environment, process, without_root
+from dora_pipeline_tests.command import call, command_line, environment, process, without_root
 from dora_pipeline_tests.full_homes import DAYS, FIRST_DAY, copied, fill, rebuilt, set_time
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, TestHome
 
@@ -401,7 +401,7 @@ def test_a_published_file_that_is_lost_is_published_again(mine: TestHome, expect
 def test_a_broken_published_file_is_a_clear_error_and_the_next_run_mends_it(mine: TestHome, expected: Tables) -> None:
     mine.home.warehouse.unlink()
     mine.home.warehouse.write_bytes(b"garbage")
-    answer = process(mine.home.path, "sql", "SELECT 1")
+    answer = call(mine.home.path, "sql", "SELECT 1")
     assert answer.code == 1
     (line,) = answer.err.splitlines()
     assert f"{mine.home.warehouse}: cannot be opened" in line
@@ -632,7 +632,7 @@ def test_settings_that_are_wrong_stop_a_run_before_it_touches_anything(mine: Tes
 def test_a_run_that_fails_for_a_damaged_segment_ends_with_1_and_one_line(mine: TestHome) -> None:
     (segment,) = (mine.home.raw / "failure_event_api").glob("*.jsonl.gz")
     segment.write_bytes(b"garbage")
-    answer = process(mine.home.path, "run", "--rebuild")
+    answer = call(mine.home.path, "run", "--rebuild")
     assert answer.code == 1
     (line,) = answer.err.splitlines()
     assert f"failure_event_api: {segment}: cannot be read" in line

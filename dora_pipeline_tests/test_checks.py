@@ -19,7 +19,7 @@ from dora_pipeline.tables import (
 )
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline.warehouse.writer import open_writer
-from dora_pipeline_tests.command import process
+from dora_pipeline_tests.command import call
 from dora_pipeline_tests.full_homes import FIRST_DAY, fill
 from dora_pipeline_tests.git_histories import History
 from dora_pipeline_tests.homes import TestHome
@@ -379,26 +379,26 @@ def test_the_check_tells_the_worst_first_with_what_to_do(home: TestHome) -> None
     home.deploy("shop", ago(days=1), git={"repository_url": "https://github.com/o/shop", "commit_sha": "a" * 40})
     home.fail(["shop"], ago(days=1), ago(hours=1))
     home.run()
-    well = process(home.home.path, "check")
+    well = call(home.home.path, "check")
     assert well.code == 0
     assert well.out.startswith("warning: ")
     assert "  what to do: add it to repositories in dora.yaml" in well.out
     assert well.err == ""
-    strict = process(home.home.path, "check", "--strict")
+    strict = call(home.home.path, "check", "--strict")
     assert (strict.code, strict.out) == (1, well.out)
     assert strict.err.startswith("dora: the warehouse does not pass: core.deployments ")
     settings = read_settings(home.home)
     with open_writer(home.home, settings, "test") as writer:
         writer.connection.execute("UPDATE metrics.daily SET deployments = deployments + 1")
         writer.publish()
-    bad = process(home.home.path, "check")
+    bad = call(home.home.path, "check")
     assert bad.code == 1
     assert bad.out.startswith("error: days whose figures differ from a recount (")
     assert bad.err == "dora: the warehouse does not pass: metrics.daily rates_equal_recount\n"
 
 
 def test_the_check_of_a_home_without_a_warehouse_says_what_makes_it(home: TestHome) -> None:
-    answer = process(home.home.path, "check")
+    answer = call(home.home.path, "check")
     assert answer.code == 1
     assert "`dora run` makes it" in answer.err
 
@@ -410,7 +410,7 @@ def test_a_run_ends_with_the_warnings_that_hold_a_line_each(home: TestHome) -> N
     for number in range(5):
         git = {"repository_url": "https://github.com/o/shop", "commit_sha": f"{number}" * 40}
         home.deploy("shop\n2", ago(days=10, minutes=number), env="qa", git=git)
-    first, second = process(home.home.path, "run"), process(home.home.path, "run")
+    first, second = call(home.home.path, "run"), call(home.home.path, "run")
     assert (first.code, second.code) == (0, 0)
     assert second.out.startswith("nothing has changed")
     for answer in (first, second):

@@ -21,7 +21,7 @@ from dora_pipeline.selection import read_selection_log
 from dora_pipeline.settings import read_settings
 from dora_pipeline.sources.apm.settings import apm_settings
 from dora_pipeline.sources.registry import SOURCES, sources_of
-from dora_pipeline_tests.command import Answer, command_line, environment, process, without_root
+from dora_pipeline_tests.command import Answer, call, command_line, environment, process, without_root
 from dora_pipeline_tests.homes import TestHome
 
 Dora = Callable[..., Answer]
@@ -359,7 +359,7 @@ def test_wrong_usage_ends_with_2(dora: Dora, arguments: tuple[str, ...]) -> None
 
 
 def test_a_traceback_is_shown_with_debug_only(home: TestHome) -> None:
-    plain = process(home.home.path, "run")
+    plain = call(home.home.path, "run")
     debug = process(home.home.path, "--debug", "run")
     assert (plain.code, debug.code) == (1, 1)
     assert "Traceback" not in plain.err

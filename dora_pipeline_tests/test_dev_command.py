@@ -14,7 +14,7 @@ import pytest
 
 from dora_pipeline.cli.dagster_home import DagsterError, DagsterHome
 from dora_pipeline.config import Home, project_folder
-from dora_pipeline_tests.command import command_line, environment, process, without_root
+from dora_pipeline_tests.command import call, command_line, environment, process, without_root
 from dora_pipeline_tests.dagster_servers import Dagster, free_port
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.waiting import PATIENCE
@@ -108,13 +108,13 @@ def test_ctrl_c_ends_it(home: TestHome) -> None:
 def test_a_port_that_is_in_use_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        answer = process(tmp_path / "home", "dev", "--port", str(port))
+        answer = call(tmp_path / "home", "dev", "--port", str(port))
     assert answer.code == 1
     assert answer.err == f"dora: 127.0.0.1:{port}: Address already in use; name another with --host and --port\n"
 
 
 def test_a_host_that_is_none_is_said_in_one_line(tmp_path: Path) -> None:
-    answer = process(tmp_path / "home", "dev", "--host", "no host")
+    answer = call(tmp_path / "home", "dev", "--host", "no host")
     assert answer.code == 1
     (line,) = answer.err.splitlines()
     assert line == "dora: no host:3000: Name or service not known; name another with --host and --port"
@@ -131,7 +131,7 @@ def test_a_home_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> No
 
 def test_settings_that_are_wrong_are_said_before_anything_starts(home: TestHome) -> None:
     home.settings(timezone="Mars")
-    answer = process(home.home.path, "dev")
+    answer = call(home.home.path, "dev")
     assert answer.code == 1
     assert "timezone" in answer.err
     assert not (home.home.path / "dagster").exists()

@@ -9,7 +9,7 @@ import pytest
 
 from dora_pipeline.pipeline.changes import rules_of, unread_exports
 from dora_pipeline.settings import read_settings
-from dora_pipeline_tests.command import process
+from dora_pipeline_tests.command import call
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, TestHome
 
 _VERSIONS = "SELECT version FROM core.deployments ORDER BY version"
@@ -105,31 +105,31 @@ def test_a_pipe_among_the_exports_holds_nothing_up(exporting: TestHome) -> None:
 def test_files_with_other_endings_are_named_by_runs_sources_and_checks(exporting: TestHome) -> None:
     for name in ("a.jsonl.bz2", "a.tsv", "a.txt", "a.jsonl.1", "part-00000", "README.txt", ".hidden"):
         (exports(exporting) / name).write_text("text")
-    ran = process(exporting.home.path, "run")
+    ran = call(exporting.home.path, "run")
     assert ran.code == 0
     [warning] = [line for line in ran.err.splitlines() if line.startswith("warning: files that are left out")]
     assert "(5): exports/apm/a.jsonl.1: its ending is none of .jsonl" in warning
-    shown = process(exporting.home.path, "sources").out
+    shown = call(exporting.home.path, "sources").out
     assert "  left out        5 files\n" in shown
     for name in ("a.jsonl.bz2", "a.tsv", "a.txt", "a.jsonl.1", "part-00000"):
         assert shown.count(f"    exports/apm/{name}: its ending is none of .jsonl") == 1
     assert "README" not in shown
-    checked = process(exporting.home.path, "check")
+    checked = call(exporting.home.path, "check")
     assert checked.code == 0
     assert "warning: files that are left out (5)" in checked.out
     for path in exports(exporting).iterdir():
         if path.name != "good.jsonl":
             path.unlink()
-    ran = process(exporting.home.path, "run")
+    ran = call(exporting.home.path, "run")
     assert "left out" not in ran.err
-    assert "left out" not in process(exporting.home.path, "sources").out
+    assert "left out" not in call(exporting.home.path, "sources").out
 
 
 def test_of_many_files_sources_names_the_first(exporting: TestHome) -> None:
     for number in range(30):
         (exports(exporting) / f"{number:02}.txt").write_text("text")
     exporting.run()
-    shown = process(exporting.home.path, "sources").out
+    shown = call(exporting.home.path, "sources").out
     assert "  left out        30 files\n" in shown
     assert "exports/apm/19.txt" in shown
     assert "exports/apm/20.txt" not in shown

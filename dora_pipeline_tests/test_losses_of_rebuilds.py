@@ -16,7 +16,7 @@ from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline import events
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline.warehouse.publication import working_file
-from dora_pipeline_tests.command import process, without_root
+from dora_pipeline_tests.command import call, process, without_root
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, DEPLOYMENTS_BY_EVENT, TestHome
 from dora_pipeline_tests.pulled_homes import TOKEN, Account, day, day_files, happened
 from dora_pipeline_tests.vendors.pagerduty import FakePagerDuty
@@ -104,7 +104,7 @@ def test_a_cut_segment_refuses_the_rebuild_and_runs_go_on(home: TestHome) -> Non
 
 def test_the_command_says_it_in_one_line_and_ends_with_1(home: TestHome) -> None:
     cut(segments(home)[1])
-    answer = process(home.home.path, "run", "--rebuild")
+    answer = call(home.home.path, "run", "--rebuild")
     assert answer.code == 1
     (line,) = answer.err.splitlines()
     assert line.startswith("dora: deployment_event_api: ")

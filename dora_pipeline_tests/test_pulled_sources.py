@@ -8,7 +8,7 @@ import pytest
 
 from dora_pipeline.errors import ConfigError, SourceError, SourceRejected, SourceUnavailable
 from dora_pipeline.pipeline.sources import source_states
-from dora_pipeline_tests.command import process
+from dora_pipeline_tests.command import call, process
 from dora_pipeline_tests.full_homes import rebuilt
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.pulled_homes import (
@@ -90,10 +90,10 @@ def test_a_missing_secret_is_told_and_the_other_sources_are_loaded(
 def test_an_error_is_shown_until_a_run_is_good_again(home: TestHome, account: Account) -> None:
     account.prepare(home, 5)
     account.vendor.spoil(refused(403, {"error": {"message": "Access Denied", "code": 2010}}))
-    answer = process(home.home.path, "run")
+    answer = call(home.home.path, "run")
     assert (answer.code, len(answer.err.splitlines())) == (1, 1)
     assert "PAGERDUTY_API_TOKEN" in answer.err
-    assert "Access Denied" in process(home.home.path, "sources").out
+    assert "Access Denied" in call(home.home.path, "sources").out
     home.run()
     assert {state.error for state in source_states(home.home)} == {None}
 

@@ -11,7 +11,7 @@ from dora_pipeline.errors import SourceError, SourceIncomplete, SourceUnavailabl
 from dora_pipeline.pipeline.backups import back_up, restore
 from dora_pipeline.pipeline.progress import Silence
 from dora_pipeline.pipeline.runs import run
-from dora_pipeline_tests.command import process
+from dora_pipeline_tests.command import call
 from dora_pipeline_tests.full_homes import rebuilt
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.pulled_homes import TOKEN, Account, day, day_files, happened
@@ -97,7 +97,7 @@ def test_a_missing_last_segment_whose_store_is_lost_too_is_an_error(loaded: Test
 def test_a_missing_segment_does_not_keep_new_events_away(loaded: TestHome) -> None:
     files(loaded)[1].unlink()
     loaded.deploy("service-4", "2024-05-06 07:04:00", version="1")
-    answer = process(loaded.home.path, "run")
+    answer = call(loaded.home.path, "run")
     assert answer.code == 1
     assert "was read before and is missing" in answer.err
     assert loaded.rows(SERVICES) == [(f"service-{number}",) for number in range(1, 5)]
@@ -110,7 +110,7 @@ def test_a_lost_segment_is_gone_without_when_asked_and_read_again_from_a_store_t
     before = loaded.tables()
     segment = files(loaded)[place]
     segment.unlink()
-    answer = process(loaded.home.path, "run", "--rebuild", "--accept-shrink")
+    answer = call(loaded.home.path, "run", "--rebuild", "--accept-shrink")
     assert answer.code == 0
     assert f"deployment_event_api: goes on without {segment}" in answer.err
     assert loaded.rows(SERVICES) == [(f"service-{number}",) for number in range(1, 4) if number != place + 1]

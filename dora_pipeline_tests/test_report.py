@@ -16,7 +16,7 @@ from dora_pipeline.errors import WarehouseError
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.reports import ReportError, write_report
 from dora_pipeline.report.words import duration_text, link
-from dora_pipeline_tests.command import process
+from dora_pipeline_tests.command import call
 from dora_pipeline_tests.dagster_runs import days_run
 from dora_pipeline_tests.git_histories import History
 from dora_pipeline_tests.homes import TestHome, moment
@@ -456,7 +456,7 @@ def test_the_same_warehouse_gives_the_same_page(filled: TestHome) -> None:
 
 
 def test_the_command_writes_the_page_and_prints_its_path(filled: TestHome) -> None:
-    answer = process(filled.home.path, "report", "--days", "7")
+    answer = call(filled.home.path, "report", "--days", "7")
     assert answer.code == 0
     assert answer.out.strip() == str(filled.home.path / "report" / "index.html")
     assert "Figures of the 7 days" in Path(answer.out.strip()).read_text(encoding="utf-8")
@@ -466,7 +466,7 @@ def test_without_a_warehouse_there_is_no_report(home: TestHome) -> None:
     with pytest.raises(WarehouseError, match="there is no warehouse yet; `dora run` makes it"):
         write_report(home.home)
     assert not (home.home.path / "report").exists()
-    answer = process(home.home.path, "report")
+    answer = call(home.home.path, "report")
     assert answer.code == 1
     assert answer.err.count("\n") == 1
 

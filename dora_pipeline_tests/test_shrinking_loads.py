@@ -11,7 +11,7 @@ import pytest
 from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.warehouse.publication import working_file
-from dora_pipeline_tests.command import process
+from dora_pipeline_tests.command import call
 from dora_pipeline_tests.dagster_runs import days_run, job_run, range_tags, statuses
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, LONG_AGO, TestHome
 from dora_pipeline_tests.pulled_homes import TOKEN, Account, day, happened
@@ -68,11 +68,11 @@ def test_the_refusal_is_repeated_until_it_is_accepted_and_a_rebuild_gives_the_sa
     exporting.drop_export("one.jsonl", sightings("2024-05-06", 3))
     assert "2024-05-06 (40 rows before, 3 now), 2024-05-07 (40 rows before, 0 now)" in refusal(exporting)
     assert "2024-05-06 (40 rows before, 3 now)" in refusal(exporting)
-    answer = process(exporting.home.path, "run")
+    answer = call(exporting.home.path, "run")
     assert answer.code == 1
     (line,) = answer.err.splitlines()
     assert "--accept-shrink" in line
-    assert process(exporting.home.path, "run", "--accept-shrink").code == 0
+    assert call(exporting.home.path, "run", "--accept-shrink").code == 0
     assert days(exporting) == [("2024-05-06", 3)]
     accepted = exporting.tables()
     exporting.run(rebuild=True)

@@ -13,7 +13,7 @@ from dora_pipeline.assets.partitions import daily_partitions
 from dora_pipeline.assets.resources import Warehouse
 from dora_pipeline.assets.tables import table_assets
 from dora_pipeline.errors import DoraError, WarehouseError
-from dora_pipeline_tests.command import process
+from dora_pipeline_tests.command import call
 from dora_pipeline_tests.full_homes import FIRST_DAY, fill
 from dora_pipeline_tests.homes import TestHome
 
@@ -140,7 +140,7 @@ def test_a_store_that_does_not_answer_takes_no_events_out_of_the_new_warehouse(
 
 
 def test_queries_go_on_with_an_older_warehouse(old: TestHome) -> None:
-    answer = process(old.home.path, "sql", "SELECT COUNT(*) AS deployments FROM core.deployments", "--format", "csv")
+    answer = call(old.home.path, "sql", "SELECT COUNT(*) AS deployments FROM core.deployments", "--format", "csv")
     assert (answer.code, answer.out.split()[0]) == (0, "deployments")
 
 
@@ -176,7 +176,7 @@ def test_going_back_to_an_older_program_is_a_rebuild(old: TestHome, expected: Ta
 
 def test_a_newer_warehouse_that_cannot_be_read_is_told_in_a_sentence(old: TestHome) -> None:
     change(old, f"{_VERSION_4}; DROP TABLE landing.source_states")
-    answer = process(old.home.path, "sources")
+    answer = call(old.home.path, "sources")
     assert answer.code == 1
     (line,) = answer.err.splitlines()
     assert "schema version 4, this program knows version 3" in line

@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--no-header --no-annotate --no-emit-index-url
 NAMES_IN := sed -n 's/^\([a-z0-9._-]*\).*==.*/--no-emit-package \1/p'
 
-.PHONY: demo dev test test-systems check docs lock clean
+.PHONY: demo dev test test-systems check check-style check-types check-definitions docs lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dora demo
@@ -26,11 +26,17 @@ test: $(VENV)/.installed-dev
 test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules $(OLDER_DUCKDB)/.installed
 	$(BIN)/python -m pytest dora_pipeline_tests/systems
 
-check: $(VENV)/.installed-dev
+check: check-style check-types check-definitions
+
+check-style: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+check-definitions: $(VENV)/.installed-dev
 	DAGSTER_DISABLE_TELEMETRY=yes $(BIN)/dg check defs
 	DAGSTER_DISABLE_TELEMETRY=yes $(BIN)/dg list defs --columns key,group,kinds
 

@@ -6,6 +6,7 @@ from dora_pipeline.assets.jobs import load_days, read_sources, refresh, select_s
 from dora_pipeline.assets.lineage import SOURCES
 from dora_pipeline.assets.lost_runs import lost_runs
 from dora_pipeline.assets.notices import failed_runs
+from dora_pipeline.assets.outside_loads import outside_loads_sensor
 from dora_pipeline.assets.partitions import daily_partitions
 from dora_pipeline.assets.report import report_asset, report_automation
 from dora_pipeline.assets.resources import Warehouse
@@ -33,7 +34,7 @@ def definitions(home: Home) -> dg.Definitions:
             assets=[*SOURCES, *table_assets(partitions, owners), written_along(owners), report_asset(owners)],
             jobs=[read_sources, load_days, refresh, select_sources],
             schedules=schedules(partitions),
-            sensors=[*sensors(partitions), report_automation, failed_runs, lost_runs],
+            sensors=[*sensors(partitions), outside_loads_sensor(partitions), report_automation, failed_runs, lost_runs],
             resources={"warehouse": Warehouse(home=str(home.path))},
             # One process a run: it is faster, and the warehouse has one writer.
             executor=dg.in_process_executor,

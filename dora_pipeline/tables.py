@@ -456,6 +456,19 @@ class StaleDays(Table):
     day = _day("The day.", primary_key=True)
 
 
+class Loads(Table):
+    """The last load of each day of each table of core and metrics, also of days on which nothing happened."""
+
+    table_name = "landing.loads"
+    nullable_key = ("day",)
+
+    target = _text("The table.", primary_key=True)
+    day = _day("The day; NULL for a table that is loaded whole.", nullable=True)
+    loaded_at = _moment("When it was loaded; later loads have later moments, also where a clock is set back.")
+    code_version = _text("Version of the SQL, the rules and the columns that it was loaded by.")
+    is_reported = _flag("Whether who loaded it reports that himself, as a run of Dagster reports its partitions.")
+
+
 class ConfiguredRepositories(Table):
     """Repositories that settings or catalog name. Only these are cloned."""
 
@@ -521,6 +534,7 @@ TABLES: tuple[type[Table], ...] = (
     ChangedServices,
     ChangedPairs,
     StaleDays,
+    Loads,
     ConfiguredRepositories,
     SourcePatterns,
     CommitRanges,

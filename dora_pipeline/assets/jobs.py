@@ -5,10 +5,11 @@ from typing import Literal
 
 import dagster as dg
 
-from dora_pipeline.assets.lineage import DAILY_TABLES, WHOLE_TABLES
+from dora_pipeline.assets.lineage import DAILY_TABLES
 from dora_pipeline.assets.metadata import asset_key
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
+from dora_pipeline.pipeline.loading import WHOLE_TABLES
 from dora_pipeline.pipeline.selections import select
 
 _WHOLE = dg.AssetSelection.assets(*(asset_key(table) for table in WHOLE_TABLES))

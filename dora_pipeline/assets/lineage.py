@@ -9,7 +9,7 @@ import dagster as dg
 
 from dora_pipeline.assets.metadata import asset_key
 from dora_pipeline.code_versions import code_version
-from dora_pipeline.pipeline.loading import FOLLOWING_TABLES
+from dora_pipeline.pipeline.loading import FOLLOWING_TABLES, WHOLE_TABLES
 from dora_pipeline.sources.apm import APM_DEPLOYMENT_TRACKING
 from dora_pipeline.sources.registry import SOURCES as DECLARED
 from dora_pipeline.sources.registry import sources_of
@@ -73,7 +73,6 @@ DEPENDS: Mapping[type[Table], Sequence[dg.AssetKey]] = {
     RejectedEvents: [asset_key(ApmVersionActivity), asset_key(Deployments), asset_key(Failures)],
     Daily: [asset_key(Deployments), asset_key(DeploymentCommits), asset_key(Failures)],
 }
-WHOLE_TABLES: tuple[type[Table], ...] = (SourceSelections, Services, SourceStates)
 DAILY_TABLES: tuple[type[Table], ...] = tuple(table for table in DEPENDS if table not in WHOLE_TABLES)
 
 _TABLES = {asset_key(table): table for table in DEPENDS}

@@ -6,7 +6,7 @@ from datetime import date
 import dagster as dg
 
 from dora_pipeline.assets.failures import errors_as_failures
-from dora_pipeline.assets.lineage import DAILY_TABLES, DEPENDS, WHOLE_TABLES
+from dora_pipeline.assets.lineage import DAILY_TABLES, DEPENDS
 from dora_pipeline.assets.metadata import asset_key, check_specs, table_spec
 from dora_pipeline.assets.partitions import BACKFILL
 from dora_pipeline.assets.reporting import (
@@ -17,6 +17,7 @@ from dora_pipeline.assets.reporting import (
     show_glimpse,
 )
 from dora_pipeline.assets.resources import Warehouse
+from dora_pipeline.pipeline.loading import WHOLE_TABLES
 from dora_pipeline.tables import Daily, Freshness, RejectedEvents, SourceStates, Table
 
 # Runs of one pool wait in Dagster's queue; what protects the file is the writer's own lock.

@@ -29,6 +29,7 @@ class DagsterHome:
 
     def __init__(self, home: Home) -> None:
         named = os.environ.get("DAGSTER_HOME", "").strip()
+        self._warehouse = home.warehouse
         self.path = Path(named).expanduser().absolute() if named else home.path / "dagster"
         self.settings = self.path / "dagster.yaml"
         self.environment = {**os.environ, "DORA_HOME": str(home.path), "DAGSTER_HOME": str(self.path)}
@@ -72,6 +73,16 @@ class DagsterHome:
                 raise DagsterError(f"{self.path}: Dagster {version} could not take over its storage: {told}")
         noted.write_text(f"{version}\n", encoding="ascii")
         return is_used
+
+    def show_loads(self) -> bool:
+        """Have a new storage show the days that are loaded already, so that the first look at the page does.
+
+        Whether it does now. What comes later, and what was missed here, is shown by the sensor `outside_loads`.
+        """
+        if (self.path / "history").exists() or not self._warehouse.exists():
+            return False
+        command = [sys.executable, "-m", "dora_pipeline.assets.outside_loads"]
+        return not subprocess.run(command, env=self.environment, cwd=self.path, capture_output=True).returncode
 
     @contextlib.contextmanager
     def held(self, address: str) -> Iterator[None]:

@@ -40,6 +40,7 @@ def dev_command(host: str, port: int, prepare: bool) -> None:
     is_shipped = dagster.make()
     if prepare:
         dagster.migrate()
+        dagster.show_loads()
         return
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
@@ -49,6 +50,8 @@ def dev_command(host: str, port: int, prepare: bool) -> None:
             _say(f"{dagster.settings} is your own; it stays as it is")
         if dagster.migrate():
             _say(f"{dagster.path}: taken over from another version of Dagster")
+        if dagster.show_loads():
+            _say("the days that are loaded already are shown as materialized")
         _say(f"starting Dagster on {home.path}")
         began = time.monotonic()
         with _stop_signals_raised(), _dagster(dagster, host, port) as process:

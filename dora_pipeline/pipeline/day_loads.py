@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 
 from dora_pipeline.catalog import Catalog
+from dora_pipeline.code_versions import code_version
 from dora_pipeline.pipeline import loading
 from dora_pipeline.pipeline.commits import Repositories
 from dora_pipeline.pipeline.session import Session
@@ -19,6 +20,8 @@ from dora_pipeline.tables import (
     SourceSelections,
     Table,
 )
+from dora_pipeline.timeline import Window
+from dora_pipeline.warehouse.loads import record_quiet_days, record_whole_load
 from dora_pipeline.warehouse.staleness import stale_days
 from dora_pipeline.warehouse.upgrades import end_making_anew, is_made_anew
 
@@ -83,6 +86,17 @@ class DayLoads:
             early = [day for day in stale_days(self._writer.connection, (table,)) if day < first]
             if early:
                 self.load(table, early)
+
+    def record_what_is_up_to_date(self, days: Window) -> None:
+        """Record as loaded what every run brings up to date: the tables without days, and the days that never had rows.
+
+        What they follow from has landed, and says that there is nothing to load.
+        """
+        with self._writer.transaction() as connection:
+            for table in loading.WHOLE_TABLES:
+                record_whole_load(connection, table, code_version(table))
+            for table in (*loading.EVENT_TABLES, *loading.FOLLOWING_TABLES):
+                record_quiet_days(connection, table, days, code_version(table))
 
     def load_what_follows(self) -> None:
         """Load the stale days of the tables that are made from others.

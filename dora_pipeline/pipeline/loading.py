@@ -8,6 +8,7 @@ from hashlib import sha256
 import polars as pl
 
 from dora_pipeline.catalog import Catalog
+from dora_pipeline.code_versions import code_version
 from dora_pipeline.config import Settings, Shapes, shaping
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.commits import PASSING_REASONS, Repositories, assigned_ranges, days_of_found_commits
@@ -27,6 +28,7 @@ from dora_pipeline.tables import (
     Services,
     SourcePatterns,
     SourceSelections,
+    SourceStates,
     Table,
     empty_frame,
 )
@@ -46,6 +48,9 @@ from dora_pipeline.warehouse.writer import Writer
 # What is loaded from what has landed, and what is loaded from those.
 EVENT_TABLES: tuple[type[Table], ...] = (ApmVersionActivity, Deployments, Failures)
 FOLLOWING_TABLES: tuple[type[Table], ...] = (DeploymentCommits, RejectedEvents, Daily)
+
+# What every run reads or makes, whichever days it loads.
+WHOLE_TABLES: tuple[type[Table], ...] = (SourceSelections, Services, SourceStates)
 
 # Bump when a normalizer or a rule of landing changes, so that every warehouse reads its raw layer again.
 _LANDING_VERSION = "3"
@@ -126,7 +131,9 @@ def look_at_patterns(writer: Writer, repositories: Repositories, catalog: Catalo
 def load_version_activity(writer: Writer, settings: Settings, days: Sequence[date]) -> int:
     """Load days of core.apm_version_activity; the number of rows."""
     gap = apm_settings(settings).quiet_gap
-    return replace_days(writer, ApmVersionActivity, days, {"quiet_gap_us": microseconds(gap)})
+    return replace_days(
+        writer, ApmVersionActivity, days, code_version(ApmVersionActivity), {"quiet_gap_us": microseconds(gap)}
+    )
 
 
 def load_deployments(
@@ -136,15 +143,15 @@ def load_deployments(
     wanted = derive_deployments(writer, days)
     assign_ranges(writer, assigned_ranges(writer, repositories, wanted, progress))
     look_at_patterns(writer, repositories, catalog)
-    return replace_days(writer, Deployments, days)
+    return replace_days(writer, Deployments, days, code_version(Deployments))
 
 
 def load_failures(writer: Writer, days: Sequence[date]) -> int:
     """Load days of core.failures; the number of rows."""
-    return replace_days(writer, Failures, days)
+    return replace_days(writer, Failures, days, code_version(Failures))
 
 
 def load_following(writer: Writer, table: type[Table], days: Sequence[date]) -> int:
     """Load days of a table that is made from others, and all its days that are stale; the number of rows."""
     stale = stale_days(writer.connection, (table,))
-    return replace_days(writer, table, sorted({*days, *stale}))
+    return replace_days(writer, table, sorted({*days, *stale}), code_version(table))

@@ -109,6 +109,7 @@ def run(
         # A warehouse that is made anew lacks every day, whichever were asked for.
         days = list(window) if window and not (rebuild or current.is_made_anew) else current.days.stale()
         rows = current.days.load_all(days)
+        current.days.record_what_is_up_to_date(_known_days(home, settings))
         current.publish()
         report = RunReport(days, rows, current.days.stale(), warnings(writer.connection, settings))
     errors = current.all_errors()
@@ -117,6 +118,11 @@ def run(
     if errors:
         raise errors[0]
     return report
+
+
+def _known_days(home: Home, settings: Settings) -> Window:
+    today = day_of(datetime.now(UTC), settings.zone)
+    return Window(min(read_selection_log(home).first_day(settings.zone) or today, today), today)
 
 
 def begin(

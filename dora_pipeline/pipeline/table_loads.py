@@ -4,12 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from dora_pipeline.code_versions import code_version
 from dora_pipeline.errors import DoraError, SourceUnavailable
 from dora_pipeline.pipeline.checks import CheckResult, check_results
 from dora_pipeline.pipeline.glimpses import Glimpse, glimpse
 from dora_pipeline.pipeline.runs import Run
-from dora_pipeline.tables import RejectedEvents, Table
+from dora_pipeline.tables import RejectedEvents, SourceStates, Table
 from dora_pipeline.warehouse.days import all_row_count, row_count, rows_by_day
+from dora_pipeline.warehouse.loads import mark_reported, record_whole_load
 from dora_pipeline.warehouse.sources import SourceFigures, source_figures
 
 
@@ -45,6 +47,10 @@ def load_table(run: Run, table: type[Table], days: Sequence[date]) -> Loaded:
     if run.is_made_anew:
         run.days.load_all(run.days.stale())
     rows = run.days.load(table, days)
+    with writer.transaction() as connection:
+        if not days:
+            record_whole_load(connection, table, code_version(table))
+        mark_reported(connection, table, days)
     refused_days = run.guard.refused_days()
     if not days or refused_days:
         run.days.load_what_follows()
@@ -72,6 +78,9 @@ def read_sources(run: Run) -> dict[str, SourceFigures]:
     Raises the error of a source that could not be read; one that may pass goes before one that lasts.
     """
     run.days.load_what_follows()
+    with run.writer.transaction() as connection:
+        record_whole_load(connection, SourceStates, code_version(SourceStates))
+        mark_reported(connection, SourceStates, ())
     run.publish()
     for error in sorted(run.errors, key=lambda error: not isinstance(error, SourceUnavailable)):
         raise error

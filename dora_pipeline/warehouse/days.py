@@ -7,6 +7,7 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.tables import Daily, DeploymentCommits, Deployments, Failures, RejectedEvents, Table
+from dora_pipeline.warehouse.loads import record_load
 from dora_pipeline.warehouse.queries import (
     count,
     difference,
@@ -29,9 +30,13 @@ _FEEDS: Mapping[type[Table], tuple[type[Table], ...]] = {
 
 
 def replace_days(
-    writer: Writer, table: type[Table], days: Sequence[date], parameters: Mapping[str, int] | None = None
+    writer: Writer,
+    table: type[Table],
+    days: Sequence[date],
+    code_version: str,
+    parameters: Mapping[str, int] | None = None,
 ) -> int:
-    """Load the days of a table from its SQL file; the number of rows that they have now."""
+    """Load the days of a table from its SQL file, as of a code version; the number of rows that they have now."""
     with writer.transaction() as connection:
         make_days(connection, days)
         if table is Failures:
@@ -47,6 +52,7 @@ def replace_days(
         )
         for fed in _FEEDS.get(table, ()):
             mark_days(connection, fed, "SELECT day FROM run_days")
+        record_load(connection, table, "SELECT day FROM run_days", code_version)
     return rows
 
 

@@ -126,6 +126,21 @@ def test_a_deployment_belongs_to_the_window_in_which_it_finished(datadog: FakeDa
     ]
 
 
+def test_a_deployment_with_an_end_that_is_in_no_window_near_belongs_to_that_of_its_start(datadog: FakeDatadog) -> None:
+    datadog.events["deployments"] = [
+        deployment(1, 60, seconds=-DAY),
+        deployment(2, 120, seconds=2 * DAY),
+        deployment(3, 180, seconds=3000 * DAY),
+        deployment(4, -60, seconds=2 * DAY),
+    ]
+    records = connected(DEPLOYMENT_EVENT_API, datadog).fetch(moment(0), moment(DAY))
+    assert sorted((record.record_id, record.occurred_at) for record in records) == [
+        ("event-1", moment(60 - DAY)),
+        ("event-2", moment(120 + 2 * DAY)),
+        ("event-3", moment(180 + 3000 * DAY)),
+    ]
+
+
 def test_a_failure_belongs_to_the_window_in_which_it_started(datadog: FakeDatadog) -> None:
     datadog.events["failures"] = [
         failure(1, -1, finished_at=wire(60)),

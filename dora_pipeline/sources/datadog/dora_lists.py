@@ -55,13 +55,18 @@ class EventListConnection:
     def fetch(self, first: datetime, last: datetime) -> list[PulledRecord]:
         """Every event that counts at `first` or later and before `last` (UTC), each once.
 
-        A deployment that took longer than a day is found only where the window holds its start too.
-        Raises SourceIncomplete for a second with more events than a list gives.
+        A deployment that took longer than a day, or ended before it began, belongs to the window of its start: no other
+        is sure to hold it. Raises SourceIncomplete for a second with more events than a list gives.
         """
-        records = [self._record(event) for event in self._events(first - self._list.lead, last)]
-        return [
-            record for record in records if first <= record.occurred_at < last or record.occurred_at == OLDEST_INSTANT
-        ]
+        records = []
+        for event in self._events(first - self._list.lead, last):
+            record = self._record(event)
+            counts_at, started_at = record.occurred_at, moment_of(event, "started_at")
+            if started_at is not None and not started_at <= counts_at <= started_at + self._list.lead:
+                counts_at = started_at
+            if first <= counts_at < last or record.occurred_at == OLDEST_INSTANT:
+                records.append(record)
+        return records
 
     def fetch_open(self) -> list[PulledRecord]:
         """None: the list cannot be asked for what has not ended."""

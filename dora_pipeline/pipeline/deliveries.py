@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from dora_pipeline.config import Home
-from dora_pipeline.pipeline.events import land_segment
+from dora_pipeline.pipeline.events import day_files, land_segment
 from dora_pipeline.pipeline.segments import fresh_segments
 from dora_pipeline.pipeline.session import Session
-from dora_pipeline.sources.day_files import DayFiles
 from dora_pipeline.sources.raw import segments
 from dora_pipeline.sources.source import Normalized, Source
 from dora_pipeline.tables import LandedFailures, empty_frame
@@ -19,7 +18,7 @@ def land_deliveries(session: Session, source: Source[Any]) -> None:
 
     A segment that is read again, after a kill or for a rebuild, changes nothing.
     """
-    files = DayFiles(session.home.raw / source.name, source.name, session.settings.zone)
+    files = day_files(session, source)
     webhook_changes = source.reader().webhook_changes
     assert webhook_changes is not None
     nothing = empty_frame(LandedFailures).drop("input")

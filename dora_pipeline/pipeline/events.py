@@ -1,6 +1,6 @@
 """Landing of events: those sent to the intake, and those pulled from vendors, through the raw layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,22 @@ def land_segment(
     _land(session.writer, source, [(told, records.height)], where, normalized, is_pulled=False)
 
 
+def day_files(session: Session, source: Source[Any]) -> DayFiles:
+    """The day files of a source, by a session's settings and catalog."""
+    normalize = source.reader().normalize
+
+    def unusable(records: pl.DataFrame) -> pl.Series:
+        return normalize(records, session.settings, session.catalog).rejected["record"]
+
+    return DayFiles(session.home.raw / source.name, source.name, session.settings.zone, unusable)
+
+
 def land_pulled_events(session: Session, source: Source[Any], *, asks: bool) -> None:
     """Pull a source into its day files, and land the files that changed; those of whole windows also when it fails.
 
     `asks` False: nothing is asked of the source; what its files hold serves.
     """
-    files = DayFiles(session.home.raw / source.name, source.name, session.settings.zone)
+    files = day_files(session, source)
     known_in = files.settled()
     # Which failures are open is known of what has landed.
     _land_day_files(session, source, files)
@@ -70,20 +80,38 @@ def _land_day_files(session: Session, source: Source[Any], files: DayFiles) -> N
     known = inputs.known_inputs(session.writer.connection, source.name)
     told = {path: input_of(session.home, path) for path in files.paths()}
     changed = [path for path, now in told.items() if known.get(now.name) != now]
-    reader = source.reader()
-    context = timedelta(days=reader.context_days)
+    context = timedelta(days=source.reader().context_days)
     stale = [path for path in told if any(abs(_day(path) - _day(other)) <= context for other in changed)]
     for start in range(0, len(stale), _BATCH_OF_DAYS):
         batch = stale[start : start + _BATCH_OF_DAYS]
         near = [path for path in told if _day(batch[0]) - context <= _day(path) <= _day(batch[-1]) + context]
         frames = {path: files.frame(path) for path in near}
-        normalized = reader.normalize(pl.concat(frames.values()), session.settings, session.catalog)
+        normalized = _normalized(session, source, files, frames)
         inputs_of_batch = [(told[path], frames[path].height) for path in batch]
         where = pl.concat(
             _event_ids(source, frames[path]["record_id"]).with_columns(input=pl.lit(told[path].name)) for path in batch
         )
         _land(session.writer, source, inputs_of_batch, where, normalized, is_pulled=True)
         session.progress.step(f"read {source.name}", start + len(batch), len(stale))
+
+
+def _normalized(
+    session: Session, source: Source[Any], files: DayFiles, frames: Mapping[Path, pl.DataFrame]
+) -> Normalized:
+    """What the records of some files become; one whose newest version is rejected, what its last usable one does."""
+    normalize, records = source.reader().normalize, pl.concat(frames.values())
+    newest = normalize(records, session.settings, session.catalog)
+    is_rejected = pl.col("record_id").is_in(newest.rejected["record"].implode())
+    concerned = [path for path, frame in frames.items() if not frame.filter(is_rejected).is_empty()]
+    usable = pl.concat([records.clear(), *map(files.usable_frame, concerned)]).filter(is_rejected)
+    if usable.is_empty():
+        return newest
+    replaced = usable["record_id"].implode()
+    others = records.filter(~pl.col("record_id").is_in(replaced))
+    standing = normalize(pl.concat([others, usable]), session.settings, session.catalog)
+    is_replaced = pl.col("record").is_in(replaced)
+    rejected = [newest.rejected.filter(is_replaced), standing.rejected.filter(~is_replaced)]
+    return Normalized(standing.events, pl.concat(rejected))
 
 
 def _event_ids(source: Source[Any], record_ids: pl.Series) -> pl.DataFrame:

@@ -12,13 +12,12 @@ from dora_pipeline.config import Settings
 from dora_pipeline.errors import ConfigError, DoraError, SourceBroken, SourceError, SourceIncomplete, SourceUnavailable
 from dora_pipeline.identifiers import without_secrets
 from dora_pipeline.pipeline.deliveries import land_deliveries, missing_secrets
-from dora_pipeline.pipeline.events import land_pulled_events, land_sent_events
+from dora_pipeline.pipeline.events import day_files, land_pulled_events, land_sent_events
 from dora_pipeline.pipeline.exports import land_exports
 from dora_pipeline.pipeline.pulling import pull_sightings
 from dora_pipeline.pipeline.segments import input_of
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.apm.settings import apm_settings, export_folder, link_targets
-from dora_pipeline.sources.day_files import DayFiles
 from dora_pipeline.sources.manifest import Manifest
 from dora_pipeline.sources.raw import segment_at
 from dora_pipeline.sources.registry import SOURCES
@@ -94,7 +93,7 @@ def _land_source(session: Session, declared: Source[Any]) -> None:
     missing = _missing_files(session, source, manifest)
     if missing and session.accepts_shrink and not session.fetches:
         manifest.give_up(source, missing)
-        DayFiles(session.home.raw / source, source, session.settings.zone).pull_from_the_beginning()
+        day_files(session, declared).pull_from_the_beginning()
         session.progress.note(f"{source}: goes on without {_named(missing)}")
         missing = []
     try:

@@ -167,6 +167,25 @@ def test_an_event_that_is_corrected_within_the_days_that_are_read_again_is_loade
     assert loaded(pulling, source) == [(started, started + 3 * MINUTE)]
 
 
+@pytest.mark.parametrize(
+    "end", [NOON - timedelta(days=3), datetime(2032, 1, 1, tzinfo=UTC)], ids=["backwards", "future"]
+)
+def test_an_event_that_comes_again_with_an_end_that_cannot_be_stays_as_it_was(
+    pulling: TestHome, source: Source[Any], account: Account, end: datetime
+) -> None:
+    started = NOON - timedelta(days=2)
+    account.tell(1, started, started + MINUTE)
+    pulling.run()
+    before = loaded(pulling, source)
+    assert len(before) == 1
+    account.tell(1, started, end)
+    pulling.run()
+    assert loaded(pulling, source) == before
+    assert pulling.rows("SELECT COUNT(*) FROM core.rejected_events") == [(1,)]
+    tables = pulling.tables()
+    assert rebuilt(pulling) == tables
+
+
 def test_a_failure_that_ends_weeks_later_is_loaded_as_ended(
     source: Source[Any], account: Account, pulling: TestHome
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from dora_pipeline.cli.main import main
 from dora_pipeline.errors import DoraError, SourceBroken, WarehouseError
-from dora_pipeline.pipeline import events, exports
+from dora_pipeline.pipeline import exports
 from dora_pipeline.pipeline.sources import SourceState, source_states
 from dora_pipeline_tests.dagster_runs import days_run, job_run, statuses
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, DEPLOYMENTS_BY_EVENT, TestHome
@@ -80,7 +80,8 @@ def test_an_exception_in_one_source_is_its_last_error_and_the_others_are_loaded(
 
 
 def test_the_last_source_may_fail_as_well_as_the_first(telling: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(events._NORMALIZERS, "failure", raising(AttributeError("no such thing")))
+    normalize = "dora_pipeline.sources.event_api.failures.normalize_failures"
+    monkeypatch.setattr(normalize, raising(AttributeError("no such thing")))
     with pytest.raises(SourceBroken, match="failure_event_api: AttributeError: no such thing"):
         telling.run()
     assert telling.rows("SELECT service FROM core.deployments ORDER BY ALL") == [("shop",), ("web",)]

@@ -13,7 +13,6 @@ import pytest
 
 from dora_pipeline.errors import SourceError, SourceIncomplete, WarehouseError
 from dora_pipeline.intake.store import EventStore
-from dora_pipeline.pipeline import events
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline.warehouse.publication import working_file
 from dora_pipeline_tests.command import call, process, without_root
@@ -217,7 +216,7 @@ def test_a_newer_program_leaves_the_older_warehouse_where_a_source_is_not_whole(
 
     outdate(home)
     with monkeypatch.context() as broken:
-        broken.setitem(events._NORMALIZERS, "deployment", raising)
+        broken.setattr("dora_pipeline.sources.event_api.deployments.normalize_deployments", raising)
         message = refused(home)
     assert message.startswith("deployment_event_api: KeyError: 'a field that the newer program expects'")
     home.run()

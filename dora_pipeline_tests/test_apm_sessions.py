@@ -6,11 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dora_pipeline.config import Settings
 from dora_pipeline.settings import HomeSettings
+from dora_pipeline.sources.apm.sessions import IDENTITY, SCHEMA, Cut, joined
 from dora_pipeline_tests.apm_exports import SHA, csv_bytes, jsonl, reading, written
 
 HOUR = timedelta(hours=1)
@@ -164,3 +166,23 @@ def test_compaction_equals_the_oracle(
         found = reading(path, with_gap(f"{gap}s", zone)).activity
     columns = ("service", "env", "version", "first_seen_at", "last_seen_at", "commit_sha", "sightings", "day")
     assert found.select(columns).rows() == oracle(records, timedelta(seconds=gap), ZoneInfo(zone))
+
+
+def part(first: int, last: int, team: str | None = None, *, service: str = "shop", day: int = 0) -> pl.DataFrame:
+    """One session of a part, in minutes of 1970-01-01."""
+    minute = 60 * 10**6
+    row = {"service": service, "env": "prod", "version": "1", "team": team, "first": first * minute}
+    return pl.DataFrame([{**row, "last": last * minute, "sightings": 2, "records": 1, "day": day}], schema=SCHEMA)
+
+
+def test_sessions_of_parts_are_joined_where_the_gap_between_them_is_no_longer_than_the_quiet_gap() -> None:
+    parts = [part(130, 140, "till"), part(0, 10), part(70, 75, "web"), part(0, 500, service="cart")]
+    for order in (parts, parts[::-1]):
+        found = joined(order, IDENTITY, Cut(HOUR, ZoneInfo("UTC")))
+        minutes = (pl.col("first", "last") // (60 * 10**6)).cast(pl.Int64)
+        assert found.select("service", minutes, "sightings", "team").rows() == [
+            ("cart", 0, 500, 2, None),
+            ("shop", 0, 140, 6, "web"),
+        ]
+    apart = joined([part(0, 10), part(71, 75)], IDENTITY, Cut(HOUR, ZoneInfo("UTC")))
+    assert apart["records"].to_list() == [1, 1]

@@ -56,7 +56,13 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
         *_normalizers("failure"),
     ),
     RejectedEvents: ("warehouse/sql/core/rejected_events.sql", "sources/event_rules.py", "sources/apm/rejects.py"),
-    Daily: ("warehouse/sql/metrics/daily.sql",),
+    Daily: (
+        "warehouse/sql/metrics/daily.sql",
+        "warehouse/sql/metrics/measures.sql",
+        "warehouse/sql/metrics/statistics.sql",
+        "warehouse/sql/metrics/figures.sql",
+        "warehouse/sql/metrics/newest_team.sql",
+    ),
     Freshness: ("warehouse/sql/metrics/freshness.sql",),
 }
 

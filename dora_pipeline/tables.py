@@ -60,6 +60,10 @@ class Table(dy.Schema):
     nullable_key: tuple[str, ...] = ()
 
 
+class View(Table):
+    """A view of the warehouse: the query `sql/<schema>/<name>.sql`; it has no rows of its own, and no key."""
+
+
 class SourceSelections(Table):
     """Each span of time in which a source was selected."""
 
@@ -200,6 +204,52 @@ class RejectedEvents(Table):
     payload = dy.String(description="What was told, as JSON.", metadata={"duckdb_type": "JSON"})
     detected_at = _moment("When its input arrived: receipt of an event, last change of an export file.")
     day = _day("Day of occurred_at, else of detected_at.")
+
+
+class Events(View):
+    """Deployments and failures in one: a row per deployment, and per failure and impacted service."""
+
+    table_name = "core.events"
+
+    event_type = _text("deployment or failure.")
+    event_id = _text("Id of the deployment or failure.")
+    source = _text("Source that told it.")
+    service = _text("Service; NULL for a failure of which only a team is known.", nullable=True)
+    env = _text(_ENV, nullable=True)
+    team = _text("Team told with the event, else the catalog's.", nullable=True)
+    occurred_at = _moment("When it counts: end of a deployment, start of a failure.")
+    is_counted = _flag(
+        "Whether metrics count it: its source is selected now, and no other deployment counts in its place."
+    )
+    day = _day("Day of occurred_at.")
+
+
+class Measures(View):
+    """Everything that is counted, one row each, of selected sources and without duplicates. Every figure groups it."""
+
+    table_name = "metrics.measures"
+
+    measure = _text(
+        "What is counted: deployment; commit, brought by a deployment and with a lead time; failure; restore. Failures "
+        "and restores stand once for each impacted service."
+    )
+    seconds = _number(
+        "Of a deployment the mean lead time of its commits, of a commit its lead time, of a restore the time to it; "
+        "NULL where there is none.",
+        nullable=True,
+    )
+    day = _day("Day on which it counts.")
+    service = _text("Service; NULL for failures of which only a team is known.", nullable=True)
+    env = _text(_ENV, nullable=True)
+    team = _text("Team of the deployment or failure.", nullable=True)
+    repository_id = _text("Repository of the deployment or failure, as host/path in lower case.", nullable=True)
+    source = _text("Source that told the deployment or failure.")
+    severity = _text(
+        "Severity of the failure, in the words of the source; NULL for deployments and commits.", nullable=True
+    )
+    tags = _texts("Tags told with the deployment or failure, key:value.")
+    event_id = _text("Id of the deployment or failure.")
+    occurred_at = _moment("When it counts: end of the deployment, start of the failure, moment of the restore.")
 
 
 class Daily(Table):
@@ -540,6 +590,8 @@ TABLES: tuple[type[Table], ...] = (
     CommitRanges,
     RangeCommits,
 )
+
+VIEWS: tuple[type[View], ...] = (Events, Measures)
 
 
 def empty_frame(table: type[Table]) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,3 +76,6 @@ def test_every_file_that_is_named_is_there_and_every_statement_of_core_and_metri
     assert [path for path in named if not (package / path).is_file()] == []
     statements = {f"warehouse/sql/{table.table_name.replace('.', '/')}.sql" for table in TABLES}
     assert {path for path in statements if (package / path).is_file()} <= named
+    texts = [(package / path).read_text(encoding="utf-8") for path in named if path.endswith(".sql")]
+    parts = {part for text in texts for part in re.findall(r"\{(\w+\.\w+)\}", text)}
+    assert {f"warehouse/sql/{part.replace('.', '/')}.sql" for part in parts} <= named

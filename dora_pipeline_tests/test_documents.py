@@ -5,7 +5,6 @@ import re
 import shlex
 import sys
 import tomllib
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,9 @@ from dora_pipeline.intake.web.routes import OPERATIONS
 from dora_pipeline.settings import HomeSettings
 from dora_pipeline.sources.apm.settings import ApmSettings
 from dora_pipeline.sources.registry import SOURCES
-from dora_pipeline.tables import TABLES
+from dora_pipeline.tables import TABLES, VIEWS
 from dora_pipeline.warehouse.dictionary import dictionary
+from dora_pipeline.warehouse.queries import statement
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.repository import tracked_files
 
@@ -102,7 +102,7 @@ def test_the_readme_tells_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", [table.table_name for table in TABLES if table.table_name.startswith(("core.", "metrics."))]
+    "table", [table.table_name for table in (*TABLES, *VIEWS) if table.table_name.startswith(("core.", "metrics."))]
 )
 def test_every_table_of_core_and_metrics_is_in_the_readme(table: str) -> None:
     assert f"| `{table}` |" in README
@@ -188,17 +188,11 @@ def test_the_queries_of_the_readme_run(home: TestHome) -> None:
     home.select_events()
     home.deploy("shop", "2026-01-05 10:00:00")
     home.run()
-    statements = [
-        statement
-        for language, text in BLOCKS
-        if language == "sql"
-        for statement in text.split(";")
-        if statement.strip()
-    ]
-    statements += re.findall(r'dora sql "([^"]+)"', README)
-    assert len(statements) >= 3
-    for statement in statements:
-        assert home.rows(statement), statement
+    queries = [query for language, text in BLOCKS if language == "sql" for query in text.split(";") if query.strip()]
+    queries += re.findall(r'dora sql "([^"]+)"', README)
+    assert len(queries) >= 3
+    for query in queries:
+        assert home.rows(query), query
 
 
 def test_the_ways_to_open_the_warehouse_that_the_readme_tells_read_and_do_not_write(
@@ -309,11 +303,9 @@ def test_no_file_holds_a_path_of_this_machine_or_the_host_of_a_registry() -> Non
 # SQL for other engines
 
 
-@pytest.mark.parametrize("name", ["daily", "summary", "summary_by", "period"])
+@pytest.mark.parametrize("name", ["measures", "daily", "summary", "summary_by", "period"])
 def test_the_sql_of_the_metrics_is_carried_over_to_spark(name: str) -> None:
-    text = (
-        resources.files("dora_pipeline.warehouse").joinpath("sql", "metrics", f"{name}.sql").read_text(encoding="utf-8")
-    )
+    text = statement(f"metrics.{name}")
     body = re.sub(r"^CREATE OR REPLACE MACRO \S+\([^)]*\) AS( TABLE)?\s", "", text, flags=re.MULTILINE)
     if name == "period":
         body = f"SELECT {body.partition('CASE')[1]}{body.partition('CASE')[2]}"

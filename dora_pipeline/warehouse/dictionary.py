@@ -1,6 +1,6 @@
 """The data dictionary: every table and column of the warehouse as Markdown, made from `tables.py`."""
 
-from dora_pipeline.tables import TABLES
+from dora_pipeline.tables import TABLES, VIEWS
 from dora_pipeline.warehouse.schema import duckdb_type, table_comment
 
 _HEAD = """\
@@ -9,7 +9,10 @@ _HEAD = """\
 Made by `make docs` from `dora_pipeline/tables.py`; the same texts are the COMMENTs in the database.
 Times are `TIMESTAMPTZ`, durations `DOUBLE` seconds, days `DATE` of the configured time zone.
 
-Besides the tables there are two table macros. Both compute from the events, so percentiles of long periods are exact:
+`core.events` and `metrics.measures` are views. Every figure is a grouping of `metrics.measures`, so that it can be
+traced to its events, and grouped in other ways.
+
+There are two table macros as well. Both compute from the events, so percentiles of long periods are exact:
 
 - `metrics.summary(grain, from_day, to_day)`: the columns of `metrics.daily`, with `period` in place of `day`.
 - `metrics.summary_by(dimension, grain, from_day, to_day)`: the same over `env`, `team` or `all`.
@@ -21,7 +24,7 @@ Besides the tables there are two table macros. Both compute from the events, so 
 def dictionary() -> str:
     """The whole document."""
     parts = [_HEAD]
-    for table in TABLES:
+    for table in (*VIEWS, *TABLES):
         key = ", ".join(table.key())
         parts.append(f"\n## {table.table_name}\n\n{table_comment(table)}\n")
         parts.append(f"\nKey: {key}.\n" if key else "")

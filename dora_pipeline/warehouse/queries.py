@@ -1,5 +1,6 @@
 """Statements of `sql/`, and results taken whole: DuckDB keeps a connection busy until the last row is fetched."""
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,13 @@ if TYPE_CHECKING:
 
 
 def statement(name: str) -> str:
-    """The text of a file below `sql/`, where each table has its own name: `core.failures` is `core/failures.sql`."""
+    """The text of a file below `sql/`, where each table has its own name: `core.failures` is `core/failures.sql`.
+
+    `{metrics.figures}` in it stands for the text of that file.
+    """
     folder, _, file = name.partition(".")
-    return resources.files("dora_pipeline.warehouse").joinpath("sql", folder, f"{file}.sql").read_text(encoding="utf-8")
+    text = resources.files("dora_pipeline.warehouse").joinpath("sql", folder, f"{file}.sql").read_text(encoding="utf-8")
+    return re.sub(r"\{(\w+\.\w+)\}", lambda match: statement(match[1]).strip(), text)
 
 
 def quoted(text: str) -> str:

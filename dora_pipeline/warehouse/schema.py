@@ -1,10 +1,10 @@
-"""Schemas, tables, comments and macros of the warehouse, made from `tables.py` and `sql/`."""
+"""Schemas, tables, views, comments and macros of the warehouse, made from `tables.py` and `sql/`."""
 
 import dataframely as dy
 import duckdb
 import polars as pl
 
-from dora_pipeline.tables import TABLES, Table
+from dora_pipeline.tables import TABLES, VIEWS, Table, View
 from dora_pipeline.warehouse.queries import quoted, statement
 from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 
@@ -40,9 +40,17 @@ def definitions(table: type[Table]) -> list[str]:
         f"{name} {duckdb_type(column)}{'' if column.nullable else ' NOT NULL'}"
         for name, column in table.columns().items()
     )
+    return [f"CREATE TABLE IF NOT EXISTS {table.table_name} ({columns})", *_comments("TABLE", table)]
+
+
+def view_definitions(view: type[View]) -> list[str]:
+    """The statements that make a view, with its comments."""
+    return [f"CREATE OR REPLACE VIEW {view.table_name} AS {statement(view.table_name)}", *_comments("VIEW", view)]
+
+
+def _comments(kind: str, table: type[Table]) -> list[str]:
     return [
-        f"CREATE TABLE IF NOT EXISTS {table.table_name} ({columns})",
-        f"COMMENT ON TABLE {table.table_name} IS {quoted(table_comment(table))}",
+        f"COMMENT ON {kind} {table.table_name} IS {quoted(table_comment(table))}",
         *(
             f"COMMENT ON COLUMN {table.table_name}.{name} IS {quoted(column.description or '')}"
             for name, column in table.columns().items()
@@ -51,7 +59,7 @@ def definitions(table: type[Table]) -> list[str]:
 
 
 def ensure_schema(connection: duckdb.DuckDBPyConnection, *, replaces: bool) -> None:
-    """Make schemas, tables and macros in an empty database; `replaces` says that another warehouse is published."""
+    """Make all that an empty database has to have; `replaces` says that another warehouse is published."""
     if schema_version(connection) is not None:
         return
     connection.execute("BEGIN")
@@ -59,6 +67,9 @@ def ensure_schema(connection: duckdb.DuckDBPyConnection, *, replaces: bool) -> N
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     for table in TABLES:
         for text in definitions(table):
+            connection.execute(text)
+    for view in VIEWS:
+        for text in view_definitions(view):
             connection.execute(text)
     for macro in _MACROS:
         connection.execute(statement(macro))

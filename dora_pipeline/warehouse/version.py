@@ -4,7 +4,7 @@ import duckdb
 
 from dora_pipeline.warehouse.queries import first_row
 
-# Raise it when a table or a macro changes: the next run then makes every warehouse anew.
+# Raise it when a table, a view or a macro changes: the next run then makes every warehouse anew.
 SCHEMA_VERSION = "4"
 
 

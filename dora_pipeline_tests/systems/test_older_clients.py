@@ -34,4 +34,9 @@ def test_an_older_client_reads_tables_views_and_macros(published: TestHome, clie
             assert client.say(query) == "[(3,)]"
             query = query.replace("summary('year'", "summary_by('team', 'year'")
             assert client.say(query) == "[(3,)]"
+            counted = client.say(
+                "SELECT measure, COUNT(*)::INT, COUNT(DISTINCT event_id)::INT FROM metrics.measures GROUP BY 1"
+            )
+            assert counted == "[('deployment', 3, 3)]"
+            assert client.say("SELECT COUNT(*)::INT FROM core.events WHERE is_counted") == "[(3,)]"
             client.say("close")

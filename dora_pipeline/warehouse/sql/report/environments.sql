@@ -1,13 +1,12 @@
--- The environments that were told of since $since_day: first deployment ever, and deployments since $since_day.
+-- The environments of which anything is known since $since_day: first deployment ever, and deployments since $since_day.
 SELECT
     e.env,
-    MIN(e.deployed_day) AS first_deployment_day,
-    SUM(CASE WHEN e.deployed_day >= $since_day THEN 1 ELSE 0 END) AS deployments
+    MIN(CASE WHEN e.measure = 'deployment' THEN e.day END) AS first_deployment_day,
+    SUM(CASE WHEN e.measure = 'deployment' AND e.day >= $since_day THEN 1 ELSE 0 END) AS deployments
 FROM (
-    SELECT d.env, d.day AS deployed_day, d.day FROM core.deployments AS d WHERE d.is_selected AND d.duplicate_of IS NULL
+    SELECT m.measure, m.env, m.day FROM metrics.measures AS m WHERE m.measure <> 'commit'
     UNION ALL
-    SELECT f.env, CAST(NULL AS DATE) AS deployed_day, COALESCE(f.restored_day, $to_day) AS day
-    FROM core.failures AS f WHERE f.is_selected
+    SELECT 'open' AS measure, f.env, $to_day AS day FROM core.failures AS f WHERE f.is_selected AND f.finished_at IS NULL
 ) AS e
 GROUP BY e.env
 HAVING MAX(e.day) >= $since_day

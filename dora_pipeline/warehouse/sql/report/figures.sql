@@ -1,102 +1,53 @@
 -- The figures of the days from $from_day to $to_day as one period: the columns of metrics.summary by env, by service and
--- env, and by team and env. Whatever was told of since $since_day has a row; open failures are those of any age.
-WITH dimensions AS (
-    SELECT 'env' AS dimension
-    UNION ALL
-    SELECT 'service' AS dimension
-    UNION ALL
-    SELECT 'team' AS dimension
-),
-deployments AS (
+-- env, and by team and env. Whoever has an event since $since_day has a row; open failures are those of any age.
+WITH known AS (
     SELECT
-        x.dimension,
-        CASE WHEN x.dimension = 'service' THEN d.service END AS service,
-        d.env,
-        CASE WHEN x.dimension = 'team' THEN d.team END AS team,
-        d.deployment_id, d.lead_time_mean_seconds, d.day
-    FROM core.deployments AS d
-    CROSS JOIN dimensions AS x
-    WHERE d.is_selected AND d.duplicate_of IS NULL AND d.day >= $since_day AND d.day <= $to_day
-),
-failures AS (
-    SELECT DISTINCT
-        x.dimension,
-        CASE WHEN x.dimension = 'service' THEN f.service END AS service,
-        f.env,
-        CASE WHEN x.dimension = 'team' OR (x.dimension = 'service' AND f.service IS NULL) THEN f.team END AS team,
-        f.failure_id, f.time_to_restore_seconds, f.finished_at, f.day, f.restored_day
+        CASE WHEN m.day >= $from_day THEN m.measure END AS measure, m.seconds, m.day, m.service, m.env, m.team, m.event_id,
+        CASE WHEN m.measure IN ('deployment', 'commit') THEN TRUE ELSE FALSE END AS is_of_deployment
+    FROM metrics.measures AS m
+    WHERE m.day >= $since_day AND m.day <= $to_day AND (m.day >= $from_day OR m.measure <> 'commit')
+    UNION ALL
+    SELECT
+        'open failure' AS measure, CAST(NULL AS DOUBLE) AS seconds, f.day, f.service, f.env, f.team, f.failure_id AS event_id,
+        FALSE AS is_of_deployment
     FROM core.failures AS f
-    CROSS JOIN dimensions AS x
-    WHERE f.is_selected AND f.day <= $to_day
-        AND (f.day >= $since_day OR f.restored_day >= $since_day OR f.finished_at IS NULL)
+    WHERE f.is_selected AND f.finished_at IS NULL AND f.day <= $to_day
 ),
-members AS (
-    SELECT d.dimension, d.service, d.env, d.team FROM deployments AS d
-    UNION
-    SELECT f.dimension, f.service, f.env, f.team FROM failures AS f
-),
-deployment_figures AS (
+placed AS (
     SELECT
-        d.dimension, d.service, d.env, d.team,
-        COUNT(*) AS deployments,
-        PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY d.lead_time_mean_seconds) AS deployment_lead_time_p50_seconds
-    FROM deployments AS d
-    WHERE d.day >= $from_day
-    GROUP BY d.dimension, d.service, d.env, d.team
+        k.measure, k.seconds, k.day, k.event_id, k.is_of_deployment, x.dimension,
+        CASE WHEN x.dimension = 'service' THEN k.service END AS service,
+        k.env,
+        CASE WHEN x.dimension = 'team' OR (x.dimension = 'service' AND k.service IS NULL) THEN k.team END AS team
+    FROM known AS k
+    CROSS JOIN (
+        SELECT 'env' AS dimension
+        UNION ALL
+        SELECT 'service' AS dimension
+        UNION ALL
+        SELECT 'team' AS dimension
+    ) AS x
 ),
-commit_figures AS (
-    SELECT
-        d.dimension, d.service, d.env, d.team,
-        COUNT(c.lead_time_seconds) AS lead_time_commits,
-        PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY c.lead_time_seconds) AS lead_time_p50_seconds,
-        PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY c.lead_time_seconds) AS lead_time_p90_seconds,
-        CAST(SUM(CAST(ROUND(c.lead_time_seconds * 1000000) AS BIGINT)) AS DOUBLE) / NULLIF(COUNT(c.lead_time_seconds), 0) / 1000000 AS lead_time_mean_seconds
-    FROM core.deployment_commits AS c
-    INNER JOIN deployments AS d ON c.deployment_id = d.deployment_id
-    WHERE d.day >= $from_day AND c.day >= $from_day AND c.day <= $to_day
-    GROUP BY d.dimension, d.service, d.env, d.team
-),
-failure_figures AS (
-    SELECT
-        f.dimension, f.service, f.env, f.team,
-        SUM(CASE WHEN f.day >= $from_day THEN 1 ELSE 0 END) AS failures,
-        SUM(CASE WHEN f.finished_at IS NULL THEN 1 ELSE 0 END) AS open_failures
-    FROM failures AS f
-    GROUP BY f.dimension, f.service, f.env, f.team
-),
-restore_figures AS (
-    SELECT
-        f.dimension, f.service, f.env, f.team,
-        COUNT(*) AS restores,
-        PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY f.time_to_restore_seconds) AS time_to_restore_p50_seconds,
-        PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY f.time_to_restore_seconds) AS time_to_restore_p90_seconds,
-        CAST(SUM(CAST(ROUND(f.time_to_restore_seconds * 1000000) AS BIGINT)) AS DOUBLE) / COUNT(*) / 1000000 AS time_to_restore_mean_seconds
-    FROM failures AS f
-    WHERE f.time_to_restore_seconds IS NOT NULL AND f.restored_day >= $from_day AND f.restored_day <= $to_day
-    GROUP BY f.dimension, f.service, f.env, f.team
+counted AS (
+    SELECT p.measure, p.seconds, p.dimension, p.service, p.env, p.team FROM placed AS p WHERE p.is_of_deployment
+    UNION ALL
+    SELECT f.measure, f.seconds, f.dimension, f.service, f.env, f.team
+    FROM (
+        SELECT DISTINCT p.measure, p.seconds, p.day, p.event_id, p.dimension, p.service, p.env, p.team
+        FROM placed AS p
+        WHERE NOT p.is_of_deployment
+    ) AS f
 )
 SELECT
-    m.dimension, m.service, m.env, m.team,
-    COALESCE(d.deployments, 0) AS deployments,
-    COALESCE(f.failures, 0) AS failures,
-    CASE WHEN d.deployments > 0 THEN CAST(COALESCE(f.failures, 0) AS DOUBLE) / d.deployments END AS change_failure_rate,
-    COALESCE(c.lead_time_commits, 0) AS lead_time_commits,
-    c.lead_time_p50_seconds, c.lead_time_p90_seconds, c.lead_time_mean_seconds,
-    d.deployment_lead_time_p50_seconds,
-    COALESCE(x.restores, 0) AS restores,
-    x.time_to_restore_p50_seconds, x.time_to_restore_p90_seconds, x.time_to_restore_mean_seconds,
-    COALESCE(f.open_failures, 0) AS open_failures
-FROM members AS m
-LEFT JOIN deployment_figures AS d
-    ON m.dimension = d.dimension AND m.service IS NOT DISTINCT FROM d.service
-    AND m.env IS NOT DISTINCT FROM d.env AND m.team IS NOT DISTINCT FROM d.team
-LEFT JOIN commit_figures AS c
-    ON m.dimension = c.dimension AND m.service IS NOT DISTINCT FROM c.service
-    AND m.env IS NOT DISTINCT FROM c.env AND m.team IS NOT DISTINCT FROM c.team
-LEFT JOIN failure_figures AS f
-    ON m.dimension = f.dimension AND m.service IS NOT DISTINCT FROM f.service
-    AND m.env IS NOT DISTINCT FROM f.env AND m.team IS NOT DISTINCT FROM f.team
-LEFT JOIN restore_figures AS x
-    ON m.dimension = x.dimension AND m.service IS NOT DISTINCT FROM x.service
-    AND m.env IS NOT DISTINCT FROM x.env AND m.team IS NOT DISTINCT FROM x.team
-ORDER BY m.dimension, m.env, deployments DESC, failures DESC, m.service, m.team
+    s.dimension, s.service, s.env, s.team,
+    {metrics.figures},
+    COALESCE(MAX(CASE WHEN s.measure = 'open failure' THEN s.number END), 0) AS open_failures
+FROM (
+    SELECT
+        m.dimension, m.service, m.env, m.team, m.measure,
+        {metrics.statistics}
+    FROM counted AS m
+    GROUP BY m.dimension, m.service, m.env, m.team, m.measure
+) AS s
+GROUP BY s.dimension, s.service, s.env, s.team
+ORDER BY s.dimension, s.env, deployments DESC, failures DESC, s.service, s.team

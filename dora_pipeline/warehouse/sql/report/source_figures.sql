@@ -8,13 +8,7 @@ SELECT
     s.error
 FROM landing.source_states AS s
 LEFT JOIN (
-    SELECT u.source, MAX(u.occurred_at) AS newest_event_at, COUNT(*) AS events
-    FROM (
-        SELECT d.source, d.finished_at AS occurred_at FROM core.deployments AS d
-        UNION ALL
-        SELECT f.source, f.started_at AS occurred_at FROM core.failures AS f
-    ) AS u
-    GROUP BY u.source
+    SELECT v.source, MAX(v.occurred_at) AS newest_event_at, COUNT(*) AS events FROM core.events AS v GROUP BY v.source
 ) AS e ON s.source = e.source
 LEFT JOIN (
     SELECT r.source, COUNT(*) AS rejected FROM core.rejected_events AS r GROUP BY r.source

@@ -1,0 +1,31 @@
+-- metrics.measures: everything that is counted, one row each. Every figure anywhere is a grouping of it. A deployment's
+-- commits bear its day, names and tags; a failure stands once for each impacted service, and its restore on a day of its own.
+WITH deployments AS (
+    SELECT
+        d.deployment_id, d.source, d.service, d.env, d.team, d.repository_id, d.custom_tags, d.finished_at, d.lead_time_mean_seconds, d.day
+    FROM core.deployments AS d
+    WHERE d.is_selected AND d.duplicate_of IS NULL
+)
+SELECT
+    'deployment' AS measure, d.lead_time_mean_seconds AS seconds, d.day, d.service, d.env, d.team, d.repository_id, d.source,
+    CAST(NULL AS VARCHAR) AS severity, d.custom_tags AS tags, d.deployment_id AS event_id, d.finished_at AS occurred_at
+FROM deployments AS d
+UNION ALL
+SELECT
+    'commit' AS measure, c.lead_time_seconds AS seconds, d.day, d.service, d.env, d.team, d.repository_id, d.source,
+    CAST(NULL AS VARCHAR) AS severity, d.custom_tags AS tags, d.deployment_id AS event_id, d.finished_at AS occurred_at
+FROM core.deployment_commits AS c
+INNER JOIN deployments AS d ON c.deployment_id = d.deployment_id AND c.day = d.day
+WHERE c.lead_time_seconds IS NOT NULL
+UNION ALL
+SELECT
+    'failure' AS measure, CAST(NULL AS DOUBLE) AS seconds, f.day, f.service, f.env, f.team, f.repository_id, f.source,
+    f.severity, f.custom_tags AS tags, f.failure_id AS event_id, f.started_at AS occurred_at
+FROM core.failures AS f
+WHERE f.is_selected
+UNION ALL
+SELECT
+    'restore' AS measure, f.time_to_restore_seconds AS seconds, f.restored_day AS day, f.service, f.env, f.team,
+    f.repository_id, f.source, f.severity, f.custom_tags AS tags, f.failure_id AS event_id, f.finished_at AS occurred_at
+FROM core.failures AS f
+WHERE f.is_selected AND f.time_to_restore_seconds IS NOT NULL

@@ -53,6 +53,7 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
     DeploymentCommits: ("warehouse/sql/core/deployment_commits.sql", "repositories/ranges.py", "pipeline/commits.py"),
     Failures: (
         "warehouse/sql/core/failures.sql",
+        "warehouse/sql/landing/judged_failures.sql",
         *_normalizers("failure"),
     ),
     RejectedEvents: ("warehouse/sql/core/rejected_events.sql", "sources/event_rules.py", "sources/apm/rejects.py"),

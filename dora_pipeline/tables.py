@@ -478,6 +478,34 @@ class JudgedDeployments(Table):
     day = _day("Day of finished_at.")
 
 
+class JudgedFailures(Table):
+    """Failures by the rules of selection and of the same second; core.failures is made from them."""
+
+    table_name = "landing.judged_failures"
+    nullable_key = ("service",)
+
+    failure_id = _text("Opaque id, unique over all sources.", primary_key=True)
+    source = _text("Source that told it.")
+    service = _text("Impacted service; NULL where only a team is known.", nullable=True)
+    env = _text(_ENV, nullable=True)
+    team = _text("Team told with the event.", nullable=True)
+    name = _text("Title.", nullable=True)
+    severity = _text("Severity, in the words of the source.", nullable=True)
+    version = _text("Version that failed.", nullable=True)
+    repository_id = _text(_REPOSITORY, nullable=True)
+    commit_sha = _text("Commit that failed.", nullable=True)
+    url = _text("Page of the failure at its source.", nullable=True)
+    started_at = _moment("Start of the failure.")
+    finished_at = _moment("Moment of the restore; NULL while it is open.", nullable=True)
+    time_to_restore_seconds = _number("Seconds until restored; NULL while it is open.", nullable=True)
+    custom_tags = _texts("Tags told with the event, key:value.")
+    received_at = _moment("When the event was told first.")
+    is_rejected = _flag("Whether another failure of the service that began in the same second was received before it.")
+    is_selected = _flag("Whether its source is selected now.")
+    restored_day = _day("Day of finished_at; NULL while it is open.", nullable=True)
+    day = _day("Day of started_at.")
+
+
 class ChangedServices(Table):
     """Services whose deployments changed since they were judged."""
 
@@ -485,6 +513,14 @@ class ChangedServices(Table):
 
     service = _text(_SERVICE)
     from_day = _day("First day that has to be judged again.")
+
+
+class ChangedDays(Table):
+    """Days whose failures changed since they were judged."""
+
+    table_name = "landing.changed_days"
+
+    day = _day("The day.")
 
 
 class ChangedPairs(Table):
@@ -580,8 +616,10 @@ TABLES: tuple[type[Table], ...] = (
     LeftOutFiles,
     Properties,
     JudgedDeployments,
+    JudgedFailures,
     SourceStates,
     ChangedServices,
+    ChangedDays,
     ChangedPairs,
     StaleDays,
     Loads,

@@ -78,8 +78,15 @@ _SPOILED: dict[str, tuple[str, str]] = {
     ),
     "a row of a failure lost": (
         "DELETE FROM core.failures WHERE service = 'api' AND day = '2024-03-04'",
-        "core.failures: failure_event_api: 2 failures, those of the same second included should be there, 1 are, on "
-        "2024-03-04",
+        "core.failures: failure_event_api: 2 failures should be there, 1 are, on 2024-03-04",
+    ),
+    "a judged failure lost": (
+        "DELETE FROM landing.judged_failures WHERE service = 'api' AND day = '2024-03-04'",
+        "landing.judged_failures: failure_event_api: 2 failures should be there, 1 are, on 2024-03-04",
+    ),
+    "landed failures lost": (
+        "DELETE FROM landing.failures WHERE day = '2024-03-04'",
+        "landing.judged_failures: failure_event_api: 0 failures should be there, 2 are, on 2024-03-04",
     ),
     "rejected events lost": (
         "DELETE FROM core.rejected_events WHERE reason = 'same_second' AND day = '2024-03-01'",
@@ -172,18 +179,26 @@ def test_a_statement_that_drops_rows_publishes_nothing(
     assert mine.tables() == before
 
 
-def test_judging_that_drops_rows_publishes_nothing(mine: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("judged", "message"),
+    [
+        ("landing.judged_deployments", f"{_EVENTS}: 1 deployments should be there, 0 are"),
+        ("landing.judged_failures", f"{_FAILURES}: 1 failures should be there, 0 are"),
+    ],
+)
+def test_judging_that_drops_rows_publishes_nothing(
+    mine: TestHome, monkeypatch: pytest.MonkeyPatch, judged: str, message: str
+) -> None:
     before = mine.tables()
 
     def statement(asked: str) -> str:
         text = queries.statement(asked)
-        return f"SELECT * FROM ({text}) WHERE day <> '2024-03-20'" if asked == "landing.judged_deployments" else text
+        return f"SELECT * FROM ({text}) WHERE day <> '2024-03-20'" if asked == judged else text
 
     monkeypatch.setattr(judgement, "statement", statement)
     mine.deploy("shop", "2024-03-20 10:00:00")
-    with pytest.raises(
-        WarehouseError, match=f"^landing.judged_deployments: {_EVENTS}: 1 deployments should be there, 0 are"
-    ):
+    mine.fail(["shop"], "2024-03-20 11:00:00")
+    with pytest.raises(WarehouseError, match=f"^{judged}: {message}"):
         mine.run()
     assert mine.tables() == before
 

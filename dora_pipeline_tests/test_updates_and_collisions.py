@@ -142,6 +142,8 @@ def test_a_failure_collides_only_for_the_services_that_both_impact(home: TestHom
         ("second", "web"),
     ]
     assert rejected(home) == [("failure", "same_second", "shop", "second")]
+    judged = home.rows("SELECT failure_id, service FROM landing.judged_failures WHERE is_rejected")
+    assert sorted(judged) == sorted((event_id, service) for _, _, service, event_id in rejected(home))
 
 
 def test_failures_that_name_no_service_may_share_a_second(home: TestHome) -> None:

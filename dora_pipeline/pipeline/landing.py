@@ -67,6 +67,7 @@ def judge(writer: Writer, settings: Settings) -> None:
     with writer.transaction() as connection:
         judgement.infer_deployments(connection, quiet_gap, merge_window)
         judgement.judge_deployments(connection, merge_window, microseconds(LONGEST_GAP))
+        judgement.judge_failures(connection)
 
 
 def _error_of_landing(session: Session, source: Source[Any]) -> DoraError | None:

@@ -1,16 +1,20 @@
 """Checks of the whole warehouse: queries that find rows which must not be there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 import polars as pl
 
-from dora_pipeline.tables import Deployments, Table
+from dora_pipeline.tables import Deployments, Failures, JudgedDeployments, JudgedFailures, Table
 from dora_pipeline.warehouse.accounts import account_rows
 from dora_pipeline.warehouse.queries import frame, statement
 
 _EXAMPLES = 10
+_JUDGED: Mapping[type[Table], Sequence[str]] = {
+    Deployments: (JudgedDeployments.table_name,),
+    Failures: (JudgedFailures.table_name,),
+}
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,8 @@ def repeated_keys(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> 
 
 
 def accounts(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> Finding:
-    """What does not add up in a table; in that of deployments also what was not judged."""
-    rows = account_rows(
-        connection, [table.table_name, *(["landing.judged_deployments"] if table is Deployments else [])]
-    )
+    """What does not add up in a table; in that of deployments or failures also what was not judged."""
+    rows = account_rows(connection, [table.table_name, *_JUDGED.get(table, ())])
     return Finding(rows, rows.height)
 
 

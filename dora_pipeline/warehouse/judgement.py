@@ -1,11 +1,12 @@
-"""Deployments by the rules: inferred from sightings, and judged by selection, same second, merging and history.
+"""Events by the rules: deployments are inferred from sightings, and judged; failures are judged.
 
-Both work on what changed since the last time only, and say which days of core that makes stale.
+Deployments are judged by selection, same second, merging and history; failures by selection and same second. All work
+on what changed since the last time only, and say which days of core that makes stale.
 """
 
 import duckdb
 
-from dora_pipeline.tables import Deployments, RejectedEvents
+from dora_pipeline.tables import Deployments, Failures, RejectedEvents
 from dora_pipeline.warehouse.landing import APM, replace_deployments
 from dora_pipeline.warehouse.queries import count, difference, insert, statement
 from dora_pipeline.warehouse.staleness import mark_days
@@ -74,8 +75,28 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
     connection.execute("DELETE FROM landing.changed_services")
 
 
+def judge_failures(connection: duckdb.DuckDBPyConnection) -> None:
+    """Judge the failures of changed days, and mark the days that differ."""
+    if count(connection, "SELECT COUNT(*) FROM landing.changed_days") == 0:
+        return
+    connection.execute("CREATE OR REPLACE TEMP TABLE changed_days AS SELECT DISTINCT day FROM landing.changed_days")
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE known_judged AS
+        SELECT * FROM landing.judged_failures WHERE day IN (SELECT day FROM changed_days)
+        """
+    )
+    connection.execute("CREATE OR REPLACE TEMP TABLE told_judged AS SELECT * FROM landing.judged_failures LIMIT 0")
+    judged = count(connection, f"INSERT INTO told_judged BY NAME {statement('landing.judged_failures')}")
+    for table in (Failures, RejectedEvents):
+        mark_days(connection, table, f"SELECT day FROM ({difference('known_judged', 'told_judged')})")
+    connection.execute("DELETE FROM landing.judged_failures WHERE day IN (SELECT day FROM changed_days)")
+    insert(connection, "landing.judged_failures", "told_judged", judged)
+    connection.execute("DELETE FROM landing.changed_days")
+
+
 def judge_all_again(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let every service wait for `judge_deployments`, from its first day on."""
+    """Let every service wait for `judge_deployments`, from its first day on, and every day for `judge_failures`."""
     connection.execute(
         """
         INSERT INTO landing.changed_services
@@ -84,5 +105,11 @@ def judge_all_again(connection: duckdb.DuckDBPyConnection) -> None:
             SELECT service, day FROM landing.deployments UNION ALL SELECT service, day FROM landing.judged_deployments
         )
         GROUP BY service
+        """
+    )
+    connection.execute(
+        """
+        INSERT INTO landing.changed_days
+        SELECT day FROM landing.failures UNION SELECT day FROM landing.judged_failures
         """
     )

@@ -26,6 +26,8 @@ _LANDED = (
     "changed_services",
     "judged_deployments",
     "failures",
+    "changed_days",
+    "judged_failures",
     "rejected_events",
     "left_out_files",
 )
@@ -111,7 +113,10 @@ def land_failures(
     *,
     is_pulled: bool,
 ) -> None:
-    """Replace what was sent, or what was pulled, of failures by id: rows of LandedFailures and LandedRejects."""
+    """Replace what was sent, or what was pulled, of failures by id: rows of LandedFailures and LandedRejects.
+
+    Days whose failures changed wait in landing.changed_days for `judge_failures`.
+    """
     _make_ids(connection, ids)
     make_alike(connection, "told_failures", "landing.failures", events)
     connection.execute(
@@ -129,13 +134,15 @@ def land_failures(
     )
     insert(connection, "landing.failures", "told_failures", events.height)
     # Another input may give the same failure on another day, and stand from now on, or no more.
-    changed = """
+    connection.execute(
+        """
+        INSERT INTO landing.changed_days
         SELECT day FROM changed_failures
-        UNION ALL
+        UNION
         SELECT f.day FROM landing.failures AS f
         JOIN changed_failures AS c ON f.source = c.source AND f.failure_id = c.failure_id
-    """
-    mark_days(connection, Failures, changed)
+        """
+    )
     known = f"SELECT * FROM landing.rejected_events WHERE {_told_before('record')}"
     _replace_rejects(connection, rejected, known, {"source": source, "is_pulled": is_pulled})
 

@@ -41,10 +41,10 @@ judged AS (
     FROM landing.judged_deployments AS j
     GROUP BY j.source, j.day
 ),
-rejected AS (
-    SELECT r.event_type, r.source, r.day, COUNT(*) AS events, COUNT(CASE WHEN r.reason = 'same_second' THEN 1 END) AS same_second
-    FROM core.rejected_events AS r
-    GROUP BY r.event_type, r.source, r.day
+judged_failures AS (
+    SELECT j.source, j.day, COUNT(*) AS events, COUNT(CASE WHEN j.is_rejected THEN 1 END) AS rejected
+    FROM landing.judged_failures AS j
+    GROUP BY j.source, j.day
 ),
 daily AS (
     SELECT m.day, SUM(m.deployments) AS deployments, SUM(m.failures) AS failures, SUM(m.restores) AS restores
@@ -61,24 +61,24 @@ entries AS (
     UNION ALL
     SELECT 'core.deployments', 'deployments', d.source, d.day, 0, COUNT(*) FROM core.deployments AS d GROUP BY d.source, d.day
     UNION ALL
-    SELECT 'core.failures', 'failures, those of the same second included', p.source, p.day, p.events, 0
+    SELECT 'landing.judged_failures', 'failures', p.source, p.day, p.events, 0
     FROM populated AS p WHERE p.event_type = 'failure'
     UNION ALL
-    SELECT 'core.failures', 'failures, those of the same second included', f.source, f.day, 0, COUNT(*)
-    FROM core.failures AS f GROUP BY f.source, f.day
+    SELECT 'landing.judged_failures', 'failures', j.source, j.day, 0, j.events FROM judged_failures AS j
     UNION ALL
-    SELECT 'core.failures', 'failures, those of the same second included', r.source, r.day, 0, r.same_second
-    FROM rejected AS r WHERE r.event_type = 'failure'
+    SELECT 'core.failures', 'failures', j.source, j.day, j.events - j.rejected, 0 FROM judged_failures AS j
+    UNION ALL
+    SELECT 'core.failures', 'failures', f.source, f.day, 0, COUNT(*) FROM core.failures AS f GROUP BY f.source, f.day
     UNION ALL
     SELECT 'core.rejected_events', 'rejected events', p.source, p.day, p.events, 0
     FROM populated AS p WHERE p.event_type = 'rejected'
     UNION ALL
     SELECT 'core.rejected_events', 'rejected events', j.source, j.day, j.rejected, 0 FROM judged AS j
     UNION ALL
-    SELECT
-        'core.rejected_events', 'rejected events', r.source, r.day, 0,
-        r.events - CASE WHEN r.event_type = 'failure' THEN r.same_second ELSE 0 END
-    FROM rejected AS r
+    SELECT 'core.rejected_events', 'rejected events', j.source, j.day, j.rejected, 0 FROM judged_failures AS j
+    UNION ALL
+    SELECT 'core.rejected_events', 'rejected events', r.source, r.day, 0, COUNT(*)
+    FROM core.rejected_events AS r GROUP BY r.source, r.day
     UNION ALL
     SELECT 'core.apm_version_activity', 'sightings', l.source, l.day, SUM(l.sightings), 0
     FROM (
@@ -112,15 +112,10 @@ entries AS (
     SELECT 'metrics.daily', 'restores', s.sources, m.day, 0, m.restores
     FROM daily AS m LEFT JOIN selected AS s ON s.event_type = 'failure'
 ),
-stale AS (
-    SELECT s.target AS table_name, s.day FROM landing.stale_days AS s
-    UNION
-    SELECT 'core.failures' AS table_name, s.day FROM landing.stale_days AS s WHERE s.target = 'core.rejected_events'
-),
 wrong AS (
     SELECT e.table_name, e.measure, e.source, e.day, SUM(e.expected) AS expected, SUM(e.found) AS found
     FROM entries AS e
-    LEFT JOIN stale AS s ON e.table_name = s.table_name AND e.day = s.day
+    LEFT JOIN landing.stale_days AS s ON e.table_name = s.target AND e.day = s.day
     WHERE s.day IS NULL
     GROUP BY e.table_name, e.measure, e.source, e.day
     HAVING SUM(e.expected) <> SUM(e.found)

@@ -4,31 +4,6 @@ WITH sources AS (
     SELECT s.source, MIN(s.first_selected_at) AS first_selected_at
     FROM core.source_selections AS s
     GROUP BY s.source
-),
-events AS (
-    SELECT DISTINCT f.source, f.failure_id
-    FROM landing.failures AS f
-    WHERE f.day IN (SELECT r.day FROM run_days AS r)
-),
-tellings AS (
-    SELECT
-        f.source, f.failure_id, f.service, f.env, f.team, f.name, f.started_at, f.finished_at, f.received_at, f.day,
-        s.first_selected_at,
-        ROW_NUMBER() OVER (PARTITION BY f.source, f.failure_id, f.service ORDER BY f.input DESC) AS place_of_telling
-    FROM landing.failures AS f
-    INNER JOIN events AS e ON f.source = e.source AND f.failure_id = e.failure_id
-    INNER JOIN sources AS s ON f.source = s.source
-),
-failures AS (
-    SELECT
-        t.source, t.failure_id, t.service, t.env, t.team, t.name, t.started_at, t.finished_at, t.received_at, t.day,
-        -- The rule is about services: failures that name none do not collide.
-        CASE WHEN t.service IS NULL THEN 1 ELSE ROW_NUMBER() OVER (
-            PARTITION BY t.source, t.service, DATE_TRUNC('second', t.started_at)
-            ORDER BY t.received_at, t.failure_id
-        ) END AS place_in_second
-    FROM tellings AS t
-    WHERE t.place_of_telling = 1 AND t.started_at >= t.first_selected_at AND t.day IN (SELECT r.day FROM run_days AS r)
 )
 SELECT l.event_type, l.source, l.reason, l.service, l.occurred_at, l.payload, l.detected_at, l.day
 FROM landing.rejected_events AS l
@@ -53,5 +28,5 @@ SELECT
         'started_at', CAST(f.started_at AS VARCHAR), 'finished_at', CAST(f.finished_at AS VARCHAR)
     ) AS payload,
     f.received_at AS detected_at, f.day
-FROM failures AS f
-WHERE f.place_in_second > 1
+FROM landing.judged_failures AS f
+WHERE f.is_rejected AND f.day IN (SELECT r.day FROM run_days AS r)

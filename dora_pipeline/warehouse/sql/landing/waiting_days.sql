@@ -12,7 +12,7 @@ landed AS (
     SELECT HASH('judged_deployments', j) AS digest, j.day FROM landing.judged_deployments AS j
     WHERE j.day IN (SELECT s.day FROM stale AS s)
     UNION ALL
-    SELECT HASH('failures', f) AS digest, f.day FROM landing.failures AS f
+    SELECT HASH('judged_failures', f) AS digest, f.day FROM landing.judged_failures AS f
     WHERE f.day IN (SELECT s.day FROM stale AS s)
     UNION ALL
     SELECT HASH('rejected_events', r) AS digest, r.day FROM landing.rejected_events AS r

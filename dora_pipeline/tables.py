@@ -1,7 +1,7 @@
 """Every table of the warehouse, written down once: names, types, keys, nullability, comments.
 
 DDL, COMMENTs, the data dictionary, Dagster's column schemas, checks and test frames come from here.
-Schema `core` holds events, `metrics` what is computed from them, `landing` what each source has told so far, after
+Schema `core` holds events, `metrics` what is computed from them, `landing` what each source has given so far, after
 normalizing and before the rules of selection; people can trace a row of `core` to its input there.
 What does not belong here: SQL, and anything that opens a file.
 """
@@ -43,7 +43,7 @@ def _flag(description: str, **options: Any) -> dy.Bool:
 _SERVICE = "Service, as its sources name it, trimmed."
 _ENV = "Environment, under its canonical name."
 _REPOSITORY = "Repository as host/path in lower case."
-_INPUT = "The input that told it: an export file or a file of raw/, by its path below the home."
+_INPUT = "The input that it is from: an export file or a file of raw/, by its path below the home."
 
 
 class Table(dy.Schema):
@@ -75,7 +75,7 @@ class SourceSelections(Table):
     unselected_at = _moment("End of the span; NULL while it lasts.", nullable=True)
     first_selected_at = _moment("Earliest selection of the source; earlier events never enter core.")
     is_selected = _flag("Whether metrics use the source now.")
-    priority = _whole("Place in the selection, from 1; the first wins when two sources tell one deployment.")
+    priority = _whole("Place in the selection, from 1; the first wins when two sources have one deployment.")
 
 
 class Services(Table):
@@ -115,11 +115,11 @@ class Deployments(Table):
     table_name = "core.deployments"
 
     deployment_id = _text("Opaque id, unique over all sources.", primary_key=True)
-    source = _text("Source that told it.")
+    source = _text("Source that it is from.")
     service = _text(_SERVICE)
     env = _text(_ENV, nullable=True)
     version = _text("Version that went live.", nullable=True)
-    team = _text("Team told with the event, else the catalog's.", nullable=True)
+    team = _text("Team that the event names, else the catalog's.", nullable=True)
     repository_id = _text(
         "Repository as host/path in lower case: the event's where it is configured, else the catalog's.", nullable=True
     )
@@ -127,7 +127,7 @@ class Deployments(Table):
     started_at = _moment("Start of the deployment.")
     finished_at = _moment("End of the deployment: the moment at which it counts.")
     kind = _text("standard; redeploy: the version that was live already; rollback: an earlier version again.")
-    custom_tags = _texts("Tags told with the event, key:value.")
+    custom_tags = _texts("Tags of the event, key:value.")
     change_failure = _flag("Whether it was marked as a failed change; NULL: nobody said.", nullable=True)
     remediation_id = _text("The deployment that mended it, as it was marked.", nullable=True)
     remediation_type = _text("rollback or rollforward, as it was marked.", nullable=True)
@@ -151,10 +151,10 @@ class Failures(Table):
     nullable_key = ("service",)
 
     failure_id = _text("Opaque id, unique over all sources; the same for every impacted service.", primary_key=True)
-    source = _text("Source that told it.")
+    source = _text("Source that it is from.")
     service = _text("Impacted service; NULL where only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
-    team = _text("Team told with the event, else the catalog's.", nullable=True)
+    team = _text("Team that the event names, else the catalog's.", nullable=True)
     name = _text("Title.", nullable=True)
     severity = _text("Severity, in the words of the source.", nullable=True)
     version = _text("Version that failed.", nullable=True)
@@ -164,7 +164,7 @@ class Failures(Table):
     started_at = _moment("Start of the failure: the moment at which it counts.")
     finished_at = _moment("Moment of the restore; NULL while it is open.", nullable=True)
     time_to_restore_seconds = _number("Seconds until restored; NULL while it is open.", nullable=True)
-    custom_tags = _texts("Tags told with the event, key:value.")
+    custom_tags = _texts("Tags of the event, key:value.")
     is_selected = _flag("Whether its source is selected now.")
     restored_day = _day("Day of finished_at; NULL while it is open.", nullable=True)
     day = _day("Day of started_at.")
@@ -192,16 +192,16 @@ class DeploymentCommits(Table):
 
 
 class RejectedEvents(Table):
-    """What was told and could not be used, with the reason."""
+    """What came and could not be used, with the reason."""
 
     table_name = "core.rejected_events"
 
     event_type = _text("deployment or failure.")
-    source = _text("Source that told it.")
+    source = _text("Source that it is from.")
     reason = _text("One word for the reason.")
     service = _text("Service, where it could be read.", nullable=True)
     occurred_at = _moment("When it happened, where it could be read.", nullable=True)
-    payload = dy.String(description="What was told, as JSON.", metadata={"duckdb_type": "JSON"})
+    payload = dy.String(description="The record as it came, as JSON.", metadata={"duckdb_type": "JSON"})
     detected_at = _moment("When its input arrived: receipt of an event, last change of an export file.")
     day = _day("Day of occurred_at, else of detected_at.")
 
@@ -213,10 +213,10 @@ class Events(View):
 
     event_type = _text("deployment or failure.")
     event_id = _text("Id of the deployment or failure.")
-    source = _text("Source that told it.")
+    source = _text("Source that it is from.")
     service = _text("Service; NULL for a failure of which only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
-    team = _text("Team told with the event, else the catalog's.", nullable=True)
+    team = _text("Team that the event names, else the catalog's.", nullable=True)
     occurred_at = _moment("When it counts: end of a deployment, start of a failure.")
     is_counted = _flag(
         "Whether metrics count it: its source is selected now, and no other deployment counts in its place."
@@ -243,11 +243,11 @@ class Measures(View):
     env = _text(_ENV, nullable=True)
     team = _text("Team of the deployment or failure.", nullable=True)
     repository_id = _text("Repository of the deployment or failure, as host/path in lower case.", nullable=True)
-    source = _text("Source that told the deployment or failure.")
+    source = _text("Source of the deployment or failure.")
     severity = _text(
         "Severity of the failure, in the words of the source; NULL for deployments and commits.", nullable=True
     )
-    tags = _texts("Tags told with the deployment or failure, key:value.")
+    tags = _texts("Tags of the deployment or failure, key:value.")
     event_id = _text("Id of the deployment or failure.")
     occurred_at = _moment("When it counts: end of the deployment, start of the failure, moment of the restore.")
 
@@ -259,7 +259,7 @@ class Daily(Table):
     nullable_key = ("service", "env", "team")
 
     day = _day("The day.", primary_key=True)
-    service = _text("Service; NULL for failures told for a team only.", nullable=True)
+    service = _text("Service; NULL for failures of which only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
     team = _text("Team of the newest event of the row.", nullable=True)
     deployments = _whole("Deployments that finished on the day.")
@@ -327,41 +327,41 @@ class LandedVersionActivity(Table):
 
 
 class LandedDeployments(Table):
-    """Deployments as told or inferred, before the rules of selection and of the same second."""
+    """Deployments as they came or were inferred, before the rules of selection and of the same second."""
 
     table_name = "landing.deployments"
     nullable_key = ("input",)
 
-    source = _text("Source that told it.", primary_key=True)
+    source = _text("Source that it is from.", primary_key=True)
     deployment_id = _text("Opaque id, unique over all sources.", primary_key=True)
     service = _text(_SERVICE)
     env = _text(_ENV, nullable=True)
     version = _text("Version that went live.", nullable=True)
-    team = _text("Team told with the event.", nullable=True)
+    team = _text("Team that the event names.", nullable=True)
     repository_id = _text(_REPOSITORY, nullable=True)
     commit_sha = _text("Commit that went live.", nullable=True)
     started_at = _moment("Start of the deployment.")
     finished_at = _moment("End of the deployment.")
-    custom_tags = _texts("Tags told with the event, key:value.")
+    custom_tags = _texts("Tags of the event, key:value.")
     change_failure = _flag("Whether it was marked as a failed change; NULL: nobody said.", nullable=True)
     remediation_id = _text("The deployment that mended it, as it was marked.", nullable=True)
     remediation_type = _text("rollback or rollforward, as it was marked.", nullable=True)
-    received_at = _moment("When the event was told first; of two in one second the first stays.")
+    received_at = _moment("When the event came first; of two in one second the first stays.")
     input = _text(_INPUT, nullable=True)
     day = _day("Day of finished_at.")
 
 
 class LandedFailures(Table):
-    """Failures as told, one row per impacted service, before the rules of selection and of the same second."""
+    """Failures as they came, one row per impacted service, before the rules of selection and of the same second."""
 
     table_name = "landing.failures"
     nullable_key = ("service",)
 
-    source = _text("Source that told it.", primary_key=True)
+    source = _text("Source that it is from.", primary_key=True)
     failure_id = _text("Opaque id, unique over all sources.", primary_key=True)
     service = _text("Impacted service; NULL where only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
-    team = _text("Team told with the event.", nullable=True)
+    team = _text("Team that the event names.", nullable=True)
     name = _text("Title.", nullable=True)
     severity = _text("Severity, in the words of the source.", nullable=True)
     version = _text("Version that failed.", nullable=True)
@@ -371,8 +371,8 @@ class LandedFailures(Table):
     started_at = _moment("Start of the failure.")
     finished_at = _moment("Moment of the restore; NULL while it is open.", nullable=True)
     time_to_restore_seconds = _number("Seconds until restored; NULL while it is open.", nullable=True)
-    custom_tags = _texts("Tags told with the event, key:value.")
-    received_at = _moment("When the event was told first; of two in one second the first stays.")
+    custom_tags = _texts("Tags of the event, key:value.")
+    received_at = _moment("When the event came first; of two in one second the first stays.")
     input = _text(_INPUT, nullable=True)
     restored_day = _day("Day of finished_at; NULL while it is open.", nullable=True)
     day = _day("Day of started_at.")
@@ -392,11 +392,11 @@ class LandedSentEvents(Table):
     is_named = _flag("Whether the id is the event's own; else the intake gave it.")
     former_id = _text("The id that the intake gave it before it had its own.", nullable=True)
     sequence = _whole("Number of its newest change in the intake's store.")
-    received_at = _moment("When it was told first.")
-    changed_at = _moment("When it was told last.")
+    received_at = _moment("When it came first.")
+    changed_at = _moment("When it came last.")
     is_deleted = _flag("Whether it was deleted.")
     attributes = dy.String(description="What is known of it, as JSON.", metadata={"duckdb_type": "JSON"})
-    history = dy.String(description="In which changes its fields were told, as JSON.", metadata={"duckdb_type": "JSON"})
+    history = dy.String(description="In which changes its fields came, as JSON.", metadata={"duckdb_type": "JSON"})
 
 
 class LandedRejects(Table):
@@ -404,14 +404,14 @@ class LandedRejects(Table):
 
     table_name = "landing.rejected_events"
 
-    source = _text("Source that told it.", primary_key=True)
+    source = _text("Source that it is from.", primary_key=True)
     input = _text(_INPUT, primary_key=True)
     record = _text("Where it stands in the input: a line number, or the id of the event.", primary_key=True)
     event_type = _text("deployment or failure.")
     reason = _text("One word for the reason.")
     service = _text("Service, where it could be read.", nullable=True)
     occurred_at = _moment("When it happened, where it could be read.", nullable=True)
-    payload = dy.String(description="What was told, as JSON.", metadata={"duckdb_type": "JSON"})
+    payload = dy.String(description="The record as it came, as JSON.", metadata={"duckdb_type": "JSON"})
     detected_at = _moment("When its input arrived.")
     day = _day("Day of occurred_at, else of detected_at.")
 
@@ -451,20 +451,20 @@ class JudgedDeployments(Table):
     table_name = "landing.judged_deployments"
 
     deployment_id = _text("Opaque id, unique over all sources.", primary_key=True)
-    source = _text("Source that told it.")
+    source = _text("Source that it is from.")
     service = _text(_SERVICE)
     env = _text(_ENV, nullable=True)
     version = _text("Version that went live.", nullable=True)
-    team = _text("Team told with the event.", nullable=True)
+    team = _text("Team that the event names.", nullable=True)
     repository_id = _text(_REPOSITORY, nullable=True)
     commit_sha = _text("Commit that went live.", nullable=True)
     started_at = _moment("Start of the deployment.")
     finished_at = _moment("End of the deployment.")
-    custom_tags = _texts("Tags told with the event, key:value.")
+    custom_tags = _texts("Tags of the event, key:value.")
     change_failure = _flag("Whether it was marked as a failed change; NULL: nobody said.", nullable=True)
     remediation_id = _text("The deployment that mended it, as it was marked.", nullable=True)
     remediation_type = _text("rollback or rollforward, as it was marked.", nullable=True)
-    received_at = _moment("When the event was told first.")
+    received_at = _moment("When the event came first.")
     content = _text("What went live: the commit, else the version.", nullable=True)
     history = _text(
         "The history it belongs to: of all selected sources, of one unselected, of duplicates; or rejected."
@@ -485,10 +485,10 @@ class JudgedFailures(Table):
     nullable_key = ("service",)
 
     failure_id = _text("Opaque id, unique over all sources.", primary_key=True)
-    source = _text("Source that told it.")
+    source = _text("Source that it is from.")
     service = _text("Impacted service; NULL where only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
-    team = _text("Team told with the event.", nullable=True)
+    team = _text("Team that the event names.", nullable=True)
     name = _text("Title.", nullable=True)
     severity = _text("Severity, in the words of the source.", nullable=True)
     version = _text("Version that failed.", nullable=True)
@@ -498,8 +498,8 @@ class JudgedFailures(Table):
     started_at = _moment("Start of the failure.")
     finished_at = _moment("Moment of the restore; NULL while it is open.", nullable=True)
     time_to_restore_seconds = _number("Seconds until restored; NULL while it is open.", nullable=True)
-    custom_tags = _texts("Tags told with the event, key:value.")
-    received_at = _moment("When the event was told first.")
+    custom_tags = _texts("Tags of the event, key:value.")
+    received_at = _moment("When the event came first.")
     is_rejected = _flag("Whether another failure of the service that began in the same second was received before it.")
     is_selected = _flag("Whether its source is selected now.")
     restored_day = _day("Day of finished_at; NULL while it is open.", nullable=True)

@@ -203,7 +203,7 @@ def test_judging_that_drops_rows_publishes_nothing(
     assert mine.tables() == before
 
 
-@pytest.mark.parametrize("table", ["told_deployments", "told_judged", "told_failures", "told_activity", "told_rejects"])
+@pytest.mark.parametrize("table", ["new_deployments", "new_judged", "new_failures", "new_activity", "new_rejects"])
 def test_rows_that_a_transaction_does_not_read_back_are_noticed_where_they_are_written(
     home: TestHome, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:

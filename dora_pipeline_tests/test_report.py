@@ -227,7 +227,7 @@ def test_failures_that_are_told_only_since_a_day_are_not_compared_with_the_time_
     root = _report(home)
     number, text = card(root, "prod", "Change failure rate")
     assert number == 0.0
-    assert "Failures are told only since 2024-05-10." in text
+    assert "Failures are known only since 2024-05-10." in text
     assert "Not compared" in text
     months = rows(root, "prod by month")
     assert [row[3] for row in months[:3]] == ["0.0 % 0 failures", "no data no data", "no data no data"]

@@ -13,19 +13,19 @@ _PRODUCTION = ("production", "prod")
 
 def environments(
     questions: Questions,
-    told: Sequence[tuple[Any, ...]],
+    rows_of_figures: Sequence[tuple[Any, ...]],
     before: Window,
     period: Window,
     since: date,
     known: Callable[[Figures], Figures],
     failures_since: date | None,
 ) -> list[Environment]:
-    """Every environment that was told of since the day: production first, then by number of deployments.
+    """Every environment that has an event since the day: production first, then by number of deployments.
 
-    `told` are the rows of the query of figures for the period; `known` takes out what no selected source tells.
+    `rows_of_figures` are those of the query of figures for the period; `known` takes out what no selected source has.
     """
     rows = questions.rows("environments", since_day=since, to_day=period.last)
-    now = _by_env(told)
+    now = _by_env(rows_of_figures)
     earlier = _by_env(
         questions.rows(
             "figures", "Cards, the period before", since_day=before.first, from_day=before.first, to_day=before.last
@@ -55,8 +55,8 @@ def environments(
     ]
 
 
-def _by_env(told: Sequence[tuple[Any, ...]]) -> dict[str | None, Figures]:
-    return {env: Figures(*figures) for kind, _, env, _, *figures in told if kind == "env"}
+def _by_env(rows: Sequence[tuple[Any, ...]]) -> dict[str | None, Figures]:
+    return {env: Figures(*figures) for kind, _, env, _, *figures in rows if kind == "env"}
 
 
 def _points(rows: Sequence[tuple[Any, ...]], grain: str, last: date) -> dict[str | None, list[Point]]:
@@ -82,7 +82,7 @@ def _end(first: date, grain: str) -> date:
 def _as_known(
     point: Point, first: date | None, failures_since: date | None, known: Callable[[Figures], Figures]
 ) -> Point:
-    """The point without what was not told of yet, and as a part where that began in the middle of it."""
+    """The point without what was not known yet, and as a part where that began in the middle of it."""
     figures, is_whole = known(point.figures), point.is_whole
     if first is not None:
         if point.window.last < first:

@@ -12,7 +12,9 @@ from dora_pipeline.errors import DoraError, WarehouseError
 from dora_pipeline.pipeline.report_queries import Questions
 from dora_pipeline.pipeline.report_trends import environments
 from dora_pipeline.report.content import (
+    DeploymentRow,
     Excerpt,
+    FailureRow,
     Figures,
     Member,
     Oddity,
@@ -20,8 +22,6 @@ from dora_pipeline.report.content import (
     Rejected,
     Report,
     SelectedSource,
-    ToldDeployment,
-    ToldFailure,
     WithoutLeadTime,
 )
 from dora_pipeline.report.page import page
@@ -55,9 +55,9 @@ def write_report(home: Home, days: int = DAYS) -> Path:
         try:
             report = _report(Questions(connection), settings, days)
         except duckdb.Error as error:
-            told = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0]
             raise WarehouseError(
-                f"{home.warehouse}: cannot be read for the report; `dora run` brings it up to date: {told}"
+                f"{home.warehouse}: cannot be read for the report; `dora run` brings it up to date: {reason}"
             ) from error
     path = home.path / "report" / "index.html"
     _put(path, page(report))
@@ -91,8 +91,8 @@ def _report(questions: Questions, settings: Settings, days: int) -> Report:
         return figures if of_deployments else figures.without_deployments()
 
     bounds = {"from_day": period.first, "to_day": period.last}
-    told = questions.rows("figures", "Cards, services and teams", since_day=since, **bounds)
-    all_environments = environments(questions, told, before, period, since, known, failures_since)
+    figures = questions.rows("figures", "Cards, services and teams", since_day=since, **bounds)
+    all_environments = environments(questions, figures, before, period, since, known, failures_since)
     shown = Excerpt.of(all_environments, _MOST_ENVIRONMENTS)
     names = {environment.env for environment in shown.rows}
     places = {environment.env: place for place, environment in enumerate(all_environments)}
@@ -100,8 +100,8 @@ def _report(questions: Questions, settings: Settings, days: int) -> Report:
 
     def members(dimension: str, most: int) -> Excerpt[Member]:
         rows = [
-            Member(service, env, team or teams.get(service), known(Figures(*figures)))
-            for kind, service, env, team, *figures in told
+            Member(service, env, team or teams.get(service), known(Figures(*values)))
+            for kind, service, env, team, *values in figures
             if kind == dimension
         ]
         # The query sorts by deployments within an environment; sorting keeps that.
@@ -126,17 +126,17 @@ def _report(questions: Questions, settings: Settings, days: int) -> Report:
             ],
             _MOST_REASONS,
         ),
-        Excerpt.of([ToldFailure(*row) for row in questions.rows("open_failures", "Open failures")], _MOST_OPEN),
+        Excerpt.of([FailureRow(*row) for row in questions.rows("open_failures", "Open failures")], _MOST_OPEN),
         [Oddity(*row) for row in questions.rows("oddities", "Counted, and to be looked at", **bounds)],
         [
             deployment
             for row in questions.rows("deployments", "Newest deployments", since_day=since, most=_MOST_EVENTS)
-            if (deployment := ToldDeployment(*row)).env in names
+            if (deployment := DeploymentRow(*row)).env in names
         ],
         [
             failure
             for row in questions.rows("failures", "Newest failures", since_day=since, most=_MOST_EVENTS)
-            if (failure := ToldFailure(*row)).env in names
+            if (failure := FailureRow(*row)).env in names
         ],
         _queries(questions),
     )

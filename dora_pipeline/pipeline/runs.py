@@ -21,7 +21,7 @@ from dora_pipeline.settings import read_settings
 from dora_pipeline.timeline import Window, day_of
 from dora_pipeline.warehouse.accounts import require_accounts
 from dora_pipeline.warehouse.days import services_with_commits
-from dora_pipeline.warehouse.freshness import tell_freshness
+from dora_pipeline.warehouse.freshness import write_freshness
 from dora_pipeline.warehouse.shrinkage import end_meant_shrinks
 from dora_pipeline.warehouse.staleness import stale_days
 from dora_pipeline.warehouse.upgrades import end_landing_anew, is_landed_anew, is_made_anew
@@ -69,7 +69,7 @@ class Run:
             if not self.errors and not self.days.stale():
                 with self.writer.transaction() as connection:
                     end_meant_shrinks(connection)
-            tell_freshness(self.writer, datetime.now(UTC), version("dora-pipeline"))
+            write_freshness(self.writer, datetime.now(UTC), version("dora-pipeline"))
             self.writer.publish()
             self._has_published = True
         return is_whole

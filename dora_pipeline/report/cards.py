@@ -34,12 +34,12 @@ class Card:
 def cards(environment: Environment, period: Window, failures_since: date | None) -> list[Card]:
     """Deployment frequency, change lead time, change failure rate and time to restore, in this order.
 
-    `failures_since` is the day from which failures are told, None where no source of failures is selected.
+    `failures_since` is the day from which failures are known, None where no source of failures is selected.
     """
     now, before = environment.now, environment.before or UNKNOWN
     days = len(period)
-    are_failures_told = failures_since is not None and (period.first - failures_since).days >= days
-    told = before if are_failures_told else UNKNOWN
+    are_failures_known = failures_since is not None and (period.first - failures_since).days >= days
+    known = before if are_failures_known else UNKNOWN
     return [
         Card(
             "Deployment frequency",
@@ -71,10 +71,10 @@ def cards(environment: Environment, period: Window, failures_since: date | None)
             _rate_notes(now, period, failures_since),
             _comparison(
                 now.change_failure_rate,
-                told.change_failure_rate,
+                known.change_failure_rate,
                 days,
                 _rate_difference,
-                f"{share_text(told.change_failure_rate)}, {_rate_unit(told)}",
+                f"{share_text(known.change_failure_rate)}, {_rate_unit(known)}",
             ),
         ),
         Card(
@@ -85,10 +85,10 @@ def cards(environment: Environment, period: Window, failures_since: date | None)
             _restore_notes(now),
             _comparison(
                 now.time_to_restore_p50_seconds,
-                told.time_to_restore_p50_seconds,
+                known.time_to_restore_p50_seconds,
                 days,
                 _duration_difference,
-                f"{duration_text(told.time_to_restore_p50_seconds)}, {counted(told.restores, 'restore')}",
+                f"{duration_text(known.time_to_restore_p50_seconds)}, {counted(known.restores, 'restore')}",
             ),
         ),
     ]
@@ -124,7 +124,7 @@ def _rate_notes(now: Figures, period: Window, failures_since: date | None) -> li
     if failures_since is None:
         return ["No source of failures is selected."]
     if period.first < failures_since:
-        notes.append(f"Failures are told only since {day_text(failures_since)}.")
+        notes.append(f"Failures are known only since {day_text(failures_since)}.")
     if now.deployments is not None and 0 < now.deployments < _FEW_DEPLOYMENTS:
         notes.append(f"Few deployments: one failure more adds {100 / now.deployments:.1f} points.")
     return notes

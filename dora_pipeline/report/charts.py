@@ -190,12 +190,12 @@ def _summary(measure: _Measure, points: Sequence[Point], values: Sequence[float 
     low = min(known, key=lambda item: item[0])
     high = max(known, key=lambda item: item[0])
 
-    def told(word: str, item: tuple[float, Point]) -> str:
+    def named(word: str, item: tuple[float, Point]) -> str:
         return f"{word} {measure.text(item[0])} ({period_text(item[1], grain)})"
 
     if len(known) == 1:
-        said = told("Only value", known[0]) + "."
+        said = named("Only value", known[0]) + "."
     else:
-        said = f"{told('Lowest', low)}, {told('highest', high)}, {told('newest', known[-1])}."
+        said = f"{named('Lowest', low)}, {named('highest', high)}, {named('newest', known[-1])}."
     gaps = len(points) - len(known)
     return said + (f" No data in {gaps} of {counted(len(points), grain)}." if gaps else "")

@@ -1,4 +1,4 @@
-"""What the report tells, as plain values.
+"""What the report shows, as plain values.
 
 Days are those of the report's time zone, instants are UTC, durations seconds. None is `no data`, never 0.
 """
@@ -33,15 +33,15 @@ class Figures:
     open_failures: int = 0
 
     def without_deployments(self) -> "Figures":
-        """The same where nothing tells of deployments: their number is not known, and no rate either."""
+        """The same where no source has deployments: their number is not known, and no rate either."""
         return replace(self, deployments=None, change_failure_rate=None)
 
     def without_failures(self) -> "Figures":
-        """The same where nothing tells of failures: their number is not known, and no rate either."""
+        """The same where no source has failures: their number is not known, and no rate either."""
         return replace(self, failures=None, change_failure_rate=None)
 
 
-# Of whom nothing was told in a period that was watched, and of a period that was not.
+# Of whom nothing came in a period that was watched, and of a period that was not.
 NOTHING = Figures(0, 0, None, 0, None, None, None, None, 0, None, None, None)
 UNKNOWN = NOTHING.without_deployments().without_failures()
 
@@ -137,7 +137,7 @@ class Oddity:
 
 
 @dataclass(frozen=True)
-class ToldDeployment:
+class DeploymentRow:
     """A deployment that counts."""
 
     deployment_id: str
@@ -155,7 +155,7 @@ class ToldDeployment:
 
 
 @dataclass(frozen=True)
-class ToldFailure:
+class FailureRow:
     """A failure of one service that counts."""
 
     failure_id: str
@@ -194,10 +194,10 @@ class Report:
     teams: Excerpt[Member] = field(default_factory=Excerpt)
     rejected: Excerpt[Rejected] = field(default_factory=Excerpt)
     without_lead_time: Excerpt[WithoutLeadTime] = field(default_factory=Excerpt)
-    open_failures: Excerpt[ToldFailure] = field(default_factory=Excerpt)
+    open_failures: Excerpt[FailureRow] = field(default_factory=Excerpt)
     oddities: Sequence[Oddity] = ()
-    deployments: Sequence[ToldDeployment] = ()
-    failures: Sequence[ToldFailure] = ()
+    deployments: Sequence[DeploymentRow] = ()
+    failures: Sequence[FailureRow] = ()
     queries: Sequence[Query] = ()
 
     def selected(self, event_type: str) -> bool:

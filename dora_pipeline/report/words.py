@@ -24,10 +24,10 @@ _REASONS = {
 }
 _ODDITIES = {
     "negative_lead_time": "commits with a negative lead time: wrong clocks or cherry-picks; they are in the medians",
-    "duplicate": "deployments that two sources told: counted once, the other row is marked",
+    "duplicate": "deployments that two sources have: counted once, the other row is marked",
     "deployment_without_env": "deployments without an environment: in the figures of no named one",
     "failure_without_env": "failures without an environment: in the change failure rate of no named one",
-    "failure_without_service": "failures without a service: told for a team only",
+    "failure_without_service": "failures without a service: with a team only",
 }
 
 

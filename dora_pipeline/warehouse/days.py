@@ -95,17 +95,17 @@ def missing_commits(writer: Writer, reasons: Sequence[str]) -> pl.DataFrame:
 def assign_ranges(writer: Writer, ranges: pl.DataFrame) -> None:
     """Say for each looked-up deployment its range, or why there is none: deployment_id, range_id, reason."""
     execute_with(
-        writer.connection, ranges, "CREATE OR REPLACE TEMP TABLE deployment_ranges AS SELECT * FROM told_frame"
+        writer.connection, ranges, "CREATE OR REPLACE TEMP TABLE deployment_ranges AS SELECT * FROM given_rows"
     )
 
 
 def replace_table(connection: duckdb.DuckDBPyConnection, table: type[Table], rows: pl.DataFrame) -> pl.DataFrame:
     """Replace the rows of a table that is not loaded by days. Returns the rows that differ, before and after."""
-    make_alike(connection, "told_rows", table.table_name, rows)
-    changed = frame(connection, difference(table.table_name, "told_rows"))
+    make_alike(connection, "new_rows", table.table_name, rows)
+    changed = frame(connection, difference(table.table_name, "new_rows"))
     if changed.height:
         connection.execute(f"DELETE FROM {table.table_name}")
-        insert(connection, table.table_name, "told_rows", rows.height)
+        insert(connection, table.table_name, "new_rows", rows.height)
     return changed
 
 
@@ -135,8 +135,8 @@ def all_row_count(writer: Writer, table: type[Table]) -> int:
 
 def make_days(connection: duckdb.DuckDBPyConnection, days: Sequence[date]) -> None:
     """Put the days into the temporary table run_days, which the SQL files read."""
-    told = pl.DataFrame({"day": days}, schema={"day": pl.Date})
-    execute_with(connection, told, "CREATE OR REPLACE TEMP TABLE run_days AS SELECT DISTINCT day FROM told_frame")
+    rows = pl.DataFrame({"day": days}, schema={"day": pl.Date})
+    execute_with(connection, rows, "CREATE OR REPLACE TEMP TABLE run_days AS SELECT DISTINCT day FROM given_rows")
 
 
 def _mark_restored_days(connection: duckdb.DuckDBPyConnection) -> None:

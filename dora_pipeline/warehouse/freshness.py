@@ -1,4 +1,4 @@
-"""How new the tables are, told in the warehouse itself."""
+"""How new the tables are, for the warehouse itself to say."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from dora_pipeline.warehouse.queries import statement
 from dora_pipeline.warehouse.writer import Writer
 
 
-def tell_freshness(writer: Writer, last_run_at: datetime, code_version: str) -> None:
+def write_freshness(writer: Writer, last_run_at: datetime, code_version: str) -> None:
     """Replace metrics.freshness by how the tables are now; `last_run_at` is UTC."""
     with writer.transaction() as connection:
         connection.execute(f"DELETE FROM {Freshness.table_name}")

@@ -28,12 +28,12 @@ def known_inputs(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str
     return {row[0]: Input(*row) for row in rows}
 
 
-def note_input(connection: duckdb.DuckDBPyConnection, source: str, told: Input, records: int) -> None:
+def note_input(connection: duckdb.DuckDBPyConnection, source: str, read: Input, records: int) -> None:
     """Remember that an input was read as it was then."""
-    connection.execute("DELETE FROM landing.inputs WHERE source = ? AND input = ?", [source, told.name])
+    connection.execute("DELETE FROM landing.inputs WHERE source = ? AND input = ?", [source, read.name])
     connection.execute(
         "INSERT INTO landing.inputs VALUES (?, ?, ?, ?, ?, ?)",
-        [source, told.name, told.size, told.modified_at, told.content_of, records],
+        [source, read.name, read.size, read.modified_at, read.content_of, records],
     )
 
 
@@ -56,7 +56,7 @@ def note_left_out(
     )
     if files:
         rows = pl.DataFrame(files, schema=["name", "reason"], orient="row").with_columns(source=pl.lit(source))
-        execute_with(connection, rows, "INSERT INTO landing.left_out_files BY NAME SELECT * FROM told_frame")
+        execute_with(connection, rows, "INSERT INTO landing.left_out_files BY NAME SELECT * FROM given_rows")
 
 
 def note_reading(connection: duckdb.DuckDBPyConnection, source: str, read_at: datetime, error: str | None) -> None:

@@ -33,7 +33,7 @@ def infer_deployments(connection: duckdb.DuckDBPyConnection, quiet_gap_us: int, 
     )
     inferred = count(
         connection,
-        f"CREATE OR REPLACE TEMP TABLE told_deployments AS {statement('landing.inferred_deployments')}",
+        f"CREATE OR REPLACE TEMP TABLE new_deployments AS {statement('landing.inferred_deployments')}",
         {"quiet_gap_us": quiet_gap_us, "merge_window_us": merge_window_us},
     )
     replace_deployments(connection, inferred)
@@ -57,21 +57,21 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
         JOIN changed_services AS c ON j.service = c.service AND j.day >= c.from_day
         """
     )
-    connection.execute("CREATE OR REPLACE TEMP TABLE told_judged AS SELECT * FROM landing.judged_deployments LIMIT 0")
+    connection.execute("CREATE OR REPLACE TEMP TABLE new_judged AS SELECT * FROM landing.judged_deployments LIMIT 0")
     judged = count(
         connection,
-        f"INSERT INTO told_judged BY NAME {statement('landing.judged_deployments')}",
+        f"INSERT INTO new_judged BY NAME {statement('landing.judged_deployments')}",
         {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us},
     )
     for table in (Deployments, RejectedEvents):
-        mark_days(connection, table, f"SELECT day FROM ({difference('known_judged', 'told_judged')})")
+        mark_days(connection, table, f"SELECT day FROM ({difference('known_judged', 'new_judged')})")
     connection.execute(
         """
         DELETE FROM landing.judged_deployments AS j
         WHERE EXISTS (FROM changed_services AS c WHERE j.service = c.service AND j.day >= c.from_day)
         """
     )
-    insert(connection, "landing.judged_deployments", "told_judged", judged)
+    insert(connection, "landing.judged_deployments", "new_judged", judged)
     connection.execute("DELETE FROM landing.changed_services")
 
 
@@ -86,12 +86,12 @@ def judge_failures(connection: duckdb.DuckDBPyConnection) -> None:
         SELECT * FROM landing.judged_failures WHERE day IN (SELECT day FROM changed_days)
         """
     )
-    connection.execute("CREATE OR REPLACE TEMP TABLE told_judged AS SELECT * FROM landing.judged_failures LIMIT 0")
-    judged = count(connection, f"INSERT INTO told_judged BY NAME {statement('landing.judged_failures')}")
+    connection.execute("CREATE OR REPLACE TEMP TABLE new_judged AS SELECT * FROM landing.judged_failures LIMIT 0")
+    judged = count(connection, f"INSERT INTO new_judged BY NAME {statement('landing.judged_failures')}")
     for table in (Failures, RejectedEvents):
-        mark_days(connection, table, f"SELECT day FROM ({difference('known_judged', 'told_judged')})")
+        mark_days(connection, table, f"SELECT day FROM ({difference('known_judged', 'new_judged')})")
     connection.execute("DELETE FROM landing.judged_failures WHERE day IN (SELECT day FROM changed_days)")
-    insert(connection, "landing.judged_failures", "told_judged", judged)
+    insert(connection, "landing.judged_failures", "new_judged", judged)
     connection.execute("DELETE FROM landing.changed_days")
 
 

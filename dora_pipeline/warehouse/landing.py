@@ -1,4 +1,4 @@
-"""What each source has told, kept in schema `landing`, and which days of core it makes stale.
+"""What each source has given, kept in schema `landing`, and which days of core it makes stale.
 
 Every function runs inside a transaction of the writer. What changes nothing marks nothing.
 """
@@ -40,25 +40,25 @@ def land_export(
     deployments: pl.DataFrame,
     rejected: pl.DataFrame,
 ) -> None:
-    """Replace what an export told: rows of LandedVersionActivity, LandedDeployments, LandedRejects, without `input`.
+    """Replace what an export holds: rows of LandedVersionActivity, LandedDeployments, LandedRejects, without `input`.
 
     Services and environments whose sightings changed wait in landing.changed_pairs for `infer_deployments`.
     """
-    told = pl.lit(name).alias("input")
-    make_alike(connection, "told_activity", "landing.version_activity", activity.with_columns(told))
+    of_input = pl.lit(name).alias("input")
+    make_alike(connection, "new_activity", "landing.version_activity", activity.with_columns(of_input))
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE known_activity AS SELECT * FROM landing.version_activity WHERE input = ?", [name]
     )
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE changed_activity AS {difference('known_activity', 'told_activity')}"
+        f"CREATE OR REPLACE TEMP TABLE changed_activity AS {difference('known_activity', 'new_activity')}"
     )
     connection.execute("DELETE FROM landing.version_activity WHERE input = ?", [name])
-    insert(connection, "landing.version_activity", "told_activity", activity.height)
+    insert(connection, "landing.version_activity", "new_activity", activity.height)
     connection.execute(
         "INSERT INTO landing.changed_pairs SELECT service, env, MIN(day) FROM changed_activity GROUP BY service, env"
     )
     mark_days(connection, ApmVersionActivity, "SELECT day FROM changed_activity")
-    make_alike(connection, "told_deployments", "landing.deployments", deployments.with_columns(told))
+    make_alike(connection, "new_deployments", "landing.deployments", deployments.with_columns(of_input))
     connection.execute(
         """
         CREATE OR REPLACE TEMP TABLE known_deployments AS
@@ -72,10 +72,10 @@ def land_export(
 
 
 def reject_input(connection: duckdb.DuckDBPyConnection, name: str, rejected: pl.DataFrame) -> None:
-    """Replace only the rejects of an export file, as when it cannot be read now; what it told before stays."""
+    """Replace only the rejects of an export file, as when it cannot be read now; what it held before stays."""
     known = "SELECT * FROM landing.rejected_events WHERE source = $source AND input = $input"
-    told = rejected.with_columns(input=pl.lit(name))
-    _replace_rejects(connection, told, known, {"source": APM, "input": name})
+    rows = rejected.with_columns(input=pl.lit(name))
+    _replace_rejects(connection, rows, known, {"source": APM, "input": name})
 
 
 def land_deployments(
@@ -89,18 +89,18 @@ def land_deployments(
 ) -> None:
     """Replace what was sent, or what was pulled, of deployments by id: rows of LandedDeployments and LandedRejects."""
     _make_ids(connection, ids)
-    make_alike(connection, "told_deployments", "landing.deployments", events)
+    make_alike(connection, "new_deployments", "landing.deployments", events)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known_deployments AS
-        SELECT * FROM landing.deployments WHERE {_told_before("deployment_id")}
+        SELECT * FROM landing.deployments WHERE {_landed_before("deployment_id")}
         """,
         {"source": source, "is_pulled": is_pulled},
     )
     replace_deployments(connection, events.height)
     if source == APM:
         _infer_near_ready_events(connection)
-    known = f"SELECT * FROM landing.rejected_events WHERE {_told_before('record')}"
+    known = f"SELECT * FROM landing.rejected_events WHERE {_landed_before('record')}"
     _replace_rejects(connection, rejected, known, {"source": source, "is_pulled": is_pulled})
 
 
@@ -118,21 +118,21 @@ def land_failures(
     Days whose failures changed wait in landing.changed_days for `judge_failures`.
     """
     _make_ids(connection, ids)
-    make_alike(connection, "told_failures", "landing.failures", events)
+    make_alike(connection, "new_failures", "landing.failures", events)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known_failures AS
-        SELECT * FROM landing.failures WHERE {_told_before("failure_id")}
+        SELECT * FROM landing.failures WHERE {_landed_before("failure_id")}
         """,
         {"source": source, "is_pulled": is_pulled},
     )
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE changed_failures AS {difference('known_failures', 'told_failures')}"
+        f"CREATE OR REPLACE TEMP TABLE changed_failures AS {difference('known_failures', 'new_failures')}"
     )
     connection.execute(
-        f"DELETE FROM landing.failures WHERE {_told_before('failure_id')}", {"source": source, "is_pulled": is_pulled}
+        f"DELETE FROM landing.failures WHERE {_landed_before('failure_id')}", {"source": source, "is_pulled": is_pulled}
     )
-    insert(connection, "landing.failures", "told_failures", events.height)
+    insert(connection, "landing.failures", "new_failures", events.height)
     # Another input may give the same failure on another day, and stand from now on, or no more.
     connection.execute(
         """
@@ -143,23 +143,23 @@ def land_failures(
         JOIN changed_failures AS c ON f.source = c.source AND f.failure_id = c.failure_id
         """
     )
-    known = f"SELECT * FROM landing.rejected_events WHERE {_told_before('record')}"
+    known = f"SELECT * FROM landing.rejected_events WHERE {_landed_before('record')}"
     _replace_rejects(connection, rejected, known, {"source": source, "is_pulled": is_pulled})
 
 
-def sent_events_like(connection: duckdb.DuckDBPyConnection, source: str, told: pl.DataFrame) -> pl.DataFrame:
+def sent_events_like(connection: duckdb.DuckDBPyConnection, source: str, wanted: pl.DataFrame) -> pl.DataFrame:
     """The known sent events (LandedSentEvents) with the ids of some, or with an identity that they have or had.
 
-    `told` has record_id, former_id and identity_key.
+    `wanted` has record_id, former_id and identity_key.
     """
-    execute_with(connection, told, "CREATE OR REPLACE TEMP TABLE like_told AS SELECT * FROM told_frame")
+    execute_with(connection, wanted, "CREATE OR REPLACE TEMP TABLE wanted_events AS SELECT * FROM given_rows")
     met = count(
         connection,
         """
         CREATE OR REPLACE TEMP TABLE met_events AS
         FROM landing.sent_events
         WHERE source = $source
-            AND record_id IN (SELECT record_id FROM like_told UNION SELECT former_id FROM like_told)
+            AND record_id IN (SELECT record_id FROM wanted_events UNION SELECT former_id FROM wanted_events)
         """,
         {"source": source},
     )
@@ -169,7 +169,7 @@ def sent_events_like(connection: duckdb.DuckDBPyConnection, source: str, told: p
         INSERT INTO met_events
         FROM landing.sent_events
         WHERE source = $source
-            AND identity_key IN (SELECT identity_key FROM like_told UNION SELECT identity_key FROM met_events)
+            AND identity_key IN (SELECT identity_key FROM wanted_events UNION SELECT identity_key FROM met_events)
             AND record_id NOT IN (SELECT record_id FROM met_events)
         """,
         {"source": source},
@@ -184,9 +184,9 @@ def keep_sent_events(connection: duckdb.DuckDBPyConnection, source: str, gone: p
     execute_with(
         connection,
         gone.alias("id").to_frame().with_columns(source=pl.lit(source)),
-        "DELETE FROM landing.sent_events AS e USING told_frame AS t WHERE e.source = t.source AND e.record_id = t.id",
+        "DELETE FROM landing.sent_events AS e USING given_rows AS t WHERE e.source = t.source AND e.record_id = t.id",
     )
-    execute_with(connection, events, "INSERT INTO landing.sent_events BY NAME SELECT * FROM told_frame")
+    execute_with(connection, events, "INSERT INTO landing.sent_events BY NAME SELECT * FROM given_rows")
 
 
 def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
@@ -196,14 +196,14 @@ def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"DELETE FROM landing.{table}")
 
 
-def _told_before(column: str) -> str:
-    """The condition of rows that inputs of the same kind, sent or pulled, told of the same events."""
-    return f"source = $source AND {column} IN (SELECT id FROM told_ids) AND (input LIKE '{_DAY_FILE}') = $is_pulled"
+def _landed_before(column: str) -> str:
+    """The condition of rows that inputs of the same kind, sent or pulled, gave of the same events."""
+    return f"source = $source AND {column} IN (SELECT id FROM wanted_ids) AND (input LIKE '{_DAY_FILE}') = $is_pulled"
 
 
 def _make_ids(connection: duckdb.DuckDBPyConnection, ids: pl.Series) -> None:
-    told = ids.alias("id").to_frame()
-    execute_with(connection, told, "CREATE OR REPLACE TEMP TABLE told_ids AS SELECT DISTINCT id FROM told_frame")
+    rows = ids.alias("id").to_frame()
+    execute_with(connection, rows, "CREATE OR REPLACE TEMP TABLE wanted_ids AS SELECT DISTINCT id FROM given_rows")
 
 
 def open_failures(connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:
@@ -226,13 +226,13 @@ def _infer_near_ready_events(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def replace_deployments(connection: duckdb.DuckDBPyConnection, rows: int) -> None:
-    """Put told_deployments, which has so many rows, in the place of known_deployments.
+    """Put new_deployments, which has so many rows, in the place of known_deployments.
 
     Their services wait in landing.changed_services for `judge_deployments`. A deployment is judged by those before it,
     by one that started in the same second, and by those of other sources within two merge windows.
     """
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE changed_deployments AS {difference('known_deployments', 'told_deployments')}"
+        f"CREATE OR REPLACE TEMP TABLE changed_deployments AS {difference('known_deployments', 'new_deployments')}"
     )
     connection.execute(
         """
@@ -243,7 +243,7 @@ def replace_deployments(connection: duckdb.DuckDBPyConnection, rows: int) -> Non
         )
         """
     )
-    insert(connection, "landing.deployments", "told_deployments", rows)
+    insert(connection, "landing.deployments", "new_deployments", rows)
     connection.execute(
         """
         INSERT INTO landing.changed_services
@@ -263,7 +263,7 @@ def _replace_rejects(
     connection: duckdb.DuckDBPyConnection, rejected: pl.DataFrame, known: str, parameters: dict[str, str | bool]
 ) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE known_rejects AS {known}", parameters)
-    make_alike(connection, "told_rejects", "landing.rejected_events", rejected)
+    make_alike(connection, "new_rejects", "landing.rejected_events", rejected)
     connection.execute(
         """
         DELETE FROM landing.rejected_events AS r
@@ -272,5 +272,5 @@ def _replace_rejects(
         )
         """
     )
-    insert(connection, "landing.rejected_events", "told_rejects", rejected.height)
-    mark_days(connection, RejectedEvents, f"SELECT day FROM ({difference('known_rejects', 'told_rejects')})")
+    insert(connection, "landing.rejected_events", "new_rejects", rejected.height)
+    mark_days(connection, RejectedEvents, f"SELECT day FROM ({difference('known_rejects', 'new_rejects')})")

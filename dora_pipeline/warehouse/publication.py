@@ -40,7 +40,7 @@ def companions(database: Path) -> Sequence[Path]:
 
 
 def remove_companions(database: Path) -> Sequence[Path]:
-    """Remove what lies beside a database to which it does not belong, and tell what that was.
+    """Remove what lies beside a database to which it does not belong, and return what that was.
 
     Raises WarehouseError where it cannot be removed.
     """
@@ -123,7 +123,7 @@ def remove_remains(home: Home) -> None:
 
 
 def _states(home: Home) -> dict[str, dict[str, int]]:
-    """What tells whether the published file and the working database have changed; empty where one is missing."""
+    """What shows whether the published file and the working database have changed; empty where one is missing."""
     try:
         return {"published": _state(home.warehouse), "working": _state(working_file(home))}
     except FileNotFoundError:

@@ -32,8 +32,8 @@ def first_row(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
 ) -> tuple[Any, ...] | None:
     """The first row of a query's result, None where there is none."""
-    told = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
-    rows = connection.execute(query, told).fetchall()
+    values = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
+    rows = connection.execute(query, values).fetchall()
     return rows[0] if rows else None
 
 
@@ -52,16 +52,16 @@ def frame(
 
 
 def execute_with(connection: duckdb.DuckDBPyConnection, rows: "pl.DataFrame", query: str) -> None:
-    """Execute a statement that reads the frame as `told_frame`."""
-    connection.register("told_frame", rows)
+    """Execute a statement that reads the frame as `given_rows`."""
+    connection.register("given_rows", rows)
     connection.execute(query)
-    connection.unregister("told_frame")
+    connection.unregister("given_rows")
 
 
 def make_alike(connection: duckdb.DuckDBPyConnection, name: str, table: str, rows: "pl.DataFrame") -> None:
     """Make the temporary table `name` with the columns of `table` and the rows of the frame."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {table} LIMIT 0")
-    execute_with(connection, rows, f"INSERT INTO {name} BY NAME SELECT * FROM told_frame")
+    execute_with(connection, rows, f"INSERT INTO {name} BY NAME SELECT * FROM given_rows")
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: str, expected: int) -> None:
@@ -78,7 +78,7 @@ def require_rows(table: str, expected: int, found: int) -> None:
         )
 
 
-def difference(known: str, told: str) -> str:
-    """The query of the rows that stand in one of two tables only, whichever input told them."""
+def difference(known: str, new: str) -> str:
+    """The query of the rows that stand in one of two tables only, whichever input they are from."""
     rows = "SELECT COLUMNS(lambda c: c <> 'input') FROM"
-    return f"({rows} {known} EXCEPT {rows} {told}) UNION ALL ({rows} {told} EXCEPT {rows} {known})"
+    return f"({rows} {known} EXCEPT {rows} {new}) UNION ALL ({rows} {new} EXCEPT {rows} {known})"

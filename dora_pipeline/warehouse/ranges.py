@@ -26,4 +26,4 @@ def keep_ranges(writer: Writer, ranges: pl.DataFrame, commits: pl.DataFrame) -> 
     """Keep looked-up ranges (rows of CommitRanges) with their commits (rows of RangeCommits)."""
     with writer.transaction() as connection:
         for name, frame in (("commit_ranges", ranges), ("range_commits", commits)):
-            execute_with(connection, frame, f"INSERT INTO landing.{name} BY NAME SELECT * FROM told_frame")
+            execute_with(connection, frame, f"INSERT INTO landing.{name} BY NAME SELECT * FROM given_rows")

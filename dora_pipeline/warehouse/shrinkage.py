@@ -1,4 +1,4 @@
-"""What core shows, compared with what sources tell now, and whether a loss is one of settings."""
+"""What core shows, compared with what sources have now, and whether a loss is one of settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _COLUMNS: Mapping[type[Table], str] = {
     Deployments: "source, day, deployment_id, service, version, finished_at",
     Failures: "source, day, failure_id, service",
 }
-_TOLD_ONE_BY_ONE = ("deployment_event_api", "failure_event_api")
+_SENT_ONE_BY_ONE = ("deployment_event_api", "failure_event_api")
 _MEANT = "shrinks_are_meant"
 
 
@@ -35,10 +35,10 @@ class ComparedDay:
 def compared_days(writer: Writer, table: type[Table], days: Sequence[date]) -> list[ComparedDay]:
     """The days of a table, compared with what landed.
 
-    Without events of the event API: they are told and taken back one by one, so that every loss is meant.
+    Without events of the event API: they are sent and taken back one by one, so that every loss is meant.
     """
     make_days(writer.connection, days)
-    shown = f"{table.table_name} WHERE day IN (SELECT day FROM run_days) AND source NOT IN {_TOLD_ONE_BY_ONE}"
+    shown = f"{table.table_name} WHERE day IN (SELECT day FROM run_days) AND source NOT IN {_SENT_ONE_BY_ONE}"
     return _compared(writer, table, shown)
 
 

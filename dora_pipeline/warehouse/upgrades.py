@@ -41,7 +41,7 @@ def refuse_newer_publication(home: Home) -> None:
 
 
 def begin_landing_anew(connection: duckdb.DuckDBPyConnection) -> None:
-    """Say that what sources told was forgotten, and is to be read again."""
+    """Say that what landed was forgotten, and is to be read again."""
     write_property(connection, _IS_LANDED_ANEW, "true")
 
 

@@ -1,4 +1,4 @@
-"""What waits, as an open warehouse tells it: days that are to be loaded."""
+"""What waits, as an open warehouse has it: days that are to be loaded."""
 
 from datetime import date
 

@@ -109,7 +109,7 @@ def open_writer(
 ) -> Iterator[Writer]:
     """The writer, alone: take the lock, and open the working database for as long as the block lasts.
 
-    `purpose` names the run for those who wait. `on_wait` is told once for whom this one waits, where a warehouse of an
+    `purpose` names the run for those who wait. `on_wait` hears once for whom this one waits, where a warehouse of an
     older program gives way to an empty one, and where a client wrote to what was published. `anew` starts from an empty
     database, and the former one comes back where the block ends, or is killed, before `drop_former`. Raises
     WarehouseError when the lock is not free within `lock_timeout`, the disk is full, or a newer program made the
@@ -271,7 +271,7 @@ def held_lock(home: Home, settings: Settings, purpose: str, on_wait: Callable[[s
 
 def _holder_name(home: Home) -> str:
     try:
-        told = json.loads((home.work / "warehouse.lock.holder").read_text(encoding="utf-8"))
-        return f"{told['purpose']} (process {told['pid']}, since {told['since']})"
+        held = json.loads((home.work / "warehouse.lock.holder").read_text(encoding="utf-8"))
+        return f"{held['purpose']} (process {held['pid']}, since {held['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another run"

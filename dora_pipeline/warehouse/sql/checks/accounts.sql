@@ -120,7 +120,7 @@ wrong AS (
     GROUP BY e.table_name, e.measure, e.source, e.day
     HAVING SUM(e.expected) <> SUM(e.found)
 )
--- Days with too few rows and days with too many are told apart, so that they do not make up for each other.
+-- Days with too few rows and days with too many are counted apart, so that they do not make up for each other.
 SELECT
     w.table_name, w.measure, w.source, CAST(SUM(w.expected) AS BIGINT) AS expected, CAST(SUM(w.found) AS BIGINT) AS found,
     COUNT(*) AS days, MIN(w.day) AS first_day

@@ -1,5 +1,5 @@
 -- By source and day: the deployments in shown_deployments, and those of them and of the days in run_days that the source
--- tells now. What it tells on another day, or what is judged in another way now, is still told; so is an inferred
+-- has now. What it has on another day, or what is judged in another way now, is still there; so is an inferred
 -- deployment whose version was seen at its moment.
 WITH kept AS (
     SELECT s.source, s.deployment_id

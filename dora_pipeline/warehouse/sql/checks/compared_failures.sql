@@ -1,6 +1,6 @@
 -- By source and day: the failures in shown_failures, one for each service, and those of them and of the days in run_days
--- that the source tells now. What it tells on another day, or what is judged in another way now, is still told.
-WITH told AS (
+-- that the source has now. What it has on another day, or what is judged in another way now, is still there.
+WITH landed AS (
     SELECT DISTINCT l.source, l.failure_id, l.service FROM landing.failures AS l
 ),
 added AS (
@@ -18,7 +18,7 @@ added AS (
 shown AS (
     SELECT s.source, s.day, COUNT(*) AS failures, COUNT(t.failure_id) AS kept
     FROM shown_failures AS s
-    LEFT JOIN told AS t
+    LEFT JOIN landed AS t
         ON s.source = t.source AND s.failure_id = t.failure_id AND s.service IS NOT DISTINCT FROM t.service
     GROUP BY s.source, s.day
 )

@@ -1,6 +1,6 @@
 -- core.apm_version_activity for the days in run_days: the sightings of all inputs together, as spans that are cut
 -- where a version was quiet for longer than the quiet gap.
-WITH told AS (
+WITH sightings AS (
     SELECT
         a.service, a.env, a.version, a.first_seen_at, a.last_seen_at, a.commit_sha, a.repository_id, a.team, a.sightings, a.day,
         MAX(a.last_seen_at) OVER (
@@ -27,7 +27,7 @@ cut AS (
             ORDER BY t.first_seen_at, t.last_seen_at
             RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS span
-    FROM told AS t
+    FROM sightings AS t
 )
 SELECT
     c.service, c.env, c.version,

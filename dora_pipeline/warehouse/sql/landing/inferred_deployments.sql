@@ -67,7 +67,7 @@ WHERE l.day IS NOT NULL
             AND l.any_seen_until > l.version_seen_until
         )
     )
-    -- A ready event of the same version tells the same deployment.
+    -- A ready event of the same version is the same deployment.
     AND NOT EXISTS (
         SELECT 1 FROM landing.deployments AS e
         WHERE e.source = 'apm_deployment_tracking' AND e.input IS NOT NULL

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from dora_pipeline.cli.dagster_home import DagsterError, DagsterHome
@@ -190,6 +192,20 @@ def test_a_service_prepares_the_folder_before_dagster_starts(tmp_path: Path) -> 
     assert (answer.code, answer.out, answer.err) == (0, "", "")
     files = sorted(path.name for path in (tmp_path / "home" / "dagster").iterdir())
     assert files == ["dagster.version", "dagster.yaml"]
+
+
+def test_a_new_storage_shows_the_days_that_are_loaded_before_dagster_starts(
+    home: TestHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.select_events(at=datetime.now(UTC) - timedelta(days=2))
+    home.run()
+    for _ in range(2):
+        answer = process(home.home.path, "dev", "--prepare")
+        assert (answer.code, answer.out, answer.err) == (0, "", "")
+    monkeypatch.setenv("DAGSTER_HOME", str(home.home.path / "dagster"))
+    with dg.DagsterInstance.get() as instance:
+        found = instance.fetch_materializations(dg.AssetKey(["metrics", "daily"]), limit=10).records
+    assert len({record.partition_key for record in found}) == len(found) == 3
 
 
 def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

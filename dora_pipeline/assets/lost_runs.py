@@ -50,7 +50,7 @@ def _is_gone(run: dg.DagsterRun) -> bool:
 
 
 def _started_at(pid: int) -> str:
-    """When a process started, in ticks since boot; empty where the system does not tell."""
+    """When a process started, in ticks since boot; empty where the system does not say."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except (OSError, IndexError):

@@ -1,5 +1,6 @@
 """How the page describes a table: its place, owners, columns, SQL, code, and what is expected of it."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -102,8 +103,13 @@ def _column_schema(table: type[Table]) -> dg.TableSchema:
 
 def _code_references(table: type[Table]) -> dg.CodeReferencesMetadataValue:
     package = project_folder() / "dora_pipeline"
-    return dg.CodeReferencesMetadataValue(
-        code_references=[
-            dg.LocalFileCodeReference(file_path=str(package / path), label=path) for path in files_of(table)
-        ]
-    )
+    with warnings.catch_warnings():
+        # That they may change is no matter for whoever reads the log.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.CodeReferencesMetadataValue(
+            code_references=[
+                # The page cuts long labels in the middle.
+                dg.LocalFileCodeReference(file_path=str(package / path), label=path.removeprefix("warehouse/sql/"))
+                for path in files_of(table)
+            ]
+        )

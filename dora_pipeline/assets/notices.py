@@ -72,14 +72,14 @@ def _notice(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, str |
 
 def _error(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     steps = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-    told = []
+    reasons = []
     for entry in steps:
         event = entry.dagster_event
         if event is None or event.event_type != dg.DagsterEventType.STEP_FAILURE:
             continue
         data = event.step_failure_data
         described = data.user_failure_data.description if data.user_failure_data else None
-        told.append(f"{event.step_key}: {described or (data.error.message if data.error else 'unknown')}".strip())
-    for entry in [] if told else instance.all_logs(run.run_id, of_type=_FAILURES):
-        told.append(entry.message)
-    return without_credentials("; ".join(told))[:_LONGEST]
+        reasons.append(f"{event.step_key}: {described or (data.error.message if data.error else 'unknown')}".strip())
+    for entry in [] if reasons else instance.all_logs(run.run_id, of_type=_FAILURES):
+        reasons.append(entry.message)
+    return without_credentials("; ".join(reasons))[:_LONGEST]

@@ -123,7 +123,7 @@ def _evaluations(checks: Sequence[CheckResult]) -> list[dg.AssetCheckEvaluation]
 
 
 def _published(home: Home) -> str | None:
-    """What tells one publication from another."""
+    """What differs from one publication to the next; None before the first."""
     try:
         status = home.warehouse.stat()
     except FileNotFoundError:

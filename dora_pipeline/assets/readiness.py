@@ -8,7 +8,7 @@ from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.selection import read_selection_log
 from dora_pipeline.settings import read_settings
 
-# What keeps a tick from starting a run, told as the reason for which it was skipped.
+# What keeps a tick from starting a run, and is shown as the reason for which it was skipped.
 OBSTACLES = (DoraError, OSError)
 
 

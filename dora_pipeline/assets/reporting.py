@@ -84,12 +84,8 @@ def show_glimpse(context: dg.AssetExecutionContext, loaded: Loaded, last_partiti
 
 
 def check_metadata(result: CheckResult) -> dict[str, dg.MetadataValue]:
-    """The number of rows against a check, some of them, and what to do."""
-    return {
-        "wrong": dg.MetadataValue.int(result.wrong),
-        "examples": _table(result.examples),
-        "what to do": dg.MetadataValue.text("nothing" if result.passed else result.advice),
-    }
+    """The number of rows against a check, and some of them."""
+    return {"wrong": dg.MetadataValue.int(result.wrong), "examples": _table(result.examples)}
 
 
 def severity(result: CheckResult) -> dg.AssetCheckSeverity:

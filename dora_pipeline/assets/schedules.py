@@ -19,7 +19,7 @@ from dora_pipeline.timeline import Window, day_of
 _EVERY_DAY = "10 4 * * *"
 _EVERY_HOUR = "40 * * * *"
 
-_Answer = list[dg.RunRequest] | dg.SkipReason
+_Result = list[dg.RunRequest] | dg.SkipReason
 
 
 def schedules(partitions: dg.DailyPartitionsDefinition) -> list[dg.ScheduleDefinition]:
@@ -51,7 +51,7 @@ def _schedule(
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=description,
     )
-    def load(context: dg.ScheduleEvaluationContext) -> _Answer:
+    def load(context: dg.ScheduleEvaluationContext) -> _Result:
         try:
             ready_home(partitions)
             today = day_of(context.scheduled_execution_time, ZoneInfo(partitions.timezone))

@@ -33,7 +33,7 @@ _SOON, _LATER = "2", "0"
 _NOTHING = "{}"
 
 _Look = Callable[[Home, Settings], Change | None]
-_Answer = dg.SensorResult | dg.SkipReason
+_Result = dg.SensorResult | dg.SkipReason
 _ON = dg.DefaultSensorStatus.RUNNING
 
 
@@ -75,7 +75,7 @@ def _reading_sensor(
         default_status=_ON,
         description=description,
     )
-    def read_when_changed(context: dg.SensorEvaluationContext) -> _Answer:
+    def read_when_changed(context: dg.SensorEvaluationContext) -> _Result:
         try:
             change = look(*ready_home(partitions))
         except OBSTACLES as error:
@@ -83,11 +83,11 @@ def _reading_sensor(
         if change is None:
             return dg.SensorResult(skip_reason="nothing new", cursor=_NOTHING)
         if change.state == context.cursor:
-            return dg.SkipReason(f"{change.told}: nothing new since a run was asked to read them")
+            return dg.SkipReason(f"{change.description}: nothing new since a run was asked to read them")
         if run := waiting_reader(context.instance):
-            return dg.SkipReason(f"{change.told}: run {run.run_id[:8]} is about to read them")
+            return dg.SkipReason(f"{change.description}: run {run.run_id[:8]} is about to read them")
         return dg.SensorResult(
-            run_requests=[dg.RunRequest(tags={"dora/because": change.told, "dagster/priority": _SOON})],
+            run_requests=[dg.RunRequest(tags={"dora/because": change.description, "dagster/priority": _SOON})],
             cursor=change.state,
         )
 
@@ -99,9 +99,9 @@ def _loading_sensor(partitions: dg.DailyPartitionsDefinition) -> dg.SensorDefini
         job=load_days,
         minimum_interval_seconds=10,
         default_status=_ON,
-        description="Loads the days that no longer match what the sources have told, and no others.",
+        description="Loads the days that no longer match what was read, and no others.",
     )
-    def changed_days(context: dg.SensorEvaluationContext) -> _Answer:
+    def changed_days(context: dg.SensorEvaluationContext) -> _Result:
         try:
             home, settings = ready_home(partitions)
             stale = stale_days(home)
@@ -133,7 +133,7 @@ def _request(window: Window) -> dg.RunRequest:
 
 def _reason(stale: dict[date, str], days: Window) -> str:
     if not stale:
-        return "every day matches what the sources have told"
+        return "every day matches what was read"
     early = sum(day < days.first for day in stale)
     if early:
         return (

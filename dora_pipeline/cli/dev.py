@@ -22,8 +22,8 @@ from dora_pipeline.settings import read_settings
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Dagster gives its own children a minute each.
 _SECONDS_TO_STOP = 130
-# Dagster's words on its own interfaces, which tell a user nothing.
-_QUIET = ("ignore:Function `dev_command` is superseded", "ignore:Parameter `backfill_policy` of function `asset`")
+# Dagster's word on its own command, of no use to a user.
+_QUIET = "ignore:Function `dev_command` is superseded"
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -72,7 +72,7 @@ def _dagster(dagster: DagsterHome, host: str, port: int) -> Iterator[subprocess.
     """Dagster in a session of its own, stopped at the end of the block with all that it started."""
     command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace_file())]
     command += ["--host", host, "--port", str(port), "--log-level", "warning"]
-    warnings = ",".join((*_QUIET, *filter(None, [os.environ.get("PYTHONWARNINGS")])))
+    warnings = ",".join(filter(None, [_QUIET, os.environ.get("PYTHONWARNINGS")]))
     environment = {**dagster.environment, "PYTHONWARNINGS": warnings}
     # In its own folder, else it warns of the settings in the project's.
     process = subprocess.Popen(command, env=environment, cwd=dagster.path, start_new_session=True)

@@ -1,6 +1,6 @@
 """What has changed outside since the published warehouse was made: looks that are cheap enough for every few seconds.
 
-They compare what lies there with what has landed, and keep nothing. A change is told by its state: text that stays the
+They compare what lies there with what has landed, and keep nothing. A change is known by its state: text that stays the
 same as long as the same waits to be read. What does not belong here: reading what has changed, which a run does.
 """
 
@@ -45,7 +45,7 @@ class Change:
     """Something that waits to be read: its state, and what it is in words."""
 
     state: str
-    told: str
+    description: str
 
 
 def unread_events(home: Home) -> Change | None:

@@ -59,7 +59,10 @@ def test_a_changed_column_gives_its_table_another_version_and_another_comment_do
     assert text.count('tags = _texts("Tags of the definition, key:value.")') == 1
     path.write_text(text.replace("Tags of the definition", "Labels of the definition"), encoding="utf-8")
     assert versions(package) == before
-    path.write_text(text.replace('tags = _texts("Tags of', 'labels = _texts("Tags of'), encoding="utf-8")
+    path.write_text(
+        text.replace('tags = _texts("Tags of the definition', 'labels = _texts("Tags of the definition'),
+        encoding="utf-8",
+    )
     after = versions(package)
     assert {found for found in after if after[found] != before[found]} == {"core.services"}
 

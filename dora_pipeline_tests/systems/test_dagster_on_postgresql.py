@@ -1,13 +1,20 @@
 """Dagster's own storage on PostgreSQL, with the settings that docs/production ships."""
 
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import psycopg
 import pytest
 
+from dora_pipeline.assets.lineage import DAILY_TABLES
+from dora_pipeline.assets.metadata import asset_key, check_specs
+from dora_pipeline.assets.outside_loads import report_outside_loads
+from dora_pipeline.assets.partitions import daily_partitions
 from dora_pipeline.cli.dagster_home import DagsterHome
 from dora_pipeline.config import project_folder
+from dora_pipeline.pipeline.loading import WHOLE_TABLES
 from dora_pipeline_tests.dagster_servers import Dagster, Units
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.postgresql import running_postgresql
@@ -26,16 +33,47 @@ def made_days(page: Dagster) -> int | None:
     return None
 
 
+def test_days_that_dora_run_loaded_are_shown_in_postgresql_too(
+    home: TestHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.select_events(at=datetime.now(UTC) - timedelta(days=3))
+    home.run()
+    dagster = with_postgresql(home)
+    monkeypatch.setenv("DAGSTER_HOME", str(dagster.path))
+    with running_postgresql() as server:
+        monkeypatch.setenv("DAGSTER_PG_URL", server.new_database().replace("+psycopg:", "+psycopg2:"))
+        partitions = daily_partitions(home.home)
+        with dg.DagsterInstance.get() as instance:
+            # Four days of six tables, and three tables without days.
+            assert report_outside_loads(instance, home.home, partitions) == 4 * 6 + 3
+            assert report_outside_loads(instance, home.home, partitions) == 0
+            for table in DAILY_TABLES:
+                days = instance.get_materialized_partitions(asset_key(table))
+                assert days == set(partitions.get_partition_keys()), table.table_name
+                found = instance.fetch_materializations(asset_key(table), limit=10).records
+                assert len(found) == 4
+            for table in WHOLE_TABLES:
+                assert instance.get_latest_materialization_event(asset_key(table)) is not None, table.table_name
+            checks = [check.key for table in DAILY_TABLES for check in check_specs(table)]
+            assert len(instance.event_log_storage.get_latest_asset_check_execution_by_key(checks)) == len(checks)
+
+
+def with_postgresql(home: TestHome) -> DagsterHome:
+    """The folder of Dagster with the settings that docs/production ships for PostgreSQL."""
+    dagster = DagsterHome(home.home)
+    dagster.make()
+    fragment = (project_folder() / "docs" / "production" / "dagster-postgresql.yaml").read_text()
+    dagster.settings.write_text(dagster.settings.read_text() + fragment)
+    return dagster
+
+
 def test_a_backfill_is_kept_in_postgresql_and_outlives_a_restart_of_it(
     home: TestHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.select_events()
     for day in DAYS:
         home.deploy("shop", f"{day} 10:00:00", version=day)
-    dagster = DagsterHome(home.home)
-    dagster.make()
-    fragment = (project_folder() / "docs" / "production" / "dagster-postgresql.yaml").read_text()
-    dagster.settings.write_text(dagster.settings.read_text() + fragment)
+    dagster = with_postgresql(home)
     with running_postgresql() as server:
         url = server.new_database()
         monkeypatch.setenv("DAGSTER_PG_URL", url.replace("+psycopg:", "+psycopg2:"))

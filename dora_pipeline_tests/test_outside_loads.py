@@ -17,10 +17,12 @@ from dora_pipeline.assets.outside_loads import report_outside_loads
 from dora_pipeline.assets.partitions import daily_partitions
 from dora_pipeline.code_versions import code_version
 from dora_pipeline.definitions import definitions
+from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.tables import Deployments
 from dora_pipeline.warehouse.publication import working_file
 from dora_pipeline_tests.dagster_runs import DAILY, days_run, job_run, sensor_tick, statuses
-from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, TestHome
+from dora_pipeline_tests.test_shrinking_loads import sightings
 
 WHOLE = ("core/source_selections", "core/services", "landing/source_states")
 # The partitions: nine days before today, and today.
@@ -217,6 +219,29 @@ def test_a_day_that_failed_in_dagster_is_materialized_when_dora_run_loads_it(
     home.run(DAYS[3])
     reported(home, instance)
     assert statuses(home, instance, "core/deployments", [DAYS[3]]) == {DAYS[3]: "MATERIALIZED"}
+
+
+def test_a_day_that_was_refused_is_not_shown_as_loaded_nor_what_follows_from_it(
+    tmp_path: Path, instance: DagsterInstance
+) -> None:
+    home = TestHome(tmp_path / "exporting")
+    home.select("deployment", *DEPLOYMENTS_BY_APM, at=NOW - timedelta(days=9))
+    home.drop_export("one.jsonl", [sighting for day in DAYS[2:4] for sighting in sightings(day, 40)])
+    home.run()
+    reported(home, instance)
+    home.drop_export("one.jsonl", [*sightings(DAYS[2], 3), *sightings(DAYS[3], 41)])
+    with pytest.raises(SourceIncomplete, match=f"not loaded: {DAYS[2]}"):
+        home.run()
+    reported(home, instance)
+    loads = {
+        asset: [(day, rows) for day, rows, _ in events(instance, asset) if day in DAYS[2:4]][2:]
+        for asset in ("core/apm_version_activity", "core/deployments", "metrics/daily")
+    }
+    assert loads == {
+        "core/apm_version_activity": [(DAYS[2], 3), (DAYS[3], 41)],
+        "core/deployments": [(DAYS[3], 41)],
+        "metrics/daily": [(DAYS[3], 41)],
+    }
 
 
 def test_days_before_the_first_partition_are_no_matter_of_dagster(home: TestHome, instance: DagsterInstance) -> None:

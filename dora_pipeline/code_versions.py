@@ -28,7 +28,7 @@ from dora_pipeline.tables import (
 def _normalizers(event_type: EventType) -> list[str]:
     """The modules that make rows of the records of an event type's sources, by their paths in the package."""
     readers = [source.reader() for source in SOURCES.values() if source.event_type == event_type]
-    modules = [(reader.normalize_sent or reader.normalize).__module__ for reader in readers]
+    modules = [(reader.events or reader).normalize.__module__ for reader in readers]
     return [f"{module.partition('.')[2].replace('.', '/')}.py" for module in modules]
 
 

@@ -43,7 +43,9 @@ def _flag(description: str, **options: Any) -> dy.Bool:
 _SERVICE = "Service, as its sources name it, trimmed."
 _ENV = "Environment, under its canonical name."
 _REPOSITORY = "Repository as host/path in lower case."
-_INPUT = "The input that it is from: an export file or a file of raw/, by its path below the home."
+_INPUT = (
+    "The input that it is from, of several the newest: an export file or a file of raw/, by its path below the home."
+)
 
 
 class Table(dy.Schema):
@@ -327,10 +329,9 @@ class LandedVersionActivity(Table):
 
 
 class LandedDeployments(Table):
-    """Deployments as they came or were inferred, before the rules of selection and of the same second."""
+    """Deployments as they came or were inferred, each once, before the rules of selection and of the same second."""
 
     table_name = "landing.deployments"
-    nullable_key = ("input",)
 
     source = _text("Source that it is from.", primary_key=True)
     deployment_id = _text("Opaque id, unique over all sources.", primary_key=True)
@@ -378,25 +379,36 @@ class LandedFailures(Table):
     day = _day("Day of started_at.")
 
 
-class LandedSentEvents(Table):
-    """Events sent to the intake as its store knows them; those that settings find to be one are one from here on."""
+class LandedEventRecords(Table):
+    """Records of events by the door that they came through; those of one event are united from here on.
 
-    table_name = "landing.sent_events"
+    Events of a source that has one door and gives every event an id are not among them.
+    """
+
+    table_name = "landing.event_records"
 
     source = _text("Source of the event.", primary_key=True)
-    record_id = _text("Id of the event.", primary_key=True)
+    input = _text(_INPUT, primary_key=True)
+    record_id = _text("Id of the event in this record.", primary_key=True)
+    sequence = _whole(
+        "Number of its newest change in the intake's store; in a file, its place among the events there.",
+        primary_key=True,
+    )
+    is_sent = _flag("Whether the intake received it; else it stands in a file.")
     identity_key = _text(
-        "Digest of services, canonical env and second of started_at; NULL where one of them is not known.",
+        "Digest of services, canonical env and second of started_at, as all records with its id have them together; "
+        "NULL where one of them is not known.",
         nullable=True,
     )
-    is_named = _flag("Whether the id is the event's own; else the intake gave it.")
+    is_named = _flag("Whether the id is the event's own; else it was made up.")
     former_id = _text("The id that the intake gave it before it had its own.", nullable=True)
-    sequence = _whole("Number of its newest change in the intake's store.")
-    received_at = _moment("When it came first.")
-    changed_at = _moment("When it came last.")
+    received_at = _moment("When it was received first.")
+    changed_at = _moment("When it was received last: by the intake, by a pull, or the last change of an export file.")
     is_deleted = _flag("Whether it was deleted.")
     attributes = dy.String(description="What is known of it, as JSON.", metadata={"duckdb_type": "JSON"})
-    history = dy.String(description="In which changes its fields came, as JSON.", metadata={"duckdb_type": "JSON"})
+    history = dy.String(
+        description="In which changes its fields were received, as JSON.", metadata={"duckdb_type": "JSON"}
+    )
 
 
 class LandedRejects(Table):
@@ -611,7 +623,7 @@ TABLES: tuple[type[Table], ...] = (
     LandedVersionActivity,
     LandedDeployments,
     LandedFailures,
-    LandedSentEvents,
+    LandedEventRecords,
     LandedRejects,
     LeftOutFiles,
     Properties,

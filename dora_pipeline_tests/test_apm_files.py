@@ -166,7 +166,9 @@ def test_the_time_of_the_last_change_is_utc_with_microseconds(tmp_path: Path) ->
     assert file.modified_at == datetime(2026, 3, 1, 10, 0, 0, 123456, UTC)
 
 
-def test_files_with_the_same_bytes_are_copies_of_the_first_by_name(tmp_path: Path) -> None:
+def test_files_with_the_same_bytes_are_copies_of_the_newest_and_then_of_the_first_by_name(
+    tmp_path: Path,
+) -> None:
     for name, content in {
         "c": b"same",
         "a": b"other",
@@ -176,9 +178,12 @@ def test_files_with_the_same_bytes_are_copies_of_the_first_by_name(tmp_path: Pat
         "f": b"longer",
     }.items():
         (tmp_path / f"{name}.csv").write_bytes(content)
+        os.utime(tmp_path / f"{name}.csv", (1_772_359_200, 1_772_359_200))
     files = export_files(tmp_path)
     assert copies(files) == {"c.csv": "b.csv", "d.csv": "b.csv"}
     assert copies(list(reversed(files))) == {"c.csv": "b.csv", "d.csv": "b.csv"}
+    os.utime(tmp_path / "d.csv", (1_772_359_201, 1_772_359_201))
+    assert copies(export_files(tmp_path)) == {"b.csv": "d.csv", "c.csv": "d.csv"}
 
 
 def test_large_files_that_differ_in_their_last_byte_are_no_copies(tmp_path: Path) -> None:

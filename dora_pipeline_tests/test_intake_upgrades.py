@@ -109,7 +109,7 @@ def test_an_upgrade_changes_nothing_that_was_told(url_of_version_1: str) -> None
         assert store.append("deployment", {"version": "v2"}, event_id="seconds").sequence == 7
     with EventStore(url_of_version_1) as store:
         assert len(store.changed_since("deployment", 0)) == 5
-    assert rows(url_of_version_1, "SELECT id, schema_version, sequence FROM intake_state") == [(1, 3, 7)]
+    assert rows(url_of_version_1, "SELECT id, schema_version, sequence FROM intake_state") == [(1, 4, 7)]
 
 
 def test_an_upgraded_store_has_the_tables_and_indexes_of_a_new_one(url_of_version_1: str) -> None:
@@ -150,7 +150,7 @@ def test_processes_may_upgrade_a_store_at_once(url_of_version_1: str) -> None:
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
-    assert rows(url_of_version_1, "SELECT schema_version, sequence FROM intake_state") == [(3, 4_004)]
+    assert rows(url_of_version_1, "SELECT schema_version, sequence FROM intake_state") == [(4, 4_004)]
     assert rows(url_of_version_1, "SELECT count(started_at), count(*) FROM intake_events WHERE sequence > 1000") == [
         (3_004, 3_004)
     ]
@@ -173,6 +173,6 @@ def test_an_upgrade_that_fails_leaves_the_store_as_it_was(url_of_version_1: str)
 
 def test_a_newer_schema_is_refused(url_of_version_1: str) -> None:
     with create_engine(url_of_version_1, poolclass=NullPool).begin() as connection:
-        connection.execute(text("UPDATE intake_state SET schema_version = 4"))
-    with pytest.raises(ConfigError, match="has schema 4, this version of dora knows 3; update dora"):
+        connection.execute(text("UPDATE intake_state SET schema_version = 5"))
+    with pytest.raises(ConfigError, match="has schema 5, this version of dora knows 4; update dora"):
         EventStore(url_of_version_1)

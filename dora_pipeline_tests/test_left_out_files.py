@@ -52,7 +52,7 @@ def test_a_name_of_two_lines_is_read_and_shown_on_one(exporting: TestHome) -> No
     exporting.drop_export("two\nlines.jsonl", [sighting("2")])
     exporting.drop_export("two\nmore.jsonl", [sighting("2")])
     exporting.run()
-    named = ("exports/apm/two\\nmore.jsonl", "exports/apm/two\\nlines.jsonl")
+    named = ("exports/apm/two\\nlines.jsonl", "exports/apm/two\\nmore.jsonl")
     assert f"{named[0]} has the same content as {named[1]}; it is counted once" in exporting.notes.notes
     assert exporting.rows(_VERSIONS) == [("1",), ("2",)]
 

@@ -35,7 +35,11 @@ _CHEAP_GAP = 30
 _FEW = 4
 # What the intake receives for each source.
 _RECEIVED: Mapping[str, StoredType] = {
-    **{source.name: source.event_type for source in SOURCES.values() if source.reader().normalize_sent is not None},
+    **{
+        source.name: source.event_type
+        for source in SOURCES.values()
+        if (events := source.reader().events) is not None and events.is_sent
+    },
     **{source.name: "delivery" for source in SOURCES.values() if source.reader().webhook_changes is not None},
 }
 

@@ -1,10 +1,12 @@
-"""Landing of events: those sent to the intake, and those pulled from vendors, through the raw layer."""
+"""Landing of events: those sent to the intake, those pulled from vendors, and those of exports."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 
 from dora_pipeline.pipeline.identities import Settled, settle
@@ -12,30 +14,53 @@ from dora_pipeline.pipeline.pulling import Held, pull
 from dora_pipeline.pipeline.segments import fresh_segments, input_of
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.day_files import DayFiles
-from dora_pipeline.sources.source import Normalized, Source
+from dora_pipeline.sources.source import EventRecords, Normalized, Source
 from dora_pipeline.warehouse import inputs, landing
+from dora_pipeline.warehouse.event_records import put_records
 from dora_pipeline.warehouse.inputs import Input
 from dora_pipeline.warehouse.writer import Writer
 
 _BATCH_OF_DAYS = 60
 
 
+_LANDS = {"deployment": landing.land_deployments, "failure": landing.land_failures}
+
+
 def land_sent_events(session: Session, source: Source[Any]) -> None:
     """Bring what the intake received since the last time into segments of the raw layer, and land the new segments."""
-    normalize_sent = source.reader().normalize_sent
-    assert normalize_sent is not None
-    event_type, name = source.event_type, source.name
-    for told, records in fresh_segments(session, event_type, name, session.home.raw / name):
-        settled = settle(session.writer.connection, event_type, name, records, session.settings)
-        normalized = normalize_sent(settled.records, session.settings)
-        where = (
-            settled.ids.alias("record_id")
-            .to_frame()
-            .join(records.select("record_id", "input"), on="record_id", how="left")
-            .select(id="record_id", input=pl.col("input").fill_null(told.name))
-        )
-        read = [(told, records.height)]
-        _land(session.writer, source, read, where, normalized, is_pulled=False, sent=settled)
+    for told, records in fresh_segments(session, source.event_type, source.name, session.home.raw / source.name):
+        change = changed_events(session, source, records)
+        with session.writer.transaction() as connection:
+            land_change(connection, source, change)
+            inputs.note_input(connection, source.name, told, records.height)
+
+
+@dataclass(frozen=True)
+class ChangedEvents:
+    """What records of a source change: what its events become, and what they are made of from now on."""
+
+    settled: Settled
+    normalized: Normalized
+
+
+def changed_events(
+    session: Session, source: Source[Any], records: pl.DataFrame, files: Sequence[str] | None = None
+) -> ChangedEvents:
+    """What records change of a source whose events come by several doors; `records` and `files` as for `settle`."""
+    events = source.reader().events
+    assert events is not None
+    connection, settings = session.writer.connection, session.settings
+    settled = settle(connection, source.event_type, source.name, records, settings, events.normalize, files)
+    return ChangedEvents(settled, events.normalize(settled.events, settings))
+
+
+def land_change(connection: duckdb.DuckDBPyConnection, source: Source[Any], change: ChangedEvents) -> None:
+    """Land what `changed_events` gave last."""
+    settled, normalized = change.settled, change.normalized
+    if settled.ids.is_empty():
+        return
+    _LANDS[source.event_type](connection, source.name, settled.ids, normalized.events, normalized.rejected)
+    put_records(connection, source.name, settled.records)
 
 
 def land_segment(
@@ -43,7 +68,7 @@ def land_segment(
 ) -> None:
     """Land what the records of a segment became."""
     where = records.select("input", id="record_id")
-    _land(session.writer, source, [(told, records.height)], where, normalized, is_pulled=False)
+    _land(session.writer, source, [(told, records.height)], where, normalized)
 
 
 def day_files(session: Session, source: Source[Any]) -> DayFiles:
@@ -51,7 +76,8 @@ def day_files(session: Session, source: Source[Any]) -> DayFiles:
     normalize = source.reader().normalize
 
     def unusable(records: pl.DataFrame) -> pl.Series:
-        return normalize(records, session.settings, session.catalog).rejected["record"]
+        rejected = normalize(records, session.settings, session.catalog).rejected
+        return rejected["record"].str.strip_prefix(source.event_prefix())
 
     return DayFiles(session.home.raw / source.name, source.name, session.settings.zone, unusable)
 
@@ -80,19 +106,40 @@ def _land_day_files(session: Session, source: Source[Any], files: DayFiles) -> N
     known = inputs.known_inputs(session.writer.connection, source.name)
     told = {path: input_of(session.home, path) for path in files.paths()}
     changed = [path for path, now in told.items() if known.get(now.name) != now]
-    context = timedelta(days=source.reader().context_days)
+    reader = source.reader()
+    context = timedelta(days=reader.context_days)
     stale = [path for path in told if any(abs(_day(path) - _day(other)) <= context for other in changed)]
     for start in range(0, len(stale), _BATCH_OF_DAYS):
         batch = stale[start : start + _BATCH_OF_DAYS]
         near = [path for path in told if _day(batch[0]) - context <= _day(path) <= _day(batch[-1]) + context]
         frames = {path: files.frame(path) for path in near}
-        normalized = _normalized(session, source, files, frames)
         inputs_of_batch = [(told[path], frames[path].height) for path in batch]
-        where = pl.concat(
-            _event_ids(source, frames[path]["record_id"]).with_columns(input=pl.lit(told[path].name)) for path in batch
-        )
-        _land(session.writer, source, inputs_of_batch, where, normalized, is_pulled=True)
+        if reader.events is not None:
+            records = pl.concat(
+                _listed(reader.events, files, path, frames[path]).with_columns(input=pl.lit(told[path].name))
+                for path in batch
+            )
+            change = changed_events(session, source, records, [told[path].name for path in batch])
+            with session.writer.transaction() as connection:
+                land_change(connection, source, change)
+                _note_inputs(connection, source, inputs_of_batch)
+        else:
+            normalized = _normalized(session, source, files, frames)
+            where = pl.concat(
+                _event_ids(source, frames[path]["record_id"]).with_columns(input=pl.lit(told[path].name))
+                for path in batch
+            )
+            _land(session.writer, source, inputs_of_batch, where, normalized)
         session.progress.step(f"read {source.name}", start + len(batch), len(stale))
+
+
+def _listed(events: EventRecords, files: DayFiles, path: Path, newest: pl.DataFrame) -> pl.DataFrame:
+    """The records of a file; of one whose newest version was unusable when it came, the last usable one, too."""
+    versions = (files.usable_frame(path), newest)
+    return pl.concat(
+        events.listed(frame).with_columns(sequence=pl.lit(place, dtype=pl.Int64))
+        for place, frame in enumerate(versions)
+    )
 
 
 def _normalized(
@@ -129,20 +176,19 @@ def _land(
     told: Sequence[tuple[Input, int]],
     where: pl.DataFrame,
     normalized: Normalized,
-    *,
-    is_pulled: bool,
-    sent: Settled | None = None,
 ) -> None:
     """Land the rows of inputs, told with their numbers of records.
 
-    `where` says which ids each holds (id, input); rows of other ids are left out. `sent`: what the intake told.
+    `where` says which ids each holds (id, input); rows of other ids are left out.
     """
-    events = normalized.events.join(where, left_on=f"{source.event_type}_id", right_on="id")
-    rejected = normalized.rejected.join(where, left_on="record", right_on="id")
-    lands = landing.land_deployments if source.event_type == "deployment" else landing.land_failures
+    named = pl.exclude("input")
+    events = normalized.events.select(named).join(where, left_on=f"{source.event_type}_id", right_on="id")
+    rejected = normalized.rejected.select(named).join(where, left_on="record", right_on="id")
     with writer.transaction() as connection:
-        lands(connection, source.name, where["id"], events, rejected, is_pulled=is_pulled)
-        if sent is not None:
-            landing.keep_sent_events(connection, source.name, sent.gone, sent.events)
-        for one, records in told:
-            inputs.note_input(connection, source.name, one, records)
+        _LANDS[source.event_type](connection, source.name, where["id"], events, rejected)
+        _note_inputs(connection, source, told)
+
+
+def _note_inputs(connection: duckdb.DuckDBPyConnection, source: Source[Any], told: Sequence[tuple[Input, int]]) -> None:
+    for one, records in told:
+        inputs.note_input(connection, source.name, one, records)

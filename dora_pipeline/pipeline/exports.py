@@ -4,24 +4,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.files import printable
 from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.pipeline.events import ChangedEvents, changed_events, land_change
 from dora_pipeline.pipeline.session import Session
+from dora_pipeline.sources.apm import APM_DEPLOYMENT_TRACKING
 from dora_pipeline.sources.apm.export_files import ExportFile, copies, listing
 from dora_pipeline.sources.apm.export_reading import read_export
-from dora_pipeline.tables import LandedDeployments, LandedRejects, LandedVersionActivity, empty_frame
+from dora_pipeline.sources.raw import SENT_SCHEMA
+from dora_pipeline.tables import LandedRejects, LandedVersionActivity, empty_frame
 from dora_pipeline.timeline import day_of
 from dora_pipeline.warehouse import inputs, landing
 from dora_pipeline.warehouse.inputs import Input
 from dora_pipeline.warehouse.landing import APM
-from dora_pipeline.warehouse.writer import Writer
 
 # No file has this size, so that an input with it counts as changed.
 _TO_BE_READ_AGAIN = -1
+_NO_EVENTS = pl.DataFrame(schema={**SENT_SCHEMA, "input": pl.String})
 
 
 def land_exports(session: Session, folder: Path, name: str, link_targets: Sequence[Path] = ()) -> None:
@@ -47,8 +51,9 @@ def land_exports(session: Session, folder: Path, name: str, link_targets: Sequen
     total = len(changed) + len(gone)
     for done, path in enumerate(gone):
         progress.step("read APM exports", done, total)
+        nothing = changed_events(session, APM_DEPLOYMENT_TRACKING, _NO_EVENTS, [path])
         with writer.transaction() as connection:
-            _land_nothing(writer, path)
+            _land_nothing(connection, path, nothing)
             inputs.forget_input(connection, APM, path)
     for done, path in enumerate(changed, start=len(gone)):
         progress.step("read APM exports", done, total)
@@ -62,8 +67,9 @@ def _land_export(session: Session, file: ExportFile, told: Input) -> None:
     if told.content_of is not None:
         named, original = printable(told.name), printable(told.content_of)
         progress.note(f"{named} has the same content as {original}; it is counted once")
+        nothing = changed_events(session, APM_DEPLOYMENT_TRACKING, _NO_EVENTS, [told.name])
         with writer.transaction() as connection:
-            _land_nothing(writer, told.name)
+            _land_nothing(connection, told.name, nothing)
             inputs.note_input(connection, APM, told, 0)
         return
     try:
@@ -78,23 +84,23 @@ def _land_export(session: Session, file: ExportFile, told: Input) -> None:
         # It is still being written: what is there counts, and the next run reads it again.
         progress.note(f"{printable(told.name)} changed while it was read; the next run reads it again")
         told = replace(told, size=_TO_BE_READ_AGAIN)
-    with writer.transaction() as connection:
-        if reading.is_damaged:
+    if reading.is_damaged:
+        with writer.transaction() as connection:
             landing.reject_input(connection, told.name, reading.rejected)
             inputs.note_input(connection, APM, told, reading.records)
-            return
-        landing.land_export(connection, told.name, reading.activity, reading.deployments, reading.rejected)
+        return
+    deployments = reading.deployments.with_columns(input=pl.lit(told.name))
+    change = changed_events(session, APM_DEPLOYMENT_TRACKING, deployments, [told.name])
+    with writer.transaction() as connection:
+        landing.land_export(connection, told.name, reading.activity, reading.rejected)
+        land_change(connection, APM_DEPLOYMENT_TRACKING, change)
         inputs.note_input(connection, APM, told, reading.records)
 
 
-def _land_nothing(writer: Writer, name: str) -> None:
-    landing.land_export(
-        writer.connection,
-        name,
-        empty_frame(LandedVersionActivity).drop("input"),
-        empty_frame(LandedDeployments).drop("input"),
-        empty_frame(LandedRejects).drop("input"),
-    )
+def _land_nothing(connection: duckdb.DuckDBPyConnection, name: str, nothing: ChangedEvents) -> None:
+    activity, rejected = (empty_frame(table).drop("input") for table in (LandedVersionActivity, LandedRejects))
+    landing.land_export(connection, name, activity, rejected)
+    land_change(connection, APM_DEPLOYMENT_TRACKING, nothing)
 
 
 def _unreadable(file: ExportFile, settings: Settings, error: SourceUnavailable) -> pl.DataFrame:

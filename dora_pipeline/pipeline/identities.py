@@ -1,12 +1,19 @@
-"""Events that the intake keeps apart and that settings find to be one: one environment may be told under several names.
+"""Which records of a source are of one event, whichever door they came through: the intake, a pull or an export.
 
-The intake may run without settings, and they may change: which events are one is decided when they land, from all that
-the intake has told so far, and again whenever one of them changes.
+Identity is the source and the event's own id, else services, canonical env and second of `started_at`. A record without
+an id is of the event with one that has the same services, env and second, and both ids name that; of several such
+events it is of the one received first; a deployment only where version and commit do not differ. Of the records of one
+event the newest wins field by field where it carries a value. A record that cannot be used is rejected by itself.
+
+The intake may run without settings, and they may change: which events are one is decided when records land, from all
+that has landed so far, and again whenever one of them changes. So it does not matter in which order they land.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -15,34 +22,45 @@ from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import EventType
 from dora_pipeline.intake.store.event import (
     Attributes,
-    History,
-    StoredEvent,
     event_moment,
     flat,
+    json_text,
+    merged,
     nested,
+    received_in,
     sequences_of,
     stored_event,
     trouble,
 )
 from dora_pipeline.intake.store.identity import canonical_key, differ, is_given
-from dora_pipeline.pipeline.segments import raw_record
-from dora_pipeline.sources.raw import SENT_SCHEMA, RawRecord, record_frame
-from dora_pipeline.tables import LandedSentEvents
-from dora_pipeline.warehouse import landing
+from dora_pipeline.sources.raw import SENT_SCHEMA
+from dora_pipeline.sources.source import Normalized
+from dora_pipeline.tables import LandedEventRecords
+from dora_pipeline.timeline import OLDEST_INSTANT
+from dora_pipeline.warehouse import event_records
+
+Normalize = Callable[[pl.DataFrame, Settings], Normalized]
+# When something was received, and what decides between two of one moment: the file, and the place in it or in a store.
+Receipt = tuple[datetime, str, int]
+
+_COLUMNS = [*SENT_SCHEMA, "input"]
+# What a message leaves out another record may have; what stands in a file is a whole state.
+_MISSING = ("service_missing", "time_missing", "finish_missing")
+_NO_RECEIPT: Receipt = (OLDEST_INSTANT, "", 0)
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What changed events of the intake make of each other.
+    """What new records make of the events of their source.
 
-    `records` has the columns of SENT_SCHEMA, an event that others are part of once; `ids` are all by which any of it
-    may have landed before; `events` are the changed ones (LandedSentEvents), and `gone` the ids that they replace.
+    `events` are those that may differ now, each once, with the columns of SENT_SCHEMA and `input`: the input of its
+    newest record. `ids` are all by which any of them may have landed before. `records` are LandedEventRecords, for
+    `event_records.put_records`.
     """
 
-    records: pl.DataFrame
-    ids: pl.Series
     events: pl.DataFrame
-    gone: pl.Series
+    ids: pl.Series
+    records: pl.DataFrame
 
 
 def settle(
@@ -51,100 +69,227 @@ def settle(
     source: str,
     records: pl.DataFrame,
     settings: Settings,
+    normalize: Normalize,
+    files: Sequence[str] | None = None,
 ) -> Settled:
-    """What records of the intake (SENT_SCHEMA) make of the events that have landed, and of each other."""
-    refused = records.filter(pl.col("refusal").is_not_null()).select(list(SENT_SCHEMA))
-    changed = _with_keys(event_type, source, records.filter(pl.col("refusal").is_null()), settings)
-    known = landing.sent_events_like(connection, source, changed.select("record_id", "former_id", "identity_key"))
-    gone = _names(changed)
-    pool = pl.concat([changed, known.select(changed.columns).filter(~pl.col("record_id").is_in(gone.implode()))])
-    shared = pool.filter(pl.col("identity_key").is_not_null()).group_by("identity_key").len().filter(pl.col("len") > 1)
-    is_shared = pl.col("identity_key").is_in(shared["identity_key"].implode()).fill_null(False)
-    groups = pool.filter(is_shared).partition_by("identity_key")
-    united = [record for group in groups for record in _united(event_type, group)]
-    alone = pool.filter(~is_shared).with_columns(refusal=pl.lit(None, dtype=pl.String)).select(list(SENT_SCHEMA))
+    """What records of a source (SENT_SCHEMA and `input`) make of its events: all those of `files`, else sent ones.
+
+    `normalize` judges whether a record can be used.
+    """
+    rules = _Rules(event_type, settings, normalize)
+    refused = records.filter(pl.col("refusal").is_not_null())
+    new = _landed(source, records.filter(pl.col("refusal").is_null()), is_sent=files is None)
+    replaced = event_records.replaced_records(connection, source, _names(new), files)
+    others = event_records.records_of(connection, source, _names(pl.concat([new, replaced])))
+    changed = rules.with_keys(pl.concat([new, others]))
+    keys = pl.concat([frame["identity_key"] for frame in (replaced, others, changed)]).drop_nulls().unique()
+    pool = pl.concat([changed, event_records.records_like(connection, source, keys)])
     return Settled(
-        records=pl.concat([alone, record_frame(united), refused]),
-        ids=pl.concat([_names(pool), refused["record_id"]]).unique(),
-        events=changed,
-        gone=gone,
+        events=pl.concat([rules.events(pool), refused.select(_COLUMNS)]),
+        ids=pl.concat([_names(replaced), _names(pool), refused["record_id"]]).unique(),
+        records=changed,
     )
 
 
-def _with_keys(event_type: EventType, source: str, records: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-    """Records as LandedSentEvents."""
-    keys = [canonical_key(event_type, json.loads(text), settings.environment) for text in records["attributes"]]
+def _landed(source: str, records: pl.DataFrame, *, is_sent: bool) -> pl.DataFrame:
+    """Records as LandedEventRecords, without identities."""
     given = pl.Series([is_given(record_id) for record_id in records["record_id"]], dtype=pl.Boolean)
     return records.with_columns(
         source=pl.lit(source),
-        identity_key=pl.Series(keys, dtype=pl.String),
+        is_sent=pl.lit(is_sent),
+        identity_key=pl.lit(None, dtype=pl.String),
         # Older programs did not tell.
         is_named=pl.coalesce("is_named", ~given),
-    ).select(list(LandedSentEvents.columns()))
+    ).select(list(LandedEventRecords.columns()))
 
 
-def _names(events: pl.DataFrame) -> pl.Series:
-    return pl.concat([events["record_id"], events["former_id"].drop_nulls().alias("record_id")]).unique()
+def _names(records: pl.DataFrame) -> pl.Series:
+    return pl.concat([records["record_id"], records["former_id"].drop_nulls().alias("record_id")]).unique()
 
 
-def _united(event_type: EventType, group: pl.DataFrame) -> list[RawRecord]:
-    """The records of events with one identity: of those without an id, and the one with an id that they are, one.
-
-    Of several with an id that one is the first received; a deployment only where version and commit do not differ.
-    """
-    events = sorted(
-        (_event(event_type, row) for row in group.iter_rows(named=True)),
-        key=lambda event: (event.received_at, event.sequence, event.event_id),
-    )
-    usable = [event for event in events if event.is_deleted or not _trouble(event)]
-    unnamed = [event for event in usable if not event.is_named]
-    mates = [event for event in usable if event.is_named and unnamed and not _are_two(unnamed, event)][:1]
-    parts = [*mates, *unnamed]
-    rest = [event for event in events if event not in parts]
-    return [raw_record(event) for event in ([_union(parts)] if parts else []) + rest]
+def _with_event_names(records: pl.DataFrame) -> pl.DataFrame:
+    """Records with `event`: the id of the event that their ids name, its own where they have several."""
+    named = records.filter(pl.col("former_id").is_not_null())
+    links = named.group_by(record_id="former_id").agg(event=pl.col("record_id").min())
+    joined = records.join(links, on="record_id", how="left", maintain_order="left")
+    return joined.with_columns(event=pl.coalesce("event", "record_id"))
 
 
-def _trouble(event: StoredEvent) -> str | None:
-    return trouble(event.attributes, event.attributes, event.changed_at)
+@dataclass(frozen=True)
+class _Record:
+    """A record of an event, read: when each of its fields was received, those that were taken back included."""
+
+    row: Mapping[str, Any]
+    event: str
+    identity_key: str | None
+    is_named: bool
+    input: str
+    sequence: int
+    received_at: datetime
+    changed_at: datetime
+    is_deleted: bool
+    fields: Attributes
+    receipts: Mapping[str, Receipt]
+    deleted: Receipt | None
 
 
-def _are_two(unnamed: Sequence[StoredEvent], named: StoredEvent) -> bool:
-    if named.event_type != "deployment":
-        return False
-    living = [event for event in unnamed if not event.is_deleted]
-    told = _union(living) if living else max(unnamed, key=lambda event: event.sequence)
-    return differ(told.attributes, named.attributes)
+class _Rules:
+    """The rules of identity for the events of one type, under the settings."""
+
+    def __init__(self, event_type: EventType, settings: Settings, normalize: Normalize) -> None:
+        self._event_type, self._settings, self._normalize = event_type, settings, normalize
+
+    def with_keys(self, records: pl.DataFrame) -> pl.DataFrame:
+        """Records with their identities; all with one id have the one of what they say together."""
+        named = _with_event_names(records)
+        is_alone = pl.len().over("event") == 1
+        alone, others = named.filter(is_alone), named.filter(~is_alone)
+        keys = [self._key(_attributes(text)) for text in alone["attributes"]]
+        usable, _ = self._read(others)
+        together = {name: self._key(nested(_fields(event, after=None))) for name, event in _by_event(usable).items()}
+        of_others = [together.get(name) for name in others["event"]]
+        return pl.concat(
+            frame.with_columns(identity_key=pl.Series(found, dtype=pl.String)).drop("event")
+            for frame, found in ((alone, keys), (others, of_others))
+        )
+
+    def events(self, records: pl.DataFrame) -> pl.DataFrame:
+        """The events that records with their identities are of, each once."""
+        named = _with_event_names(records).with_columns(refusal=pl.lit(None, dtype=pl.String))
+        is_alone = pl.len().over(pl.coalesce("identity_key", "event")) == 1
+        usable, unusable = self._read(named.filter(~is_alone))
+        alike: dict[str, list[_Record]] = {}
+        for record in usable:
+            alike.setdefault(record.identity_key or record.event, []).append(record)
+        united = [_row(event) for group in alike.values() for event in self._events(group)]
+        alone = named.filter(is_alone).select(_COLUMNS)
+        return pl.concat([alone, unusable.select(_COLUMNS), pl.DataFrame(united, schema=alone.schema, orient="row")])
+
+    def _key(self, attributes: Attributes) -> str | None:
+        return canonical_key(self._event_type, attributes, self._settings.environment)
+
+    def _read(self, records: pl.DataFrame) -> tuple[list[_Record], pl.DataFrame]:
+        """The records that can be used, read, and the others as they are."""
+        numbered = records.select(
+            "received_at",
+            "changed_at",
+            "is_deleted",
+            "attributes",
+            record_id=pl.int_range(pl.len()).cast(pl.String),
+        )
+        rejected = self._normalize(numbered, self._settings).rejected
+        reasons: dict[str, str] = dict(rejected.select("record", "reason").iter_rows())
+        is_usable = [
+            row["is_deleted"] or _is_usable(row, reasons.get(str(number)))
+            for number, row in enumerate(records.iter_rows(named=True))
+        ]
+        mask = pl.Series(is_usable, dtype=pl.Boolean)
+        return [self._record(row) for row in records.filter(mask).iter_rows(named=True)], records.filter(~mask)
+
+    def _record(self, row: Mapping[str, Any]) -> _Record:
+        sent = stored_event({**row, "event_type": self._event_type, "event_id": row["record_id"], "refusal": None})
+        deleted: Receipt | None = None
+        if row["is_sent"]:
+            receipts = {
+                name: (received_in(sent, sequence), "", sequence) for name, sequence in sequences_of(sent).items()
+            }
+            sequence = sent.sequence if sent.is_deleted else sent.history.deleted
+            deleted = None if sequence is None else (received_in(sent, sequence), "", sequence)
+            fields = flat(sent.attributes)
+        else:
+            fields = flat(merged({}, sent.attributes))
+            receipts = dict.fromkeys(fields, (sent.changed_at, row["input"], sent.sequence))
+            if fields.get("change_failure") is False:
+                # Vendors say so of nearly every deployment: it is no mark.
+                receipts["change_failure"] = _NO_RECEIPT
+        names = {name: self._field(name, fields) for name in (*fields, *receipts)}
+        return _Record(
+            row=row,
+            event=row["event"],
+            identity_key=row["identity_key"],
+            is_named=sent.is_named,
+            input=row["input"],
+            sequence=sent.sequence,
+            received_at=sent.received_at,
+            changed_at=sent.changed_at,
+            is_deleted=sent.is_deleted,
+            fields={names[name]: value for name, value in fields.items()},
+            receipts={names[name]: receipt for name, receipt in receipts.items()},
+            deleted=deleted,
+        )
+
+    def _field(self, name: str, fields: Attributes) -> str:
+        """The one name of a field that may have another one."""
+        other = {"git.repository_id": "git.repository_url"}
+        if self._event_type == "failure":
+            other["service"] = "services"
+        return name if other.get(name, name) in fields else other.get(name, name)
+
+    def _events(self, records: Sequence[_Record]) -> list[list[_Record]]:
+        """Records with one identity, or with one id, by the events that they are of; its own records come first."""
+        events = sorted(_by_event(records).values(), key=lambda event: (_received_at(event), event[0].event))
+        named = [event for event in events if any(record.is_named for record in event)]
+        unnamed = [record for event in events if not any(record.is_named for record in event) for record in event]
+        unnamed.sort(key=lambda record: (record.received_at, record.sequence, record.event))
+        if not unnamed:
+            return named
+        mate = next((event for event in named if not self._are_two(unnamed, event)), [])
+        return [[*mate, *unnamed], *(event for event in named if event is not mate)]
+
+    def _are_two(self, unnamed: Sequence[_Record], named: Sequence[_Record]) -> bool:
+        if self._event_type != "deployment":
+            return False
+        return differ(*(nested(_fields(_living(event), after=None)) for event in (unnamed, named)))
 
 
-def _union(events: Sequence[StoredEvent]) -> StoredEvent:
-    """Events as one, under the id of the first: the newest telling wins field by field, and a deletion is of all."""
-    deleted = max((_deletion(event) for event in events), default=-1)
-    newest: dict[str, tuple[int, StoredEvent]] = {}
-    for event in events:
-        for name, sequence in {} if event.is_deleted else sequences_of(event).items():
-            if sequence > max(deleted, newest.get(name, (-1, event))[0]):
-                newest[name] = (sequence, event)
-    fields = {
-        name: flat(event.attributes)[name] for name, (_, event) in newest.items() if name in flat(event.attributes)
-    }
+def _attributes(text: str) -> Attributes:
+    attributes = json.loads(text)
+    return attributes if isinstance(attributes, dict) else {}
+
+
+def _is_usable(row: Mapping[str, Any], reason: str | None) -> bool:
+    if reason is None or not (row["is_sent"] and reason in _MISSING):
+        return reason is None
+    attributes = _attributes(row["attributes"])
+    return trouble(attributes, attributes, row["changed_at"]) is None
+
+
+def _by_event(records: Iterable[_Record]) -> dict[str, list[_Record]]:
+    events: dict[str, list[_Record]] = {}
+    for record in records:
+        events.setdefault(record.event, []).append(record)
+    return events
+
+
+def _received_at(event: Sequence[_Record]) -> datetime:
+    return min(record.received_at for record in _living(event))
+
+
+def _living(event: Sequence[_Record]) -> Sequence[_Record]:
+    """The records that are not deleted; where all are, the newest deletion."""
+    living = [record for record in event if not record.is_deleted]
+    return living or [max(event, key=lambda record: record.deleted or _NO_RECEIPT)]
+
+
+def _newest(event: Sequence[_Record], after: Receipt | None) -> dict[str, tuple[Receipt, _Record]]:
+    """The record that says the newest of each field, of what was received after a moment."""
+    newest: dict[str, tuple[Receipt, _Record]] = {}
+    for record in event:
+        for name, receipt in record.receipts.items():
+            if (after is None or receipt > after) and (name not in newest or receipt > newest[name][0]):
+                newest[name] = (receipt, record)
+    return newest
+
+
+def _fields(event: Sequence[_Record], after: Receipt | None) -> Attributes:
+    newest = _newest(event, after)
+    fields = {name: record.fields[name] for name, (_, record) in newest.items() if name in record.fields}
     if _is_backwards(fields):
         # Told of two parts of a second: the start is the one that the end was told with.
-        fields["started_at"] = newest["finished_at"][1].attributes["started_at"]
-    living = [event for event in events if not event.is_deleted] or events
-    return replace(
-        events[0],
-        sequence=max(event.sequence for event in events),
-        received_at=min(event.received_at for event in living),
-        changed_at=max(event.changed_at for event in events),
-        is_deleted=not fields,
-        attributes=nested(fields),
-        history=History(),
-    )
-
-
-def _deletion(event: StoredEvent) -> int:
-    known = -1 if event.history.deleted is None else event.history.deleted
-    return max(known, event.sequence) if event.is_deleted else known
+        starts = [newest["finished_at"][1], *sorted(event, key=lambda one: one.changed_at, reverse=True)]
+        told = ({**fields, "started_at": one.fields["started_at"]} for one in starts if "started_at" in one.fields)
+        fields = next((one for one in told if not _is_backwards(one)), fields)
+    return fields
 
 
 def _is_backwards(fields: Attributes) -> bool:
@@ -152,5 +297,18 @@ def _is_backwards(fields: Attributes) -> bool:
     return started_at is not None and finished_at is not None and finished_at < started_at
 
 
-def _event(event_type: EventType, row: Mapping[str, object]) -> StoredEvent:
-    return stored_event({**row, "event_type": event_type, "event_id": row["record_id"], "refusal": None})
+def _row(event: Sequence[_Record]) -> Mapping[str, Any]:
+    """An event as one record (SENT_SCHEMA and `input`) under the id of the first; a deletion is of all before it."""
+    if len(event) == 1:
+        return {**{name: event[0].row[name] for name in _COLUMNS}, "record_id": event[0].event}
+    deleted = max((record.deleted for record in event if record.deleted), default=None)
+    fields = _fields([record for record in event if not record.is_deleted], after=deleted)
+    newest = max(event, key=lambda record: (record.changed_at, record.input, record.sequence))
+    return {
+        "record_id": event[0].event,
+        "received_at": _received_at(event),
+        "changed_at": newest.changed_at,
+        "is_deleted": not fields,
+        "attributes": json_text(nested(fields)),
+        "input": newest.input,
+    }

@@ -138,7 +138,8 @@ def _named(missing: Sequence[Path]) -> str:
 def _land_what_is_there(session: Session, source: Source[Any], *, is_whole: bool) -> None:
     if source.name == APM:
         _land_sightings(session, is_whole=is_whole)
-    if source.reader().normalize_sent is not None:
+    events = source.reader().events
+    if events is not None and events.is_sent:
         land_sent_events(session, source)
     asks = session.fetches and is_whole
     if source.reader().webhook_changes is not None and is_whole:

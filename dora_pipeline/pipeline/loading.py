@@ -53,7 +53,7 @@ FOLLOWING_TABLES: tuple[type[Table], ...] = (DeploymentCommits, RejectedEvents, 
 WHOLE_TABLES: tuple[type[Table], ...] = (SourceSelections, Services, SourceStates)
 
 # Bump when a normalizer or a rule of landing changes, so that every warehouse reads its raw layer again.
-_LANDING_VERSION = "3"
+_LANDING_VERSION = "4"
 
 
 def load_selections(writer: Writer, log: SelectionLog) -> int:

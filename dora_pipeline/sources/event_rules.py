@@ -143,8 +143,9 @@ def day(moment: pl.Expr, settings: Settings) -> pl.Expr:
 
 
 def landed(frame: pl.DataFrame, table: type[Table]) -> pl.DataFrame:
-    """The columns of a landing table without `input`, in its order and types."""
-    return frame.select(pl.col(name).cast(column.dtype) for name, column in table.columns().items() if name != "input")
+    """The columns of a landing table in its order and types; without `input` where the frame has none."""
+    columns = {name: kind for name, kind in table.columns().items() if name != "input" or name in frame.columns}
+    return frame.select(pl.col(name).cast(column.dtype) for name, column in columns.items())
 
 
 def rejected(

@@ -57,7 +57,8 @@ class Changes:
 
 @dataclass(frozen=True)
 class Normalized:
-    """What records became: rows of the events' landing table, and rejects; both without the column `input`.
+    """What records became: rows of the events' landing table, and rejects; both without the column `input` where
+    records have none.
 
     `events` has the columns of LandedDeployments or LandedFailures, `rejected` those of LandedRejects. A source of
     failures gives one row of `FailureRow` (`event_rules.py`) for each record, and `normalized_failures` makes both of
@@ -89,6 +90,20 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True)
+class EventRecords:
+    """How the events of a source are read that come by several doors, so that the records of one can be united first.
+
+    `listed` makes records (SENT_SCHEMA in `raw.py`) of those that were pulled, with the ids and in the words of those
+    that come by the other doors, and without those that are gone at the source; `normalize` takes records of any door,
+    and keeps their `input`, where they have it. `is_sent`: whether they may be sent to our intake.
+    """
+
+    listed: Callable[["pl.DataFrame"], "pl.DataFrame"]
+    normalize: Callable[["pl.DataFrame", Settings], Normalized]
+    is_sent: bool
+
+
+@dataclass(frozen=True)
 class Reader:
     """How a source is read.
 
@@ -98,15 +113,24 @@ class Reader:
     was seen. Records of `context_days` before and after a day are given with it, for sources whose records speak of
     each other; rows of them are not taken from there.
 
-    Where events come by themselves: `normalize_sent` takes those that were sent to our intake (SENT_SCHEMA), and
-    `webhook_changes` the deliveries of the source's webhooks (RECORD_SCHEMA); what has webhooks need not be pulled.
+    `events` is for sources whose events come by several doors. `webhook_changes` takes the deliveries of the source's
+    webhooks (RECORD_SCHEMA); what has webhooks need not be pulled.
     """
 
     connect: Callable[[Settings, Sequence[str], Note], Connection]
     normalize: Callable[["pl.DataFrame", Settings, "Catalog"], Normalized]
     context_days: int = 0
-    normalize_sent: Callable[["pl.DataFrame", Settings], Normalized] | None = None
+    events: EventRecords | None = None
     webhook_changes: Callable[["pl.DataFrame", Settings], Changes] | None = None
+
+
+def reader_of_events(connect: Callable[[Settings, Sequence[str], Note], Connection], events: EventRecords) -> Reader:
+    """How a source is read whose events come by several doors."""
+
+    def normalize(records: "pl.DataFrame", settings: Settings, catalog: "Catalog") -> Normalized:
+        return events.normalize(events.listed(records), settings)
+
+    return Reader(connect, normalize, events=events)
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ from dora_pipeline.tables import (
     Failures,
     RejectedEvents,
 )
-from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, make_alike, require_rows
+from dora_pipeline.warehouse.queries import difference, execute_with, insert, make_alike
 from dora_pipeline.warehouse.staleness import mark_all_days, mark_days
 
 APM = "apm_deployment_tracking"
-_DAY_FILE = "%/____-__-__.jsonl.gz"
 _LANDED = (
     "inputs",
     "version_activity",
     "changed_pairs",
+    "event_records",
     "deployments",
     "changed_services",
     "judged_deployments",
@@ -37,10 +37,9 @@ def land_export(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     activity: pl.DataFrame,
-    deployments: pl.DataFrame,
     rejected: pl.DataFrame,
 ) -> None:
-    """Replace what an export holds: rows of LandedVersionActivity, LandedDeployments, LandedRejects, without `input`.
+    """Replace what an export holds of sightings: rows of LandedVersionActivity and LandedRejects, without `input`.
 
     Services and environments whose sightings changed wait in landing.changed_pairs for `infer_deployments`.
     """
@@ -58,16 +57,6 @@ def land_export(
         "INSERT INTO landing.changed_pairs SELECT service, env, MIN(day) FROM changed_activity GROUP BY service, env"
     )
     mark_days(connection, ApmVersionActivity, "SELECT day FROM changed_activity")
-    make_alike(connection, "new_deployments", "landing.deployments", deployments.with_columns(of_input))
-    connection.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE known_deployments AS
-        SELECT * FROM landing.deployments WHERE source = ? AND input = ?
-        """,
-        [APM, name],
-    )
-    replace_deployments(connection, deployments.height)
-    _infer_near_ready_events(connection)
     reject_input(connection, name, rejected)
 
 
@@ -84,10 +73,8 @@ def land_deployments(
     ids: pl.Series,
     events: pl.DataFrame,
     rejected: pl.DataFrame,
-    *,
-    is_pulled: bool,
 ) -> None:
-    """Replace what was sent, or what was pulled, of deployments by id: rows of LandedDeployments and LandedRejects."""
+    """Replace what a source says of deployments by id: rows of LandedDeployments and LandedRejects."""
     _make_ids(connection, ids)
     make_alike(connection, "new_deployments", "landing.deployments", events)
     connection.execute(
@@ -95,13 +82,13 @@ def land_deployments(
         CREATE OR REPLACE TEMP TABLE known_deployments AS
         SELECT * FROM landing.deployments WHERE {_landed_before("deployment_id")}
         """,
-        {"source": source, "is_pulled": is_pulled},
+        {"source": source},
     )
     replace_deployments(connection, events.height)
     if source == APM:
         _infer_near_ready_events(connection)
     known = f"SELECT * FROM landing.rejected_events WHERE {_landed_before('record')}"
-    _replace_rejects(connection, rejected, known, {"source": source, "is_pulled": is_pulled})
+    _replace_rejects(connection, rejected, known, {"source": source})
 
 
 def land_failures(
@@ -110,10 +97,8 @@ def land_failures(
     ids: pl.Series,
     events: pl.DataFrame,
     rejected: pl.DataFrame,
-    *,
-    is_pulled: bool,
 ) -> None:
-    """Replace what was sent, or what was pulled, of failures by id: rows of LandedFailures and LandedRejects.
+    """Replace what a source says of failures by id: rows of LandedFailures and LandedRejects.
 
     Days whose failures changed wait in landing.changed_days for `judge_failures`.
     """
@@ -124,69 +109,16 @@ def land_failures(
         CREATE OR REPLACE TEMP TABLE known_failures AS
         SELECT * FROM landing.failures WHERE {_landed_before("failure_id")}
         """,
-        {"source": source, "is_pulled": is_pulled},
+        {"source": source},
     )
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE changed_failures AS {difference('known_failures', 'new_failures')}"
     )
-    connection.execute(
-        f"DELETE FROM landing.failures WHERE {_landed_before('failure_id')}", {"source": source, "is_pulled": is_pulled}
-    )
+    connection.execute(f"DELETE FROM landing.failures WHERE {_landed_before('failure_id')}", {"source": source})
     insert(connection, "landing.failures", "new_failures", events.height)
-    # Another input may give the same failure on another day, and stand from now on, or no more.
-    connection.execute(
-        """
-        INSERT INTO landing.changed_days
-        SELECT day FROM changed_failures
-        UNION
-        SELECT f.day FROM landing.failures AS f
-        JOIN changed_failures AS c ON f.source = c.source AND f.failure_id = c.failure_id
-        """
-    )
+    connection.execute("INSERT INTO landing.changed_days SELECT DISTINCT day FROM changed_failures")
     known = f"SELECT * FROM landing.rejected_events WHERE {_landed_before('record')}"
-    _replace_rejects(connection, rejected, known, {"source": source, "is_pulled": is_pulled})
-
-
-def sent_events_like(connection: duckdb.DuckDBPyConnection, source: str, wanted: pl.DataFrame) -> pl.DataFrame:
-    """The known sent events (LandedSentEvents) with the ids of some, or with an identity that they have or had.
-
-    `wanted` has record_id, former_id and identity_key.
-    """
-    execute_with(connection, wanted, "CREATE OR REPLACE TEMP TABLE wanted_events AS SELECT * FROM given_rows")
-    met = count(
-        connection,
-        """
-        CREATE OR REPLACE TEMP TABLE met_events AS
-        FROM landing.sent_events
-        WHERE source = $source
-            AND record_id IN (SELECT record_id FROM wanted_events UNION SELECT former_id FROM wanted_events)
-        """,
-        {"source": source},
-    )
-    met += count(
-        connection,
-        """
-        INSERT INTO met_events
-        FROM landing.sent_events
-        WHERE source = $source
-            AND identity_key IN (SELECT identity_key FROM wanted_events UNION SELECT identity_key FROM met_events)
-            AND record_id NOT IN (SELECT record_id FROM met_events)
-        """,
-        {"source": source},
-    )
-    events = frame(connection, "FROM met_events")
-    require_rows("landing.sent_events", met, events.height)
-    return events
-
-
-def keep_sent_events(connection: duckdb.DuckDBPyConnection, source: str, gone: pl.Series, events: pl.DataFrame) -> None:
-    """Put sent events in the place of those with the ids `gone`."""
-    execute_with(
-        connection,
-        gone.alias("id").to_frame().with_columns(source=pl.lit(source)),
-        "DELETE FROM landing.sent_events AS e USING given_rows AS t WHERE e.source = t.source AND e.record_id = t.id",
-    )
-    execute_with(connection, events, "INSERT INTO landing.sent_events BY NAME SELECT * FROM given_rows")
+    _replace_rejects(connection, rejected, known, {"source": source})
 
 
 def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
@@ -197,8 +129,8 @@ def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _landed_before(column: str) -> str:
-    """The condition of rows that inputs of the same kind, sent or pulled, gave of the same events."""
-    return f"source = $source AND {column} IN (SELECT id FROM wanted_ids) AND (input LIKE '{_DAY_FILE}') = $is_pulled"
+    """The condition of rows that a source gave of the same events."""
+    return f"source = $source AND {column} IN (SELECT id FROM wanted_ids)"
 
 
 def _make_ids(connection: duckdb.DuckDBPyConnection, ids: pl.Series) -> None:

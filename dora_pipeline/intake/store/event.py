@@ -51,11 +51,13 @@ class History:
     """When what is known of an event was sent, in sequences of the store.
 
     `older` has the newest message of each field that the newest change did not bring, by the names of `flat`, and of
-    each that was taken back; `deleted` is the last deletion.
+    each that was taken back; `deleted` is the last deletion. `times` has the receipt (ISO 8601, UTC) of each of these
+    but the newest change, by the sequence as text; what older programs wrote has none.
     """
 
     older: Mapping[str, int] = field(default_factory=dict)
     deleted: int | None = None
+    times: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,18 @@ def history_after(
         named.add("finished_at")
     sequences = {**known, **dict.fromkeys(named, sequence)}
     older = {name: when for name, when in sequences.items() if when != sequence or name not in fields}
-    return History(older, before.history.deleted)
+    deleted = [] if before.history.deleted is None else [before.history.deleted]
+    former = {*older.values(), *deleted} - {sequence}
+    times = {str(when): received_in(before, when).isoformat() for when in sorted(former)}
+    return History(older, before.history.deleted, times)
+
+
+def received_in(event: StoredEvent, sequence: int) -> datetime:
+    """When the change of an event with this sequence was received; its first receipt where that is not known."""
+    if sequence == event.sequence:
+        return event.changed_at
+    known = event.history.times.get(str(sequence))
+    return event.received_at if known is None else datetime.fromisoformat(known)
 
 
 def trouble(message: Attributes, state: Attributes, received_at: datetime) -> str | None:

@@ -39,7 +39,7 @@ from dora_pipeline.errors import ConfigError
 from dora_pipeline.intake.store.event import event_moment, usable_id
 from dora_pipeline.intake.store.identity import is_given, natural_key
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 UPGRADE_SECONDS = 600
 _SCHEMA_LOCK = 0x0D0FA
 _CHUNK = 500
@@ -154,6 +154,8 @@ def prepare(engine: Engine, patient: Engine, store: str) -> None:
                 if known in (1, 2):
                     _add_marks(connection)
                     _add_identities(connection)
+                # Schema 3 did not keep the times of earlier changes in `history`, which its programs cannot read.
+                if known in (1, 2, 3):
                     connection.execute(update(state).values(schema_version=SCHEMA_VERSION))
         version = _version(engine)
     if version != SCHEMA_VERSION:

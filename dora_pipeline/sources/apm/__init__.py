@@ -2,15 +2,16 @@
 
 from dora_pipeline.sources.apm.settings import ID_PREFIX, SOURCE, ApmSettings
 from dora_pipeline.sources.datadog.settings import SECRETS
-from dora_pipeline.sources.source import Reader, Source
+from dora_pipeline.sources.source import EventRecords, Reader, Source, reader_of_events
 
 
 def _reader() -> Reader:
     """How Datadog's list of ready events is read; sightings land in a way of their own (`pipeline/exports.py`)."""
-    from dora_pipeline.sources.apm.datadog_deployments import normalize_listed
+    from dora_pipeline.sources.apm.datadog_deployments import listed_deployments, normalize_apm_deployments
     from dora_pipeline.sources.datadog.dora_lists import list_of_deployments
 
-    return Reader(list_of_deployments(SOURCE, "source:apm_deployments"), normalize_listed)
+    events = EventRecords(listed_deployments, normalize_apm_deployments, is_sent=False)
+    return reader_of_events(list_of_deployments(SOURCE, "source:apm_deployments"), events)
 
 
 APM_DEPLOYMENT_TRACKING = Source(

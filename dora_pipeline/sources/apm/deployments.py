@@ -1,9 +1,11 @@
-"""Ready deployment events of an export, as rows of `landing.deployments`.
+"""Ready deployment events of an export, as records in the words in which the intake is told of events.
 
 Datadog tells more of each (its type, its commits, its own judgement of failure); that is computed here by rules of our
 own, so it is left out.
 """
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -11,15 +13,13 @@ from datetime import datetime
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.identifiers import repository_id, version_of
+from dora_pipeline.identifiers import COMMIT_SHA, repository_id, version_of
 from dora_pipeline.sources.apm.documents import Told
 from dora_pipeline.sources.apm.faults import Fault, fault_at
-from dora_pipeline.sources.apm.settings import SOURCE
-from dora_pipeline.tables import LandedDeployments, empty_frame
-from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, day_of, instant
+from dora_pipeline.sources.apm.settings import ID_PREFIX
+from dora_pipeline.sources.raw import SENT_SCHEMA
+from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, instant
 
-_ID_PREFIX = "apm:"
-_SHORTEST_SHA = 7
 Row = Mapping[str, object]
 
 
@@ -30,7 +30,11 @@ class _Unusable(Exception):
 
 
 def deployment(told: Told, modified_at: datetime, settings: Settings) -> Row | Fault:
-    """The row of an event, or why there is none. What happens after the file was written cannot be told by it."""
+    """The record of an event, or why there is none. What happens after the file was written cannot be told by it.
+
+    A record has the columns of SENT_SCHEMA (`raw.py`) that say something, its fields in the words of the intake. One
+    without an id is named by its service, env and second.
+    """
     attributes = told.item["attributes"]
     assert isinstance(attributes, dict)
     service, started_at = None, None
@@ -41,24 +45,30 @@ def deployment(told: Told, modified_at: datetime, settings: Settings) -> Row | F
         started_at = _moment(attributes, "started_at", modified_at)
         if started_at is None:
             raise _Unusable("time_missing")
-        finished_at = _moment(attributes, "finished_at", modified_at) or started_at
-        if finished_at < started_at:
+        finished_at = _moment(attributes, "finished_at", modified_at)
+        if finished_at is not None and finished_at < started_at:
             raise _Unusable("finished_before_started")
-        env = settings.environment(_text(attributes, "env"))
-        return {
-            "source": SOURCE,
-            "deployment_id": _id(told.item, service, env, started_at),
+        env, own_id = _text(attributes, "env"), _text(told.item, "id")
+        fields = {
             "service": service,
             "env": env,
             "version": version_of(_text(attributes, "version")),
             "team": _text(attributes, "team"),
-            **_git(attributes.get("git")),
-            "started_at": started_at,
-            "finished_at": finished_at,
+            "git": _git(attributes.get("git")),
+            "started_at": started_at.isoformat(),
+            "finished_at": finished_at and finished_at.isoformat(),
             "custom_tags": _tags(attributes.get("custom_tags")),
             **_verdict(attributes),
+        }
+        name = own_id or f"{service}/{settings.environment(env) or ''}/{started_at.replace(microsecond=0).isoformat()}"
+        return {
+            "record_id": ID_PREFIX + name,
+            "is_named": own_id is not None,
             "received_at": started_at,
-            "day": day_of(finished_at, settings.zone),
+            "changed_at": modified_at,
+            "is_deleted": False,
+            "attributes": json.dumps({name: value for name, value in fields.items() if value not in (None, [], {})}),
+            "history": "{}",
         }
     except _Unusable as problem:
         fault = fault_at(told.place, problem.reason, record=told.item)
@@ -66,18 +76,9 @@ def deployment(told: Told, modified_at: datetime, settings: Settings) -> Row | F
 
 
 def deployment_frame(rows: Iterable[Row]) -> pl.DataFrame:
-    """Rows as a frame with the columns of `landing.deployments` but `input`, sorted by id.
-
-    Of several rows with one id, as the pages of a list overlap, the last in the file counts.
-    """
-    schema = {name: kind for name, kind in empty_frame(LandedDeployments).schema.items() if name != "input"}
-    latest = {str(row["deployment_id"]): row for row in rows}
-    return pl.DataFrame([latest[name] for name in sorted(latest)], schema=schema, orient="row")
-
-
-def _id(item: Row, service: str, env: str | None, started_at: datetime) -> str:
-    own = _text(item, "id")
-    return _ID_PREFIX + (own or f"{service}/{env or ''}/{started_at.replace(microsecond=0).isoformat()}")
+    """Records as a frame with the columns of SENT_SCHEMA, `sequence` counts them."""
+    numbered = [{**row, "sequence": sequence} for sequence, row in enumerate(rows)]
+    return pl.DataFrame(numbered, schema=SENT_SCHEMA, orient="row")
 
 
 def _text(fields: Row, name: str) -> str | None:
@@ -102,25 +103,20 @@ def _moment(fields: Row, name: str, modified_at: datetime) -> datetime | None:
     return moment
 
 
-def _verdict(attributes: Row) -> dict[str, str | bool | None]:
+def _verdict(attributes: Row) -> dict[str, object]:
     failed, told = attributes.get("change_failure"), attributes.get("remediation")
     remediation = told if isinstance(told, dict) else {}
-    return {
-        "change_failure": failed if isinstance(failed, bool) else None,
-        "remediation_id": _text(remediation, "id"),
-        "remediation_type": _text(remediation, "type"),
-    }
+    named = {name: text for name in ("id", "type") if (text := _text(remediation, name))}
+    return {"change_failure": failed if isinstance(failed, bool) else None, "remediation": named}
 
 
-def _git(told: object) -> dict[str, str | None]:
+def _git(told: object) -> dict[str, str]:
     fields = told if isinstance(told, dict) else {}
     sha, url = fields.get("commit_sha"), fields.get("repository_id") or fields.get("repository_url")
     sha = sha.strip().lower() if isinstance(sha, str) else ""
-    is_sha = len(sha) >= _SHORTEST_SHA and all(letter in "0123456789abcdef" for letter in sha)
-    return {
-        "repository_id": repository_id(url) if isinstance(url, str) else None,
-        "commit_sha": sha if is_sha else None,
-    }
+    repository = repository_id(url) if isinstance(url, str) else None
+    commit = {"commit_sha": sha} if re.fullmatch(COMMIT_SHA, sha) else {}
+    return commit if repository is None else commit | {"repository_url": repository}
 
 
 def _tags(told: object) -> list[str]:

@@ -181,12 +181,14 @@ def _is_utf8(name: str) -> bool:
 
 
 def copies(files: Sequence[ExportFile]) -> dict[str, str]:
-    """For each file with the very same bytes as one before it (by name): its name, and that first file's name.
+    """For each file with the very same bytes as another that stands for both: its name, and the other's.
 
+    The one that changed last stands for all, of those that changed together the first by name: what is told again is
+    the newest.
     Only files of equal size are compared. A file that cannot be read is nobody's copy; reading it tells why.
     """
     by_size: dict[int, list[ExportFile]] = defaultdict(list)
-    for file in sorted(files, key=lambda file: file.name):
+    for file in sorted(sorted(files, key=lambda file: file.name), key=lambda file: file.modified_at, reverse=True):
         by_size[file.size].append(file)
     found: dict[str, str] = {}
     for alike in by_size.values():

@@ -35,10 +35,10 @@ from dora_pipeline.sources.apm.unpacking import unpack
 class ExportReading:
     """What a file holds.
 
-    `activity`, `deployments` and `rejected` have the columns of `landing.version_activity`, `landing.deployments` and
-    `landing.rejected_events` without `input`. `records` counts the records looked at, good and bad. `is_complete` is
-    False where the file changed while it was read, so that it has to be read again. `is_damaged` where nothing of it
-    can be trusted: it tells nothing, and `rejected` says why.
+    `activity` and `rejected` have the columns of `landing.version_activity` and `landing.rejected_events` without
+    `input`, `deployments` those of SENT_SCHEMA (`raw.py`). `records` counts the records looked at, good and bad.
+    `is_complete` is False where the file changed while it was read, so that it has to be read again. `is_damaged` where
+    nothing of it can be trusted: it tells nothing, and `rejected` says why.
     """
 
     activity: pl.DataFrame

@@ -5,13 +5,14 @@ Lists may hold `service`, `env` and `team` in arrays. A row has one env and one 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import polars as pl
 
-from dora_pipeline.sources.raw import RECORD_SCHEMA
+from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.sources.raw import SENT_SCHEMA
 from dora_pipeline.timeline import InstantError, instant
 
 # How programs in Go write a time that is not set.
@@ -28,26 +29,24 @@ def moment_of(event: Mapping[str, Any], name: str) -> datetime | None:
         return None
 
 
-def event_records(
-    records: pl.DataFrame, attributes: Callable[[Mapping[str, Any]], object] | None = None
-) -> pl.DataFrame:
-    """Events of a list (`source.PULLED_SCHEMA`) as our own intake would have kept them (RECORD_SCHEMA).
+def event_records(records: pl.DataFrame) -> pl.DataFrame:
+    """Events of a list (`raw.PULLED_SCHEMA`) as our own intake would have kept them (`raw.SENT_SCHEMA`).
 
-    One that is gone at the source is deleted. `attributes` gives those of an event where they are not
-    `event_attributes`.
+    One that is gone at the source gives nothing.
     """
-    translated = attributes or event_attributes
     rows = []
-    for record in records.iter_rows(named=True):
+    for record in records.filter(pl.col("state") != "gone").iter_rows(named=True):
         event = json.loads(record["body"])
         # The list has when it received an event; what does not counts as received when it started.
         received_at = moment_of(event, "created_at") or moment_of(event, "started_at") or record["fetched_at"]
-        is_deleted = record["state"] == "gone"
-        rows.append((record["record_id"], received_at, record["fetched_at"], is_deleted, json.dumps(translated(event))))
-    return pl.DataFrame(rows, schema=RECORD_SCHEMA, orient="row")
+        attributes = without_credentials(json.dumps(_attributes(event)))
+        rows.append(
+            (record["record_id"], received_at, record["fetched_at"], False, attributes, None, 0, True, None, "{}")
+        )
+    return pl.DataFrame(rows, schema=SENT_SCHEMA, orient="row")
 
 
-def event_attributes(event: Mapping[str, Any]) -> object:
+def _attributes(event: Mapping[str, Any]) -> object:
     """The attributes of an event of a list, in the words of one that is sent."""
     attributes = event.get("attributes")
     if not isinstance(attributes, dict):

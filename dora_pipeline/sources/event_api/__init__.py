@@ -1,25 +1,25 @@
 """The Deployment and Failure Event API: events that are sent to our own intake, or pulled from Datadog's lists."""
 
 from dora_pipeline.sources.datadog.settings import SECRETS, AlsoOnDatadog
-from dora_pipeline.sources.source import Reader, Source
+from dora_pipeline.sources.source import EventRecords, Reader, Source, reader_of_events
 
 
 def _deployments() -> Reader:
+    from dora_pipeline.sources.datadog.dora_events import event_records
     from dora_pipeline.sources.datadog.dora_lists import list_of_deployments
     from dora_pipeline.sources.event_api.deployments import normalize_deployments
-    from dora_pipeline.sources.event_api.pulled import normalize_pulled_deployments
 
     connect = list_of_deployments(DEPLOYMENT_EVENT_API.name, "-source:apm_deployments")
-    return Reader(connect, normalize_pulled_deployments, normalize_sent=normalize_deployments)
+    return reader_of_events(connect, EventRecords(event_records, normalize_deployments, is_sent=True))
 
 
 def _failures() -> Reader:
+    from dora_pipeline.sources.datadog.dora_events import event_records
     from dora_pipeline.sources.datadog.dora_lists import list_of_failures
     from dora_pipeline.sources.event_api.failures import normalize_failures
-    from dora_pipeline.sources.event_api.pulled import normalize_pulled_failures
 
     connect = list_of_failures(FAILURE_EVENT_API.name)
-    return Reader(connect, normalize_pulled_failures, normalize_sent=normalize_failures)
+    return reader_of_events(connect, EventRecords(event_records, normalize_failures, is_sent=True))
 
 
 DEPLOYMENT_EVENT_API = Source(

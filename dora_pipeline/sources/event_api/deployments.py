@@ -21,15 +21,21 @@ from dora_pipeline.tables import LandedDeployments
 SOURCE = "deployment_event_api"
 
 
-def normalize_deployments(records: pl.DataFrame, settings: Settings) -> Normalized:
+def normalize_deployments(
+    records: pl.DataFrame, settings: Settings, *, source: str = SOURCE, has_length: bool = True
+) -> Normalized:
     """Rows of `landing.deployments`, and rejects, from records of the API.
 
     `records` has record_id, received_at (of the first message), changed_at (of the newest), is_deleted, attributes
     (JSON in the words of Datadog's wire), and may have `refusal`: why a record was refused before. A deleted record
-    gives neither row nor reject; each other one gives exactly one.
+    gives neither row nor reject; each other one gives exactly one. Those that have no length end as they start, where
+    they do not say when.
     """
     events = read_records(records, settings, _fields)
     is_unfinished = pl.col("finished_at").is_null() & pl.col("finished_trouble").is_null()
+    if not has_length:
+        ends = pl.when(is_unfinished).then("started_at").otherwise("finished_at")
+        events = events.with_columns(finished_at=ends)
     events = events.with_columns(
         reason=pl.coalesce(
             *shape_reasons(),
@@ -42,7 +48,7 @@ def normalize_deployments(records: pl.DataFrame, settings: Settings) -> Normaliz
         )
     )
     rows = events.filter(pl.col("reason").is_null()).with_columns(
-        source=pl.lit(SOURCE),
+        source=pl.lit(source),
         deployment_id=pl.col("record_id"),
         service=pl.col("services").list.first(),
         day=day(pl.col("finished_at"), settings),
@@ -50,7 +56,7 @@ def normalize_deployments(records: pl.DataFrame, settings: Settings) -> Normaliz
     counts_at = pl.coalesce("finished_at", "started_at")
     return Normalized(
         events=landed(rows, LandedDeployments),
-        rejected=rejected(events, settings, event_type="deployment", source=SOURCE, occurred_at=counts_at),
+        rejected=rejected(events, settings, event_type="deployment", source=source, occurred_at=counts_at),
     )
 
 

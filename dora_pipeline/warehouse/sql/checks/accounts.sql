@@ -12,19 +12,12 @@ selected AS (
     WHERE s.is_selected
     GROUP BY s.event_type
 ),
--- Of an event that several inputs give, the last by name stands.
 landed AS (
-    SELECT
-        'deployment' AS event_type, l.source,
-        MAX_BY(l.day, COALESCE(l.input, '')) AS day, MAX_BY(l.finished_at, COALESCE(l.input, '')) AS counts_at
+    SELECT 'deployment' AS event_type, l.source, l.day, l.finished_at AS counts_at
     FROM landing.deployments AS l
-    GROUP BY l.source, l.deployment_id
     UNION ALL
-    SELECT
-        'failure' AS event_type, l.source,
-        MAX_BY(l.day, COALESCE(l.input, '')) AS day, MAX_BY(l.started_at, COALESCE(l.input, '')) AS counts_at
+    SELECT 'failure' AS event_type, l.source, l.day, l.started_at AS counts_at
     FROM landing.failures AS l
-    GROUP BY l.source, l.failure_id, l.service
     UNION ALL
     SELECT 'rejected' AS event_type, l.source, l.day, COALESCE(l.occurred_at, l.detected_at) AS counts_at
     FROM landing.rejected_events AS l

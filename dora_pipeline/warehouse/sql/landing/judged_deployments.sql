@@ -23,16 +23,6 @@ events AS (
     FROM landing.deployments AS d
     INNER JOIN seconds AS x ON d.service = x.service AND DATE_TRUNC('second', d.started_at) = x.started_second
 ),
-tellings AS (
-    SELECT
-        d.source, d.deployment_id, d.service, d.env, d.version, d.team, d.repository_id, d.commit_sha,
-        d.started_at, d.finished_at, d.custom_tags, d.change_failure, d.remediation_id, d.remediation_type,
-        d.received_at, d.day,
-        -- Exports may overlap, so that several tell one event: the last by name stands.
-        ROW_NUMBER() OVER (PARTITION BY d.source, d.deployment_id ORDER BY d.input DESC) AS place_of_telling
-    FROM landing.deployments AS d
-    INNER JOIN events AS e ON d.source = e.source AND d.deployment_id = e.deployment_id
-),
 told AS (
     SELECT
         t.source, t.deployment_id, t.service, t.env, t.version, t.team, t.repository_id, t.commit_sha,
@@ -43,9 +33,10 @@ told AS (
             PARTITION BY t.source, t.service, DATE_TRUNC('second', t.started_at)
             ORDER BY t.received_at, t.deployment_id
         ) AS place_in_second
-    FROM tellings AS t
+    FROM landing.deployments AS t
+    INNER JOIN events AS e ON t.source = e.source AND t.deployment_id = e.deployment_id
     INNER JOIN sources AS s ON t.source = s.source
-    WHERE t.place_of_telling = 1 AND t.finished_at >= s.first_selected_at
+    WHERE t.finished_at >= s.first_selected_at
 ),
 -- What selected sources told near each other; `w` may be the one that counts in the place of `d`, or the other way round.
 near AS (

@@ -8,21 +8,14 @@ WITH sources AS (
     WHERE s.event_type = 'failure'
     GROUP BY s.source
 ),
-events AS (
-    SELECT DISTINCT f.source, f.failure_id
-    FROM landing.failures AS f
-    WHERE f.day IN (SELECT c.day FROM changed_days AS c)
-),
 records AS (
     SELECT
         f.source, f.failure_id, f.service, f.env, f.team, f.name, f.severity, f.version, f.repository_id, f.commit_sha,
         f.url, f.started_at, f.finished_at, f.time_to_restore_seconds, f.custom_tags, f.received_at, f.restored_day, f.day,
-        CASE WHEN s.priority IS NULL THEN FALSE ELSE TRUE END AS is_selected, s.first_selected_at,
-        -- A failure that was sent to us and pulled as well has two records: the last input by name stands.
-        ROW_NUMBER() OVER (PARTITION BY f.source, f.failure_id, f.service ORDER BY f.input DESC) AS place_of_input
+        CASE WHEN s.priority IS NULL THEN FALSE ELSE TRUE END AS is_selected
     FROM landing.failures AS f
-    INNER JOIN events AS e ON f.source = e.source AND f.failure_id = e.failure_id
     INNER JOIN sources AS s ON f.source = s.source
+    WHERE f.started_at >= s.first_selected_at AND f.day IN (SELECT c.day FROM changed_days AS c)
 )
 SELECT
     r.failure_id, r.source, r.service, r.env, r.team, r.name, r.severity, r.version, r.repository_id, r.commit_sha, r.url,
@@ -34,4 +27,3 @@ SELECT
     ) > 1 AS is_rejected,
     r.is_selected, r.restored_day, r.day
 FROM records AS r
-WHERE r.place_of_input = 1 AND r.started_at >= r.first_selected_at AND r.day IN (SELECT c.day FROM changed_days AS c)

@@ -130,26 +130,6 @@ def test_a_source_that_has_lost_every_row_is_noticed_by_what_is_published(tmp_pa
     assert home.rows("SELECT COUNT(*) FROM core.deployments") == [(0,)]
 
 
-def test_a_few_events_that_went_with_their_segment_and_the_manifest_are_noticed_by_what_is_published(
-    tmp_path: Path,
-) -> None:
-    home = TestHome(tmp_path / "small")
-    home.select("deployment", *DEPLOYMENTS_BY_EVENT)
-    for number in range(1, 4):
-        home.deploy("shop", f"2024-05-0{number} 12:00:00")
-        home.run()
-    lost = segments(home)[1]
-    lost.unlink()
-    (home.home.raw / "manifest.json").unlink()
-    for _ in range(2):
-        assert refused(home, rebuild=True).startswith(
-            f"deployment_event_api: {lost} was read before and is missing; restore from a backup and run again"
-        )
-    run(home.home, rebuild=True, accepts_shrink=True)
-    assert home.rows("SELECT day::VARCHAR FROM core.deployments ORDER BY day") == [("2024-05-01",), ("2024-05-03",)]
-    home.run(rebuild=True)
-
-
 def test_what_is_accepted_is_published_and_the_broken_source_is_still_an_error(home: TestHome) -> None:
     shutil.rmtree(home.home.raw / "failure_event_api")
     cut(segments(home)[0])

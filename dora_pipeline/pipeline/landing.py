@@ -24,8 +24,6 @@ from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.sources.source import Source
 from dora_pipeline.warehouse import inputs, judgement
 from dora_pipeline.warehouse.landing import APM
-from dora_pipeline.warehouse.shrinkage import published_inputs
-from dora_pipeline.warehouse.upgrades import is_landed_anew
 from dora_pipeline.warehouse.writer import Writer, concerns_all
 
 # A previous deployment that is older brings no lead time (the rule of Datadog's change lead time).
@@ -118,14 +116,8 @@ def _land_source(session: Session, declared: Source[Any]) -> None:
 
 
 def _missing_files(session: Session, source: str, manifest: Manifest) -> list[Path]:
-    """The files of the raw layer that are known, and are not there.
-
-    They are known by the manifest, by having landed, and, where all lands anew, by what is published.
-    """
-    names = [*inputs.known_inputs(session.writer.connection, source)]
-    if is_landed_anew(session.writer.connection):
-        names += published_inputs(session.writer, source)
-    known = [session.home.path / name for name in names]
+    """The files of the raw layer that are known, by the manifest or by having landed, and are not there."""
+    known = [session.home.path / name for name in inputs.known_inputs(session.writer.connection, source)]
     landed = [path for path in known if path.is_relative_to(session.home.raw) and not path.exists()]
     return sorted({*manifest.missing(source), *landed} - {*manifest.lost(source)})
 

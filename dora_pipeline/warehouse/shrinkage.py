@@ -59,13 +59,6 @@ def _compared(writer: Writer, table: type[Table], shown: str) -> list[ComparedDa
     return [ComparedDay(*row) for row in connection.execute(statement(f"checks.compared_{name}")).fetchall()]
 
 
-def published_inputs(writer: Writer, source: str) -> list[str]:
-    """The names of the inputs of a source of which that is made that people see."""
-    with writer.published() as is_there:
-        query = "SELECT input FROM published.landing.inputs WHERE source = ?"
-        return [name for (name,) in writer.connection.execute(query, [source]).fetchall()] if is_there else []
-
-
 def unread_exports(writer: Writer) -> list[str]:
     """The names of the exports that are rejected as a whole."""
     query = """

@@ -106,7 +106,7 @@ def test_a_load_that_fails_shows_its_days_as_failed_and_leaves_the_others(
     assert days_run(home, instance, DAYS[0], DAYS[3]).success
     before = tables(home)
     with duckdb.connect(str(working_file(home.home))) as connection:
-        connection.execute("ALTER TABLE landing.failures RENAME COLUMN severity TO gravity")
+        connection.execute("ALTER TABLE landing.judged_failures RENAME COLUMN severity TO gravity")
     assert not days_run(home, instance, DAYS[3], DAYS[5]).success
     after = tables(home)
     # Sightings are loaded before failures, and nothing follows from them.
@@ -128,7 +128,7 @@ def test_a_load_that_fails_shows_its_days_as_failed_and_leaves_the_others(
 def test_a_failed_load_is_told_in_a_sentence_of_the_warehouse(home: TestHome, instance: DagsterInstance) -> None:
     assert days_run(home, instance, DAYS[0]).success
     with duckdb.connect(str(working_file(home.home))) as connection:
-        connection.execute("ALTER TABLE landing.failures RENAME COLUMN severity TO gravity")
+        connection.execute("ALTER TABLE landing.judged_failures RENAME COLUMN severity TO gravity")
     result = days_run(home, instance, DAYS[1])
     (failure,) = [
         event.step_failure_data

@@ -235,8 +235,9 @@ def test_the_same_export_twice_changes_nothing(home: TestHome) -> None:
     home.drop_export("1.jsonl", seen)
     assert home.run().days == []
     assert home.tables() == before
+    # The copy is newer and stands for both, so its days are read again.
     home.drop_export("copy.jsonl", seen)
-    assert home.run().days == []
+    home.run()
     assert home.tables() == before
 
 

@@ -158,4 +158,4 @@ def test_what_is_left_out_starts_no_run(exporting: TestHome, tmp_path: Path) -> 
     exporting.settings(sources={"apm_deployment_tracking": {"follow_links_to": [str(export.parent)]}})
     change = unread_exports(exporting.home, read_settings(exporting.home), later)
     assert change is not None
-    assert change.told == "1 new or changed exports, 0 removed"
+    assert change.description == "1 new or changed exports, 0 removed"

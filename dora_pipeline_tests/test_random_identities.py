@@ -61,7 +61,7 @@ def steps(draw: st.DrawFn) -> Step | str:
         "finished_at": None if span is None else started_at + span,
         "version": draw(st.sampled_from([None, "1", "1", "2"])),
         "commit": draw(st.sampled_from([None, None, *COMMITS])),
-        "team": draw(st.sampled_from([None, "t", "u"])),
+        "team": draw(st.sampled_from([None, "t"])),
     }
     return Step(source, door, own_id, values, is_bad=door != "sent" and draw(st.integers(0, 5)) == 0)
 

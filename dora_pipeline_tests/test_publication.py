@@ -295,6 +295,8 @@ def test_readers_that_open_it_while_it_is_published_and_spoiled_again_and_again_
         for thread in threads:
             thread.join()
     assert errors == []
+    with open_reader(published.home) as connection:
+        counts.extend(connection.execute(COUNT).fetchall()[0])
     assert set(counts) == {3}
     published.run()
     assert seen(published, clients) == {"3"}

@@ -15,7 +15,7 @@ from dora_pipeline_tests.command import call
 from dora_pipeline_tests.dagster_runs import days_run, job_run, range_tags, statuses
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, LONG_AGO, TestHome
 from dora_pipeline_tests.pulled_homes import TOKEN, Account, day, happened
-from dora_pipeline_tests.vendors.pagerduty import FakePagerDuty
+from dora_pipeline_tests.vendors.pagerduty import FakePagerDuty, merged_into
 from dora_pipeline_tests.vendors.server import FakeVendor
 
 FAILURES_A_DAY = 24
@@ -193,9 +193,16 @@ def test_duplicates_that_merge_are_no_loss(exporting: TestHome) -> None:
 # Failures
 
 
-def failures(minutes: float) -> list[dict[str, Any]]:
+def failures() -> list[dict[str, Any]]:
     """24 failures of one day, a minute apart."""
-    return [happened(number, 3 - number / 24 / 60, minutes) for number in range(FAILURES_A_DAY)]
+    return [happened(number, 3 - number / 24 / 60) for number in range(FAILURES_A_DAY)]
+
+
+def merged_failures() -> list[dict[str, Any]]:
+    """The same, all merged into the first."""
+    return [
+        happened(number, 3 - number / 24 / 60, resolve_reason=merged_into(0)) for number in range(1, FAILURES_A_DAY)
+    ]
 
 
 @pytest.fixture
@@ -209,19 +216,17 @@ def pulling(home: TestHome, account: Account, monkeypatch: pytest.MonkeyPatch) -
     """A home that has pulled 24 failures of one day and one of the day after."""
     monkeypatch.setenv("PAGERDUTY_API_TOKEN", TOKEN)
     account.prepare(home, days=5)
-    account.add(*failures(minutes=30))
+    account.add(*failures())
     account.add(happened(99, days=2))
     home.run()
     assert days(home, "core.failures") == [(str(day(3)), FAILURES_A_DAY), (str(day(2)), 1)]
     return home
 
 
-def test_failures_that_are_told_anew_as_something_unusable_are_not_taken_away(
-    pulling: TestHome, account: Account
-) -> None:
-    account.add(*failures(minutes=-1))
+def test_failures_that_come_again_as_merged_into_one_are_not_taken_away(pulling: TestHome, account: Account) -> None:
+    account.add(*merged_failures())
     message = refusal(pulling)
-    assert message.startswith(f"pagerduty: core.failures: not loaded: {day(3)} (24 rows before, 0 now)")
+    assert message.startswith(f"pagerduty: core.failures: not loaded: {day(3)} (24 rows before, 1 now)")
     assert days(pulling, "core.failures") == [(str(day(3)), FAILURES_A_DAY), (str(day(2)), 1)]
     assert pulling.rows("SELECT SUM(failures) FROM metrics.daily") == [(FAILURES_A_DAY + 1,)]
 
@@ -235,7 +240,7 @@ def test_days_that_two_tables_refuse_are_failed_in_what_follows_from_both(
     pulling.drop_export("one.jsonl", [*sightings(asked[2], 40), *sightings(asked[3], 40)])
     pulling.run()
     pulling.drop_export("one.jsonl", [*sightings(asked[2], 3), *sightings(asked[3], 41)])
-    account.add(*failures(minutes=-1))
+    account.add(*merged_failures())
     expected = {
         "core/failures": ("MATERIALIZED", "FAILED", "MATERIALIZED", "MATERIALIZED"),
         "core/deployments": ("MATERIALIZED", "MATERIALIZED", "FAILED", "MATERIALIZED"),
@@ -258,7 +263,7 @@ def test_deployments_that_cannot_be_loaded_are_failed_in_what_follows_though_fai
     pulling.select("deployment", *DEPLOYMENTS_BY_APM, at=datetime.now(UTC) - timedelta(days=30))
     pulling.run()
     pulling.drop_export("one.jsonl", sightings(asked[1], 7))
-    account.add(*failures(minutes=-1))
+    account.add(*merged_failures())
     with duckdb.connect(str(working_file(pulling.home))) as connection:
         connection.execute("ALTER TABLE core.deployments RENAME COLUMN version TO edition")
     with dg.DagsterInstance.ephemeral() as instance:
@@ -281,8 +286,8 @@ def test_a_loss_after_one_that_was_meant_is_refused_again(pulling: TestHome, acc
         "apiVersion: v3\nkind: service\nmetadata: {name: shop, owner: sales}\n"
     )
     pulling.run()
-    account.add(*failures(minutes=-1))
-    assert "24 rows before, 0 now" in refusal(pulling)
+    account.add(*merged_failures())
+    assert "24 rows before, 1 now" in refusal(pulling)
 
 
 def test_a_refused_load_is_accepted_by_the_tag_of_a_run(exporting: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from dora_pipeline.tables import (
     Daily,
     DeploymentCommits,
     Deployments,
+    FailedChanges,
+    FailureLinks,
     Failures,
     Freshness,
     RejectedEvents,
@@ -56,6 +58,8 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
         "warehouse/sql/landing/judged_failures.sql",
         *_normalizers("failure"),
     ),
+    FailureLinks: ("warehouse/sql/core/failure_links.sql",),
+    FailedChanges: ("warehouse/sql/core/failed_changes.sql",),
     RejectedEvents: ("warehouse/sql/core/rejected_events.sql", "sources/event_rules.py", "sources/apm/rejects.py"),
     Daily: (
         "warehouse/sql/metrics/daily.sql",

@@ -193,6 +193,48 @@ class DeploymentCommits(Table):
     day = _day("Day of the deployment.")
 
 
+class FailureLinks(Table):
+    """The deployment that most likely caused each failure: a row for each row of core.failures."""
+
+    table_name = "core.failure_links"
+    nullable_key = ("service",)
+
+    failure_id = _text("The failure.", primary_key=True)
+    service = _text("Impacted service; NULL where only a team is known.", nullable=True)
+    env = _text(_ENV, nullable=True)
+    deployment_id = _text("The deployment; NULL: unlinked.", nullable=True)
+    rule = _text("The rule that found it: deployment_id, commit, version, latest or team.", nullable=True)
+    reason = _text(
+        "Why it is unlinked: no_service, unknown_service, no_deployment or too_long_ago; NULL where it is linked.",
+        nullable=True,
+    )
+    distance_seconds = _number(
+        "Start of the failure - end of the deployment; negative within link_slack.", nullable=True
+    )
+    runner_up_id = _text("What the rules name when that deployment is left out.", nullable=True)
+    runner_up_rule = _text("The rule that names it.", nullable=True)
+    is_selected = _flag("Whether the failure's source is selected now.")
+    day = _day("Day of the failure.")
+
+
+class FailedChanges(Table):
+    """Deployments that failed, each once, with what mended them; a failed change counts on the deployment's day."""
+
+    table_name = "core.failed_changes"
+
+    deployment_id = _text("The deployment that failed.", primary_key=True)
+    service = _text(_SERVICE)
+    env = _text(_ENV, nullable=True)
+    team = _text("Team of the deployment.", nullable=True)
+    way = _text("What says so: mark, rollback, revert or rule.")
+    rule = _text("Name of the rule; NULL for the other ways.", nullable=True)
+    remediation_id = _text("The deployment that mended it; NULL: none is known.", nullable=True)
+    remediation_type = _text("rollback or rollforward.", nullable=True)
+    recovery_seconds = _number("End of the remediation - end of the failed deployment.", nullable=True)
+    is_selected = _flag("Whether the deployment's source is selected now.")
+    day = _day("Day of the failed deployment.")
+
+
 class RejectedEvents(Table):
     """What came and could not be used, with the reason."""
 
@@ -518,6 +560,40 @@ class JudgedFailures(Table):
     day = _day("Day of started_at.")
 
 
+class LinkedFailures(Table):
+    """The deployment that most likely caused each judged failure; core.failure_links is made from them."""
+
+    table_name = "landing.failure_links"
+    nullable_key = ("service",)
+
+    failure_id = _text("The failure.", primary_key=True)
+    service = _text("Impacted service; NULL where only a team is known.", nullable=True)
+    env = _text(_ENV, nullable=True)
+    deployment_id = _text("The deployment; NULL: unlinked.", nullable=True)
+    rule = _text("The rule that found it.", nullable=True)
+    reason = _text("Why it is unlinked.", nullable=True)
+    distance_seconds = _number("Start of the failure - end of the deployment.", nullable=True)
+    runner_up_id = _text("What the rules name when that deployment is left out.", nullable=True)
+    runner_up_rule = _text("The rule that names it.", nullable=True)
+    day = _day("Day of the failure.")
+
+
+class JudgedChanges(Table):
+    """Deployments that failed, each once, with what mended them; core.failed_changes is made from them."""
+
+    table_name = "landing.failed_changes"
+
+    deployment_id = _text("The deployment that failed.", primary_key=True)
+    service = _text(_SERVICE)
+    way = _text("What says so.")
+    rule = _text("Name of the rule.", nullable=True)
+    remediation_id = _text("The deployment that mended it.", nullable=True)
+    remediation_type = _text("rollback or rollforward.", nullable=True)
+    remediation_day = _day("Day of the deployment that mended it.", nullable=True)
+    recovery_seconds = _number("End of the remediation - end of the failed deployment.", nullable=True)
+    day = _day("Day of the failed deployment.")
+
+
 class ChangedServices(Table):
     """Services whose deployments changed since they were judged."""
 
@@ -616,6 +692,8 @@ TABLES: tuple[type[Table], ...] = (
     Deployments,
     DeploymentCommits,
     Failures,
+    FailureLinks,
+    FailedChanges,
     RejectedEvents,
     Daily,
     Freshness,
@@ -629,6 +707,8 @@ TABLES: tuple[type[Table], ...] = (
     Properties,
     JudgedDeployments,
     JudgedFailures,
+    LinkedFailures,
+    JudgedChanges,
     SourceStates,
     ChangedServices,
     ChangedDays,

@@ -15,6 +15,8 @@ DAILY = (
     "core/deployments",
     "core/deployment_commits",
     "core/failures",
+    "core/failure_links",
+    "core/failed_changes",
     "core/rejected_events",
     "metrics/daily",
 )

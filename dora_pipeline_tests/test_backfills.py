@@ -16,7 +16,13 @@ from dora_pipeline_tests.homes import TestHome
 
 DAYS = [f"2024-03-{day:02}" for day in range(1, 13)]
 EVENTS = ("core/apm_version_activity", "core/deployments", "core/failures")
-FOLLOWING = ("core/deployment_commits", "core/rejected_events", "metrics/daily")
+FOLLOWING = (
+    "core/deployment_commits",
+    "core/failure_links",
+    "core/failed_changes",
+    "core/rejected_events",
+    "metrics/daily",
+)
 
 
 @pytest.fixture

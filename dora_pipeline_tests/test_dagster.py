@@ -98,6 +98,8 @@ def test_assets_have_the_names_of_their_tables(home: TestHome) -> None:
         "core/deployments",
         "core/deployment_commits",
         "core/failures",
+        "core/failure_links",
+        "core/failed_changes",
         "core/rejected_events",
         "metrics/daily",
         "landing/source_states",
@@ -135,7 +137,11 @@ def test_every_asset_has_a_layer_and_a_domain(home: TestHome) -> None:
     tags = {key.to_user_string(): graph.get(key).tags for key in graph.get_all_asset_keys()}
     assert {key: each["layer"] for key, each in tags.items()} == {key: key.partition("/")[0] for key in tags}
     domains = {domain: {key for key in tags if tags[key]["domain"] == domain} for domain in ("failures", "dora")}
-    assert domains["failures"] == {"core/failures", *(f"sources/{name}" for name in sources_of("failure"))}
+    assert domains["failures"] == {
+        "core/failures",
+        "core/failure_links",
+        *(f"sources/{name}" for name in sources_of("failure")),
+    }
     assert domains["dora"] == {"metrics/daily", "report/index"}
 
 

@@ -19,6 +19,8 @@ from dora_pipeline.tables import (
     Daily,
     DeploymentCommits,
     Deployments,
+    FailedChanges,
+    FailureLinks,
     Failures,
     RejectedEvents,
     Services,
@@ -70,8 +72,16 @@ DEPENDS: Mapping[type[Table], Sequence[dg.AssetKey]] = {
     ],
     Failures: [*_FAILURES, asset_key(SourceSelections), asset_key(Services)],
     DeploymentCommits: [asset_key(Deployments)],
+    FailureLinks: [asset_key(Deployments), asset_key(Failures)],
+    FailedChanges: [asset_key(Deployments), asset_key(DeploymentCommits)],
     RejectedEvents: [asset_key(ApmVersionActivity), asset_key(Deployments), asset_key(Failures)],
-    Daily: [asset_key(Deployments), asset_key(DeploymentCommits), asset_key(Failures)],
+    Daily: [
+        asset_key(Deployments),
+        asset_key(DeploymentCommits),
+        asset_key(Failures),
+        asset_key(FailureLinks),
+        asset_key(FailedChanges),
+    ],
 }
 DAILY_TABLES: tuple[type[Table], ...] = tuple(table for table in DEPENDS if table not in WHOLE_TABLES)
 

@@ -12,6 +12,7 @@ from dora_pipeline.config import default_home, project_folder
 from dora_pipeline.pipeline.checks import check_descriptions
 from dora_pipeline.tables import (
     Daily,
+    FailureLinks,
     Failures,
     Freshness,
     RejectedEvents,
@@ -29,6 +30,7 @@ _DOMAINS: Mapping[type[Table], str] = {
     RejectedEvents: "quality",
     Freshness: "quality",
     Failures: "failures",
+    FailureLinks: "failures",
     Daily: "dora",
 }
 

@@ -21,6 +21,8 @@ from dora_pipeline.tables import (
     Daily,
     DeploymentCommits,
     Deployments,
+    FailedChanges,
+    FailureLinks,
     Failures,
     RejectedEvents,
     SourceSelections,
@@ -308,6 +310,8 @@ _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
         "clocks_agree": _CLOCKS,
         "nothing_open_for_long": _OPEN,
     },
+    FailureLinks: {"keys_unique": _KEYS},
+    FailedChanges: {"keys_unique": _KEYS},
     RejectedEvents: {"rejected_share": _REJECTED, "loads_add_up": _ACCOUNTS},
     Daily: {"keys_unique": _KEYS, "rates_equal_recount": _RECOUNT, "days_loaded": _LOADED},
 }

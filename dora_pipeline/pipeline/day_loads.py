@@ -14,6 +14,8 @@ from dora_pipeline.tables import (
     Daily,
     DeploymentCommits,
     Deployments,
+    FailedChanges,
+    FailureLinks,
     Failures,
     RejectedEvents,
     Services,
@@ -45,6 +47,8 @@ class DayLoads:
             ),
             Failures: lambda days: loading.load_failures(writer, guard.allowed_days(Failures, days)),
             DeploymentCommits: lambda days: loading.load_following(writer, DeploymentCommits, days),
+            FailureLinks: lambda days: loading.load_following(writer, FailureLinks, days),
+            FailedChanges: lambda days: loading.load_following(writer, FailedChanges, days),
             RejectedEvents: lambda days: loading.load_following(writer, RejectedEvents, days),
             Daily: lambda days: loading.load_following(writer, Daily, days),
         }

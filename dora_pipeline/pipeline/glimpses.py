@@ -13,6 +13,8 @@ from dora_pipeline.tables import (
     Daily,
     DeploymentCommits,
     Deployments,
+    FailedChanges,
+    FailureLinks,
     Failures,
     RejectedEvents,
     Table,
@@ -31,6 +33,8 @@ _PLOTS: Mapping[type[Table], tuple[str, Literal["count", "seconds", "ratio"]]] =
     Deployments: ("Deployments per day", "count"),
     DeploymentCommits: ("Median lead time of commits per day", "seconds"),
     Failures: ("Failures per day", "count"),
+    FailureLinks: ("Linked failures per day", "count"),
+    FailedChanges: ("Failed changes per day", "count"),
     RejectedEvents: ("Rejected events per day", "count"),
     Daily: ("Failures / deployments per day, over all rows", "ratio"),
 }

@@ -23,6 +23,8 @@ from dora_pipeline.tables import (
     Daily,
     DeploymentCommits,
     Deployments,
+    FailedChanges,
+    FailureLinks,
     Failures,
     RejectedEvents,
     Services,
@@ -47,7 +49,13 @@ from dora_pipeline.warehouse.writer import Writer
 
 # What is loaded from what has landed, and what is loaded from those.
 EVENT_TABLES: tuple[type[Table], ...] = (ApmVersionActivity, Deployments, Failures)
-FOLLOWING_TABLES: tuple[type[Table], ...] = (DeploymentCommits, RejectedEvents, Daily)
+FOLLOWING_TABLES: tuple[type[Table], ...] = (
+    DeploymentCommits,
+    FailureLinks,
+    FailedChanges,
+    RejectedEvents,
+    Daily,
+)
 
 # What every run reads or makes, whichever days it loads.
 WHOLE_TABLES: tuple[type[Table], ...] = (SourceSelections, Services, SourceStates)

@@ -6,7 +6,16 @@ from datetime import date
 import duckdb
 import polars as pl
 
-from dora_pipeline.tables import Daily, DeploymentCommits, Deployments, Failures, RejectedEvents, Table
+from dora_pipeline.tables import (
+    Daily,
+    DeploymentCommits,
+    Deployments,
+    FailedChanges,
+    FailureLinks,
+    Failures,
+    RejectedEvents,
+    Table,
+)
 from dora_pipeline.warehouse.loads import record_load
 from dora_pipeline.warehouse.queries import (
     count,
@@ -23,9 +32,23 @@ from dora_pipeline.warehouse.writer import Writer
 
 # Loading a table makes the same days of these stale.
 _FEEDS: Mapping[type[Table], tuple[type[Table], ...]] = {
-    Deployments: (DeploymentCommits, RejectedEvents, Daily),
+    Deployments: (DeploymentCommits, FailedChanges, RejectedEvents, Daily),
     DeploymentCommits: (Daily,),
-    Failures: (RejectedEvents, Daily),
+    FailedChanges: (Daily,),
+    Failures: (FailureLinks, RejectedEvents, Daily),
+}
+
+# The other days of metrics.daily in which rows of a day count: a restore, a deployment with failures, a remediation.
+_OTHER_DAYS: Mapping[type[Table], str] = {
+    Failures: "SELECT restored_day FROM core.failures WHERE restored_day IS NOT NULL AND day IN (FROM run_days)",
+    FailureLinks: """
+        SELECT d.day FROM core.failure_links AS l JOIN core.deployments AS d ON l.deployment_id = d.deployment_id
+        WHERE l.day IN (FROM run_days)
+    """,
+    FailedChanges: """
+        SELECT r.day FROM core.failed_changes AS c JOIN core.deployments AS r ON c.remediation_id = r.deployment_id
+        WHERE c.day IN (FROM run_days)
+    """,
 }
 
 
@@ -39,14 +62,12 @@ def replace_days(
     """Load the days of a table from its SQL file, as of a code version; the number of rows that they have now."""
     with writer.transaction() as connection:
         make_days(connection, days)
-        if table is Failures:
-            _mark_restored_days(connection)
+        _mark_other_days(connection, table)
         connection.execute(f"DELETE FROM {table.table_name} WHERE day IN (SELECT day FROM run_days)")
         rows = count(
             connection, f"INSERT INTO {table.table_name} BY NAME {statement(table.table_name)}", parameters or {}
         )
-        if table is Failures:
-            _mark_restored_days(connection)
+        _mark_other_days(connection, table)
         connection.execute(
             "DELETE FROM landing.stale_days WHERE target = ? AND day IN (SELECT day FROM run_days)", [table.table_name]
         )
@@ -139,9 +160,6 @@ def make_days(connection: duckdb.DuckDBPyConnection, days: Sequence[date]) -> No
     execute_with(connection, rows, "CREATE OR REPLACE TEMP TABLE run_days AS SELECT DISTINCT day FROM given_rows")
 
 
-def _mark_restored_days(connection: duckdb.DuckDBPyConnection) -> None:
-    mark_days(
-        connection,
-        Daily,
-        "SELECT restored_day FROM core.failures WHERE restored_day IS NOT NULL AND day IN (SELECT day FROM run_days)",
-    )
+def _mark_other_days(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> None:
+    if table in _OTHER_DAYS:
+        mark_days(connection, Daily, _OTHER_DAYS[table])

@@ -10,6 +10,8 @@ from dora_pipeline.tables import (
     ApmVersionActivity,
     DeploymentCommits,
     Deployments,
+    FailedChanges,
+    FailureLinks,
     Failures,
     RejectedEvents,
 )
@@ -28,8 +30,20 @@ _LANDED = (
     "failures",
     "changed_days",
     "judged_failures",
+    "failure_links",
+    "failed_changes",
     "rejected_events",
     "left_out_files",
+)
+
+_DERIVED = (
+    ApmVersionActivity,
+    Deployments,
+    DeploymentCommits,
+    Failures,
+    FailureLinks,
+    FailedChanges,
+    RejectedEvents,
 )
 
 
@@ -123,7 +137,7 @@ def land_failures(
 
 def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
     """Forget all that has landed, and mark every day that has rows, so that everything is read and loaded again."""
-    mark_all_days(connection, (ApmVersionActivity, Deployments, DeploymentCommits, Failures, RejectedEvents))
+    mark_all_days(connection, _DERIVED)
     for table in _LANDED:
         connection.execute(f"DELETE FROM landing.{table}")
 

@@ -10,6 +10,8 @@ from dora_pipeline.tables import (
     Daily,
     DeploymentCommits,
     Deployments,
+    FailedChanges,
+    FailureLinks,
     Failures,
     RejectedEvents,
     Services,
@@ -27,6 +29,8 @@ _NEWEST_FIRST: Mapping[type[Table], str] = {
     Deployments: "finished_at DESC, deployment_id",
     DeploymentCommits: "finished_at DESC, deployment_id, authored_at DESC, commit_sha",
     Failures: "started_at DESC, failure_id, service",
+    FailureLinks: "day DESC, failure_id, service",
+    FailedChanges: "day DESC, deployment_id",
     RejectedEvents: "detected_at DESC, source, payload",
     Daily: "day DESC, service, env, team",
 }

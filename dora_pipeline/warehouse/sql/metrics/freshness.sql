@@ -25,6 +25,12 @@ FROM (
     SELECT 'core.failures' AS table_name, COUNT(*) AS rows, MAX(started_at) AS newest_event_at, MAX(day) AS newest_day
     FROM core.failures
     UNION ALL
+    SELECT 'core.failure_links' AS table_name, COUNT(*) AS rows, CAST(NULL AS TIMESTAMPTZ) AS newest_event_at, MAX(day) AS newest_day
+    FROM core.failure_links
+    UNION ALL
+    SELECT 'core.failed_changes' AS table_name, COUNT(*) AS rows, CAST(NULL AS TIMESTAMPTZ) AS newest_event_at, MAX(day) AS newest_day
+    FROM core.failed_changes
+    UNION ALL
     SELECT 'core.rejected_events' AS table_name, COUNT(*) AS rows, MAX(detected_at) AS newest_event_at, MAX(day) AS newest_day
     FROM core.rejected_events
     UNION ALL

@@ -299,10 +299,7 @@ def test_the_future_begins_five_minutes_after_the_newest_telling() -> None:
     assert normalize_deployments(tolerated, Settings()).events.height == 1
     late = records(deployment(finished_at=(SECOND + 300) * 10**6 + 1), changed_at=NOON)
     reject = one_reject(normalize_deployments(late, Settings()))
-    assert (reject["reason"], reject["occurred_at"]) == (
-        "time_in_future",
-        NOON + timedelta(seconds=300, microseconds=1),
-    )
+    assert (reject["reason"], reject["occurred_at"]) == ("time_in_future", NOON)
     reject = one_reject(normalize_failures(records(failure(started_at=SECOND + 301), changed_at=NOON), Settings()))
     assert reject["reason"] == "time_in_future"
     reject = one_reject(normalize_failures(records(failure(finished_at=SECOND + 301), changed_at=NOON), Settings()))

@@ -16,7 +16,7 @@ def ready(home: TestHome, *deployments: dict[str, Any], file: str = "ready.jsonl
     for told in deployments:
         attributes = {"service": "shop", "env": "prod", **told}
         finished = attributes.pop("finished") + "Z"
-        attributes |= {"started_at": finished, "finished_at": finished}
+        attributes = {"started_at": finished, **attributes, "finished_at": finished}
         items.append({"type": "dora_deployment", "id": attributes.pop("id"), "attributes": attributes})
     home.drop_export(file, items)
 
@@ -63,6 +63,27 @@ def test_what_was_told_before_the_first_selection_and_could_not_be_used_is_not_c
     home.run()
     assert home.rows("SELECT reason, occurred_at FROM core.rejected_events") == [
         ("service_missing", moment("2024-05-06 13:00:00"))
+    ]
+
+
+def test_what_is_rejected_for_its_end_is_of_the_day_of_its_start_else_of_its_receipt(home: TestHome) -> None:
+    home.select("deployment", EVENT_API, APM, at=moment("2024-05-06 00:00:00"))
+    home.select("failure", "failure_event_api", at=moment("2024-05-06 00:00:00"))
+    start, received = "2024-05-06T12:00:00Z", "2024-05-07 12:00:00"
+    ends = ("2019-01-01T00:00:00", "2032-01-01T00:00:00")
+    for end in ends:
+        home.deploy("shop", end, started_at=start, received=received, id=f"sent-{end}")
+        home.deploy("future", end, started_at="2031-01-01T00:00:00Z", received=received, id=f"future-{end}")
+        home.fail(["shop"], "2024-05-06T12:00:00", end, received=received, id=f"sent-{end}")
+    ready(home, *({"id": end, "started_at": start, "finished": end} for end in ends))
+    home.run()
+    assert home.rows(
+        "SELECT source, service, CAST(day AS VARCHAR), COUNT(*) FROM core.rejected_events GROUP BY ALL ORDER BY ALL"
+    ) == [
+        (APM, "shop", "2024-05-06", 2),
+        (EVENT_API, "future", "2024-05-07", 2),
+        (EVENT_API, "shop", "2024-05-06", 2),
+        ("failure_event_api", "shop", "2024-05-06", 2),
     ]
 
 

@@ -128,9 +128,14 @@ def start_reasons() -> list[pl.Expr]:
     return [reason("time_missing", is_missing), pl.col("started_trouble")]
 
 
+def latest_moment() -> pl.Expr:
+    """The latest instant that a record can tell of, by when it came."""
+    return pl.col("changed_at") + FUTURE_TOLERANCE
+
+
 def order_reasons() -> list[pl.Expr]:
     """Reasons that lie in two times together."""
-    latest = pl.col("changed_at") + FUTURE_TOLERANCE
+    latest = latest_moment()
     return [
         reason("finished_before_started", pl.col("finished_at") < pl.col("started_at")),
         reason("time_in_future", (pl.col("started_at") > latest) | (pl.col("finished_at") > latest)),

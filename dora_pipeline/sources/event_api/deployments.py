@@ -8,6 +8,7 @@ from dora_pipeline.sources.event_attributes import Attributes
 from dora_pipeline.sources.event_rules import (
     day,
     landed,
+    latest_moment,
     order_reasons,
     read_records,
     reason,
@@ -29,7 +30,8 @@ def normalize_deployments(
     `records` has record_id, received_at (of the first message), changed_at (of the newest), is_deleted, attributes
     (JSON in the words of Datadog's wire), and may have `refusal`: why a record was refused before. A deleted record
     gives neither row nor reject; each other one gives exactly one. Those that have no length end as they start, where
-    they do not say when.
+    they do not say when. A reject is of the day of its end; one whose end cannot be, before its start or in the future,
+    of that of its start, else of its receipt.
     """
     events = read_records(records, settings, _fields)
     is_unfinished = pl.col("finished_at").is_null() & pl.col("finished_trouble").is_null()
@@ -53,7 +55,10 @@ def normalize_deployments(
         service=pl.col("services").list.first(),
         day=day(pl.col("finished_at"), settings),
     )
-    counts_at = pl.coalesce("finished_at", "started_at")
+    is_later = {name: pl.col(name) > latest_moment() for name in ("started_at", "finished_at")}
+    ends_wrongly = is_later["finished_at"] | (pl.col("finished_at") < pl.col("started_at"))
+    begins_at = pl.when(~is_later["started_at"]).then("started_at")
+    counts_at = pl.when(ends_wrongly).then(begins_at).otherwise(pl.coalesce("finished_at", "started_at"))
     return Normalized(
         events=landed(rows, LandedDeployments),
         rejected=rejected(events, settings, event_type="deployment", source=source, occurred_at=counts_at),

@@ -11,7 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
@@ -110,6 +110,19 @@ def _owners(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _pattern(value: str) -> str:
+    # Starting DuckDB takes a while: only those who write patterns wait for it.
+    import duckdb
+
+    try:
+        with duckdb.connect() as connection:
+            connection.execute("SELECT REGEXP_MATCHES('', ?)", [value]).fetchall()
+    except duckdb.Error as error:
+        reason = str(error).removeprefix("Invalid Input Error: ").splitlines()[0]
+        raise ValueError(f"{value!r} is not a regular expression as RE2 has them: {reason}") from None
+    return value
+
+
 def _absent_as_empty(value: object) -> object:
     # `sources:` with all its lines commented out is YAML's null.
     return {} if value is None else value
@@ -153,6 +166,19 @@ class DatadogSettings(Section):
     api_url: str | None = None
 
 
+class ChangeFailureRule(Section):
+    """One of `change_failure_rules`: a deployment of which a text matches failed, or the one right before it did.
+
+    `matches` is a regular expression as RE2 has them, found anywhere in the version, in the subject of a commit, in the
+    value of a tag `branch:` or `git.branch:`, or in a whole tag `key:value`.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    field: Literal["version", "commit_subject", "branch_tag", "custom_tag"]
+    matches: Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
+    fails: Literal["previous", "itself"]
+
+
 class Settings(Section):
     """Everything in `dora.yaml`. An empty file is valid.
 
@@ -162,6 +188,10 @@ class Settings(Section):
     timezone: Annotated[str, AfterValidator(_zone_name), Shapes.LANDING] = "UTC"
     environments: Annotated[Environments, Shapes.LANDING] = {}
     merge_window: Annotated[Duration, AfterValidator(_half_a_day), Shapes.LANDING] = timedelta(minutes=10)
+    change_failure_rules: Annotated[tuple[ChangeFailureRule, ...], Field(strict=False)] = (
+        ChangeFailureRule(name="hotfix", field="version", matches="(?i)hotfix", fails="previous"),
+        ChangeFailureRule(name="hotfix", field="commit_subject", matches="(?i)hotfix", fails="previous"),
+    )
     reread: Duration = timedelta(days=7)
     rejected_share: Share = 0.05
     missing_commits_share: Share = 0.2

@@ -128,7 +128,10 @@ class Deployments(Table):
     commit_sha = _text("Commit that went live.", nullable=True)
     started_at = _moment("Start of the deployment.")
     finished_at = _moment("End of the deployment: the moment at which it counts.")
-    kind = _text("standard; redeploy: the version that was live already; rollback: an earlier version again.")
+    kind = _text(
+        "standard; redeploy: what was live already; rollback: what was live before, or an earlier state of the code. A "
+        "duplicate has that of the one that counts."
+    )
     custom_tags = _texts("Tags of the event, key:value.")
     change_failure = _flag("Whether it was marked as a failed change; NULL: nobody said.", nullable=True)
     remediation_id = _text("The deployment that mended it, as it was marked.", nullable=True)
@@ -519,11 +522,9 @@ class JudgedDeployments(Table):
     remediation_id = _text("The deployment that mended it, as it was marked.", nullable=True)
     remediation_type = _text("rollback or rollforward, as it was marked.", nullable=True)
     received_at = _moment("When the event came first.")
-    content = _text("What went live: the commit, else the version.", nullable=True)
     history = _text(
         "The history it belongs to: of all selected sources, of one unselected, of duplicates; or rejected."
     )
-    kind = _text("standard, redeploy or rollback.")
     duplicate_of = _text("The deployment_id that counts in its place.", nullable=True)
     is_selected = _flag("Whether its source is selected now.")
     previous_deployment_id = _text("The deployment that its commits are counted from.", nullable=True)
@@ -578,6 +579,17 @@ class LinkedFailures(Table):
     day = _day("Day of the failure.")
 
 
+class DeploymentKinds(Table):
+    """Deployments that are redeploys or rollbacks; all others are standard."""
+
+    table_name = "landing.deployment_kinds"
+
+    deployment_id = _text("The deployment.", primary_key=True)
+    service = _text(_SERVICE)
+    kind = _text("redeploy or rollback.")
+    day = _day("Day of the deployment.")
+
+
 class JudgedChanges(Table):
     """Deployments that failed, each once, with what mended them; core.failed_changes is made from them."""
 
@@ -601,6 +613,14 @@ class ChangedServices(Table):
 
     service = _text(_SERVICE)
     from_day = _day("First day that has to be judged again.")
+
+
+class UnjudgedChanges(Table):
+    """Services of whose deployments something changed since it was judged which of them failed."""
+
+    table_name = "landing.unjudged_changes"
+
+    service = _text(_SERVICE)
 
 
 class ChangedDays(Table):
@@ -662,6 +682,17 @@ class SourcePatterns(Table):
     is_matched = _flag("Whether a file of one of the newest branches matches.")
 
 
+class CommitHistories(Table):
+    """Whether a commit is in the history of another, as far as that was asked; it never changes."""
+
+    table_name = "landing.commit_histories"
+
+    repository_id = _text(_REPOSITORY, primary_key=True)
+    commit_sha = _text("Whole SHA of the commit whose history is meant.", primary_key=True)
+    earlier_sha = _text("Whole SHA of the other commit.", primary_key=True)
+    is_in_history = _flag("Whether the history has the other commit.")
+
+
 class CommitRanges(Table):
     """Ranges of commits that were looked up, so that none is computed twice."""
 
@@ -708,15 +739,18 @@ TABLES: tuple[type[Table], ...] = (
     JudgedDeployments,
     JudgedFailures,
     LinkedFailures,
+    DeploymentKinds,
     JudgedChanges,
     SourceStates,
     ChangedServices,
+    UnjudgedChanges,
     ChangedDays,
     ChangedPairs,
     StaleDays,
     Loads,
     ConfiguredRepositories,
     SourcePatterns,
+    CommitHistories,
     CommitRanges,
     RangeCommits,
 )

@@ -62,6 +62,7 @@ class Rules:
     with_repository: frozenset[str] = frozenset()
     ranges: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
     authored: Mapping[str, datetime] = field(default_factory=dict)
+    histories: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def first_selected_at(self, source: str) -> datetime | None:
         moments = [entry.at for entry in self.selections if source in entry.sources]
@@ -78,7 +79,7 @@ class Rules:
 
 @dataclass
 class JudgedDeployment:
-    """A row of core.deployments; `kind` is not judged for duplicates."""
+    """A row of core.deployments; `kind` is not judged for duplicates. By `mended_by`, a rollback, it failed."""
 
     told: Deployment
     day: date
@@ -86,6 +87,7 @@ class JudgedDeployment:
     is_selected: bool
     duplicate_of: str | None = None
     kind: str | None = None
+    mended_by: Deployment | None = None
     previous: str | None = None
     commits: Sequence[str] | None = None
     lead_times: Sequence[float] = ()
@@ -174,16 +176,32 @@ def _histories(rows: Sequence[JudgedDeployment]) -> list[list[JudgedDeployment]]
 
 
 def _judge_history(history: Sequence[JudgedDeployment], rules: Rules) -> None:
+    left_behind: list[str | None] = []
     for place, row in enumerate(history):
         before = history[:place]
-        content = _content(row.told)
-        if content is not None and before and _content(before[-1].told) == content:
-            row.kind = "redeploy"
-        elif content is not None and any(_content(other.told) == content for other in before):
-            row.kind = "rollback"
-        else:
-            row.kind = "standard"
         _look_up_commits(row, [other.told for other in before if other.told.commit_sha is not None], rules)
+        content, contents = _content(row.told), [_content(other.told) for other in before]
+        row.kind = "standard"
+        if content is None or not contents or contents[-1] is None:
+            continue
+        if contents[-1] == content:
+            row.kind = "redeploy"
+            continue
+        with_commits = [other.told for other in before if other.told.commit_sha is not None]
+        is_behind = bool(with_commits) and _is_in_history(row.told, with_commits[-1], rules)
+        targets = [number for number in range(place) if contents[number] == content]
+        if not targets or content in left_behind:
+            if not is_behind:
+                continue
+            targets += [number for number in range(place) if _is_in_history(before[number].told, row.told, rules)]
+        row.kind = "rollback"
+        first = max(targets) + 1 if targets else place - 1
+        left_behind = contents[first:]
+        before[first].mended_by = before[first].mended_by or row.told
+
+
+def _is_in_history(one: Deployment, other: Deployment, rules: Rules) -> bool:
+    return one.commit_sha in rules.histories.get(other.commit_sha or "", ())
 
 
 def _content(told: Deployment) -> str | None:

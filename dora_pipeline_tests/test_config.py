@@ -145,6 +145,18 @@ repositories: {"https://user:hunter2@github.com/Org/App.git": /x, "user:hunter2@
     assert "hunter2" not in message
 
 
+def test_rules_of_change_failures_are_checked_as_re2_has_them(home: Home) -> None:
+    rule = "{name: x, field: custom_tag, matches: '^urgent:', fails: itself}"
+    (found,) = settings_of(home, f"change_failure_rules: [{rule}]").change_failure_rules
+    assert (found.name, found.field, found.matches, found.fails) == ("x", "custom_tag", "^urgent:", "itself")
+    # RE2 looks at nothing but the text itself, so that it takes linear time: it has no look-ahead.
+    wrong = "{name: y, field: title, matches: '(?=x)', fails: itself}"
+    lines = mistakes_of(home, f"change_failure_rules: [{rule}, {wrong}]").splitlines()
+    assert lines[0] == "2 mistakes:"
+    assert lines[1].startswith(f"{home.settings_file}: change_failure_rules.1.field: ")
+    assert lines[2].startswith(f"{home.settings_file}: change_failure_rules.1.matches: '(?=x)' is not a regular ")
+
+
 def test_one_mistake_is_told_without_a_count(home: Home) -> None:
     assert mistakes_of(home, "colour: red") == f"{home.settings_file}: colour: unknown key"
 

@@ -69,7 +69,7 @@ def test_a_deployment_of_the_list_becomes_a_row_of_its_source() -> None:
             "started_at": moment(0),
             "finished_at": moment(300),
             "custom_tags": ["language:java"],
-            "change_failure": False,
+            "change_failure": None,
             "remediation_id": None,
             "remediation_type": None,
             "received_at": moment(360),

@@ -234,7 +234,7 @@ def test_each_field_is_of_the_door_that_told_it_last(home: TestHome, datadog: Fa
     assert_equal_to_a_rebuild(home)
 
 
-def test_a_mark_that_was_sent_stays_where_the_list_says_false_of_every_deployment(
+def test_a_mark_that_was_sent_stays_where_the_list_says_false_of_every_deployment_which_is_no_mark(
     home: TestHome, datadog: FakeDatadog
 ) -> None:
     prepare(home, datadog, *API_SOURCES)
@@ -245,7 +245,7 @@ def test_a_mark_that_was_sent_stays_where_the_list_says_false_of_every_deploymen
     ]
     home.run()
     query = "SELECT deployment_id, change_failure FROM core.deployments ORDER BY ALL"
-    assert home.rows(query) == [("d1", True), ("d2", False)]
+    assert home.rows(query) == [("d1", True), ("d2", None)]
     assert_equal_to_a_rebuild(home)
 
 

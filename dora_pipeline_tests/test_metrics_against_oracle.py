@@ -286,6 +286,7 @@ def test_core_and_every_metric_are_what_the_oracle_says(
         *((source, service, None, event_id, "same_second") for source, service, event_id in rejected_failures),
     }
     assert_equal_deployments(home, deployments)
+    assert_equal_failed_changes(home, deployments)
     assert sorted(
         home.rows(
             "SELECT failure_id, service, env, team, is_selected, day, restored_day, time_to_restore_seconds "
@@ -313,6 +314,24 @@ def test_core_and_every_metric_are_what_the_oracle_says(
     to_day = from_day + timedelta(days=length)
     for grain in GRAINS:
         assert_equal_summaries(home, deployments, failures, grain, from_day, to_day)
+
+
+def assert_equal_failed_changes(home: TestHome, deployments: Sequence[oracle.JudgedDeployment]) -> None:
+    found = home.rows("SELECT * EXCLUDE (env, team, rule) FROM core.failed_changes ORDER BY ALL")
+    assert found == sorted(
+        (
+            row.told.deployment_id,
+            row.told.service,
+            "rollback",
+            row.mended_by.deployment_id,
+            "rollback",
+            (row.mended_by.finished_at - row.told.finished_at).total_seconds(),
+            row.is_selected,
+            row.day,
+        )
+        for row in deployments
+        if row.mended_by is not None
+    )
 
 
 def assert_equal_deployments(home: TestHome, deployments: Sequence[oracle.JudgedDeployment]) -> None:

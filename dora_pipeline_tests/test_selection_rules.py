@@ -299,7 +299,7 @@ def test_deployments_are_standard_redeploys_or_rollbacks_by_what_went_live_befor
         ("prod", "redeploy"),
         ("prod", "rollback"),
         ("prod", "standard"),
-        ("prod", "rollback"),
+        ("prod", "standard"),
         ("prod", "standard"),
         ("staging", "standard"),
     ]

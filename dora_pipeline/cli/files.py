@@ -20,6 +20,9 @@ _SETTINGS = """\
 # environments:                 # canonical name: its aliases, globs allowed
 #   production: [prod, Production, "prod-*"]
 # merge_window: 10m             # two sources that tell one deployment within this time count it once; at most 12h
+# change_failure_rules:         # which deployments failed: RE2 in version, commit_subject, branch_tag or custom_tag
+#   - {name: hotfix, field: version, matches: "(?i)hotfix", fails: previous}        # previous, or itself
+#   - {name: hotfix, field: commit_subject, matches: "(?i)hotfix", fails: previous}
 # reread: 7d                    # recent days in which what was missing is looked for again
 # rejected_share: 0.05          # a check warns when a larger share of a source's events is rejected
 # missing_commits_share: 0.2    # a check warns when a larger share of deployments lacks its commits

@@ -153,6 +153,17 @@ def _long_open_failures(connection: duckdb.DuckDBPyConnection, table: type[Table
     return check(connection, "open_for_long", {"now": datetime.now(UTC), "open_for_us": microseconds(_OPEN_FOR)})
 
 
+def _idle_rules(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    # The rules that stand by default need not fit everybody.
+    rules = settings.change_failure_rules if "change_failure_rules" in settings.model_fields_set else ()
+    found = [
+        check(connection, "rules_matched", {"name": rule.name, "field": rule.field, "pattern": rule.matches}).rows
+        for rule in rules
+    ]
+    rows = pl.concat(found) if found else pl.DataFrame()
+    return Finding(rows, rows.height)
+
+
 _KEYS = _Check(
     "No two rows have the same key.",
     "a fault of the pipeline; rebuild with `dora run --rebuild`",
@@ -284,6 +295,13 @@ _ACCOUNTS = _Check(
     lambda connection, table, settings: accounts(connection, table),
     is_warning=False,
 )
+_RULES = _Check(
+    "Every rule that stands in change_failure_rules matches something.",
+    "correct `matches` or `field` of the rule in dora.yaml; it is looked for anywhere in the text, and sees capitals",
+    "rules that match nothing",
+    "{name}: {matches} in {field}",
+    _idle_rules,
+)
 _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
     SourceSelections: {"types_selected": _TYPES},
     ApmVersionActivity: {"files_read": _FILES, "loads_add_up": _ACCOUNTS},
@@ -311,7 +329,7 @@ _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
         "nothing_open_for_long": _OPEN,
     },
     FailureLinks: {"keys_unique": _KEYS},
-    FailedChanges: {"keys_unique": _KEYS},
+    FailedChanges: {"keys_unique": _KEYS, "rules_match": _RULES},
     RejectedEvents: {"rejected_share": _REJECTED, "loads_add_up": _ACCOUNTS},
     Daily: {"keys_unique": _KEYS, "rates_equal_recount": _RECOUNT, "days_loaded": _LOADED},
 }

@@ -199,9 +199,6 @@ class _Rules:
         else:
             fields = flat(merged({}, sent.attributes))
             receipts = dict.fromkeys(fields, (sent.changed_at, row["input"], sent.sequence))
-            if fields.get("change_failure") is False:
-                # Vendors say so of nearly every deployment: it is no mark.
-                receipts["change_failure"] = _NO_RECEIPT
         names = {name: self._field(name, fields) for name in (*fields, *receipts)}
         return _Record(
             row=row,

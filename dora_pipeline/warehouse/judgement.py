@@ -7,6 +7,7 @@ on what changed since the last time only, and say which days of core that makes 
 import duckdb
 
 from dora_pipeline.tables import Deployments, Failures, RejectedEvents
+from dora_pipeline.warehouse.failed_changes import wait_for_changes
 from dora_pipeline.warehouse.landing import APM, replace_deployments
 from dora_pipeline.warehouse.queries import count, difference, insert, statement
 from dora_pipeline.warehouse.staleness import mark_days
@@ -63,8 +64,10 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
         f"INSERT INTO new_judged BY NAME {statement('landing.judged_deployments')}",
         {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us},
     )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {difference('known_judged', 'new_judged')}")
     for table in (Deployments, RejectedEvents):
-        mark_days(connection, table, f"SELECT day FROM ({difference('known_judged', 'new_judged')})")
+        mark_days(connection, table, "SELECT day FROM differing")
+    wait_for_changes(connection, "SELECT service FROM differing")
     connection.execute(
         """
         DELETE FROM landing.judged_deployments AS j

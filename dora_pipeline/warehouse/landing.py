@@ -31,6 +31,8 @@ _LANDED = (
     "changed_days",
     "judged_failures",
     "failure_links",
+    "unjudged_changes",
+    "deployment_kinds",
     "failed_changes",
     "rejected_events",
     "left_out_files",

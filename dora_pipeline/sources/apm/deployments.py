@@ -104,10 +104,11 @@ def _moment(fields: Row, name: str, modified_at: datetime) -> datetime | None:
 
 
 def _verdict(attributes: Row) -> dict[str, object]:
-    failed, told = attributes.get("change_failure"), attributes.get("remediation")
+    told = attributes.get("remediation")
     remediation = told if isinstance(told, dict) else {}
     named = {name: text for name in ("id", "type") if (text := _text(remediation, name))}
-    return {"change_failure": failed if isinstance(failed, bool) else None, "remediation": named}
+    # Datadog says false of nearly every deployment: it is no mark.
+    return {"change_failure": attributes.get("change_failure") is True or None, "remediation": named}
 
 
 def _git(told: object) -> dict[str, str]:

@@ -61,4 +61,7 @@ def _attributes(event: Mapping[str, Any]) -> object:
         values = fields.get(name)
         if isinstance(values, list) and isinstance(tags, list):
             fields[name], tags = None, [*tags, *(f"{name}:{value}" for value in values)]
+    if fields.get("change_failure") is False:
+        # The list says so of nearly every deployment: it is no mark.
+        del fields["change_failure"]
     return fields | {"custom_tags": tags}

@@ -2,7 +2,7 @@
 -- The mean is a sum of whole microseconds, so that it does not depend on the order of the commits.
 SELECT
     d.deployment_id, d.source, d.service, d.env, d.version, d.team, d.repository_id, d.commit_sha,
-    d.started_at, d.finished_at, d.kind, d.custom_tags, d.change_failure, d.remediation_id, d.remediation_type,
+    d.started_at, d.finished_at, COALESCE(k.kind, 'standard') AS kind, d.custom_tags, d.change_failure, d.remediation_id, d.remediation_type,
     d.duplicate_of, d.is_selected,
     d.previous_deployment_id, d.previous_commit_sha, r.range_id,
     CASE WHEN r.range_id IS NOT NULL THEN COALESCE(c.commits, 0) END AS lead_time_commits,
@@ -13,6 +13,7 @@ SELECT
          WHEN c.commits = 0 THEN 'no_author_time' END AS lead_time_reason,
     d.day
 FROM derived_deployments AS d
+LEFT JOIN landing.deployment_kinds AS k ON d.deployment_id = k.deployment_id
 LEFT JOIN deployment_ranges AS r ON d.deployment_id = r.deployment_id
 LEFT JOIN (
     SELECT

@@ -4,7 +4,7 @@ SELECT
     j.deployment_id, j.source, j.service, j.env, j.version,
     COALESCE(j.team, s.team) AS team,
     CASE WHEN c.repository_id IS NOT NULL OR s.repository_id IS NULL THEN j.repository_id ELSE s.repository_id END AS repository_id,
-    j.commit_sha, j.started_at, j.finished_at, j.kind, j.custom_tags, j.change_failure, j.remediation_id, j.remediation_type,
+    j.commit_sha, j.started_at, j.finished_at, j.custom_tags, j.change_failure, j.remediation_id, j.remediation_type,
     j.duplicate_of, j.is_selected,
     j.previous_deployment_id, j.previous_commit_sha,
     CASE WHEN j.lead_time_reason IS NOT NULL THEN j.lead_time_reason

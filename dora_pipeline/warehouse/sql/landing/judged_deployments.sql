@@ -1,6 +1,5 @@
 -- Deployments by the rules of selection, same second, merging and history, for the services in changed_services from
--- their from_day on. What was judged before from_day is only looked back at: the last deployment, the last with a
--- commit, and those with the same content.
+-- their from_day on. Of what was judged before from_day only the last deployment with a commit is looked back at.
 WITH sources AS (
     SELECT
         s.source,
@@ -28,7 +27,6 @@ told AS (
         t.source, t.deployment_id, t.service, t.env, t.version, t.team, t.repository_id, t.commit_sha,
         t.started_at, t.finished_at, t.custom_tags, t.change_failure, t.remediation_id, t.remediation_type,
         t.received_at, t.day, s.priority,
-        CASE WHEN t.commit_sha IS NOT NULL THEN 'commit ' || t.commit_sha ELSE 'version ' || t.version END AS content,
         ROW_NUMBER() OVER (
             PARTITION BY t.source, t.service, DATE_TRUNC('second', t.started_at)
             ORDER BY t.received_at, t.deployment_id
@@ -89,7 +87,7 @@ counted AS (
     SELECT
         t.source, t.deployment_id, t.service, t.env, t.version, t.team, t.repository_id, t.commit_sha,
         t.started_at, t.finished_at, t.custom_tags, t.change_failure, t.remediation_id, t.remediation_type,
-        t.received_at, t.day, t.content, m.duplicate_of,
+        t.received_at, t.day, m.duplicate_of,
         CASE WHEN t.priority IS NULL THEN FALSE ELSE TRUE END AS is_selected,
         -- Selected sources share one history; unselected ones, duplicates and rejected ones have their own.
         CASE WHEN t.place_in_second > 1 THEN 'rejected'
@@ -102,40 +100,26 @@ counted AS (
     WHERE t.day >= c.from_day
 ),
 earlier AS (
-    SELECT j.deployment_id, j.service, j.env, j.commit_sha, j.started_at, j.finished_at, j.content, j.history
+    SELECT j.deployment_id, j.service, j.env, j.commit_sha, j.started_at, j.finished_at, j.history
     FROM landing.judged_deployments AS j
     INNER JOIN changed_services AS c ON j.service = c.service
-    WHERE j.day < c.from_day
+    WHERE j.day < c.from_day AND j.commit_sha IS NOT NULL
 ),
-remembered AS (
-    SELECT DISTINCT e.deployment_id, e.service, e.env, e.commit_sha, e.started_at, e.finished_at, e.content, e.history
+chain AS (
+    SELECT c.deployment_id, c.service, c.env, c.commit_sha, c.started_at, c.finished_at, c.history FROM counted AS c
+    UNION ALL
+    SELECT e.deployment_id, e.service, e.env, e.commit_sha, e.started_at, e.finished_at, e.history
     FROM earlier AS e
-    LEFT JOIN (
-        SELECT x.history, x.service, x.env, MAX(x.finished_at) AS last_at,
-            MAX(CASE WHEN x.commit_sha IS NOT NULL THEN x.finished_at END) AS last_with_commit_at
+    INNER JOIN (
+        SELECT x.history, x.service, x.env, MAX(x.finished_at) AS last_at
         FROM earlier AS x
         GROUP BY x.history, x.service, x.env
     ) AS l
-        ON e.history = l.history AND e.service = l.service AND e.env IS NOT DISTINCT FROM l.env
-        AND (e.finished_at = l.last_at OR (e.finished_at = l.last_with_commit_at AND e.commit_sha IS NOT NULL))
-    LEFT JOIN (SELECT DISTINCT k.history, k.service, k.env, k.content FROM counted AS k) AS n
-        ON e.history = n.history AND e.service = n.service AND e.env IS NOT DISTINCT FROM n.env AND e.content = n.content
-    WHERE l.history IS NOT NULL OR n.history IS NOT NULL
-),
-chain AS (
-    SELECT c.deployment_id, c.service, c.env, c.commit_sha, c.started_at, c.finished_at, c.content, c.history FROM counted AS c
-    UNION ALL
-    SELECT r.deployment_id, r.service, r.env, r.commit_sha, r.started_at, r.finished_at, r.content, r.history FROM remembered AS r
+        ON e.history = l.history AND e.service = l.service AND e.env IS NOT DISTINCT FROM l.env AND e.finished_at = l.last_at
 ),
 looked_back AS (
     SELECT
         c.deployment_id, c.history,
-        LAG(c.content) OVER (
-            PARTITION BY c.history, c.service, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
-        ) AS previous_content,
-        ROW_NUMBER() OVER (
-            PARTITION BY c.history, c.service, c.env, c.content ORDER BY c.finished_at, c.started_at, c.deployment_id
-        ) AS place_of_content,
         LAST_VALUE(CASE WHEN c.commit_sha IS NOT NULL THEN c.deployment_id END IGNORE NULLS) OVER (
             PARTITION BY c.history, c.service, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
@@ -153,12 +137,7 @@ looked_back AS (
 SELECT
     c.deployment_id, c.source, c.service, c.env, c.version, c.team, c.repository_id, c.commit_sha,
     c.started_at, c.finished_at, c.custom_tags, c.change_failure, c.remediation_id, c.remediation_type,
-    c.received_at, c.content, c.history,
-    CASE WHEN c.content IS NULL THEN 'standard'
-         WHEN c.content = l.previous_content THEN 'redeploy'
-         WHEN l.place_of_content > 1 THEN 'rollback'
-         ELSE 'standard' END AS kind,
-    c.duplicate_of, c.is_selected,
+    c.received_at, c.history, c.duplicate_of, c.is_selected,
     CASE WHEN c.duplicate_of IS NULL AND c.commit_sha IS NOT NULL THEN l.previous_deployment_id END AS previous_deployment_id,
     CASE WHEN c.duplicate_of IS NULL AND c.commit_sha IS NOT NULL THEN l.previous_commit_sha END AS previous_commit_sha,
     CASE WHEN c.duplicate_of IS NOT NULL THEN 'duplicate'

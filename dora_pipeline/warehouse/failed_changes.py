@@ -1,0 +1,148 @@
+"""Which deployments failed and which are rollbacks, as the warehouse has it: what is asked, and the rows that follow.
+
+Works on the services of which something changed, with all that is known of them. What does not belong here: which
+deployments are rollbacks (`pipeline/failed_changes.py`).
+"""
+
+import json
+from collections.abc import Sequence
+
+import duckdb
+import polars as pl
+
+from dora_pipeline.config import ChangeFailureRule
+from dora_pipeline.tables import DeploymentKinds, Deployments, FailedChanges, JudgedChanges, Table
+from dora_pipeline.warehouse.inputs import read_property, write_property
+from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, statement
+from dora_pipeline.warehouse.staleness import mark_days
+
+# A rollback, and the deployment that it says failed.
+ROLLBACKS = {"deployment_id": pl.String, "failed_id": pl.String}
+
+_RULES = {"rule": pl.Int64, "name": pl.String, "fails": pl.String}
+# What is judged, and the table of core that shows it.
+_JUDGED: Sequence[tuple[type[Table], type[Table]]] = ((DeploymentKinds, Deployments), (JudgedChanges, FailedChanges))
+
+
+def wait_for_changes(connection: duckdb.DuckDBPyConnection, services: str) -> None:
+    """Let the services that a query of one column gives wait for their changes to be judged."""
+    connection.execute(
+        f"""
+        INSERT INTO landing.unjudged_changes
+        SELECT DISTINCT s.service FROM ({services}) AS s(service) WHERE s.service IS NOT NULL
+        """
+    )
+
+
+def begin_changes(
+    connection: duckdb.DuckDBPyConnection, rules: Sequence[ChangeFailureRule], id_prefix: str
+) -> pl.DataFrame | None:
+    """The chains of the waiting services in which something may be a rollback; None where no service waits.
+
+    Columns chain, place, deployment_id, content, is_behind, repository_id, commit_sha (whole, where the repository
+    knows it), in this order. `id_prefix` begins the ids of deployments that their source names without it.
+    """
+    written = json.dumps([rule.model_dump() for rule in rules])
+    if read_property(connection, "change_failure_rules") not in (None, written):
+        wait_for_changes(connection, "SELECT service FROM landing.judged_deployments")
+    write_property(connection, "change_failure_rules", written)
+    marks = f"CREATE OR REPLACE TEMP TABLE marks AS {statement('landing.marks')}"
+    if count(connection, marks, {"prefix": id_prefix}):
+        _wait_for_tied_services(connection)
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE waiting_services AS SELECT DISTINCT service FROM landing.unjudged_changes"
+    )
+    if count(connection, "SELECT COUNT(*) FROM waiting_services") == 0:
+        return None
+    _make_git_relations(connection)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE chains AS {statement('landing.chains')}")
+    return frame(
+        connection,
+        f"""
+        SELECT chain, place, deployment_id, content, is_behind, repository_id, commit_sha
+        FROM chains WHERE chain IN ({statement("landing.returning_chains")}) ORDER BY chain, place
+        """,
+    )
+
+
+def _make_git_relations(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE known_commits "
+        "(deployment_id VARCHAR, repository_id VARCHAR, commit_sha VARCHAR, is_behind BOOLEAN)"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE brought_commits (deployment_id VARCHAR, commit_sha VARCHAR, "
+        "landed_as_sha VARCHAR, subject VARCHAR, reverts VARCHAR[], landed_subject VARCHAR, landed_reverts VARCHAR[], "
+        "is_redelivery BOOLEAN)"
+    )
+
+
+def _wait_for_tied_services(connection: duckdb.DuckDBPyConnection) -> None:
+    # A mark may name a remediation of another service, or one that is not there yet: what becomes of one of the two
+    # concerns both.
+    wait_for_changes(
+        connection,
+        """
+        SELECT UNNEST([m.service, j.service])
+        FROM marks AS m LEFT JOIN landing.judged_deployments AS j ON m.remediation_id = j.deployment_id
+        WHERE m.remediation_id IS NOT NULL AND (NOT m.is_there OR m.service <> j.service)
+        """,
+    )
+
+
+def replace_changes(
+    connection: duckdb.DuckDBPyConnection,
+    rules: Sequence[ChangeFailureRule],
+    rollbacks: pl.DataFrame,
+    longest_gap_us: int,
+) -> None:
+    """Judge the changes of the waiting services anew, and mark the days of core that differ.
+
+    `rollbacks` has ROLLBACKS. A revert takes back what was deployed at most `longest_gap_us` before.
+    """
+    execute_with(connection, rollbacks, "CREATE OR REPLACE TEMP TABLE rollbacks AS SELECT * FROM given_rows")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW brought_messages AS {statement('landing.brought_messages')}")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE reverted_deployments AS {statement('landing.reverted_deployments')}",
+        {"longest_gap_us": longest_gap_us},
+    )
+    _match_rules(connection, rules)
+    for table, shown in _JUDGED:
+        name = table.table_name
+        of_waiting = f"{name} WHERE service IN (SELECT service FROM waiting_services)"
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE known_changes AS SELECT * FROM {of_waiting}")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE new_changes AS SELECT * FROM {name} LIMIT 0")
+        rows = count(connection, f"INSERT INTO new_changes BY NAME {statement(name)}")
+        mark_days(connection, shown, f"SELECT day FROM ({difference('known_changes', 'new_changes')})")
+        connection.execute(f"DELETE FROM {of_waiting}")
+        insert(connection, name, "new_changes", rows)
+    connection.execute("DELETE FROM landing.unjudged_changes")
+
+
+def _match_rules(connection: duckdb.DuckDBPyConnection, rules: Sequence[ChangeFailureRule]) -> None:
+    rows = [(place, rule.name, rule.fails) for place, rule in enumerate(rules)]
+    execute_with(
+        connection,
+        pl.DataFrame(rows, schema=_RULES, orient="row"),
+        "CREATE OR REPLACE TEMP TABLE change_failure_rules AS SELECT * FROM given_rows",
+    )
+    connection.execute("CREATE OR REPLACE TEMP TABLE rule_matches (deployment_id VARCHAR, rule BIGINT)")
+    for place, rule in enumerate(rules):
+        connection.execute(
+            f"INSERT INTO rule_matches {statement('landing.rule_matches')}",
+            {"rule": place, "field": rule.field, "pattern": rule.matches},
+        )
+
+
+def known_histories(connection: duckdb.DuckDBPyConnection, repository_id: str) -> dict[tuple[str, str], bool]:
+    """Whether the second commit is in the history of the first, as far as that was asked of a repository."""
+    rows = connection.execute(
+        "SELECT commit_sha, earlier_sha, is_in_history FROM landing.commit_histories WHERE repository_id = ?",
+        [repository_id],
+    ).fetchall()
+    return {(commit, earlier): is_in_history for commit, earlier, is_in_history in rows}
+
+
+def keep_histories(connection: duckdb.DuckDBPyConnection, histories: pl.DataFrame) -> None:
+    """Keep what was asked: rows of CommitHistories."""
+    execute_with(connection, histories, "INSERT INTO landing.commit_histories BY NAME SELECT * FROM given_rows")

@@ -1,0 +1,46 @@
+-- The deployments that are marked, as failed or not, and what mended them. A mark of a duplicate is one of the deployment
+-- that counts, unless that has its own. The remediation may be named by any id of its event, and by that of a duplicate;
+-- `is_there` says whether it is here at all.
+WITH marked AS (
+    SELECT
+        COALESCE(j.duplicate_of, j.deployment_id) AS deployment_id, j.service, j.change_failure AS is_failed,
+        CASE WHEN j.change_failure THEN j.remediation_id END AS name,
+        CASE WHEN j.change_failure THEN j.remediation_type END AS remediation_type,
+        ROW_NUMBER() OVER (
+            PARTITION BY COALESCE(j.duplicate_of, j.deployment_id)
+            ORDER BY CASE WHEN j.duplicate_of IS NULL THEN 0 ELSE 1 END, j.deployment_id
+        ) AS place
+    FROM landing.judged_deployments AS j
+    WHERE j.change_failure IS NOT NULL AND j.history <> 'rejected'
+),
+names AS (
+    SELECT DISTINCT m.name FROM marked AS m WHERE m.place = 1 AND m.name IS NOT NULL
+),
+meant AS (
+    SELECT n.name, n.name AS deployment_id, 1 AS way FROM names AS n
+    UNION ALL
+    SELECT n.name, $prefix || n.name AS deployment_id, 2 AS way FROM names AS n
+    UNION ALL
+    SELECT n.name, r.record_id AS deployment_id, 3 AS way
+    FROM names AS n
+    INNER JOIN landing.event_records AS r ON n.name = r.former_id
+    UNION ALL
+    SELECT n.name, o.record_id AS deployment_id, 4 AS way
+    FROM names AS n
+    INNER JOIN landing.event_records AS r ON n.name = r.record_id OR n.name = r.former_id
+    INNER JOIN landing.event_records AS o ON r.source = o.source AND r.identity_key = o.identity_key
+),
+found AS (
+    SELECT
+        m.name, COALESCE(j.duplicate_of, j.deployment_id) AS deployment_id,
+        ROW_NUMBER() OVER (PARTITION BY m.name ORDER BY m.way, j.received_at, j.deployment_id) AS place
+    FROM meant AS m
+    INNER JOIN landing.judged_deployments AS j ON m.deployment_id = j.deployment_id
+    WHERE j.history <> 'rejected'
+)
+SELECT
+    m.deployment_id, m.service, m.is_failed, COALESCE(f.deployment_id, m.name) AS remediation_id, m.remediation_type,
+    CASE WHEN f.deployment_id IS NOT NULL THEN TRUE ELSE FALSE END AS is_there
+FROM marked AS m
+LEFT JOIN found AS f ON m.name = f.name AND f.place = 1
+WHERE m.place = 1

@@ -1,0 +1,49 @@
+-- The latest deployment of which another one took a commit back, at most $longest_gap_us before it. Messages name the
+-- commit by its SHA or by its subject, of which a trailing (#N) is left out on both sides. What is taken back again, or
+-- came with the same deployment, is no failure.
+WITH reverting AS (
+    SELECT m.deployment_id, m.sha, m.subject, m.reverts
+    FROM brought_messages AS m
+    WHERE (LEN(m.reverts) > 0 OR m.subject LIKE 'Revert "%')
+        AND m.subject NOT LIKE 'Revert "Revert "%' AND m.subject NOT LIKE 'Reapply "%'
+),
+named AS (
+    SELECT DISTINCT r.deployment_id, r.sha, LOWER(r.reverted_sha) AS beginning, 'sha ' || LOWER(LEFT(r.reverted_sha, 7)) AS name
+    FROM (SELECT x.deployment_id, x.sha, UNNEST(x.reverts) AS reverted_sha FROM reverting AS x) AS r
+    UNION ALL
+    SELECT DISTINCT
+        r.deployment_id, r.sha, '' AS beginning,
+        'subject ' || REGEXP_REPLACE(
+            REGEXP_EXTRACT(r.subject, '^Revert "(.*)"(\s*\(#\d+\))?$', 1), '\s*\(#\d+\)$', ''
+        ) AS name
+    FROM reverting AS r
+    WHERE REGEXP_MATCHES(r.subject, '^Revert ".+"(\s*\(#\d+\))?$')
+),
+commits AS (
+    SELECT m.deployment_id, m.sha, m.subject, m.reverts, 'sha ' || LEFT(m.sha, 7) AS name FROM brought_messages AS m
+    UNION ALL
+    SELECT
+        m.deployment_id, m.sha, m.subject, m.reverts,
+        'subject ' || REGEXP_REPLACE(m.subject, '\s*\(#\d+\)$', '') AS name
+    FROM brought_messages AS m
+),
+pairs AS (
+    SELECT DISTINCT
+        n.deployment_id, n.sha, e.place, d.deployment_id AS failed_id, d.place AS failed_place,
+        DATE_DIFF('microsecond', d.finished_at, e.finished_at) AS apart,
+        c.subject NOT LIKE 'Reapply "%' AND (LEN(c.reverts) > 0 OR c.subject LIKE 'Revert "%') AS is_revert
+    FROM named AS n
+    INNER JOIN chains AS e ON n.deployment_id = e.deployment_id
+    INNER JOIN commits AS c ON n.name = c.name AND n.sha <> c.sha AND STARTS_WITH(c.sha, n.beginning)
+    INNER JOIN chains AS d ON c.deployment_id = d.deployment_id AND d.chain = e.chain AND d.place <= e.place
+),
+latest AS (
+    SELECT
+        p.deployment_id, p.failed_id,
+        ROW_NUMBER() OVER (PARTITION BY p.deployment_id ORDER BY p.failed_place DESC) AS place
+    FROM pairs AS p
+    LEFT JOIN (SELECT DISTINCT o.deployment_id, o.sha FROM pairs AS o WHERE o.failed_place = o.place) AS own
+        ON p.deployment_id = own.deployment_id AND p.sha = own.sha
+    WHERE own.sha IS NULL AND NOT p.is_revert AND p.apart <= $longest_gap_us
+)
+SELECT l.deployment_id, l.failed_id FROM latest AS l WHERE l.place = 1

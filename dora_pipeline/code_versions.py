@@ -54,7 +54,15 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
         *_normalizers("deployment"),
         "sources/apm/deployments.py",
     ),
-    DeploymentCommits: ("warehouse/sql/core/deployment_commits.sql", "repositories/ranges.py", "pipeline/commits.py"),
+    DeploymentCommits: (
+        "warehouse/sql/core/deployment_commits.sql",
+        "warehouse/sql/landing/brought_commits.sql",
+        "warehouse/sql/landing/repeated_commits.sql",
+        "repositories/ranges.py",
+        "repositories/squash_merges.py",
+        "repositories/delivered.py",
+        "pipeline/commits.py",
+    ),
     Failures: (
         "warehouse/sql/core/failures.sql",
         "warehouse/sql/landing/judged_failures.sql",

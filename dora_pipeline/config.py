@@ -187,6 +187,7 @@ class Settings(Section):
 
     timezone: Annotated[str, AfterValidator(_zone_name), Shapes.LANDING] = "UTC"
     environments: Annotated[Environments, Shapes.LANDING] = {}
+    squash_merges: Literal["expand", "landed"] = "expand"
     merge_window: Annotated[Duration, AfterValidator(_half_a_day), Shapes.LANDING] = timedelta(minutes=10)
     change_failure_rules: Annotated[tuple[ChangeFailureRule, ...], Field(strict=False)] = (
         ChangeFailureRule(name="hotfix", field="version", matches="(?i)hotfix", fails="previous"),

@@ -142,9 +142,10 @@ class Deployments(Table):
     previous_commit_sha = _text("Commit of that deployment.", nullable=True)
     range_id = _text("The commits between the two, in landing.range_commits.", nullable=True)
     lead_time_commits = _whole(
-        "Number of commits that it brought and that have an author time; NULL where that is not known.", nullable=True
+        "Number of commits that it brought first and that have an author time; NULL where that is not known.",
+        nullable=True,
     )
-    lead_time_mean_seconds = _number("Mean change lead time over its commits.", nullable=True)
+    lead_time_mean_seconds = _number("Mean change lead time over those.", nullable=True)
     lead_time_reason = _text("Why there is no lead time; NULL where there is one.", nullable=True)
     day = _day("Day of finished_at.")
 
@@ -176,7 +177,7 @@ class Failures(Table):
 
 
 class DeploymentCommits(Table):
-    """The commits that each deployment brought, merge commits left out."""
+    """The commits that each deployment brought, merge commits left out; of a squash merge its original commits."""
 
     table_name = "core.deployment_commits"
 
@@ -185,12 +186,17 @@ class DeploymentCommits(Table):
     env = _text(_ENV, nullable=True)
     repository_id = _text(_REPOSITORY)
     commit_sha = _text("The commit.", primary_key=True)
+    landed_as_sha = _text("The squash commit that stands for it; NULL: it is on the branch itself.", nullable=True)
+    subject = _text("First line of its message, at most 500 letters.")
     authored_at = _moment("Author time of the commit; NULL where it has none that can be used.", nullable=True)
     committed_at = _moment("Committer time of the commit; NULL where it has none that can be used.", nullable=True)
     finished_at = _moment("End of the deployment.")
     lead_time_seconds = _number(
         "finished_at - authored_at; negative where clocks or cherry-picks make it so; NULL without an author time.",
         nullable=True,
+    )
+    is_redelivery = _flag(
+        "Whether an earlier deployment of the service and env had it already; no figure uses such a row."
     )
     is_selected = _flag("Whether the deployment's source is selected now.")
     day = _day("Day of the deployment.")
@@ -693,27 +699,105 @@ class CommitHistories(Table):
     is_in_history = _flag("Whether the history has the other commit.")
 
 
+class ChangedRanges(Table):
+    """Services whose deployments, repository or patterns changed since their commits were looked up."""
+
+    table_name = "landing.changed_ranges"
+
+    service = _text(_SERVICE)
+    from_day = _day("First day of which commits have to be looked up again.")
+
+
+class DeploymentRanges(Table):
+    """What the repositories know of each deployment with a commit that counts: a row also where that is nothing."""
+
+    table_name = "landing.deployment_ranges"
+
+    deployment_id = _text("The deployment.", primary_key=True)
+    history = _text("The history that it belongs to, as in landing.judged_deployments.")
+    service = _text(_SERVICE)
+    env = _text(_ENV, nullable=True)
+    repository_id = _text(_REPOSITORY)
+    base_sha = _text("Commit of the previous deployment as it came; NULL for the first one.", nullable=True)
+    head_sha = _text("Commit of the deployment as it came.")
+    patterns = _texts("Source patterns of the service.")
+    is_ranged = _flag("Whether its commits are asked for: not of a first one, nor where the previous is too old.")
+    commit_sha = _text("The whole SHA of head_sha; NULL where the repository has no such commit.", nullable=True)
+    previous_sha = _text("The whole SHA of base_sha; NULL where the repository has no such commit.", nullable=True)
+    range_id = _text("Its range in landing.commit_ranges; NULL where it has none.", nullable=True)
+    reason = _text("Why it has no range although it is asked for.", nullable=True)
+    is_behind = _flag("Whether its commit is another than the previous one, and in its history.")
+    day = _day("Day of the deployment.")
+
+
+class DeliveredTips(Table):
+    """Commits in whose histories is all that the deployments of a service and env have had; none has another."""
+
+    table_name = "landing.delivered_tips"
+    nullable_key = ("env",)
+
+    history = _text("The history of the deployments, as in landing.judged_deployments.", primary_key=True)
+    service = _text(_SERVICE, primary_key=True)
+    env = _text(_ENV, nullable=True)
+    repository_id = _text(_REPOSITORY, primary_key=True)
+    commit_sha = _text("The commit.", primary_key=True)
+    from_day = _day("Day on which it was deployed.")
+    until_day = _day("Day from whose end on another tip has it in its history; NULL while none has.", nullable=True)
+
+
 class CommitRanges(Table):
     """Ranges of commits that were looked up, so that none is computed twice."""
 
     table_name = "landing.commit_ranges"
 
-    range_id = _text("Digest of repository, base, head and patterns.", primary_key=True)
+    range_id = _text("Digest of repository, base, head, patterns and the setting squash_merges.", primary_key=True)
     repository_id = _text(_REPOSITORY)
     base_sha = _text("Commit of the previous deployment.")
     head_sha = _text("Commit of the deployment.")
     patterns = _texts("Globs that a commit must touch; empty: all files.")
+    squash_merges = _whole("Number of squash commits in it.")
+    unexpanded = _texts("Those of them that stand for themselves, since the repository has no ref of their request.")
+    is_final = _flag("Whether the repository could be asked for the refs of all squash commits.")
 
 
 class RangeCommits(Table):
-    """The commits of each looked-up range, merge commits left out, at most the 5,000 newest."""
+    """The commits of each looked-up range, merge commits left out, at most the 5,000 newest.
+
+    A squash commit that stands for others has a row for each of them, and one for itself where both SHAs are its own.
+    """
 
     table_name = "landing.range_commits"
+    nullable_key = ("landed_as_sha",)
 
     range_id = _text("The range.", primary_key=True)
     commit_sha = _text("The commit.", primary_key=True)
+    landed_as_sha = _text("The squash commit that stands for it; NULL: it is on the branch itself.", nullable=True)
+    landed_place = _whole("Place of the landed commit in the range, by first parents, oldest first.")
+    is_touching = _flag("Whether it touches the patterns.")
     authored_at = _moment("Author time; NULL where it cannot be used.", nullable=True)
     committed_at = _moment("Committer time; NULL where it cannot be used.", nullable=True)
+    subject = _text("First line of its message, at most 500 letters.")
+    reverts = _texts("SHAs, whole or abbreviated, of commits that its message says it reverts.")
+    landed_subject = _text("The same of the squash commit; NULL without one.", nullable=True)
+    landed_reverts = _texts("The same of the squash commit; empty without one.")
+
+
+class RepeatedCommits(Table):
+    """Commits of ranges that are otherwise than their ranges say, since an earlier deployment or commit has them."""
+
+    table_name = "landing.repeated_commits"
+    nullable_key = ("landed_as_sha",)
+
+    deployment_id = _text("The deployment.", primary_key=True)
+    commit_sha = _text("The commit, as in landing.range_commits.", primary_key=True)
+    landed_as_sha = _text("The squash commit, as in landing.range_commits.", nullable=True)
+    is_brought = _flag(
+        "Whether it counts as brought: an original commit that another squash commit stands for does not, a squash "
+        "commit that is left with no original does."
+    )
+    is_redelivery = _flag("Whether an earlier deployment of the history had it already.")
+    service = _text(_SERVICE)
+    day = _day("Day of the deployment.")
 
 
 TABLES: tuple[type[Table], ...] = (
@@ -751,8 +835,12 @@ TABLES: tuple[type[Table], ...] = (
     ConfiguredRepositories,
     SourcePatterns,
     CommitHistories,
+    ChangedRanges,
+    DeploymentRanges,
+    DeliveredTips,
     CommitRanges,
     RangeCommits,
+    RepeatedCommits,
 )
 
 VIEWS: tuple[type[View], ...] = (Events, Measures)

@@ -2,7 +2,7 @@
 history, lead times, and the deployments inferred from sightings. The metrics are in `oracle_metrics.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -52,7 +52,8 @@ class Failure:
 @dataclass(frozen=True)
 class Rules:
     """What shapes the answer besides the events. `authored` has the author time of each commit, `ranges` the commits
-    between two of them, merges left out; commits of the services in `with_repository` can be looked up.
+    between two of them, merges left out, `histories` those that one has in its history, itself included; commits of the
+    services in `with_repository` can be looked up.
     """
 
     selections: Sequence[Selection]
@@ -61,6 +62,7 @@ class Rules:
     merge_window: timedelta = timedelta(minutes=10)
     with_repository: frozenset[str] = frozenset()
     ranges: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
+    histories: Mapping[str, Set[str]] = field(default_factory=dict)
     authored: Mapping[str, datetime] = field(default_factory=dict)
     histories: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
@@ -91,6 +93,7 @@ class JudgedDeployment:
     previous: str | None = None
     commits: Sequence[str] | None = None
     lead_times: Sequence[float] = ()
+    redelivered: Sequence[str] = ()
     lead_time_reason: str | None = None
 
 
@@ -223,9 +226,12 @@ def _look_up_commits(row: JudgedDeployment, before: Sequence[Deployment], rules:
     elif told.service not in rules.with_repository:
         row.lead_time_reason = "no_repository"
     else:
-        row.commits = rules.ranges[before[-1].commit_sha, told.commit_sha]
+        brought = rules.ranges[before[-1].commit_sha, told.commit_sha]
+        had = {sha for other in before if other.commit_sha is not None for sha in rules.histories[other.commit_sha]}
+        row.commits = [sha for sha in brought if sha not in had]
+        row.redelivered = [sha for sha in brought if sha in had]
         row.lead_times = [(told.finished_at - rules.authored[commit]).total_seconds() for commit in row.commits]
-        row.lead_time_reason = None if row.commits else "no_commits"
+        row.lead_time_reason = None if row.commits else "redelivered" if row.redelivered else "no_commits"
 
 
 def judged_failures(told: Iterable[Failure], rules: Rules) -> tuple[list[JudgedFailure], list[Rejected]]:

@@ -11,10 +11,11 @@ import pytest
 
 from dora_pipeline.errors import RepositoryError
 from dora_pipeline.repositories.mirror import Mirror
-from dora_pipeline.repositories.ranges import MAXIMUM_COMMITS, has_files, range_commits
+from dora_pipeline.repositories.patterns import has_files
+from dora_pipeline.repositories.ranges import MAXIMUM_COMMITS, Range, read_ranges
 from dora_pipeline_tests.git_histories import History, dated_commit, git
 
-Range = tuple[str, str]
+Pair = tuple[str, str]
 
 
 def mirrored(history: History, tmp_path: Path, branches: Mapping[str, int]) -> tuple[Mirror, Sequence[str]]:
@@ -24,15 +25,23 @@ def mirrored(history: History, tmp_path: Path, branches: Mapping[str, int]) -> t
     return mirror, shas
 
 
-def found(mirror: Mirror, ranges: Collection[Range], patterns: Sequence[str] = ()) -> dict[Range, set[str]]:
-    commits: dict[Range, set[str]] = defaultdict(set)
+def found(mirror: Mirror, ranges: Collection[Pair], patterns: Sequence[str] = ()) -> dict[Pair, set[str]]:
+    commits: dict[Pair, set[str]] = defaultdict(set)
     for base, head, sha, *_ in range_commits(mirror, ranges, patterns).iter_rows():
         assert sha not in commits[base, head]
         commits[base, head].add(sha)
     return dict(commits)
 
 
-def told_by_git(mirror: Mirror, ranges: Collection[Range]) -> dict[Range, set[str]]:
+def range_commits(mirror: Mirror, pairs: Collection[Pair], patterns: Sequence[str]) -> pl.DataFrame:
+    """The commits of each range, without squash merges: base_sha, head_sha, commit_sha, authored_at, committed_at."""
+    read = read_ranges(mirror, {f"{base}..{head}": Range(base, head, tuple(patterns)) for base, head in pairs})
+    assert read.commits["landed_as_sha"].is_null().all()
+    rows = read.commits.filter("is_touching").join(read.ranges, on="range_id", maintain_order="left")
+    return rows.select("base_sha", "head_sha", "commit_sha", "authored_at", "committed_at")
+
+
+def told_by_git(mirror: Mirror, ranges: Collection[Pair]) -> dict[Pair, set[str]]:
     told = {
         (base, head): set(git(mirror.path, "rev-list", "--no-merges", f"{base}..{head}").split())
         for base, head in ranges
@@ -295,7 +304,7 @@ PATTERNS = {
 
 
 @pytest.fixture(scope="module")
-def many_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mirror, Range, dict[str, set[str]]]:
+def many_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mirror, Pair, dict[str, set[str]]]:
     """A mirror, its whole range, and the paths that each commit in it changes, as `git diff-tree` tells them."""
     history, chance = History(), random.Random(5)
     history.commit(files={"start": "0"})
@@ -314,7 +323,7 @@ def many_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mirror, Range,
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_only_commits_that_change_a_matching_file_count(
-    many_files: tuple[Mirror, Range, dict[str, set[str]]], pattern: str
+    many_files: tuple[Mirror, Pair, dict[str, set[str]]], pattern: str
 ) -> None:
     mirror, pair, changes = many_files
     meaning = re.compile(PATTERNS[pattern])
@@ -336,7 +345,7 @@ LEFT_OUT = {
 
 @pytest.mark.parametrize("patterns", LEFT_OUT)
 def test_what_a_pattern_with_an_exclamation_mark_matches_is_left_out(
-    many_files: tuple[Mirror, Range, dict[str, set[str]]], patterns: tuple[str, ...]
+    many_files: tuple[Mirror, Pair, dict[str, set[str]]], patterns: tuple[str, ...]
 ) -> None:
     mirror, pair, changes = many_files
     meaning = re.compile(LEFT_OUT[patterns])
@@ -379,7 +388,7 @@ def test_a_file_of_the_name_of_a_folder_is_not_in_it(tmp_path: Path) -> None:
 
 
 def test_a_commit_counts_once_whatever_number_of_patterns_it_matches(
-    many_files: tuple[Mirror, Range, dict[str, set[str]]],
+    many_files: tuple[Mirror, Pair, dict[str, set[str]]],
 ) -> None:
     mirror, pair, changes = many_files
     expected = {sha for sha, paths in changes.items() if {"README.md", "src/main.py"} & paths}

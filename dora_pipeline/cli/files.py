@@ -19,6 +19,7 @@ _SETTINGS = """\
 # timezone: UTC                 # whose calendar days are counted
 # environments:                 # canonical name: its aliases, globs allowed
 #   production: [prod, Production, "prod-*"]
+# squash_merges: expand         # a squash merge counts by its original commits; landed: by the squash commit
 # merge_window: 10m             # two sources that tell one deployment within this time count it once; at most 12h
 # change_failure_rules:         # which deployments failed: RE2 in version, commit_subject, branch_tag or custom_tag
 #   - {name: hotfix, field: version, matches: "(?i)hotfix", fails: previous}        # previous, or itself

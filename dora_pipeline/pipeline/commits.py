@@ -1,236 +1,228 @@
-"""The commits that deployments brought: from mirrors of the repositories into the cache of ranges."""
+"""The commits that deployments brought: ranges from mirrors of the repositories, and what was delivered before.
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+What does not belong here: which rows of core follow from that (`warehouse/commits.py`).
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import date
-from typing import TypeVar
+from itertools import groupby
 
 import polars as pl
 
-from dora_pipeline.catalog import Catalog, Service
-from dora_pipeline.errors import RepositoryError
-from dora_pipeline.pipeline.progress import Progress
+from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.pipeline.session import Session
-from dora_pipeline.repositories.mirror import Mirror
-from dora_pipeline.repositories.ranges import has_files, range_commits
-from dora_pipeline.tables import CommitRanges, RangeCommits, empty_frame
-from dora_pipeline.warehouse.ranges import keep_ranges, range_id, unknown_ranges
+from dora_pipeline.repositories.delivered import Delivered
+from dora_pipeline.repositories.graph import CommitGraph
+from dora_pipeline.repositories.ranges import Range
+from dora_pipeline.tables import DeliveredTips, DeploymentRanges, empty_frame
+from dora_pipeline.warehouse import commits
+from dora_pipeline.warehouse.ranges import keep_ranges, landed_commits, range_id, unknown_ranges
 from dora_pipeline.warehouse.writer import Writer
 
-# Reasons for which a later fetch may find what is missing now.
-PASSING_REASONS = ("repository_missing", "commit_missing", "previous_commit_missing")
-
-Answer = TypeVar("Answer")
-# Base, head and patterns.
-_Range = tuple[str, str, tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    deployment_id: str
-    base: str
-    head: str
-    patterns: tuple[str, ...]
+# A service in an environment, in one of the histories of deployments.
+_History = tuple[str, str, str | None]
+# A commit of a range, and the squash commit that stands for it.
+_Landed = tuple[str, str | None]
+# Commits that have all that was delivered, with the days on which they were deployed; then also until when they had.
+_Tips = Mapping[str, date]
+_TipRow = tuple[str, date, date | None]
 
 
-class Repositories:
-    """The mirrors of the repositories that settings or catalog name.
+def look_up_commits(session: Session, repositories: Repositories, since: date) -> None:
+    """Look up the commits of deployments that changed, and of those whose missing commits can be had now.
 
-    Each is fetched at most once a run, and one that cannot be read is made again, at most once. What goes wrong with a
-    repository is noted, and keeps nothing else from being loaded.
+    A repository is fetched for missing commits if it never was, or if one of their deployments is of `since` or later;
+    else only what other fetches brought is looked at. Marks the days of core whose rows differ.
     """
-
-    def __init__(self, session: Session) -> None:
-        self._folder = session.home.git
-        self._urls: Mapping[str, str] = {**session.catalog.repositories(), **session.settings.repositories}
-        self._progress = session.progress
-        self._fetches = session.fetches
-        # Those that were fetched, and whether that went well; those that were searched for missing commits.
-        self._fetched: dict[str, bool] = {}
-        self._searched: set[str] = set()
-        self._made_again: set[str] = set()
-        self._unreadable: set[str] = set()
-        self._matched: dict[tuple[str, tuple[str, ...], bool], bool | None] = {}
-
-    def mirror(self, repository_id: str) -> Mirror | None:
-        """The mirror of a repository, None where nobody named it."""
-        url = self._urls.get(repository_id)
-        return None if url is None else Mirror(self._folder, repository_id, url, self._progress.note)
-
-    def located(self, catalog: Catalog, deployed: Collection[str]) -> Catalog:
-        """The catalog whose links are read by the branches and tags that the mirrors have.
-
-        A repository is fetched where a link of one of the `deployed` services names none of them.
-        """
-        return catalog.with_refs(lambda service: self._refs(service, is_deployed=service.name in deployed))
-
-    def resolved(self, mirror: Mirror, shas: Iterable[str], *, fetches: bool = True) -> dict[str, str] | None:
-        """The full SHA for each SHA that the repository has; it is fetched when one is missing, if `fetches`.
-
-        None where there is no mirror, or none that can be read. Where the repository cannot be fetched, what its mirror
-        has is used.
-        """
-        wanted, name = set(shas), mirror.repository_id
-        found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
-        if len(found) < len(wanted) and fetches and self._fetches and name not in self._searched:
-            self._searched.add(name)
-            if name not in self._unreadable and self._fetch(mirror):
-                self._answer(mirror, lambda: mirror.fetch_commits(mirror.missing(wanted)))
-            if mirror.exists and len(self._answer(mirror, lambda: mirror.resolve(wanted)) or {}) < len(wanted):
-                # Either the remote has no such commits, or the mirror has lost them.
-                self._answer(mirror, mirror.check)
-            found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
-        return found if mirror.exists and name not in self._unreadable else None
-
-    def commits(
-        self, mirror: Mirror, ranges: Collection[tuple[str, str]], patterns: Sequence[str]
-    ) -> pl.DataFrame | None:
-        """The commits of each range, as `range_commits` gives them; None where the mirror cannot be read."""
-        return self._answer(mirror, lambda: range_commits(mirror, ranges, patterns))
-
-    def has_files(self, repository_id: str, patterns: Sequence[str]) -> bool | None:
-        """Whether a file of one of the newest branches matches the patterns; None where there is no mirror."""
-        # Batches of days ask the same; what a mirror has changes with its fetch only.
-        question = (repository_id, tuple(patterns), self.is_fetched(repository_id))
-        if question not in self._matched:
-            mirror = self.mirror(repository_id)
-            self._matched[question] = (
-                self._answer(mirror, lambda: has_files(mirror, patterns)) if mirror and mirror.exists else None
-            )
-        return self._matched[question]
-
-    def is_fetched(self, repository_id: str) -> bool:
-        """Whether this run has brought the mirror up to date."""
-        return self._fetched.get(repository_id, False)
-
-    def _refs(self, service: Service, *, is_deployed: bool) -> list[str]:
-        mirror = self.mirror(service.repository_id or "")
-        if mirror is None:
-            return []
-        refs = self._answer(mirror, mirror.refs) or []
-        if is_deployed and self._fetches and not service.names_one_of(refs) and self._fetch(mirror):
-            refs = self._answer(mirror, mirror.refs) or []
-        return refs
-
-    def _fetch(self, mirror: Mirror) -> bool:
-        """Fetches a repository that was not fetched yet; whether that went well."""
-        if mirror.repository_id not in self._fetched:
-            try:
-                mirror.fetch()
-                self._fetched[mirror.repository_id] = True
-            except RepositoryError as error:
-                self._fetched[mirror.repository_id] = False
-                self._progress.note(str(error))
-        return self._fetched[mirror.repository_id]
-
-    def _answer(self, mirror: Mirror, question: Callable[[], Answer]) -> Answer | None:
-        """The answer of a mirror, which is made again where it has none; None where that does not help."""
-        name = mirror.repository_id
-        if name in self._unreadable:
-            return None
-        try:
-            return question()
-        except RepositoryError as error:
-            reason = f"{name}: its mirror cannot be read: {error}"
-        if self._fetches and name not in self._made_again:
-            self._made_again.add(name)
-            try:
-                mirror.make_again(reason)
-                self._fetched[name] = True
-                return question()
-            except RepositoryError as error:
-                reason = str(error)
-        self._unreadable.add(name)
-        self._progress.note(reason)
-        return None
+    writer = session.writer
+    again = _found_again(repositories, commits.missing_commits(writer), since)
+    if session.fetches:
+        again += commits.deployments_of_unfinished_ranges(writer)
+    questions = commits.begin_questions(writer, again)
+    if questions is None:
+        return
+    answers = _Answers(writer, repositories, session.settings.squash_merges, asks_requests=session.fetches)
+    tips: dict[str, dict[_History, dict[str, date]]] = {}
+    for repository_id, sha, day, *history in commits.known_tips(writer).iter_rows():
+        tips.setdefault(repository_id, {}).setdefault(tuple(history), {})[sha] = day
+    groups = questions.partition_by("repository_id", as_dict=True, maintain_order=True)
+    by_repository = {str(key[0]): group for key, group in groups.items()}
+    names = [*by_repository, *(name for name in tips if name not in by_repository)]
+    for done, name in enumerate(names, start=1):
+        group = by_repository[name].iter_rows(named=True) if name in by_repository else ()
+        answers.add(name, [_Question(**row) for row in group], tips.get(name, {}))
+        session.progress.step("look up commits", done, len(names))
+    commits.replace_answers(
+        writer,
+        pl.DataFrame(answers.ranges, schema=empty_frame(DeploymentRanges).schema, orient="row"),
+        pl.DataFrame(answers.had, schema=commits.HAD_COMMITS, orient="row"),
+        pl.DataFrame(answers.tips, schema=empty_frame(DeliveredTips).schema, orient="row"),
+    )
 
 
-def days_of_found_commits(repositories: Repositories, missing: pl.DataFrame, since: date) -> list[date]:
-    """The days whose missing commits can be had now.
-
-    `missing` has repository_id, base_sha, head_sha, day of deployments without a lead time for a passing reason. A
-    repository is fetched for them if it never was, or if one of the days is `since` or later; else only what other
-    fetches brought is looked at.
-    """
-    days: set[date] = set()
+def _found_again(repositories: Repositories, missing: pl.DataFrame, since: date) -> list[str]:
+    """The deployments that more is known of now."""
+    found_again: list[str] = []
     for (repository_id,), group in missing.partition_by("repository_id", as_dict=True).items():
         mirror = repositories.mirror(str(repository_id))
         if mirror is None:
             continue
-        shas = {*group["base_sha"], *group["head_sha"]}
+        shas = {sha for sha in (*group["base_sha"], *group["head_sha"]) if sha}
         is_worth_a_fetch = not mirror.exists or bool((group["day"] >= since).any())
-        found = repositories.resolved(mirror, shas, fetches=is_worth_a_fetch) or {}
-        is_found = pl.col("base_sha").is_in(list(found)) & pl.col("head_sha").is_in(list(found))
-        days.update(group.filter(is_found)["day"])
-    return sorted(days)
-
-
-def assigned_ranges(
-    writer: Writer, repositories: Repositories, deployments: pl.DataFrame, progress: Progress
-) -> pl.DataFrame:
-    """The range of each deployment, looked up where the cache does not have it.
-
-    `deployments` has deployment_id, repository_id, base_sha, head_sha, patterns. The result has deployment_id,
-    range_id, and reason where there is no range: `repository_not_configured`, `repository_missing`, `commit_missing`,
-    `previous_commit_missing`.
-    """
-    rows: list[tuple[str, str | None, str | None]] = []
-    groups = deployments.partition_by("repository_id", as_dict=True, maintain_order=True)
-    for done, ((repository_id,), group) in enumerate(groups.items(), start=1):
-        wanted = [
-            _Wanted(row["deployment_id"], row["base_sha"], row["head_sha"], tuple(row["patterns"]))
-            for row in group.iter_rows(named=True)
-        ]
-        rows.extend(_assigned(writer, repositories, str(repository_id), wanted))
-        progress.step("look up commits", done, len(groups))
-    return pl.DataFrame(
-        rows, schema={"deployment_id": pl.String, "range_id": pl.String, "reason": pl.String}, orient="row"
-    )
-
-
-def _assigned(
-    writer: Writer, repositories: Repositories, repository_id: str, wanted: list[_Wanted]
-) -> list[tuple[str, str | None, str | None]]:
-    mirror = repositories.mirror(repository_id)
-    if mirror is None:
-        return [(item.deployment_id, None, "repository_not_configured") for item in wanted]
-    full = repositories.resolved(mirror, {sha for item in wanted for sha in (item.base, item.head)})
-    if full is None:
-        return [(item.deployment_id, None, "repository_missing") for item in wanted]
-    rows: list[tuple[str, str | None, str | None]] = []
-    ranges: dict[str, _Range] = {}
-    for item in wanted:
-        if item.head not in full:
-            rows.append((item.deployment_id, None, "commit_missing"))
-        elif item.base not in full:
-            rows.append((item.deployment_id, None, "previous_commit_missing"))
-        else:
-            base, head = full[item.base], full[item.head]
-            key = range_id(repository_id, base, head, item.patterns)
-            ranges[key] = (base, head, item.patterns)
-            rows.append((item.deployment_id, key, None))
-    unread = _look_up(writer, repositories, mirror, ranges)
-    return [(name, None, "repository_missing") if key in unread else (name, key, reason) for name, key, reason in rows]
-
-
-def _look_up(
-    writer: Writer, repositories: Repositories, mirror: Mirror, ranges: Mapping[str, _Range]
-) -> set[str | None]:
-    """Look up the ranges that the cache does not have; those that the mirror could not tell."""
-    by_patterns: dict[tuple[str, ...], list[str]] = {}
-    unread: set[str | None] = set()
-    for key in unknown_ranges(writer, list(ranges)):
-        by_patterns.setdefault(ranges[key][2], []).append(key)
-    for patterns, keys in by_patterns.items():
-        commits = repositories.commits(mirror, [ranges[key][:2] for key in sorted(keys)], patterns)
-        if commits is None:
-            unread.update(keys)
+        found = repositories.resolved(mirror, shas, fetches=is_worth_a_fetch)
+        if found is None:
             continue
-        known = pl.DataFrame(
-            [(key, mirror.repository_id, *ranges[key][:2], list(patterns)) for key in sorted(keys)],
-            schema=empty_frame(CommitRanges).schema,
-            orient="row",
+        for row in group.iter_rows(named=True):
+            known = (found.get(row["base_sha"]), found.get(row["head_sha"]))
+            if row["reason"] == "repository_missing" or known != (row["previous_sha"], row["commit_sha"]):
+                found_again.append(row["deployment_id"])
+    return found_again
+
+
+@dataclass(frozen=True)
+class _Question:
+    deployment_id: str
+    history: str
+    service: str
+    env: str | None
+    repository_id: str
+    base_sha: str | None
+    head_sha: str
+    patterns: Sequence[str]
+    is_ranged: bool
+    day: date
+
+    @property
+    def in_history(self) -> _History:
+        return self.history, self.service, self.env
+
+
+class _Answers:
+    """Rows for the tables of the step, repository by repository."""
+
+    def __init__(self, writer: Writer, repositories: Repositories, squash_merges: str, *, asks_requests: bool) -> None:
+        self.ranges: list[tuple[object, ...]] = []
+        self.had: list[tuple[object, ...]] = []
+        self.tips: list[tuple[object, ...]] = []
+        self._writer = writer
+        self._repositories = repositories
+        self._squash_merges = squash_merges
+        self._asks_requests = asks_requests
+
+    def add(self, repository_id: str, questions: Sequence[_Question], tips: Mapping[_History, _Tips]) -> None:
+        """Answer the questions of one repository, where `tips` had been delivered before; in order of deployment."""
+        known = self._known(repository_id, questions, tips)
+        for question in questions:
+            self.ranges.append(known.row(question))
+        by_history: dict[_History, list[_Question]] = {history: [] for history in tips}
+        for question in questions:
+            by_history.setdefault(question.in_history, []).append(question)
+        for history, asked in by_history.items():
+            before = tips.get(history, {})
+            rows = self._walk(known, known.graph, asked, before) if known.graph else _kept(before)
+            self.tips.extend((*history, repository_id, *row) for row in rows)
+
+    def _known(self, repository_id: str, questions: Sequence[_Question], tips: Mapping[_History, _Tips]) -> "_Known":
+        mirror = self._repositories.mirror(repository_id)
+        if mirror is None or not questions:
+            return _Known(missing="repository_not_configured")
+        asked = {sha for question in questions for sha in (question.base_sha, question.head_sha) if sha}
+        shas = self._repositories.resolved(mirror, asked)
+        if shas is None:
+            return _Known(missing="repository_missing")
+        ranges: dict[str, Range] = {}
+        keys: dict[str, str] = {}
+        for question in questions:
+            base, head = shas.get(question.base_sha or ""), shas.get(question.head_sha)
+            if question.is_ranged and base and head:
+                found = Range(base, head, tuple(question.patterns))
+                key = range_id(repository_id, found.base, found.head, found.patterns, self._squash_merges)
+                ranges[key], keys[question.deployment_id] = found, key
+        unknown = unknown_ranges(self._writer, list(ranges), asks_requests=self._asks_requests)
+        cached = landed_commits(self._writer, [key for key in ranges if key not in unknown])
+        originals = {sha for landed in cached.values() for sha, squash in landed if squash}
+        before = {sha for history in tips.values() for sha in history}
+        present = self._repositories.present(mirror, originals | before)
+        heads = {shas[question.head_sha] for question in questions if question.head_sha in shas}
+        found_ranges = self._repositories.ranges(
+            mirror,
+            {key: ranges[key] for key in sorted(unknown)},
+            heads | present,
+            _bases(questions, shas, tips, present),
         )
-        told = commits.join(known, on=["base_sha", "head_sha"]).select(empty_frame(RangeCommits).columns)
-        keep_ranges(writer, known, told)
-    return unread
+        if found_ranges is None:
+            return _Known(missing="repository_missing")
+        keep_ranges(self._writer, repository_id, found_ranges.ranges, found_ranges.commits)
+        for key in unknown:
+            cached[key] = []
+        for key, sha, squash in found_ranges.commits.select("range_id", "commit_sha", "landed_as_sha").iter_rows():
+            cached[key].append((sha, squash))
+        unseen = (originals | before) - present
+        return _Known(None, shas, keys, cached, found_ranges.reading.graph, unseen)
+
+    def _walk(
+        self, known: "_Known", graph: CommitGraph, questions: Sequence[_Question], before: _Tips
+    ) -> Iterator[_TipRow]:
+        """Note what was had already, deployment by deployment; the tips with the days on which they became and were
+        tips, those of before included."""
+        live = dict(before)
+        delivered = Delivered(graph, [sha for sha in before if sha not in known.unseen])
+        for day, asked in groupby(questions, lambda question: question.day):
+            for question in asked:
+                landed = known.landed.get(known.range_ids.get(question.deployment_id, ""), [])
+                shas = {sha for commit in landed for sha in commit if sha} - known.unseen
+                had = delivered.repeated(shas)
+                self.had.extend((question.deployment_id, *commit) for commit in landed if not had.isdisjoint(commit))
+                if head := known.shas.get(question.head_sha):
+                    delivered.add(head)
+            for gone in live.keys() - delivered.tips - known.unseen:
+                yield gone, live.pop(gone), day
+            live.update((sha, day) for sha in delivered.tips - live.keys())
+        yield from _kept(live)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a repository knows: whole SHAs, the ranges of deployments, the commits that landed with each, the graph.
+
+    `missing` says why nothing is known; `unseen` are SHAs of before that the mirror has lost.
+    """
+
+    missing: str | None = None
+    shas: Mapping[str, str] = field(default_factory=dict)
+    range_ids: Mapping[str, str] = field(default_factory=dict)
+    landed: Mapping[str, list[_Landed]] = field(default_factory=dict)
+    graph: CommitGraph | None = None
+    unseen: Set[str] = frozenset()
+
+    def row(self, question: _Question) -> tuple[object, ...]:
+        """The row of landing.deployment_ranges."""
+        head, base = self.shas.get(question.head_sha), self.shas.get(question.base_sha or "")
+        is_behind = bool(self.graph and head and base and head != base and self.graph.reaches(base, head))
+        reason = self.missing
+        if reason is None and head is None:
+            reason = "commit_missing"
+        if reason is None and base is None and question.base_sha is not None:
+            reason = "previous_commit_missing"
+        asked = (question.repository_id, question.base_sha, question.head_sha, question.patterns, question.is_ranged)
+        found = (head, base, self.range_ids.get(question.deployment_id), reason, is_behind)
+        return question.deployment_id, *question.in_history, *asked, *found, question.day
+
+
+def _kept(tips: _Tips) -> Iterator[_TipRow]:
+    yield from ((sha, day, None) for sha, day in tips.items())
+
+
+def _bases(
+    questions: Sequence[_Question], shas: Mapping[str, str], tips: Mapping[_History, _Tips], present: Collection[str]
+) -> set[str]:
+    """Commits whose common history need not be read: what is in it, each of the histories has had."""
+    bases = {shas[question.base_sha] for question in questions if question.base_sha and question.base_sha in shas}
+    begun: dict[_History, str] = {}
+    for question in questions:
+        if question.in_history not in begun:
+            before = [(day, sha) for sha, day in tips.get(question.in_history, {}).items() if sha in present]
+            first = max(before)[1] if before else shas.get(question.head_sha)
+            begun |= {question.in_history: first} if first else {}
+    return bases | set(begun.values())

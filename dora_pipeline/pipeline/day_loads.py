@@ -6,7 +6,7 @@ from datetime import date
 from dora_pipeline.catalog import Catalog
 from dora_pipeline.code_versions import code_version
 from dora_pipeline.pipeline import loading
-from dora_pipeline.pipeline.commits import Repositories
+from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.pipeline.shrinkage import ShrinkGuard
 from dora_pipeline.tables import (
@@ -43,7 +43,7 @@ class DayLoads:
             Services: lambda days: loading.load_services(writer, catalog),
             ApmVersionActivity: lambda days: loading.load_version_activity(writer, settings, days),
             Deployments: lambda days: loading.load_deployments(
-                writer, repositories, catalog, guard.allowed_days(Deployments, days), progress
+                writer, repositories, catalog, guard.allowed_days(Deployments, days)
             ),
             Failures: lambda days: loading.load_failures(writer, guard.allowed_days(Failures, days)),
             DeploymentCommits: lambda days: loading.load_following(writer, DeploymentCommits, days),

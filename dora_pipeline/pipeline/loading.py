@@ -11,9 +11,8 @@ from dora_pipeline.catalog import Catalog
 from dora_pipeline.code_versions import code_version
 from dora_pipeline.config import Settings, Shapes, shaping
 from dora_pipeline.identifiers import without_credentials
-from dora_pipeline.pipeline.commits import PASSING_REASONS, Repositories, assigned_ranges, days_of_found_commits
 from dora_pipeline.pipeline.landing import microseconds
-from dora_pipeline.pipeline.progress import Progress
+from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.selection import SelectionLog
 from dora_pipeline.sources.apm.settings import apm_settings
 from dora_pipeline.sources.registry import SOURCES
@@ -35,13 +34,13 @@ from dora_pipeline.tables import (
     empty_frame,
 )
 from dora_pipeline.warehouse import inputs, judgement, landing
-from dora_pipeline.warehouse.days import assign_ranges, derive_deployments, missing_commits, replace_days, replace_table
+from dora_pipeline.warehouse.commits import forget_commits, wait_for_commits
+from dora_pipeline.warehouse.days import replace_days, replace_table
 from dora_pipeline.warehouse.queries import frame
 from dora_pipeline.warehouse.shrinkage import begin_meant_shrinks
 from dora_pipeline.warehouse.staleness import (
     mark_all_days,
     mark_days_of_services,
-    mark_listed_days,
     stale_days,
 )
 from dora_pipeline.warehouse.upgrades import begin_landing_anew
@@ -81,6 +80,7 @@ def load_services(writer: Writer, catalog: Catalog) -> int:
         changed = replace_table(connection, Services, frame)
         if changed.height:
             mark_days_of_services(connection, changed["service"].unique().to_list())
+            wait_for_commits(connection, "SELECT service FROM named_services")
     return frame.height
 
 
@@ -97,7 +97,11 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
         inputs.write_property(connection, "landing_settings", landed)
         if inputs.read_property(connection, "repositories") not in (None, repositories):
             mark_all_days(connection, (Deployments, Failures))
+            wait_for_commits(connection, "SELECT service FROM landing.judged_deployments")
         inputs.write_property(connection, "repositories", repositories)
+        if inputs.read_property(connection, "squash_merges") not in (None, settings.squash_merges):
+            forget_commits(connection)
+        inputs.write_property(connection, "squash_merges", settings.squash_merges)
         replace_table(
             connection,
             ConfiguredRepositories,
@@ -110,13 +114,6 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
             inputs.forget_inputs(connection, list(SOURCES))
             begin_meant_shrinks(connection)
         inputs.write_property(connection, "normalized_by", normalized)
-
-
-def look_for_missing_commits(writer: Writer, repositories: Repositories, since: date) -> None:
-    """Make stale the days whose missing commits can be had now; `since` as for `days_of_found_commits`."""
-    days = days_of_found_commits(repositories, missing_commits(writer, PASSING_REASONS), since)
-    with writer.transaction() as connection:
-        mark_listed_days(connection, Deployments, days)
 
 
 def look_at_patterns(writer: Writer, repositories: Repositories, catalog: Catalog) -> None:
@@ -144,12 +141,8 @@ def load_version_activity(writer: Writer, settings: Settings, days: Sequence[dat
     )
 
 
-def load_deployments(
-    writer: Writer, repositories: Repositories, catalog: Catalog, days: Sequence[date], progress: Progress
-) -> int:
+def load_deployments(writer: Writer, repositories: Repositories, catalog: Catalog, days: Sequence[date]) -> int:
     """Load days of core.deployments, with the lead times over their commits; the number of rows."""
-    wanted = derive_deployments(writer, days)
-    assign_ranges(writer, assigned_ranges(writer, repositories, wanted, progress))
     look_at_patterns(writer, repositories, catalog)
     return replace_days(writer, Deployments, days, code_version(Deployments))
 

@@ -10,10 +10,11 @@ from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import ConfigError, DoraError
 from dora_pipeline.pipeline import loading
 from dora_pipeline.pipeline.checks import CheckResult, warnings
-from dora_pipeline.pipeline.commits import Repositories
+from dora_pipeline.pipeline.commits import look_up_commits
 from dora_pipeline.pipeline.day_loads import DayLoads
 from dora_pipeline.pipeline.failed_changes import judge_changes
 from dora_pipeline.pipeline.landing import judge, land
+from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.pipeline.progress import Progress, Silence
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.pipeline.shrinkage import ShrinkGuard
@@ -152,7 +153,7 @@ def begin(
     located = repositories.located(catalog, services_with_commits(writer))
     loading.load_services(writer, located)
     today = day_of(datetime.now(UTC), settings.zone)
-    loading.look_for_missing_commits(writer, repositories, today - settings.reread)
+    look_up_commits(session, repositories, today - settings.reread)
     judge_changes(session)
     days = DayLoads(session, located, repositories, guard)
     first = log.first_day(settings.zone)

@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dora_pipeline.errors import RepositoryError
@@ -121,6 +121,11 @@ def run_transfer(
     Raises RepositoryError when git fails, is not there or takes longer than TRANSFER_TIMEOUT seconds.
     """
     return _run(repository, arguments, b"", variables, TRANSFER_TIMEOUT, held)
+
+
+def lines(texts: Iterable[str]) -> bytes:
+    """Texts as git reads them, one a line."""
+    return "".join(f"{text}\n" for text in texts).encode()
 
 
 def _run(

@@ -24,7 +24,6 @@ from dora_pipeline.warehouse.queries import (
     frame,
     insert,
     make_alike,
-    quoted,
     statement,
 )
 from dora_pipeline.warehouse.staleness import mark_days
@@ -77,47 +76,10 @@ def replace_days(
     return rows
 
 
-def derive_deployments(writer: Writer, days: Sequence[date]) -> pl.DataFrame:
-    """Take the judged deployments of the days, all but their commits.
-
-    Returns those whose commits are to be looked up: deployment_id, repository_id, base_sha, head_sha, patterns.
-    """
-    connection = writer.connection
-    make_days(connection, days)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE derived_deployments AS {statement('core.derived_deployments')}")
-    return frame(
-        connection,
-        """
-        SELECT deployment_id, repository_id, previous_commit_sha AS base_sha, commit_sha AS head_sha,
-            source_patterns AS patterns
-        FROM derived_deployments WHERE lead_time_reason IS NULL ORDER BY deployment_id
-        """,
-    )
-
-
 def services_with_commits(writer: Writer) -> set[str]:
     """The services of which a deployment with a commit has landed."""
     query = "SELECT DISTINCT service FROM landing.deployments WHERE commit_sha IS NOT NULL"
     return {row[0] for row in writer.connection.execute(query).fetchall()}
-
-
-def missing_commits(writer: Writer, reasons: Sequence[str]) -> pl.DataFrame:
-    """Deployments without a lead time for one of the reasons: repository_id, base_sha, head_sha, day."""
-    named = ", ".join(quoted(reason) for reason in reasons)
-    return frame(
-        writer.connection,
-        f"""
-        SELECT repository_id, previous_commit_sha AS base_sha, commit_sha AS head_sha, day
-        FROM core.deployments WHERE lead_time_reason IN ({named})
-        """,
-    )
-
-
-def assign_ranges(writer: Writer, ranges: pl.DataFrame) -> None:
-    """Say for each looked-up deployment its range, or why there is none: deployment_id, range_id, reason."""
-    execute_with(
-        writer.connection, ranges, "CREATE OR REPLACE TEMP TABLE deployment_ranges AS SELECT * FROM given_rows"
-    )
 
 
 def replace_table(connection: duckdb.DuckDBPyConnection, table: type[Table], rows: pl.DataFrame) -> pl.DataFrame:

@@ -75,6 +75,7 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
         """
     )
     insert(connection, "landing.judged_deployments", "new_judged", judged)
+    connection.execute("INSERT INTO landing.changed_ranges FROM changed_services")
     connection.execute("DELETE FROM landing.changed_services")
 
 

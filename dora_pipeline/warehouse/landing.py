@@ -34,6 +34,10 @@ _LANDED = (
     "unjudged_changes",
     "deployment_kinds",
     "failed_changes",
+    "changed_ranges",
+    "deployment_ranges",
+    "delivered_tips",
+    "repeated_commits",
     "rejected_events",
     "left_out_files",
 )

@@ -8,22 +8,45 @@ import polars as pl
 from dora_pipeline.warehouse.queries import execute_with
 from dora_pipeline.warehouse.writer import Writer
 
+# Bump when the rows of a range change, so that every range is looked up again.
+_VERSION = "2"
 
-def range_id(repository_id: str, base_sha: str, head_sha: str, patterns: Sequence[str]) -> str:
+
+def range_id(repository_id: str, base_sha: str, head_sha: str, patterns: Sequence[str], squash_merges: str) -> str:
     """The id of a range: a digest of all that its commits depend on."""
-    return hashlib.sha256("\x00".join((repository_id, base_sha, head_sha, *patterns)).encode()).hexdigest()[:32]
+    parts = (_VERSION, squash_merges, repository_id, base_sha, head_sha, *patterns)
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
 
 
-def unknown_ranges(writer: Writer, range_ids: Sequence[str]) -> set[str]:
-    """Those of the ranges that were never looked up."""
+def unknown_ranges(writer: Writer, range_ids: Sequence[str], *, asks_requests: bool) -> set[str]:
+    """Those of the ranges that were never looked up, and, if `asks_requests`, those that lack what can be asked."""
     known = writer.connection.execute(
-        "SELECT range_id FROM landing.commit_ranges WHERE range_id IN (SELECT UNNEST(?))", [list(range_ids)]
+        "SELECT range_id FROM landing.commit_ranges WHERE range_id IN (SELECT UNNEST(?)) AND (is_final OR NOT ?)",
+        [list(range_ids), asks_requests],
     ).fetchall()
     return set(range_ids) - {row[0] for row in known}
 
 
-def keep_ranges(writer: Writer, ranges: pl.DataFrame, commits: pl.DataFrame) -> None:
-    """Keep looked-up ranges (rows of CommitRanges) with their commits (rows of RangeCommits)."""
+def landed_commits(writer: Writer, range_ids: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:
+    """Of each of the ranges its commits, each with the squash commit that stands for it."""
+    found: dict[str, list[tuple[str, str | None]]] = {key: [] for key in range_ids}
+    rows = writer.connection.execute(
+        "SELECT range_id, commit_sha, landed_as_sha FROM landing.range_commits WHERE range_id IN (SELECT UNNEST(?))",
+        [list(range_ids)],
+    ).fetchall()
+    for key, sha, landed_as in rows:
+        found[key].append((sha, landed_as))
+    return found
+
+
+def keep_ranges(writer: Writer, repository_id: str, ranges: pl.DataFrame, commits: pl.DataFrame) -> None:
+    """Keep looked-up ranges of a repository (rows of CommitRanges) with their commits (rows of RangeCommits)."""
+    if ranges.is_empty():
+        return
+    ranges = ranges.with_columns(repository_id=pl.lit(repository_id))
     with writer.transaction() as connection:
         for name, frame in (("commit_ranges", ranges), ("range_commits", commits)):
+            connection.execute(
+                f"DELETE FROM landing.{name} WHERE range_id IN (SELECT UNNEST(?))", [ranges["range_id"].to_list()]
+            )
             execute_with(connection, frame, f"INSERT INTO landing.{name} BY NAME SELECT * FROM given_rows")

@@ -16,7 +16,7 @@ SELECT
     CAST(NULL AS VARCHAR) AS severity, d.custom_tags AS tags, d.deployment_id AS event_id, d.finished_at AS occurred_at
 FROM core.deployment_commits AS c
 INNER JOIN deployments AS d ON c.deployment_id = d.deployment_id AND c.day = d.day
-WHERE c.lead_time_seconds IS NOT NULL
+WHERE c.lead_time_seconds IS NOT NULL AND NOT c.is_redelivery
 UNION ALL
 SELECT
     'failure' AS measure, CAST(NULL AS DOUBLE) AS seconds, f.day, f.service, f.env, f.team, f.repository_id, f.source,

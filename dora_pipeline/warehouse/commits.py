@@ -1,0 +1,189 @@
+"""The step that looks up commits, as the warehouse has it: what is asked, and the rows that follow from the answers.
+
+Works on the services whose deployments, repositories or patterns changed, from their first changed day on.
+"""
+
+from collections.abc import Sequence
+
+import duckdb
+import polars as pl
+
+from dora_pipeline.tables import DeploymentCommits, Deployments
+from dora_pipeline.warehouse.failed_changes import wait_for_changes
+from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, make_alike, statement
+from dora_pipeline.warehouse.staleness import mark_days
+from dora_pipeline.warehouse.writer import Writer
+
+# Reasons for which a later fetch may find what is missing now.
+_PASSING_REASONS = ("repository_missing", "commit_missing", "previous_commit_missing")
+# A deployment, and a commit of its range that an earlier one of its history had, as landing.range_commits has it.
+HAD_COMMITS = {"deployment_id": pl.String, "commit_sha": pl.String, "landed_as_sha": pl.String}
+
+_ASKED = "deployment_id, history, service, env, repository_id, base_sha, head_sha, patterns, is_ranged, day"
+
+
+def missing_commits(writer: Writer) -> pl.DataFrame:
+    """Deployments of whose repository or commits something is missing that may be had later.
+
+    deployment_id, repository_id, base_sha, head_sha, previous_sha, commit_sha, reason, day.
+    """
+    return frame(
+        writer.connection,
+        """
+        SELECT deployment_id, repository_id, base_sha, head_sha, previous_sha, commit_sha, reason, day
+        FROM landing.deployment_ranges WHERE reason IN (SELECT UNNEST($reasons))
+        """,
+        {"reasons": list(_PASSING_REASONS)},
+    )
+
+
+def deployments_of_unfinished_ranges(writer: Writer) -> list[str]:
+    """The deployments of ranges whose squash commits could not all be asked for."""
+    rows = writer.connection.execute(
+        """
+        SELECT d.deployment_id FROM landing.deployment_ranges AS d
+        SEMI JOIN (SELECT range_id FROM landing.commit_ranges WHERE NOT is_final) AS r ON d.range_id = r.range_id
+        """
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def wait_for_commits(connection: duckdb.DuckDBPyConnection, services: str) -> None:
+    """Let the services that a query of one column gives wait for their commits to be looked up, from the first day."""
+    connection.execute(
+        f"""
+        INSERT INTO landing.changed_ranges
+        SELECT j.service, MIN(j.day) FROM landing.judged_deployments AS j
+        WHERE j.service IN ({services}) GROUP BY j.service
+        """
+    )
+
+
+def forget_commits(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let all commits be looked up again; the ranges that were are kept."""
+    connection.execute("DELETE FROM landing.deployment_ranges")
+    connection.execute("DELETE FROM landing.repeated_commits")
+    connection.execute("DELETE FROM landing.delivered_tips")
+    wait_for_commits(connection, "SELECT service FROM landing.judged_deployments")
+
+
+def begin_questions(writer: Writer, again: Sequence[str]) -> pl.DataFrame | None:
+    """What is to be asked of the repositories; None where nothing waits.
+
+    Columns as the first ones of landing.deployment_ranges, by repository, history and order of deployment. `again` are
+    deployments that are asked for though nothing about them has changed.
+    """
+    connection = writer.connection
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE asked_again AS SELECT UNNEST(?::VARCHAR[]) AS deployment_id", [again]
+    )
+    connection.execute(
+        """
+        INSERT INTO asked_again
+        SELECT d.deployment_id FROM landing.deployment_ranges AS d
+        WHERE (COALESCE(d.reason, '') = 'repository_not_configured')
+            = (d.repository_id IN (SELECT r.repository_id FROM landing.repositories AS r))
+        """
+    )
+    connection.execute(
+        """
+        INSERT INTO landing.changed_ranges
+        SELECT d.service, MIN(d.day) FROM landing.deployment_ranges AS d
+        WHERE d.deployment_id IN (FROM asked_again) GROUP BY d.service
+        """
+    )
+    if count(connection, "SELECT COUNT(*) FROM landing.changed_ranges") == 0:
+        return None
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE changed_ranges AS
+        SELECT service, MIN(from_day) AS from_day FROM landing.changed_ranges GROUP BY service
+        """
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE asked_ranges AS {statement('landing.asked_ranges')}")
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE known_ranges AS
+        SELECT d.* FROM landing.deployment_ranges AS d
+        JOIN changed_ranges AS c ON d.service = c.service AND d.day >= c.from_day
+        """
+    )
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE changed_ranges AS
+        SELECT service, MIN(day) AS from_day
+        FROM (
+            (SELECT {_ASKED} FROM asked_ranges EXCEPT SELECT {_ASKED} FROM known_ranges)
+            UNION ALL
+            (SELECT {_ASKED} FROM known_ranges EXCEPT SELECT {_ASKED} FROM asked_ranges)
+            UNION ALL
+            (SELECT {_ASKED} FROM known_ranges WHERE deployment_id IN (FROM asked_again))
+        )
+        GROUP BY service
+        """
+    )
+    return frame(
+        connection,
+        f"""
+        SELECT {_ASKED} FROM asked_ranges AS a JOIN changed_ranges AS c USING (service) WHERE a.day >= c.from_day
+        ORDER BY repository_id, history, service, env, finished_at, started_at, deployment_id
+        """,
+    )
+
+
+def known_tips(writer: Writer) -> pl.DataFrame:
+    """The tips of the changed services as they were before the first changed day.
+
+    repository_id, commit_sha, from_day, history, service, env.
+    """
+    return frame(
+        writer.connection,
+        """
+        SELECT t.repository_id, t.commit_sha, t.from_day, t.history, t.service, t.env
+        FROM landing.delivered_tips AS t JOIN changed_ranges AS c ON t.service = c.service
+        WHERE t.from_day < c.from_day AND (t.until_day IS NULL OR t.until_day >= c.from_day)
+        """,
+    )
+
+
+def replace_answers(writer: Writer, ranges: pl.DataFrame, had: pl.DataFrame, tips: pl.DataFrame) -> None:
+    """Keep what the repositories answered for the changed services, and mark the days of core that differ.
+
+    Rows of DeploymentRanges and DeliveredTips, and HAD_COMMITS.
+    """
+    with writer.transaction() as connection:
+        make_alike(connection, "new_ranges", "landing.deployment_ranges", ranges)
+        execute_with(connection, had, "CREATE OR REPLACE TEMP TABLE had_commits AS SELECT * FROM given_rows")
+        of_changed = "SELECT x.* FROM {} AS x JOIN changed_ranges AS c ON x.service = c.service AND x.day >= c.from_day"
+        for name in ("deployment_ranges", "repeated_commits"):
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE known_{name} AS {of_changed.format(f'landing.{name}')}")
+            connection.execute(
+                f"""
+                DELETE FROM landing.{name} AS x
+                WHERE EXISTS (FROM changed_ranges AS c WHERE x.service = c.service AND x.day >= c.from_day)
+                """
+            )
+        repeated = count(
+            connection, f"CREATE OR REPLACE TEMP TABLE new_repeated AS {statement('landing.repeated_commits')}"
+        )
+        insert(connection, "landing.deployment_ranges", "new_ranges", ranges.height)
+        insert(connection, "landing.repeated_commits", "new_repeated", repeated)
+        connection.execute(
+            """
+            DELETE FROM landing.delivered_tips AS t
+            WHERE EXISTS (
+                FROM changed_ranges AS c
+                WHERE t.service = c.service AND (t.until_day IS NULL OR t.until_day >= c.from_day)
+            )
+            """
+        )
+        execute_with(connection, tips, "INSERT INTO landing.delivered_tips BY NAME SELECT * FROM given_rows")
+        differing = f"""
+            SELECT day FROM ({difference("known_deployment_ranges", "new_ranges")})
+            UNION SELECT day FROM ({difference("known_repeated_commits", "new_repeated")})
+            UNION SELECT day FROM new_ranges WHERE deployment_id IN (FROM asked_again)
+        """
+        for table in (Deployments, DeploymentCommits):
+            mark_days(connection, table, differing)
+        wait_for_changes(connection, "SELECT service FROM changed_ranges")
+        connection.execute("DELETE FROM landing.changed_ranges")

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from dora_pipeline_tests.command import Answer, command_line, environment
-from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.homes import TestHome, moment
 from dora_pipeline_tests.sending import Sender
 from dora_pipeline_tests.waiting import PATIENCE
 
@@ -74,6 +75,18 @@ def test_sql_as_json_with_lists_and_times(sql: Sql) -> None:
             "day": "2024-05-06",
         },
         {"version": "2", "custom_tags": [], "finished_at": "2024-05-07 10:00:00+00", "team": None, "day": "2024-05-07"},
+    ]
+
+
+def test_sql_as_parquet_with_lists_and_times(sql: Sql, loaded: TestHome, tmp_path: Path) -> None:
+    result = tmp_path / "result.parquet"
+    query = "SELECT version, custom_tags, finished_at FROM core.deployments ORDER BY finished_at"
+    with result.open("wb") as output:
+        command = [*command_line("sql"), query, "--format", "parquet"]
+        subprocess.run(command, stdout=output, env=environment(loaded.home.path), check=True, timeout=PATIENCE)
+    assert pl.read_parquet(result).rows() == [
+        ("1", ["team:a", 'quote:"'], moment("2024-05-06 10:00:00")),
+        ("2", [], moment("2024-05-07 10:00:00")),
     ]
 
 

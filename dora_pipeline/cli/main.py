@@ -15,6 +15,8 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("demo", "Run the whole pipeline on bundled real data."),
     "deployment": ("sending", "Send a deployment to the intake."),
     "dev": ("dev", "Start Dagster's page, schedules and sensors."),
+    "explain": ("explain", "Show the events behind each figure of a service."),
+    "export": ("export", "Write core and metrics as Parquet files."),
     "failure": ("sending", "Send a failure to the intake."),
     "init": ("files", "Write commented settings to begin with."),
     "report": ("report", "Write the report page, and print its path."),

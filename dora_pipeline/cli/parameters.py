@@ -1,7 +1,7 @@
 """Types of options that several commands have."""
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import click
@@ -42,3 +42,34 @@ class Text(click.ParamType[str]):
         if self._form.fullmatch(text) is None:
             self.fail(f"it is not {self._expected}", param, ctx)
         return text
+
+
+class Day(click.ParamType[date]):
+    """A day, as 2024-05-06."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The day."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a day; write it as 2024-05-06", param, ctx)
+
+
+class Days(click.ParamType[tuple[date, date]]):
+    """A day, or a first and a last one, as 2024-05-06..2024-05-12."""
+
+    name = "days"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[date, date]:
+        """The first and the last day."""
+        if isinstance(value, tuple):
+            return value
+        first, _, last = value.partition("..")
+        found = Day().convert(first, param, ctx), Day().convert(last or first, param, ctx)
+        if found[1] < found[0]:
+            self.fail(f"{found[1]} is before {found[0]}", param, ctx)
+        return found

@@ -1,25 +1,19 @@
-"""`dora sql`: a query of the published warehouse, shown as a table, as lines, CSV or JSON."""
+"""`dora sql`: a query of the published warehouse."""
 
-import json
 import re
-import shutil
 import sys
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 import duckdb
 
-from dora_pipeline.cli.display import messages
+from dora_pipeline.cli.results import FORMATS, show
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
-from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.reader import lock, open_reader
 
-_MOST_ROWS = 1000
 _READING = (
     "`dora sql` takes what only reads: SELECT, WITH, FROM, VALUES, TABLE, PIVOT, UNPIVOT, SHOW, DESCRIBE, SUMMARIZE, "
     "EXPLAIN of these, and PRAGMA table_info and its like"
@@ -67,21 +61,20 @@ class _Statement:
 
 @click.command("sql")
 @click.argument("query")
-@click.option(
-    "--format", "form", type=click.Choice(["table", "lines", "csv", "json"]), default="table", show_default=True
-)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--files", is_flag=True, help="Let the query read files, such as FROM 'budget.csv'. It never writes any.")
 def sql_command(query: str, form: str, files: bool) -> None:
     """Query the warehouse, read-only; `-` reads the query from stdin.
 
-    A table shows at most 1,000 rows, and lines, CSV and JSON all of them.
+    A table shows at most 1,000 rows, and every other format all of them.
     """
     if query == "-":
         query = _from_stdin()
     with open_reader(default_home()) as connection, TemporaryDirectory(prefix="dora-sql-") as scratch:
         lock(connection, Path(scratch), reads_files=files)
         try:
-            _show(connection, _read_only(connection, query), form, Path(scratch) / "result")
+            statement = _read_only(connection, query)
+            show(connection, statement.text, form, Path(scratch), is_query=statement.is_query)
         except duckdb.Error as error:
             raise QueryError(_explained(error)) from error
 
@@ -164,62 +157,3 @@ def _without_end(text: str) -> tuple[str, list[int]]:
 def _word(text: str, place: int) -> str:
     found = re.match(rb"\w+", text.encode()[place:])
     return found[0].decode().upper() if found else ""
-
-
-def _show(connection: duckdb.DuckDBPyConnection, statement: _Statement, form: str, result: Path) -> None:
-    relation = connection.sql(statement.text)
-    if relation is None:
-        return
-    match form:
-        case "table":
-            _print_table(relation)
-        case "lines":
-            _print_lines(relation)
-        case "csv":
-            # Not straight to /dev/stdout: opening it would empty the file that the output is appended to.
-            relation.write_csv(str(result), header=True)
-            _print_file(result)
-        case _ if statement.is_query:
-            connection.execute(f"COPY ({statement.text}) TO {quoted(str(result))} (FORMAT json, ARRAY true)")
-            _print_file(result)
-        case _:
-            rows = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
-            click.echo(json.dumps(rows, default=str, ensure_ascii=False))
-
-
-def _print_table(relation: duckdb.DuckDBPyRelation) -> None:
-    width = shutil.get_terminal_size((200, 24)).columns
-    shown = StringIO()
-    with redirect_stdout(shown):
-        relation.show(max_width=width, max_rows=_MOST_ROWS)
-    table = shown.getvalue()
-    sys.stdout.write(table)
-    hidden = re.search(r"(\d+) columns \((\d+) shown\)\s*\Z", table)
-    if hidden is not None or "… │" in table:
-        cut = f"{hidden[2]} of {hidden[1]} columns are shown" if hidden else "texts are cut"
-        sys.stdout.flush()
-        messages.print(
-            f"The table is too wide for {width} characters: {cut}. `--format lines` shows all of it.", soft_wrap=True
-        )
-
-
-def _print_lines(relation: duckdb.DuckDBPyRelation) -> None:
-    """Each column of a row on a line of its own, an empty line between rows; further lines of a text are indented."""
-    names = relation.columns
-    width = max(map(len, names))
-    is_first = True
-    for row in relation.project("CAST(COLUMNS(*) AS VARCHAR)").iter_rows():
-        if not is_first:
-            sys.stdout.write("\n")
-        is_first = False
-        for name, value in zip(names, row, strict=True):
-            text = "NULL" if value is None else value.rstrip("\n").replace("\n", "\n" + " " * (width + 3))
-            sys.stdout.write(f"{name:<{width}} = {text}\n")
-    if is_first:
-        messages.print("no rows")
-
-
-def _print_file(result: Path) -> None:
-    sys.stdout.flush()
-    with result.open("rb") as content:
-        shutil.copyfileobj(content, sys.stdout.buffer)

@@ -2,31 +2,19 @@
 
 import time
 from datetime import date
-from typing import Any
 
 import click
 
 from dora_pipeline.cli.display import console, messages, progress_bars
+from dora_pipeline.cli.parameters import Day
 from dora_pipeline.config import default_home
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline.timeline import Window
 
 
-class _Day(click.ParamType[date]):
-    name = "day"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        if isinstance(value, date):
-            return value
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a day; write it as 2024-05-06", param, ctx)
-
-
 @click.command("run")
-@click.option("--from", "first", type=_Day(), help="First day to load.")
-@click.option("--to", "last", type=_Day(), help="Last day to load.")
+@click.option("--from", "first", type=Day(), help="First day to load.")
+@click.option("--to", "last", type=Day(), help="Last day to load.")
 @click.option("--rebuild", is_flag=True, help="Make the whole warehouse anew from the raw layer, without network.")
 @click.option("--accept-shrink", is_flag=True, help="Load also days that lose much of what they show.")
 def run_command(first: date | None, last: date | None, rebuild: bool, accept_shrink: bool) -> None:

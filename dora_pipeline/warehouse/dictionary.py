@@ -12,10 +12,14 @@ Times are `TIMESTAMPTZ`, durations `DOUBLE` seconds, days `DATE` of the configur
 `core.events` and `metrics.measures` are views. Every figure is a grouping of `metrics.measures`, so that it can be
 traced to its events, and grouped in other ways.
 
-There are two table macros as well. Both compute from the events, so percentiles of long periods are exact:
+There are three table macros as well. They compute from the events, so percentiles of long periods are exact:
 
 - `metrics.summary(grain, from_day, to_day)`: the columns of `metrics.daily`, with `period` in place of `day`.
 - `metrics.summary_by(dimension, grain, from_day, to_day)`: the same over `env`, `team` or `all`.
+- `metrics.explain(from_day, to_day, service, env)`: the events behind each figure of `metrics.daily` (`figure`,
+  `is_counted`), and those that are left out, with the `reason`: `duplicate`, `redelivery`, `not_selected`,
+  `before_first_selection`, `rejected: …`, `not_restored`, `no_remediation`, why a deployment has no lead time, why a
+  failure is linked to none. Where `env` is NULL, of every env.
 
 `grain` is `day`, `week`, `month`, `quarter` or `year`. Both days are included. Weeks start on Monday.
 """

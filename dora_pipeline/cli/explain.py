@@ -1,0 +1,78 @@
+"""`dora explain`: the events behind each figure of a service, and those left out, with the reason."""
+
+from datetime import date
+from difflib import get_close_matches
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import duckdb
+
+from dora_pipeline.cli.parameters import Days
+from dora_pipeline.cli.results import FORMATS, show
+from dora_pipeline.config import default_home
+from dora_pipeline.errors import DoraError
+from dora_pipeline.warehouse.queries import quoted
+from dora_pipeline.warehouse.reader import open_reader
+
+_KNOWN = """
+    SELECT service, env FROM core.deployments
+    UNION SELECT service, env FROM core.failures
+    UNION SELECT service, env FROM landing.deployments
+    UNION SELECT service, env FROM landing.failures
+    UNION SELECT service, NULL FROM core.rejected_events
+"""
+
+
+class NothingToExplain(DoraError):
+    """No event of the service, or of the service in the environment, is known."""
+
+
+@click.command("explain")
+@click.argument("days", type=Days(), metavar="DAY|FROM..TO")
+@click.argument("service")
+@click.argument("env", required=False)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+def explain_command(days: tuple[date, date], service: str, env: str | None, form: str) -> None:
+    """Show the events behind each figure of SERVICE, and those that are left out, with the reason.
+
+    The days are those of the configured time zone, both included. Without ENV: of every environment.
+    """
+    first, last = days
+    names = f"{quoted(service)}, {'NULL' if env is None else quoted(env)}"
+    explained = f"metrics.explain(DATE '{first}', DATE '{last}', {names})"
+    with open_reader(default_home()) as connection, TemporaryDirectory(prefix="dora-explain-") as scratch:
+        _require_known(connection, service, env)
+        if form == "table":
+            show(connection, _counts(explained), form, Path(scratch))
+        show(connection, f"FROM {explained}", form, Path(scratch))
+
+
+def _counts(explained: str) -> str:
+    """How many events each figure is made of, and how many are left out, by reason."""
+    return f"""
+        SELECT figure, COUNT(*) FILTER (WHERE is_counted) AS counted,
+            STRING_AGG(DISTINCT reason, ', ' ORDER BY reason) AS left_out
+        FROM (
+            SELECT figure, is_counted, place,
+                reason || ': ' || COUNT(*) OVER (PARTITION BY figure, reason) AS reason
+            FROM (SELECT figure, is_counted, reason, ROW_NUMBER() OVER () AS place FROM {explained})
+        )
+        GROUP BY figure ORDER BY MIN(place)
+    """
+
+
+def _require_known(connection: duckdb.DuckDBPyConnection, service: str, env: str | None) -> None:
+    pairs = connection.execute(_KNOWN).fetchall()
+    _require("service", service, {pair[0] for pair in pairs})
+    if env is not None:
+        _require(f"environment of {service}", env, {pair[1] for pair in pairs if pair[0] == service})
+
+
+def _require(kind: str, name: str, known: set[str | None]) -> None:
+    if name in known:
+        return
+    names = sorted(filter(None, known))
+    near = get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]
+    advice = f"; there is {', '.join(near)}" if near else "; `dora run` reads what sources have"
+    raise NothingToExplain(f"{name!r} is no {kind} that an event names{advice}")

@@ -1,0 +1,61 @@
+"""Tables and views as Parquet files, for other engines."""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+
+from dora_pipeline.errors import WarehouseError
+from dora_pipeline.tables import TABLES, VIEWS
+from dora_pipeline.warehouse.queries import count, quoted
+
+_SCHEMAS = ("core", "metrics")
+
+
+def export_tables(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[tuple[Path, int]]:
+    """Write each table and view of core and metrics to folder/schema/name.parquet: the files, and their rows.
+
+    They take the place of a former export at once, when all is written. Raises WarehouseError for a folder that holds
+    anything else, and where it cannot be written; then what was there stays.
+    """
+    part, former = (folder.with_name(f"{folder.name}.{ending}") for ending in ("part", "former"))
+    names = [table.table_name for table in (*TABLES, *VIEWS) if table.table_name.partition(".")[0] in _SCHEMAS]
+    _require_export(folder)
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        for schema in _SCHEMAS:
+            (part / schema).mkdir(parents=True)
+        written = [(_file(folder, name), _write(connection, name, _file(part, name))) for name in names]
+        shutil.rmtree(former, ignore_errors=True)
+        if folder.exists():
+            folder.rename(former)
+        part.rename(folder)
+        shutil.rmtree(former, ignore_errors=True)
+    except (OSError, duckdb.IOException) as error:
+        raise WarehouseError(
+            f"{folder}: the export cannot be written: {error}; check the space, owner and mode of {folder.parent}"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return written
+
+
+def _file(folder: Path, name: str) -> Path:
+    schema, _, table = name.partition(".")
+    return folder / schema / f"{table}.parquet"
+
+
+def _write(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> int:
+    return count(connection, f"COPY (FROM {name}) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _require_export(folder: Path) -> None:
+    if not folder.exists():
+        return
+    strangers = [
+        path
+        for path in folder.rglob("*")
+        if path.relative_to(folder).parts[0] not in _SCHEMAS or (path.is_file() and path.suffix != ".parquet")
+    ]
+    if strangers:
+        raise WarehouseError(f"{folder}: holds {strangers[0].name}, which is no export; name an empty or new folder")

@@ -68,7 +68,11 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
         "warehouse/sql/landing/judged_failures.sql",
         *_normalizers("failure"),
     ),
-    FailureLinks: ("warehouse/sql/core/failure_links.sql",),
+    FailureLinks: (
+        "warehouse/sql/core/failure_links.sql",
+        "warehouse/sql/landing/failure_links.sql",
+        "warehouse/sql/landing/named_deployments.sql",
+    ),
     FailedChanges: (
         "warehouse/sql/core/failed_changes.sql",
         "warehouse/sql/landing/failed_changes.sql",

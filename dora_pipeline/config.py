@@ -142,6 +142,7 @@ class Shapes(StrEnum):
     """What a setting shapes, and what its change makes stale; it stands in the annotation of the field."""
 
     LANDING = "all that has landed: everything is read again"
+    LINKS = "which deployments failures are linked to: all are linked again"
     RECORDS = "what the records of sources become: those that are kept are normalized again"
 
 
@@ -189,6 +190,8 @@ class Settings(Section):
     environments: Annotated[Environments, Shapes.LANDING] = {}
     squash_merges: Literal["expand", "landed"] = "expand"
     merge_window: Annotated[Duration, AfterValidator(_half_a_day), Shapes.LANDING] = timedelta(minutes=10)
+    link_window: Annotated[Duration, Shapes.LINKS] = timedelta(days=7)
+    link_slack: Annotated[Duration, Shapes.LINKS] = timedelta(minutes=5)
     change_failure_rules: Annotated[tuple[ChangeFailureRule, ...], Field(strict=False)] = (
         ChangeFailureRule(name="hotfix", field="version", matches="(?i)hotfix", fails="previous"),
         ChangeFailureRule(name="hotfix", field="commit_subject", matches="(?i)hotfix", fails="previous"),

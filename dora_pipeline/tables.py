@@ -637,6 +637,25 @@ class ChangedDays(Table):
     day = _day("The day.")
 
 
+class ChangedDeployments(Table):
+    """Deployments that changed since failures were linked, as they were and as they are."""
+
+    table_name = "landing.changed_deployments"
+
+    deployment_id = _text("The deployment, or another id that names one.")
+    service = _text("Its service; NULL where only what the id names changed.", nullable=True)
+    team = _text("Team that the event names.", nullable=True)
+    finished_at = _moment("End of the deployment; NULL where only what the id names changed.", nullable=True)
+
+
+class UnlinkedDays(Table):
+    """Days whose failures changed since they were linked."""
+
+    table_name = "landing.unlinked_days"
+
+    day = _day("The day.")
+
+
 class ChangedPairs(Table):
     """Services and environments whose sightings changed since their deployments were inferred."""
 
@@ -829,6 +848,8 @@ TABLES: tuple[type[Table], ...] = (
     ChangedServices,
     UnjudgedChanges,
     ChangedDays,
+    ChangedDeployments,
+    UnlinkedDays,
     ChangedPairs,
     StaleDays,
     Loads,

@@ -91,6 +91,8 @@ def test_the_readme_tells_the_defaults() -> None:
     told = dict(re.findall(r"^\| `([a-z_.]+)` \| `?([^`|]+?)`? \|", README, re.MULTILINE))
     for key, held in (
         ("merge_window", settings.merge_window),
+        ("link_window", settings.link_window),
+        ("link_slack", settings.link_slack),
         ("reread", settings.reread),
         ("lock_timeout", settings.lock_timeout),
         ("sources.apm_deployment_tracking.quiet_gap", apm.quiet_gap),

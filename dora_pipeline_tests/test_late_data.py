@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline_tests import oracle_links
 from dora_pipeline_tests.homes import LONG_AGO, TestHome
 
 START = datetime(2024, 3, 29, 22, tzinfo=UTC)
@@ -32,6 +33,8 @@ MOMENTS = st.builds(
 SERVICES = st.sampled_from(["a", "a", "b"])
 ENVIRONMENTS = st.sampled_from(["prod", "prod", "staging", None])
 VERSIONS = st.sampled_from(["1", "2", "3"])
+COMMITS = st.sampled_from([None, None, "a" * 40, "a" * 7 + "b" * 33, "a" * 7, "c" * 40])
+TAGS = st.sampled_from([[], [], ["size:1"], ["deployment_id:d1"], ["deployment_id:d2", "deployment_id: d3", "x"]])
 SOURCES = [("deployment_event_api",), ("apm_deployment_tracking",), ("apm_deployment_tracking", "deployment_event_api")]
 
 
@@ -45,6 +48,7 @@ def deployments(draw: st.DrawFn) -> dict[str, Any]:
         "env": draw(ENVIRONMENTS),
         "version": draw(VERSIONS),
         "team": draw(st.sampled_from([None, "x"])),
+        "git": {"commit_sha": draw(COMMITS)},
         "started_at": started.isoformat(),
         "finished_at": finished.isoformat(),
     }
@@ -56,7 +60,10 @@ def failures(draw: st.DrawFn) -> dict[str, Any]:
     outage = draw(st.sampled_from([None, timedelta(seconds=1), timedelta(hours=3), timedelta(days=2)]))
     return {
         "id": f"f{draw(st.integers(0, 5))}",
-        "services": draw(st.lists(SERVICES, max_size=2, unique=True)),
+        "services": draw(st.lists(st.sampled_from(["a", "b", "none"]), max_size=2, unique=True)),
+        "version": draw(st.sampled_from([None, None, "1", "3"])),
+        "git": {"commit_sha": draw(COMMITS)},
+        "custom_tags": draw(TAGS),
         "env": draw(ENVIRONMENTS),
         "team": draw(st.sampled_from(["x", "y"])),
         "started_at": started.isoformat(),
@@ -116,11 +123,13 @@ def test_any_changes_between_runs_end_in_the_tables_of_a_rebuild(
     tmp_path_factory: pytest.TempPathFactory, stages: list[dict[str, Any]]
 ) -> None:
     home = TestHome(tmp_path_factory.mktemp("late") / "home")
-    home.settings(timezone="Europe/Berlin")
+    home.settings(timezone="Europe/Berlin", link_window="1d", link_slack="2m")
     home.select("failure", "failure_event_api")
     for number, stage in enumerate(stages):
         tell(home, number, stage)
         home.run()
+    rules = oracle_links.Rules(("b",), window=timedelta(days=1), slack=timedelta(minutes=2))
+    assert oracle_links.found_links(home) == oracle_links.expected_links(home, rules)
     before = home.tables()
     assert home.run().days == []
     assert home.tables() == before

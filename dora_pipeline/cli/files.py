@@ -21,6 +21,8 @@ _SETTINGS = """\
 #   production: [prod, Production, "prod-*"]
 # squash_merges: expand         # a squash merge counts by its original commits; landed: by the squash commit
 # merge_window: 10m             # two sources that tell one deployment within this time count it once; at most 12h
+# link_window: 7d               # a failure is linked to the latest deployment that finished within this time before it,
+# link_slack: 5m                # or so soon after it, where neither tag, commit nor version names one
 # change_failure_rules:         # which deployments failed: RE2 in version, commit_subject, branch_tag or custom_tag
 #   - {name: hotfix, field: version, matches: "(?i)hotfix", fails: previous}        # previous, or itself
 #   - {name: hotfix, field: commit_subject, matches: "(?i)hotfix", fails: previous}

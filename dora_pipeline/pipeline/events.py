@@ -15,7 +15,7 @@ from dora_pipeline.pipeline.segments import fresh_segments, input_of
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.day_files import DayFiles
 from dora_pipeline.sources.source import EventRecords, Normalized, Source
-from dora_pipeline.warehouse import inputs, landing
+from dora_pipeline.warehouse import inputs, landing, links
 from dora_pipeline.warehouse.event_records import put_records
 from dora_pipeline.warehouse.inputs import Input
 from dora_pipeline.warehouse.writer import Writer
@@ -60,6 +60,8 @@ def land_change(connection: duckdb.DuckDBPyConnection, source: Source[Any], chan
     if settled.ids.is_empty():
         return
     _LANDS[source.event_type](connection, source.name, settled.ids, normalized.events, normalized.rejected)
+    if source.event_type == "deployment":
+        links.wait_for_names(connection, settled.ids)
     put_records(connection, source.name, settled.records)
 
 

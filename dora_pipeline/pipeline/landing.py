@@ -22,7 +22,7 @@ from dora_pipeline.sources.manifest import Manifest
 from dora_pipeline.sources.raw import segment_at
 from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.sources.source import Source
-from dora_pipeline.warehouse import inputs, judgement
+from dora_pipeline.warehouse import inputs, judgement, links
 from dora_pipeline.warehouse.landing import APM
 from dora_pipeline.warehouse.writer import Writer, concerns_all
 
@@ -66,6 +66,12 @@ def judge(writer: Writer, settings: Settings) -> None:
         judgement.infer_deployments(connection, quiet_gap, merge_window)
         judgement.judge_deployments(connection, merge_window, microseconds(LONGEST_GAP))
         judgement.judge_failures(connection)
+
+
+def link(writer: Writer, settings: Settings) -> None:
+    """Link the failures that are new, or that anything changed for, to the deployments that most likely caused them."""
+    with writer.transaction() as connection:
+        links.link_failures(connection, microseconds(settings.link_window), microseconds(settings.link_slack))
 
 
 def _error_of_landing(session: Session, source: Source[Any]) -> DoraError | None:

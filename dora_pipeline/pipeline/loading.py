@@ -33,7 +33,7 @@ from dora_pipeline.tables import (
     Table,
     empty_frame,
 )
-from dora_pipeline.warehouse import inputs, judgement, landing
+from dora_pipeline.warehouse import inputs, judgement, landing, links
 from dora_pipeline.warehouse.commits import forget_commits, wait_for_commits
 from dora_pipeline.warehouse.days import replace_days, replace_table
 from dora_pipeline.warehouse.queries import frame
@@ -81,6 +81,7 @@ def load_services(writer: Writer, catalog: Catalog) -> int:
         if changed.height:
             mark_days_of_services(connection, changed["service"].unique().to_list())
             wait_for_commits(connection, "SELECT service FROM named_services")
+            links.link_all_again(connection)
     return frame.height
 
 
@@ -95,6 +96,10 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
             landing.forget_everything(connection)
             begin_landing_anew(connection)
         inputs.write_property(connection, "landing_settings", landed)
+        linked = json.dumps(shaping(settings, Shapes.LINKS))
+        if inputs.read_property(connection, "link_settings") not in (None, linked):
+            links.link_all_again(connection)
+        inputs.write_property(connection, "link_settings", linked)
         if inputs.read_property(connection, "repositories") not in (None, repositories):
             mark_all_days(connection, (Deployments, Failures))
             wait_for_commits(connection, "SELECT service FROM landing.judged_deployments")

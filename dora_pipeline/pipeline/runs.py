@@ -13,7 +13,7 @@ from dora_pipeline.pipeline.checks import CheckResult, warnings
 from dora_pipeline.pipeline.commits import look_up_commits
 from dora_pipeline.pipeline.day_loads import DayLoads
 from dora_pipeline.pipeline.failed_changes import judge_changes
-from dora_pipeline.pipeline.landing import judge, land
+from dora_pipeline.pipeline.landing import judge, land, link
 from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.pipeline.progress import Progress, Silence
 from dora_pipeline.pipeline.session import Session
@@ -155,6 +155,7 @@ def begin(
     today = day_of(datetime.now(UTC), settings.zone)
     look_up_commits(session, repositories, today - settings.reread)
     judge_changes(session)
+    link(writer, settings)
     days = DayLoads(session, located, repositories, guard)
     first = log.first_day(settings.zone)
     if first is not None:

@@ -13,6 +13,7 @@ import polars as pl
 from dora_pipeline.config import ChangeFailureRule
 from dora_pipeline.tables import DeploymentKinds, Deployments, FailedChanges, JudgedChanges, Table
 from dora_pipeline.warehouse.inputs import read_property, write_property
+from dora_pipeline.warehouse.links import wait_for_deployments
 from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, statement
 from dora_pipeline.warehouse.staleness import mark_days
 
@@ -113,7 +114,17 @@ def replace_changes(
         connection.execute(f"CREATE OR REPLACE TEMP TABLE known_changes AS SELECT * FROM {of_waiting}")
         connection.execute(f"CREATE OR REPLACE TEMP TABLE new_changes AS SELECT * FROM {name} LIMIT 0")
         rows = count(connection, f"INSERT INTO new_changes BY NAME {statement(name)}")
-        mark_days(connection, shown, f"SELECT day FROM ({difference('known_changes', 'new_changes')})")
+        changed = difference("known_changes", "new_changes")
+        mark_days(connection, shown, f"SELECT day FROM ({changed})")
+        if table is DeploymentKinds:
+            # What is a rollback now, or is none any more, may be the cause of other failures.
+            wait_for_deployments(
+                connection,
+                f"""
+                SELECT deployment_id, service, team, finished_at FROM landing.judged_deployments
+                WHERE deployment_id IN (SELECT deployment_id FROM ({changed}))
+                """,
+            )
         connection.execute(f"DELETE FROM {of_waiting}")
         insert(connection, name, "new_changes", rows)
     connection.execute("DELETE FROM landing.unjudged_changes")

@@ -7,6 +7,7 @@ on what changed since the last time only, and say which days of core that makes 
 import duckdb
 
 from dora_pipeline.tables import Deployments, Failures, RejectedEvents
+from dora_pipeline.warehouse import links
 from dora_pipeline.warehouse.failed_changes import wait_for_changes
 from dora_pipeline.warehouse.landing import APM, replace_deployments
 from dora_pipeline.warehouse.queries import count, difference, insert, statement
@@ -67,6 +68,7 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
     connection.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {difference('known_judged', 'new_judged')}")
     for table in (Deployments, RejectedEvents):
         mark_days(connection, table, "SELECT day FROM differing")
+    links.wait_for_deployments(connection, "SELECT deployment_id, service, team, finished_at FROM differing")
     wait_for_changes(connection, "SELECT service FROM differing")
     connection.execute(
         """
@@ -92,8 +94,15 @@ def judge_failures(connection: duckdb.DuckDBPyConnection) -> None:
     )
     connection.execute("CREATE OR REPLACE TEMP TABLE new_judged AS SELECT * FROM landing.judged_failures LIMIT 0")
     judged = count(connection, f"INSERT INTO new_judged BY NAME {statement('landing.judged_failures')}")
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE differing_days AS
+        SELECT DISTINCT day FROM ({difference("known_judged", "new_judged")})
+        """
+    )
     for table in (Failures, RejectedEvents):
-        mark_days(connection, table, f"SELECT day FROM ({difference('known_judged', 'new_judged')})")
+        mark_days(connection, table, "FROM differing_days")
+    links.wait_for_days(connection, "FROM differing_days")
     connection.execute("DELETE FROM landing.judged_failures WHERE day IN (SELECT day FROM changed_days)")
     insert(connection, "landing.judged_failures", "new_judged", judged)
     connection.execute("DELETE FROM landing.changed_days")

@@ -30,6 +30,8 @@ _LANDED = (
     "failures",
     "changed_days",
     "judged_failures",
+    "changed_deployments",
+    "unlinked_days",
     "failure_links",
     "unjudged_changes",
     "deployment_kinds",

@@ -15,6 +15,9 @@ landed AS (
     SELECT HASH('judged_failures', f) AS digest, f.day FROM landing.judged_failures AS f
     WHERE f.day IN (SELECT s.day FROM stale AS s)
     UNION ALL
+    SELECT HASH('failure_links', l) AS digest, l.day FROM landing.failure_links AS l
+    WHERE l.day IN (SELECT s.day FROM stale AS s)
+    UNION ALL
     SELECT HASH('rejected_events', r) AS digest, r.day FROM landing.rejected_events AS r
     WHERE r.day IN (SELECT s.day FROM stale AS s)
 ),

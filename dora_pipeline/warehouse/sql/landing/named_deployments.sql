@@ -1,0 +1,25 @@
+-- The deployments that the ids in `tagged` name: by its own id, that of an export without its prefix included, or by that
+-- of a record that was united with it, the id included that the intake made up for one. One that was rejected is none.
+SELECT t.name, d.deployment_id
+FROM (
+    SELECT x.name, x.name AS deployment_id FROM tagged AS x
+    UNION ALL
+    SELECT x.name, 'apm:' || x.name AS deployment_id FROM tagged AS x
+) AS t
+INNER JOIN landing.judged_deployments AS d ON t.deployment_id = d.deployment_id
+WHERE d.history <> 'rejected'
+UNION
+SELECT r.name, d.deployment_id
+FROM (
+    SELECT t.name, e.source, e.identity_key
+    FROM tagged AS t
+    INNER JOIN landing.event_records AS e ON t.name = e.record_id
+    UNION
+    SELECT t.name, e.source, e.identity_key
+    FROM tagged AS t
+    INNER JOIN landing.event_records AS e ON t.name = e.former_id
+) AS r
+INNER JOIN landing.event_records AS o ON r.source = o.source AND r.identity_key = o.identity_key
+INNER JOIN landing.judged_deployments AS d ON o.source = d.source AND o.record_id = d.deployment_id
+LEFT JOIN landing.judged_deployments AS x ON r.name = x.deployment_id
+WHERE d.history <> 'rejected' AND x.deployment_id IS NULL

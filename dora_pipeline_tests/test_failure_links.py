@@ -1,0 +1,249 @@
+"""Which deployment a failure is linked to, by which rule, or why to none; and that links follow what changes."""
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+
+from dora_pipeline.intake.store import EventStore
+from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, DEPLOYMENTS_BY_EVENT, FAILURES_BY_EVENT, TestHome, moment
+from dora_pipeline_tests.oracle_links import Link, found_links
+
+DAY = 86_400.0
+
+
+def define(home: TestHome, **teams: str) -> None:
+    """Services of the catalog, with their teams."""
+    home.home.services.mkdir(exist_ok=True)
+    for service, team in teams.items():
+        definition = {"schema-version": "v2.2", "dd-service": service, "team": team}
+        (home.home.services / f"{service}.yaml").write_text(json.dumps(definition))
+
+
+def tell_of_rules(home: TestHome) -> str:
+    """A service for each rule, in a home whose links are to be looked at; the id that the intake made up for one."""
+    home.select("deployment", *DEPLOYMENTS_BY_APM, *DEPLOYMENTS_BY_EVENT)
+    home.select("failure", *FAILURES_BY_EVENT)
+    define(home, planned="blue", red="red")
+    ready = {"service": "tag", "env": "prod", "version": "9", "started_at": "2024-05-06T08:00:00Z"}
+    ready["finished_at"] = ready["started_at"]
+    home.drop_export("ready.jsonl", [{"type": "dora_deployment", "id": "counts", "attributes": ready}])
+    home.deploy("tag", "2024-05-06T08:00:30", id="told-twice", version="9")
+    home.deploy("tag", "2024-05-06T10:00:00", id="tag-1", version="1")
+    home.deploy("tag", "2024-05-06T11:00:00", id="tag-2", version="2")
+    home.deploy("else", "2024-05-06T12:00:00", id="else-1", env="staging")
+    made_up = home.deploy("else", "2024-05-06T13:00:00", received="2024-05-06 13:00:01")
+    home.deploy("else", "2024-05-06T13:00:00", id="named", received="2024-05-06 13:00:02")
+    for seconds, (name, tags) in enumerate(
+        (
+            ("names", ["size:1", "deployment_id:else-1"]),
+            ("names-two", ["deployment_id:tag-1", "deployment_id: else-1"]),
+            ("names-nobody", ["deployment_id:nobody"]),
+            ("names-a-duplicate", ["deployment_id:told-twice"]),
+            ("names-an-export", ["deployment_id:counts"]),
+            ("names-by-the-first-id", [f"deployment_id:{made_up}"]),
+        )
+    ):
+        home.fail(["tag"], f"2024-05-06T11:30:0{seconds}", id=name, custom_tags=tags)
+
+    home.deploy("commit", "2024-05-01T10:00:00", id="commit-1", git={"commit_sha": "a" * 40})
+    home.deploy("commit", "2024-05-02T10:00:00", id="commit-2", git={"commit_sha": "b" * 7})
+    home.deploy("commit", "2024-05-03T10:00:00", id="commit-3", git={"commit_sha": "b" * 8 + "c" * 32}, version="3")
+    for name, started, sha in (
+        ("short", "04T10:00:05", "a" * 7),
+        ("whole", "04T10:00:07", "b" * 8 + "c" * 32),
+        ("other", "04T10:00:09", "b" * 9),
+        ("old", "20T10:00:03", "a" * 40),
+    ):
+        home.fail(["commit"], f"2024-05-{started}", id=name, git={"commit_sha": sha})
+    home.fail(["commit"], "2024-05-20T11:00:00", id="both", git={"commit_sha": "a" * 40}, version="3")
+
+    home.deploy("version", "2024-05-01T10:00:00", id="version-1", version="1")
+    home.deploy("version", "2024-05-02T10:00:00", id="version-2", version="2")
+    home.deploy("version", "2024-05-03T10:00:00", id="version-3", version="2", env="staging")
+    home.fail(["version"], "2024-05-03T10:00:00", id="version", version="1")
+    home.fail(["version"], "2024-05-03T12:00:00", id="no-env", env=None)
+    home.fail(["version"], "2024-05-30T12:00:00", id="no-env-old", env=None, version="2")
+
+    home.deploy("edge", "2024-05-01T10:00:00", id="edge-1")
+    home.deploy("edge", "2024-05-20T10:05:00", id="edge-2")
+    home.fail(["edge"], "2024-05-08T10:00:00", id="in-window")
+    home.fail(["edge"], "2024-05-08T10:00:01.000001", id="past-window")
+    home.fail(["edge"], "2024-05-20T10:00:00", id="in-slack")
+    home.fail(["edge"], "2024-05-20T09:59:59.999999", id="past-slack")
+    home.fail(["edge"], "2024-05-01T09:00:00", id="before-all")
+
+    home.deploy("tie", "2024-05-06T10:00:00", id="tie-a")
+    home.deploy("tie", "2024-05-06T10:00:00", id="tie-c", started_at="2024-05-06T09:00:00Z")
+    home.deploy("tie", "2024-05-06T10:00:00", id="tie-b", started_at="2024-05-06T09:30:00Z")
+    home.fail(["tie", "nowhere", "planned"], "2024-05-06T10:00:00", id="tie")
+
+    home.deploy("back", "2024-05-06T09:00:00", id="back-1", version="1")
+    home.deploy("back", "2024-05-06T10:00:00", id="back-2", version="2")
+    home.deploy("back", "2024-05-06T11:02:00", id="back-3", version="1")
+    home.fail(["back"], "2024-05-06T11:00:00", id="before-rollback")
+    home.fail(["back"], "2024-05-06T11:02:00", id="at-rollback")
+
+    home.deploy("red", "2024-05-06T09:00:00", id="red-1")
+    home.deploy("green", "2024-05-06T10:00:00", id="red-2", team="red")
+    home.deploy("green", "2024-05-06T11:00:00", id="green-1", team="green", env="staging")
+    for name, team, started in (
+        ("of-team", "red", "2024-05-06T10:30:00"),
+        ("of-team-old", "red", "2024-06-06T10:30:00"),
+        ("of-team-elsewhere", "green", "2024-05-06T10:31:00"),
+        ("of-team-unknown", "blue", "2024-05-06T10:32:00"),
+    ):
+        home.fail([], started, id=name, team=team, version="1")
+    home.fail([], "2024-05-06T10:33:00", id="of-team-named", team="blue", custom_tags=["deployment_id:tag-1"])
+    return made_up
+
+
+@pytest.fixture(scope="module")
+def links(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str | None], Link]:
+    home = TestHome(tmp_path_factory.mktemp("rules") / "home")
+    tell_of_rules(home)
+    home.run()
+    return found_links(home)
+
+
+Links = dict[tuple[str, str | None], Link]
+
+
+def test_a_tag_names_a_deployment_of_any_service_and_time(links: Links) -> None:
+    assert links["names", "tag"] == ("else-1", "deployment_id", None, -1800.0, "tag-2", "latest")
+    assert links["names-two", "tag"] == ("else-1", "deployment_id", None, -1799.0, "tag-1", "deployment_id")
+    assert links["names-nobody", "tag"] == ("tag-2", "latest", None, 1802.0, "tag-1", "latest")
+
+
+def test_a_tag_that_names_a_duplicate_or_another_id_of_an_event_means_what_counts(links: Links) -> None:
+    assert links["names-a-duplicate", "tag"][:2] == ("apm:counts", "deployment_id")
+    assert links["names-an-export", "tag"][:2] == ("apm:counts", "deployment_id")
+    assert links["names-by-the-first-id", "tag"][:2] == ("named", "deployment_id")
+
+
+def test_the_commit_finds_its_deployment_however_old_and_short_shas_match_either_way(links: Links) -> None:
+    assert links["short", "commit"] == ("commit-1", "commit", None, 3 * DAY + 5, "commit-3", "latest")
+    assert links["whole", "commit"] == ("commit-3", "commit", None, DAY + 7, "commit-2", "commit")
+    assert links["other", "commit"] == ("commit-2", "commit", None, 2 * DAY + 9, "commit-3", "latest")
+    assert links["old", "commit"] == ("commit-1", "commit", None, 19 * DAY + 3, None, None)
+
+
+def test_the_commit_goes_before_the_version_and_that_before_the_latest(links: Links) -> None:
+    assert links["both", "commit"] == ("commit-1", "commit", None, 19 * DAY + 3600, "commit-3", "version")
+    assert links["version", "version"] == ("version-1", "version", None, 2 * DAY, "version-2", "latest")
+
+
+def test_a_failure_without_an_env_may_be_of_every_env(links: Links) -> None:
+    assert links["no-env", "version"] == ("version-3", "latest", None, 7200.0, "version-2", "latest")
+    assert links["no-env-old", "version"][:2] == ("version-3", "version")
+    assert links["no-env-old", "version"][4:] == ("version-2", "version")
+
+
+def test_the_latest_is_looked_for_in_the_window_and_the_slack_their_bounds_included(links: Links) -> None:
+    assert links["in-window", "edge"] == ("edge-1", "latest", None, 7 * DAY, None, None)
+    assert links["past-window", "edge"] == (None, None, "too_long_ago", None, None, None)
+    assert links["in-slack", "edge"] == ("edge-2", "latest", None, -300.0, None, None)
+    assert links["past-slack", "edge"] == (None, None, "too_long_ago", None, None, None)
+    assert links["before-all", "edge"] == (None, None, "no_deployment", None, None, None)
+
+
+def test_of_deployments_that_finished_together_the_last_by_id_is_named(links: Links) -> None:
+    assert links["tie", "tie"] == ("tie-c", "latest", None, 0.0, "tie-b", "latest")
+
+
+def test_each_service_of_a_failure_has_its_own_link_or_reason(links: Links) -> None:
+    assert links["tie", "nowhere"] == (None, None, "unknown_service", None, None, None)
+    assert links["tie", "planned"] == (None, None, "no_deployment", None, None, None)
+
+
+def test_a_rollback_is_no_candidate_before_it_is_done(links: Links) -> None:
+    assert links["before-rollback", "back"] == ("back-2", "latest", None, 3600.0, "back-1", "latest")
+    assert links["at-rollback", "back"] == ("back-3", "latest", None, 0.0, "back-2", "latest")
+
+
+def test_a_failure_without_a_service_is_linked_by_its_team_or_a_tag(links: Links) -> None:
+    assert links["of-team", None] == ("red-2", "team", None, 1800.0, "red-1", "team")
+    assert links["of-team-old", None] == (None, None, "too_long_ago", None, None, None)
+    assert links["of-team-elsewhere", None] == (None, None, "no_deployment", None, None, None)
+    assert links["of-team-unknown", None] == (None, None, "no_service", None, None, None)
+    assert links["of-team-named", None][:2] == ("tag-1", "deployment_id")
+
+
+def loaded(home: TestHome) -> dict[date, Any]:
+    return dict(home.rows("SELECT day, loaded_at FROM landing.loads WHERE target = 'core.failure_links'"))
+
+
+def run(home: TestHome) -> list[int]:
+    """Run; the days of May whose links were loaded."""
+    before = loaded(home)
+    home.run()
+    return sorted(day.day for day, at in loaded(home).items() if before.get(day) != at and day.month == 5)
+
+
+def linked(home: TestHome) -> dict[str, str | None]:
+    """What each failure is linked to, or why to nothing."""
+    return {failure: found[0] or found[2] for (failure, _), found in found_links(home).items()}
+
+
+def test_what_changes_links_anew_only_what_it_concerns_and_ends_as_a_rebuild(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", "2024-05-05T10:00:00", id="first", version="1")
+    for name, day in (("f06", "06"), ("f08", "08"), ("f20", "20")):
+        home.fail(["shop"], f"2024-05-{day}T10:00:00", id=name)
+    home.fail(["ghost"], "2024-05-10T10:00:00", id="f10")
+    home.fail([], "2024-05-11T10:00:00", id="f11", team="red")
+    home.fail(["other"], "2024-05-12T10:00:00", id="f12", custom_tags=["deployment_id:late"])
+    home.run()
+    kept = {"f06": "first", "f08": "first", "f20": "too_long_ago", "f10": "unknown_service"}
+    assert linked(home) == kept | {"f11": "no_service", "f12": "unknown_service"}
+
+    # A deployment that comes late: its own day, the failures after it, and the one that names it.
+    home.deploy("shop", "2024-05-07T10:00:00", id="late", version="2", received="2024-05-30 00:00:00")
+    assert run(home) == [7, 8, 12]
+    kept |= {"f08": "late", "f12": "late", "f11": "no_service"}
+    assert linked(home) == kept
+
+    # A failure that comes late, and one that is resolved.
+    home.fail(["shop"], "2024-05-09T10:00:00", id="f09", received="2024-05-30 00:00:00")
+    home.fail(["shop"], "2024-05-20T10:00:00", "2024-05-20T11:00:00", id="f20")
+    assert run(home) == [9, 20]
+    kept["f09"] = "late"
+    assert linked(home) == kept
+
+    # A deployment that was taken back, a failure that is open again.
+    with EventStore.at(home.home) as store:
+        store.delete("deployment", "late", received_at=moment("2024-05-30 00:00:00"))
+        store.update("failure", "f20", {"finished_at": None}, received_at=moment("2024-05-30 00:00:00"))
+    assert run(home) == [7, 8, 9, 12, 20]
+    kept |= {"f08": "first", "f09": "first", "f12": "unknown_service"}
+    assert linked(home) == kept
+
+    # A catalog: a service is known by it, and deployments have a team.
+    define(home, ghost="blue", shop="red")
+    assert set(run(home)) >= {10, 11}
+    kept |= {"f10": "no_deployment", "f11": "first"}
+    assert linked(home) == kept
+
+    # Other settings.
+    home.settings(link_window="1d", link_slack="0s")
+    assert run(home) == [8, 9, 11]
+    kept |= dict.fromkeys(("f08", "f09", "f11"), "too_long_ago")
+    assert linked(home) == kept
+
+    # Another source: its deployment is a candidate, the others are none.
+    home.select("deployment", *DEPLOYMENTS_BY_APM, at=moment("2024-05-01 00:00:00"))
+    ready = {
+        "service": "shop",
+        "env": "prod",
+        "started_at": "2024-05-08T09:00:00Z",
+        "finished_at": "2024-05-08T09:00:00Z",
+    }
+    home.drop_export("ready.jsonl", [{"type": "dora_deployment", "id": "ready", "attributes": ready}])
+    run(home)
+    kept |= {"f06": "no_deployment", "f08": "apm:ready", "f11": "too_long_ago"}
+    assert linked(home) == kept
+    assert [days for days in (run(home),) if days] == []
+    before = home.tables()
+    home.run(rebuild=True)
+    assert home.tables() == before

@@ -64,7 +64,6 @@ class Rules:
     ranges: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
     histories: Mapping[str, Set[str]] = field(default_factory=dict)
     authored: Mapping[str, datetime] = field(default_factory=dict)
-    histories: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def first_selected_at(self, source: str) -> datetime | None:
         moments = [entry.at for entry in self.selections if source in entry.sources]
@@ -204,7 +203,7 @@ def _judge_history(history: Sequence[JudgedDeployment], rules: Rules) -> None:
 
 
 def _is_in_history(one: Deployment, other: Deployment, rules: Rules) -> bool:
-    return one.commit_sha in rules.histories.get(other.commit_sha or "", ())
+    return one.commit_sha != other.commit_sha and one.commit_sha in rules.histories.get(other.commit_sha or "", ())
 
 
 def _content(told: Deployment) -> str | None:

@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+import duckdb
 import polars as pl
 
 from dora_pipeline.pipeline.landing import LONGEST_GAP, microseconds
+from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.pipeline.session import Session
+from dora_pipeline.repositories.graph import CommitGraph
 from dora_pipeline.sources.apm.settings import ID_PREFIX
+from dora_pipeline.tables import CommitHistories, empty_frame
 from dora_pipeline.warehouse import failed_changes
 
 
@@ -35,20 +39,65 @@ class Live:
 InHistory = Callable[[Live, Live], bool]
 
 
-def judge_changes(session: Session) -> None:
+def judge_changes(session: Session, repositories: Repositories) -> None:
     """Judge the changes of the services of which something changed, and mark the days of core that differ."""
     rules = session.settings.change_failure_rules
     with session.writer.transaction() as connection:
         chains = failed_changes.begin_changes(connection, rules, ID_PREFIX)
         if chains is None:
             return
-        found = [pair for chain in _chains(chains) for pair in rollbacks(chain, lambda live, earlier: False)]
+        histories = _Histories(connection, repositories, chains)
+        found = [pair for chain in _chains(chains) for pair in rollbacks(chain, histories.have)]
+        histories.keep()
         failed_changes.replace_changes(
             connection,
             rules,
             pl.DataFrame(found, schema=failed_changes.ROLLBACKS, orient="row"),
             microseconds(LONGEST_GAP),
         )
+
+
+class _Histories:
+    """The histories of commits in `chains`. What was asked of a repository once is kept, since it never changes."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, repositories: Repositories, chains: pl.DataFrame) -> None:
+        self._connection = connection
+        self._repositories = repositories
+        self._chains = chains
+        # With the commits that each repository has.
+        self._graphs: dict[str, tuple[CommitGraph, set[str]]] = {}
+        self._known: dict[str, dict[tuple[str, str], bool]] = {}
+        self._asked: list[tuple[str, str, str, bool]] = []
+
+    def have(self, live: Live, earlier: Live) -> bool:
+        """Whether the commit of one has that of an earlier one in its history; not where that is not known."""
+        name, commit, other = live.repository_id, live.commit_sha, earlier.commit_sha
+        if name is None or commit is None or other is None or name != earlier.repository_id:
+            return False
+        if name not in self._known:
+            self._known[name] = failed_changes.known_histories(self._connection, name)
+        known = self._known[name]
+        if (commit, other) not in known:
+            if name not in self._graphs:
+                self._graphs[name] = self._read(name)
+            graph, shas = self._graphs[name]
+            if not {commit, other} <= shas:
+                return False
+            known[commit, other] = graph.reaches(commit, other)
+            self._asked.append((name, commit, other, known[commit, other]))
+        return known[commit, other]
+
+    def keep(self) -> None:
+        """Keep what was asked of the repositories."""
+        rows = pl.DataFrame(self._asked, schema=empty_frame(CommitHistories).schema, orient="row")
+        failed_changes.keep_histories(self._connection, rows)
+
+    def _read(self, repository_id: str) -> tuple[CommitGraph, set[str]]:
+        shas = {*self._chains.filter(pl.col("repository_id") == repository_id)["commit_sha"].drop_nulls()}
+        mirror = self._repositories.mirror(repository_id)
+        present = self._repositories.present(mirror, shas) if mirror and mirror.exists else set()
+        found = self._repositories.ranges(mirror, {}, present, present) if mirror and present else None
+        return (CommitGraph(()), set()) if found is None else (found.reading.graph, present)
 
 
 def _chains(rows: pl.DataFrame) -> Iterator[Sequence[Live]]:

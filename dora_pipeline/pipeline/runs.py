@@ -154,7 +154,7 @@ def begin(
     loading.load_services(writer, located)
     today = day_of(datetime.now(UTC), settings.zone)
     look_up_commits(session, repositories, today - settings.reread)
-    judge_changes(session)
+    judge_changes(session, repositories)
     link(writer, settings)
     days = DayLoads(session, located, repositories, guard)
     first = log.first_day(settings.zone)

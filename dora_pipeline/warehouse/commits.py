@@ -179,11 +179,11 @@ def replace_answers(writer: Writer, ranges: pl.DataFrame, had: pl.DataFrame, tip
         )
         execute_with(connection, tips, "INSERT INTO landing.delivered_tips BY NAME SELECT * FROM given_rows")
         differing = f"""
-            SELECT day FROM ({difference("known_deployment_ranges", "new_ranges")})
-            UNION SELECT day FROM ({difference("known_repeated_commits", "new_repeated")})
-            UNION SELECT day FROM new_ranges WHERE deployment_id IN (FROM asked_again)
+            SELECT service, day FROM ({difference("known_deployment_ranges", "new_ranges")})
+            UNION SELECT service, day FROM ({difference("known_repeated_commits", "new_repeated")})
+            UNION SELECT service, day FROM new_ranges WHERE deployment_id IN (FROM asked_again)
         """
         for table in (Deployments, DeploymentCommits):
-            mark_days(connection, table, differing)
-        wait_for_changes(connection, "SELECT service FROM changed_ranges")
+            mark_days(connection, table, f"SELECT day FROM ({differing})")
+        wait_for_changes(connection, f"SELECT service FROM ({differing})")
         connection.execute("DELETE FROM landing.changed_ranges")

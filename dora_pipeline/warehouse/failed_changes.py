@@ -55,7 +55,6 @@ def begin_changes(
     )
     if count(connection, "SELECT COUNT(*) FROM waiting_services") == 0:
         return None
-    _make_git_relations(connection)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE chains AS {statement('landing.chains')}")
     return frame(
         connection,
@@ -63,18 +62,6 @@ def begin_changes(
         SELECT chain, place, deployment_id, content, is_behind, repository_id, commit_sha
         FROM chains WHERE chain IN ({statement("landing.returning_chains")}) ORDER BY chain, place
         """,
-    )
-
-
-def _make_git_relations(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE known_commits "
-        "(deployment_id VARCHAR, repository_id VARCHAR, commit_sha VARCHAR, is_behind BOOLEAN)"
-    )
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE brought_commits (deployment_id VARCHAR, commit_sha VARCHAR, "
-        "landed_as_sha VARCHAR, subject VARCHAR, reverts VARCHAR[], landed_subject VARCHAR, landed_reverts VARCHAR[], "
-        "is_redelivery BOOLEAN)"
     )
 
 

@@ -5,6 +5,8 @@ WHERE NOT EXISTS (
     FROM (
         SELECT d.version AS value FROM core.deployments AS d WHERE $field = 'version'
         UNION ALL
+        SELECT c.subject AS value FROM core.deployment_commits AS c WHERE $field = 'commit_subject' AND NOT c.is_redelivery
+        UNION ALL
         SELECT SUBSTR(t.tag, STRPOS(t.tag, ':') + 1) AS value
         FROM (SELECT UNNEST(d.custom_tags) AS tag FROM core.deployments AS d WHERE $field = 'branch_tag') AS t
         WHERE t.tag LIKE 'branch:%' OR t.tag LIKE 'git.branch:%'

@@ -8,7 +8,7 @@ WITH judged AS (
         CASE WHEN j.commit_sha IS NOT NULL THEN 'commit ' || COALESCE(k.commit_sha, j.commit_sha)
              ELSE 'version ' || j.version END AS content
     FROM landing.judged_deployments AS j
-    LEFT JOIN known_commits AS k ON j.deployment_id = k.deployment_id
+    LEFT JOIN landing.deployment_ranges AS k ON j.deployment_id = k.deployment_id
     WHERE j.history <> 'rejected' AND j.duplicate_of IS NULL AND j.service IN (SELECT w.service FROM waiting_services AS w)
 ),
 numbered AS (

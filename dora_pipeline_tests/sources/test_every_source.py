@@ -24,7 +24,7 @@ from dora_pipeline_tests.sources.account import Account, account_of
 from dora_pipeline_tests.vendors.server import Fault, cut, hang_up, html, refused
 
 # Events lie some minutes apart, so that none collides with another.
-FIRST = NOON - timedelta(days=20)
+FIRST = NOON - timedelta(days=12)
 MINUTE = timedelta(minutes=1)
 
 

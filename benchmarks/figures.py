@@ -36,6 +36,7 @@ FROM (
 _COMMITS = """
 INSERT INTO core.deployment_commits BY NAME
 SELECT d.deployment_id, d.service, d.env, d.repository_id, MD5(d.deployment_id || c) AS commit_sha,
+    'A change' AS subject, FALSE AS is_redelivery,
     d.finished_at - TO_SECONDS(seconds) AS authored_at, d.finished_at - TO_SECONDS(seconds) AS committed_at,
     d.finished_at, seconds AS lead_time_seconds, d.is_selected, d.day
 FROM (

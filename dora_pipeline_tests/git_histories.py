@@ -41,10 +41,19 @@ class History:
         self._count = 0
 
     def commit(
-        self, *parents: int, committed: int = 0, authored: int | None = None, files: Mapping[str, str] | None = None
+        self,
+        *parents: int,
+        committed: int = 0,
+        authored: int | None = None,
+        files: Mapping[str, str] | None = None,
+        message: str | None = None,
     ) -> int:
-        """Adds a commit; times are seconds after 2024-01-01 00:00 UTC; `files` are written over its first parent's."""
+        """Adds a commit; times are seconds after 2024-01-01 00:00 UTC; `files` are written over its first parent's.
+
+        Without a message it says its number.
+        """
         self._count += 1
+        message = str(self._count) if message is None else message
         start = 1_704_067_200
         self._stream += [] if parents else ["reset refs/heads/work", ""]
         self._stream += [
@@ -52,8 +61,8 @@ class History:
             f"mark :{self._count}",
             f"author A <a@example.invalid> {start + (committed if authored is None else authored)} +0000",
             f"committer A <a@example.invalid> {start + committed} +0000",
-            f"data {len(str(self._count))}",
-            str(self._count),
+            f"data {len(message.encode())}",
+            message,
             *(f"{'merge' if place else 'from'} :{parent}" for place, parent in enumerate(parents)),
         ]
         for path, content in (files or {}).items():

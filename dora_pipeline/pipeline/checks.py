@@ -37,6 +37,8 @@ _OPEN_FOR = timedelta(days=30)
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 # Rebases and cherry-picks make some commits younger than the deployment that brought them.
 _NEGATIVE_SHARE = 0.05
+# Some subjects name an issue as squash merges name their request.
+_UNEXPANDED_SHARE = 0.05
 # Years of good history may not hide that something broke last week, so shares are those of these days as well.
 _RECENT = timedelta(days=30)
 _NAMED_EXAMPLES = 3
@@ -147,6 +149,16 @@ def _early_events(connection: duckdb.DuckDBPyConnection, table: type[Table], set
 
 def _negative_lead_times(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     return check(connection, "negative_lead_times", {"share": _NEGATIVE_SHARE})
+
+
+def _unexpanded_squash_merges(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    found = check(connection, "squash_merges_expanded").rows
+    much = found.filter(pl.col("share") > _UNEXPANDED_SHARE)
+    return Finding(much if much.height else found, wrong=int(much["unexpanded"].sum()))
+
+
+def _redeliveries(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    return Finding(check(connection, "delivered_once").rows, wrong=0)
 
 
 def _long_open_failures(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
@@ -272,6 +284,23 @@ _NEGATIVE = _Check(
     "{service} in {env} ({negative:,} of {commits:,})",
     _negative_lead_times,
 )
+_SQUASHED = _Check(
+    "Of each repository, at most 5 % of the squash commits lack the ref of their pull or merge request.",
+    "see that the repository is the one whose requests they are, and that it offers refs/pull/*/head or "
+    "refs/merge-requests/*/head; until then the squash commit counts in the place of the original ones, and lead times "
+    "look shorter than they are",
+    "squash commits that count themselves",
+    "{repository_id} ({unexpanded:,} of {squash_merges:,})",
+    _unexpanded_squash_merges,
+)
+_REDELIVERED = _Check(
+    "Says how many commits came that an earlier deployment of the service and environment had, as after rollbacks; no "
+    "figure uses them.",
+    "nothing is to be done",
+    "commits that came again",
+    "{service} in {env} ({redelivered:,} of {commits:,})",
+    _redeliveries,
+)
 _OPEN = _Check(
     "No failure is open for more than 30 days.",
     "resolve it at its source, or take it back; open failures have no time to restore, so the medians look better than "
@@ -317,7 +346,12 @@ _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
         "patterns_matched": _PATTERNS,
         "clocks_agree": _CLOCKS,
     },
-    DeploymentCommits: {"keys_unique": _KEYS, "lead_times_not_negative": _NEGATIVE},
+    DeploymentCommits: {
+        "keys_unique": _KEYS,
+        "lead_times_not_negative": _NEGATIVE,
+        "squash_merges_expanded": _SQUASHED,
+        "delivered_once": _REDELIVERED,
+    },
     Failures: {
         "keys_unique": _KEYS,
         "loads_add_up": _ACCOUNTS,

@@ -195,10 +195,7 @@ class Mirror:
             with (self._part / "config").open("a") as settings:
                 settings.write(_KEEP_ALL)
             fetch(self._part, remote, _REFSPECS, lock)
-            if self.exists:
-                # The remote may have dropped them. Where the old mirror cannot be read, they are fetched when needed.
-                with suppress(RepositoryError):
-                    fetch(self._part, Remote(str(self.path)), [f"+{ref}:{ref}" for ref in _HEADS_OF_REQUESTS], lock)
+            self._bring_requests(lock)
             write_commit_graph(self._part)
             remove(self.path)
             self._part.rename(self.path)
@@ -210,6 +207,17 @@ class Mirror:
                 f"{self.repository_id}: its mirror could not be used and was made again from {remote}: "
                 f"{reason.replace(remote.address, str(remote))}"
             )
+
+    def _bring_requests(self, lock: int) -> None:
+        """Brings the heads of requests that the old mirror has, as far as it can be read: the remote may have dropped
+        them."""
+        bundle = self._part / "requests.bundle"
+        patterns = [f"--glob={ref}" for ref in _HEADS_OF_REQUESTS]
+        with suppress(RepositoryError):
+            # Not a fetch from the old mirror, which fails where any branch of it is broken.
+            run_query(self.path, ["bundle", "create", "--quiet", str(bundle), *patterns])
+            fetch(self._part, Remote(str(bundle)), [f"+{ref}:{ref}" for ref in _HEADS_OF_REQUESTS], lock)
+        remove(bundle)
 
     @contextmanager
     def _held(self) -> Iterator[int]:

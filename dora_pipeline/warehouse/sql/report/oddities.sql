@@ -3,7 +3,7 @@ SELECT 'negative_lead_time' AS oddity,
     COALESCE(SUM(CASE WHEN c.day >= $from_day AND c.day <= $to_day THEN 1 ELSE 0 END), 0) AS rows_in_period, COUNT(*) AS rows_in_all
 FROM core.deployment_commits AS c
 INNER JOIN core.deployments AS d ON c.deployment_id = d.deployment_id
-WHERE c.lead_time_seconds < 0 AND d.is_selected AND d.duplicate_of IS NULL
+WHERE c.lead_time_seconds < 0 AND NOT c.is_redelivery AND d.is_selected AND d.duplicate_of IS NULL
 UNION ALL
 SELECT 'duplicate' AS oddity,
     COALESCE(SUM(CASE WHEN d.day >= $from_day AND d.day <= $to_day THEN 1 ELSE 0 END), 0) AS rows_in_period, COUNT(*) AS rows_in_all

@@ -1,0 +1,205 @@
+"""Squash merges count by their original commits, and every commit once: through runs, and against git itself."""
+
+import random
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dora_pipeline_tests.git_histories import History, git
+from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.lead_times import REPOSITORY, Delivered, delivered_by_git, reasons
+
+NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
+HOUR = 3600
+DAY = 24 * HOUR
+Brought = dict[str, tuple[str | None, bool]]
+
+
+def at(seconds: float) -> str:
+    return (NEW_YEAR + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
+
+
+def deploy(home: TestHome, deployment_id: str, day: float, sha: str, service: str = "shop") -> None:
+    tags = {"commit_sha": sha, "repository_url": f"https://{REPOSITORY}.git"}
+    home.deploy(service, at(day * DAY), id=deployment_id, git=tags)
+
+
+def brought(home: TestHome, deployment_id: str) -> Brought:
+    """The commits that a deployment brought, what each landed as, and whether an earlier one had it."""
+    query = "SELECT commit_sha, landed_as_sha, is_redelivery FROM core.deployment_commits WHERE deployment_id = ?"
+    return {sha: (landed, again) for sha, landed, again in home.rows(query, deployment_id)}
+
+
+def patterned(home: TestHome, service: str, *patterns: str) -> None:
+    home.home.services.mkdir(exist_ok=True)
+    (home.home.services / f"{service}.yaml").write_text(
+        f"apiVersion: v3\nkind: service\nmetadata: {{name: {service}}}\n"
+        f"datadog: {{codeLocations: [{{repositoryURL: 'https://{REPOSITORY}', paths: {list(patterns)}}}]}}\n"
+    )
+
+
+@pytest.fixture
+def requests(remote: Path) -> Mapping[str, str]:
+    """A branch that squashes, with requests as GitHub and GitLab show them; SHAs by name."""
+    history = History()
+    names = {"root": history.commit(files={"src/x": "0", "docs/x": "0"})}
+
+    def commit(name: str, *parents: str, message: str | None = None, files: Mapping[str, str] | None = None) -> None:
+        seconds = len(names) * HOUR
+        numbers = [names[parent] for parent in parents]
+        names[name] = history.commit(*numbers, committed=seconds, message=message or name, files=files)
+
+    commit("a1", "root", files={"src/x": "1"})
+    commit("a2", "a1", files={"docs/x": "1"})
+    commit("A", "root", message="Add a, with\x1b[31m colour (#1)", files={"src/x": "1", "docs/x": "1"})
+    # Stacked on the first, with main merged in.
+    commit("b1", "a2")
+    commit("b2", "b1", "A")
+    commit("b3", "b2", message="This is b3\n\nThis reverts commit abcdef1234.")
+    commit("B", "A", message="Add b (#2)")
+    commit("C", "B", message="Fix what the issue says (#3)")
+    commit("d1", "B")
+    commit("D", "C", message="Add d\n\nSee merge request group/app!4")
+    commit("e1", "D")
+    commit("E", "D", message="Add e (!5)")
+    # What it holds is in the first request already.
+    commit("F", "E", message="Once more (#6)")
+    shas = history.write(remote, {"main": names["F"]})
+    found = {name: shas[number] for name, number in names.items()}
+    heads = {"pull/1": "a2", "pull/2": "b3", "merge-requests/4": "d1", "merge-requests/5": "e1", "pull/6": "a2"}
+    for ref, name in heads.items():
+        git(remote, "update-ref", f"refs/{ref}/head", found[name])
+    return found
+
+
+def test_squash_merges_count_by_their_original_commits_and_each_commit_once(
+    home: TestHome, remote: Path, requests: Mapping[str, str]
+) -> None:
+    sha = requests
+    for day, (name, commit) in enumerate(
+        {"one": "root", "two": "A", "three": "B", "four": "F", "back": "B", "forth": "F"}.items(), start=1
+    ):
+        deploy(home, name, day, sha[commit])
+    # The branch of a request went live before it was squashed.
+    for day, (name, commit) in enumerate({"s1": "root", "s2": "a2", "s3": "A"}.items(), start=1):
+        deploy(home, name, day, sha[commit], service="cart")
+    patterned(home, "docs", "docs/**")
+    for day, (name, commit) in enumerate({"p1": "root", "p2": "A"}.items(), start=1):
+        deploy(home, name, day, sha[commit], service="docs")
+    (warning,) = [warning for warning in home.run().warnings if warning.name == "squash_merges_expanded"]
+    assert f"{REPOSITORY} (1 of 6)" in warning.line
+
+    last = {"C": None, "d1": "D", "e1": "E", "F": None}
+    assert brought(home, "two") == {sha["a1"]: (sha["A"], False), sha["a2"]: (sha["A"], False)}
+    assert brought(home, "three") == {sha["b1"]: (sha["B"], False), sha["b3"]: (sha["B"], False)}
+    assert brought(home, "four") == {sha[name]: (landed and sha[landed], False) for name, landed in last.items()}
+    assert brought(home, "back") == {}
+    assert brought(home, "forth") == {sha[name]: (landed and sha[landed], True) for name, landed in last.items()}
+    assert brought(home, "s2") == {sha["a1"]: (None, False), sha["a2"]: (None, False)}
+    assert brought(home, "s3") == {sha["a1"]: (sha["A"], True), sha["a2"]: (sha["A"], True)}
+    assert brought(home, "p2") == {sha["a2"]: (sha["A"], False)}
+    assert {name: reasons(home)[name] for name in ("four", "back", "forth", "s3")} == {
+        "four": None,
+        "back": "no_commits",
+        "forth": "redelivered",
+        "s3": "redelivered",
+    }
+    assert home.rows(
+        "SELECT lead_time_commits, lead_time_mean_seconds FROM core.deployments WHERE deployment_id = 'two'"
+    ) == [(2, 2 * DAY - 1.5 * HOUR)]
+    assert home.rows("SELECT COUNT(*) FROM metrics.measures WHERE measure = 'commit'") == [(2 + 2 + 4 + 2 + 1,)]
+    assert home.rows(
+        "SELECT DISTINCT landed_subject, reverts FROM landing.range_commits WHERE commit_sha IN (?, ?) "
+        "AND landed_as_sha <> commit_sha ORDER BY ALL",
+        sha["a1"],
+        sha["b3"],
+    ) == [
+        ("Add a, with [31m colour (#1)", []),
+        ("Add b (#2)", []),
+        ("Add b (#2)", ["abcdef1234"]),
+        ("Once more (#6)", []),
+    ]
+    assert home.rows("SELECT DISTINCT UNNEST(unexpanded) FROM landing.commit_ranges") == [(sha["C"],)]
+    expanded = home.tables()
+
+    # The remote drops the heads of requests; then a mirror with a broken commit is made again.
+    for ref in git(remote, "for-each-ref", "--format=%(refname)", "refs/pull", "refs/merge-requests").split():
+        git(remote, "update-ref", "-d", ref)
+    (mirror,) = home.home.git.glob("*.git")
+    lost = mirror / "objects" / sha["F"][:2] / sha["F"][2:]
+    lost.chmod(0o644)
+    lost.write_bytes(b"")
+    deploy(home, "between", 3.5, sha["D"])
+    home.notes.notes.clear()
+    home.run()
+    assert len([note for note in home.notes.notes if "was made again" in note]) == 1
+    assert brought(home, "between") == {sha["C"]: (None, False), sha["d1"]: (sha["D"], False)}
+    assert brought(home, "four") == {sha["e1"]: (sha["E"], False), sha["F"]: (None, False)}
+    assert brought(home, "forth") == {sha[name]: (landed and sha[landed], True) for name, landed in last.items()}
+    before = home.tables()
+    home.run(rebuild=True)
+    assert home.tables() == before != expanded
+
+    home.settings(repositories={REPOSITORY: str(remote)}, squash_merges="landed")
+    home.run()
+    assert brought(home, "two") == {sha["A"]: (None, False)}
+    assert brought(home, "three") == {sha["B"]: (None, False)}
+    assert brought(home, "s3") == {sha["A"]: (None, False)}
+    home.settings(repositories={REPOSITORY: str(remote)})
+    home.run()
+    assert home.tables() == before
+
+
+def random_repository(choose: random.Random, remote: Path) -> tuple[list[str], list[str]]:
+    """A main branch of squash merges, merges and plain commits; the SHAs of main, and of the heads of requests."""
+    history = History()
+    main = [history.commit()]
+    heads: dict[str, int] = {}
+    for number in range(1, 13):
+        start = choose.choice([*main[-4:], *list(heads.values())[-2:]])
+        tip = history.commit(start, message=f"work {number}")
+        if choose.random() < 0.4:
+            tip = history.commit(tip, main[-1])
+        if choose.random() < 0.5:
+            tip = history.commit(tip)
+        way = choose.choice(["squash", "squash", "merge", "gone", "gitlab"])
+        if way == "merge":
+            main.append(history.commit(main[-1], tip))
+            continue
+        subject = f"Change (!{number})" if way == "gitlab" else f"Change (#{number})"
+        main.append(history.commit(main[-1], message=subject))
+        if way != "gone":
+            heads[f"refs/{'merge-requests' if way == 'gitlab' else 'pull'}/{number}/head"] = tip
+    shas = history.write(remote, {"main": main[-1]})
+    for ref, tip in heads.items():
+        git(remote, "update-ref", ref, shas[tip])
+    return [shas[number] for number in main], [shas[number] for number in heads.values()]
+
+
+def test_what_is_delivered_is_what_git_says_of_each_deployment_in_whatever_order_they_come(
+    home: TestHome, remote: Path
+) -> None:
+    choose = random.Random(11)
+    main, heads = random_repository(choose, remote)
+    deployed: list[Delivered] = []
+    for service in ("a", "b", "c", "d", "e", "f"):
+        place = 0
+        for day in sorted(choose.sample(range(1, 40), 9)):
+            place = max(0, min(len(main) - 1, place + choose.choice([-2, 0, 1, 1, 2, 3])))
+            sha = choose.choice(heads) if choose.random() < 0.25 else main[place]
+            deployed.append(Delivered(f"{service}-{day}", service, day, sha))
+    waiting = choose.sample(deployed, len(deployed))
+    for part in (waiting[:30], waiting[30:45], waiting[45:]):
+        for item in part:
+            deploy(home, item.deployment_id, item.day, item.sha, service=item.service)
+        home.run()
+    expected = delivered_by_git(remote, deployed, main[-1])
+    assert sum(again for *_, again in expected) > 5
+    assert sum(landed is not None for *_, landed, again in expected) > 20
+    found = home.rows("SELECT deployment_id, commit_sha, landed_as_sha, is_redelivery FROM core.deployment_commits")
+    assert sorted(map(repr, found)) == sorted(map(repr, expected))
+    before = home.tables()
+    home.run(rebuild=True)
+    assert home.tables() == before

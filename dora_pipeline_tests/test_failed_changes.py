@@ -111,6 +111,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
         deploy(home, name, "1", "2", "3", "1")
     deploy(home, "no to a hotfix", "1", "2-hotfix")
     deploy(home, "no and the next", "1", "2-hotfix", "3-hotfix")
+    deploy(home, "yes by a former id", "1", "2")
+    # An event that gets its own id later is known by the one that it was given, too.
+    given = home.deploy("yes by a former id", f"{DAY}T05:00:00", version="3")
+    home.deploy("yes by a former id", f"{DAY}T05:00:00", version="3", id="yes by a former id 5")
+    mark(home, "yes by a former id 1", failed=True, id=given, type="rollforward")
     mark(home, "yes 1", failed=True)
     mark(home, "yes by 1", failed=True, id="yes by 2", type="rollforward")
     mark(home, "yes elsewhere 2", failed=True, id="hotfixes 4", type="rollforward")
@@ -162,6 +167,7 @@ def test_a_mark_stands_over_all_and_names_what_mended_it_or_takes_what_was_found
     assert failed(home, "yes") == [(1, "mark", None, 3, "rollback", 2.0)]
     assert failed(home, "yes by") == [(1, "mark", None, 2, "rollforward", 1.0)]
     assert failed(home, "yes elsewhere") == [rolled_back(1, 3), (2, "mark", None, 4, "rollforward", 2.0)]
+    assert failed(home, "yes by a former id") == [(1, "mark", None, 5, "rollforward", 4.0)]
     rows = home.rows("SELECT * EXCLUDE day FROM core.failed_changes WHERE deployment_id = 'yes by nobody 1'")
     assert rows == [("yes by nobody 1", "yes by nobody", "prod", None, "mark", None, "unknown", "rollback", None, True)]
 
@@ -195,12 +201,11 @@ def test_new_rules_late_deployments_marks_and_selections_move_what_failed_as_a_r
     assert home.rows(NOW) == [("one", "rule", "two", "2024-05-01", True)]
 
     home.settings()
-    assert [found.name for found in home.run().warnings if found.name == "rules_match"] == []
-    assert home.rows(NOW) == []
-
     home.deploy("shop", "2024-05-05T10:00:00", id="back", version="1")
-    # Of the deployment that failed two days before nothing else changes.
-    assert home.run().days == [date(2024, 5, 5)]
+    report = home.run()
+    # Of the deployment that failed three days before nothing else changes.
+    assert report.days == [date(2024, 5, 5)]
+    assert [found.name for found in report.warnings if found.name == "rules_match"] == []
     assert home.rows(NOW) == [("two", "rollback", "back", "2024-05-02", True)]
 
     home.deploy("shop", "2024-05-01T20:00:00", id="late", version="1.5", received="2024-05-06T00:00:00")

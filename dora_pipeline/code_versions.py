@@ -47,6 +47,7 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
     Deployments: (
         "warehouse/sql/core/deployments.sql",
         "warehouse/sql/core/derived_deployments.sql",
+        "warehouse/sql/core/carried_tags.sql",
         "warehouse/sql/landing/judged_deployments.sql",
         "warehouse/sql/landing/chains.sql",
         "warehouse/sql/landing/returning_chains.sql",
@@ -67,6 +68,7 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
     ),
     Failures: (
         "warehouse/sql/core/failures.sql",
+        "warehouse/sql/core/carried_tags.sql",
         "warehouse/sql/landing/judged_failures.sql",
         *_normalizers("failure"),
     ),

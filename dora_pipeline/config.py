@@ -157,6 +157,12 @@ class Section(BaseModel):
         return _absent_as_empty(value)
 
 
+class FailureSection(Section):
+    """The section of a source of failures. `env` is the environment of failures that name none."""
+
+    env: Annotated[str | None, Shapes.RECORDS] = None
+
+
 SectionType = TypeVar("SectionType", bound=Section)
 
 
@@ -199,6 +205,7 @@ class Settings(Section):
     reread: Duration = timedelta(days=7)
     rejected_share: Share = 0.05
     missing_commits_share: Share = 0.2
+    unlinked_share: Share = 0.5
     shrink_share: Share = 0.5
     sources_stale_after: PositiveDuration = timedelta(days=7)
     lock_timeout: PositiveDuration = timedelta(minutes=30)
@@ -216,6 +223,10 @@ class Settings(Section):
         """The section of a source, by the model that it declares; its defaults where there is none."""
         section = getattr(self.sources, source, None)
         return section if isinstance(section, kind) else kind()
+
+    def env_of_failures(self, source: str) -> str | None:
+        """The canonical name of the environment of a source's failures that name none; None where it is not set."""
+        return self.environment(self.section(source, FailureSection).env)
 
     def environment(self, name: str | None) -> str | None:
         """The canonical name of an environment: exact aliases first, then globs in the order of the file.

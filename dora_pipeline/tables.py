@@ -43,6 +43,10 @@ def _flag(description: str, **options: Any) -> dy.Bool:
 _SERVICE = "Service, as its sources name it, trimmed."
 _ENV = "Environment, under its canonical name."
 _REPOSITORY = "Repository as host/path in lower case."
+_TAGS = (
+    "Tags, key:value, each once: the event's own, then those of its service in the catalog, then language: and each of "
+    "the service's languages."
+)
 _INPUT = (
     "The input that it is from, of several the newest: an export file or a file of raw/, by its path below the home."
 )
@@ -132,7 +136,7 @@ class Deployments(Table):
         "standard; redeploy: what was live already; rollback: what was live before, or an earlier state of the code. A "
         "duplicate has that of the one that counts."
     )
-    custom_tags = _texts("Tags of the event, key:value.")
+    custom_tags = _texts(_TAGS)
     change_failure = _flag("Whether it was marked as a failed change; NULL: nobody said.", nullable=True)
     remediation_id = _text("The deployment that mended it, as it was marked.", nullable=True)
     remediation_type = _text("rollback or rollforward, as it was marked.", nullable=True)
@@ -170,7 +174,7 @@ class Failures(Table):
     started_at = _moment("Start of the failure: the moment at which it counts.")
     finished_at = _moment("Moment of the restore; NULL while it is open.", nullable=True)
     time_to_restore_seconds = _number("Seconds until restored; NULL while it is open.", nullable=True)
-    custom_tags = _texts("Tags of the event, key:value.")
+    custom_tags = _texts(_TAGS)
     is_selected = _flag("Whether its source is selected now.")
     restored_day = _day("Day of finished_at; NULL while it is open.", nullable=True)
     day = _day("Day of started_at.")

@@ -5,6 +5,7 @@ import pytest
 
 from dora_pipeline.catalog import Catalog
 from dora_pipeline.config import Settings
+from dora_pipeline.settings import HomeSettings
 from dora_pipeline.sources.datadog import DATADOG_INCIDENTS
 from dora_pipeline.tables import LandedFailures, LandedRejects
 from dora_pipeline_tests.datadog_incidents import (
@@ -224,6 +225,15 @@ def test_of_several_teams_and_environments_each_is_a_tag() -> None:
     row = only_row(incident(fields=fields))
     assert (row["team"], row["env"]) == (None, None)
     assert row["custom_tags"] == ["team:web", "team:core", "env:prod", "env:staging"]
+
+
+def test_an_incident_that_names_no_environment_has_that_of_the_settings_and_one_of_several_has_none() -> None:
+    told = {"environments": {"production": ["live"]}, "sources": {"datadog_incidents": {"env": "live"}}}
+    settings = HomeSettings.model_validate(told)
+    several = {"envs": field("multiselect", ["qa", "staging"])}
+    assert only_row(incident(), settings=settings)["env"] == "production"
+    assert only_row(incident(fields={"envs": field("multiselect", ["qa"])}), settings=settings)["env"] == "qa"
+    assert only_row(incident(fields=several), settings=settings)["env"] is None
 
 
 def test_two_names_of_one_environment_are_one_environment() -> None:

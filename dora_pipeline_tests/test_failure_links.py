@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.tables import FailureLinks, Failures
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, DEPLOYMENTS_BY_EVENT, FAILURES_BY_EVENT, TestHome, moment
 from dora_pipeline_tests.oracle_links import Link, found_links
 
@@ -29,6 +30,8 @@ def tell_of_rules(home: TestHome) -> str:
     ready = {"service": "tag", "env": "prod", "version": "9", "started_at": "2024-05-06T08:00:00Z"}
     ready["finished_at"] = ready["started_at"]
     home.drop_export("ready.jsonl", [{"type": "dora_deployment", "id": "counts", "attributes": ready}])
+    tagged = {"schema-version": "v2.2", "dd-service": "edge", "tags": ["tier:1", "a:1"], "languages": ["go", "sql"]}
+    (home.home.services / "edge.yaml").write_text(json.dumps(tagged))
     home.deploy("tag", "2024-05-06T08:00:30", id="told-twice", version="9")
     home.deploy("tag", "2024-05-06T10:00:00", id="tag-1", version="1")
     home.deploy("tag", "2024-05-06T11:00:00", id="tag-2", version="2")
@@ -66,9 +69,9 @@ def tell_of_rules(home: TestHome) -> str:
     home.fail(["version"], "2024-05-03T12:00:00", id="no-env", env=None)
     home.fail(["version"], "2024-05-30T12:00:00", id="no-env-old", env=None, version="2")
 
-    home.deploy("edge", "2024-05-01T10:00:00", id="edge-1")
+    home.deploy("edge", "2024-05-01T10:00:00", id="edge-1", custom_tags=["z:9", "a:1", "z:9"])
     home.deploy("edge", "2024-05-20T10:05:00", id="edge-2")
-    home.fail(["edge"], "2024-05-08T10:00:00", id="in-window")
+    home.fail(["edge"], "2024-05-08T10:00:00", id="in-window", custom_tags=["language:go"])
     home.fail(["edge"], "2024-05-08T10:00:01.000001", id="past-window")
     home.fail(["edge"], "2024-05-20T10:00:00", id="in-slack")
     home.fail(["edge"], "2024-05-20T09:59:59.999999", id="past-slack")
@@ -99,15 +102,20 @@ def tell_of_rules(home: TestHome) -> str:
     return made_up
 
 
+Links = dict[tuple[str, str | None], Link]
+
+
 @pytest.fixture(scope="module")
-def links(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str | None], Link]:
+def linked_home(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
     home = TestHome(tmp_path_factory.mktemp("rules") / "home")
     tell_of_rules(home)
     home.run()
-    return found_links(home)
+    return home
 
 
-Links = dict[tuple[str, str | None], Link]
+@pytest.fixture(scope="module")
+def links(linked_home: TestHome) -> Links:
+    return found_links(linked_home)
 
 
 def test_a_tag_names_a_deployment_of_any_service_and_time(links: Links) -> None:
@@ -168,6 +176,52 @@ def test_a_failure_without_a_service_is_linked_by_its_team_or_a_tag(links: Links
     assert links["of-team-elsewhere", None] == (None, None, "no_deployment", None, None, None)
     assert links["of-team-unknown", None] == (None, None, "no_service", None, None, None)
     assert links["of-team-named", None][:2] == ("tag-1", "deployment_id")
+
+
+def test_events_carry_their_own_tags_then_those_of_their_service_each_once(linked_home: TestHome) -> None:
+    of_service = ["tier:1", "a:1", "language:go", "language:sql"]
+    assert linked_home.rows(
+        "SELECT deployment_id, custom_tags FROM core.deployments WHERE service IN ('edge', 'tie') ORDER BY ALL"
+    ) == [
+        ("edge-1", ["z:9", "a:1", "tier:1", "language:go", "language:sql"]),
+        ("edge-2", of_service),
+        ("tie-a", []),
+        ("tie-b", []),
+        ("tie-c", []),
+    ]
+    assert linked_home.rows(
+        "SELECT failure_id, custom_tags FROM core.failures WHERE failure_id LIKE 'in-%' ORDER BY ALL"
+    ) == [("in-slack", of_service), ("in-window", ["language:go", "tier:1", "a:1", "language:sql"])]
+
+
+def test_failures_without_an_env_or_a_link_are_told_with_what_to_do(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", "2024-05-06T10:00:00")
+    home.fail(["shop"], "2024-05-06T11:00:00", id="none", env=None)
+    home.fail(["shop"], "2024-05-06T12:00:00", id="several", env=None, custom_tags=["env:prod", "env:qa"])
+    home.fail(["ghost", "spirit"], "2024-05-06T11:00:00", id="ghost", env=None)
+    home.fail(["shop"], "2024-05-06T09:00:00", id="early")
+
+    def lines() -> dict[str, str]:
+        return {told.name: told.sentence for told in home.run().warnings if told.table in (Failures, FailureLinks)}
+
+    told = lines()
+    assert told["failures_linked"] == (
+        "failures that are linked to no deployment (3): unknown_service (2, 40%, all days), "
+        "no_deployment (1, 20%, all days)"
+    )
+    assert told["failures_with_env"] == (
+        "services whose failures have no environment (1): shop (2 failures; set sources.failure_event_api.env)"
+    )
+    home.settings(unlinked_share=0.6, sources={"failure_event_api": {"env": "prod"}})
+    told = lines()
+    assert "failures_linked" not in told
+    assert told["failures_with_env"].endswith(": shop (1 failures; set sources.failure_event_api.env)")
+    assert home.rows("SELECT failure_id, env FROM core.failures WHERE service = 'shop' ORDER BY ALL") == [
+        ("early", "prod"),
+        ("none", "prod"),
+        ("several", None),
+    ]
 
 
 def loaded(home: TestHome) -> dict[date, Any]:

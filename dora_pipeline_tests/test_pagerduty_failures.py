@@ -308,6 +308,12 @@ def test_the_environment_of_a_monitor_goes_through_the_aliases() -> None:
     assert row(monitored("env:prod-eu"), settings=settings)["env"] == "production"
 
 
+def test_an_incident_without_an_environment_has_that_of_the_settings() -> None:
+    settings = HomeSettings.model_validate({"sources": {"pagerduty": {"env": "prod"}}})
+    assert row(incident(1, START, END), settings=settings)["env"] == "prod"
+    assert row(monitored("env:qa"), settings=settings)["env"] == "qa"
+
+
 def test_tags_of_another_client_are_not_believed() -> None:
     told = monitored("service:cart")
     told["first_trigger_log_entry"]["channel"]["cef_details"]["client"] = "Nagios"

@@ -29,6 +29,7 @@ _SETTINGS = """\
 # reread: 7d                    # recent days in which what was missing is looked for again
 # rejected_share: 0.05          # a check warns when a larger share of a source's events is rejected
 # missing_commits_share: 0.2    # a check warns when a larger share of deployments lacks its commits
+# unlinked_share: 0.5           # a check warns when a larger share of failures is linked to no deployment
 # shrink_share: 0.5             # a day that would lose a larger share of a source's rows waits until that is accepted
 # sources_stale_after: 7d       # a check warns of a selected source that told nothing for longer
 # lock_timeout: 30m             # how long a run waits for another

@@ -126,6 +126,16 @@ def _missing_commits(connection: duckdb.DuckDBPyConnection, table: type[Table], 
     return Finding(periods[0] if periods else reasons, wrong=0)
 
 
+def _unlinked_failures(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    reasons = check(connection, "failures_linked", _recent_day(settings)).rows
+    periods = reasons.partition_by("period", maintain_order=True)
+    for period in periods:
+        unlinked = int(period["failures"].sum())
+        if unlinked / period["all_failures"][0] > settings.unlinked_share:
+            return Finding(period, wrong=unlinked)
+    return Finding(periods[0] if periods else reasons, wrong=0)
+
+
 def _late_sources(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     options = {
         "event_type": _EVENT_TYPES[table],
@@ -309,6 +319,24 @@ _OPEN = _Check(
     "{failure_id} of {service} ({open_days:,.0f} days)",
     _long_open_failures,
 )
+_LINKS = _Check(
+    "No larger share of failures is linked to no deployment than unlinked_share allows, over all days and over the "
+    "last 30.",
+    "no_service and unknown_service: name a service that is deployed, or define it in services/; no_deployment: see "
+    "that its deployments are sent, and with the same env; too_long_ago: send version, commit or a tag "
+    "deployment_id:<id> with the failure, or set a longer link_window",
+    "failures that are linked to no deployment",
+    "{reason} ({failures:,}, {share:.0%}, {period})",
+    _unlinked_failures,
+)
+_ENVS = _Check(
+    "Every failure of a service that is deployed to an environment has one.",
+    "send it with the failure, or set env of its source in dora.yaml; until then the change failure rate of an "
+    "environment is not known",
+    "services whose failures have no environment",
+    "{service} ({failures:,} failures; set sources.{source}.env)",
+    _query("failures_with_env"),
+)
 _FILES = _Check(
     "Every file in the folder of exports is read, but for hidden files, README and temporary ones.",
     "give it an ending that fits what it holds, or move it away",
@@ -361,8 +389,9 @@ _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
         "environments_known": _ENVIRONMENTS,
         "clocks_agree": _CLOCKS,
         "nothing_open_for_long": _OPEN,
+        "failures_with_env": _ENVS,
     },
-    FailureLinks: {"keys_unique": _KEYS},
+    FailureLinks: {"keys_unique": _KEYS, "failures_linked": _LINKS},
     FailedChanges: {"keys_unique": _KEYS, "rules_match": _RULES},
     RejectedEvents: {"rejected_share": _REJECTED, "loads_add_up": _ACCOUNTS},
     Daily: {"keys_unique": _KEYS, "rates_equal_recount": _RECOUNT, "days_loaded": _LOADED},

@@ -184,8 +184,11 @@ def normalized_failures(
 ) -> Normalized:
     """Judged failures as rows, one per impacted service (`services`), and rejects, which are those with a `reason`.
 
-    `as_refused` is the same records as their rejects show them, where that differs.
+    `as_refused` is the same records as their rejects show them, where that differs. One that names no env, and not
+    several in tags, gets that of the settings of its source.
     """
+    is_tagged = pl.col("custom_tags").list.eval(pl.element().str.starts_with("env:")).list.any()
+    names_none = pl.col("env").is_null() & ~is_tagged
     events = (
         judged.filter(pl.col("reason").is_null())
         .with_columns(
@@ -194,6 +197,7 @@ def normalized_failures(
             restored_day=day(pl.col("finished_at"), settings),
             day=day(pl.col("started_at"), settings),
             service=pl.col("services"),
+            env=pl.when(names_none).then(pl.lit(settings.env_of_failures(source), dtype=pl.String)).otherwise("env"),
         )
         .explode("service", empty_as_null=True)
     )

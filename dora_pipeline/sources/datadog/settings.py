@@ -1,6 +1,6 @@
 """Settings of what is pulled from Datadog: its own source, and those of which it knows too."""
 
-from dora_pipeline.config import Section
+from dora_pipeline.config import FailureSection, Section
 
 SOURCE = "datadog_incidents"
 SECRETS = ("DD_API_KEY", "DD_APP_KEY")
@@ -12,5 +12,5 @@ class AlsoOnDatadog(Section):
     pull_from_datadog: bool = False
 
 
-class DatadogIncidentsSettings(Section):
+class DatadogIncidentsSettings(FailureSection):
     """`sources.datadog_incidents`."""

@@ -1,7 +1,12 @@
 """The Deployment and Failure Event API: events that are sent to our own intake, or pulled from Datadog's lists."""
 
+from dora_pipeline.config import FailureSection
 from dora_pipeline.sources.datadog.settings import SECRETS, AlsoOnDatadog
 from dora_pipeline.sources.source import EventRecords, Reader, Source, reader_of_events
+
+
+class FailureEventSettings(AlsoOnDatadog, FailureSection):
+    """`sources.failure_event_api`."""
 
 
 def _deployments() -> Reader:
@@ -37,7 +42,7 @@ DEPLOYMENT_EVENT_API = Source(
 FAILURE_EVENT_API = Source(
     name="failure_event_api",
     event_type="failure",
-    settings=AlsoOnDatadog,
+    settings=FailureEventSettings,
     lineage="sent to the intake, or pulled from Datadog",
     kind="api",
     secrets=SECRETS,

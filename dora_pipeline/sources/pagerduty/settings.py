@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from dora_pipeline.config import Section, Shapes, Texts
+from dora_pipeline.config import FailureSection, Shapes, Texts
 
 SOURCE = "pagerduty"
 TOKEN = "PAGERDUTY_API_TOKEN"
 
 
-class PagerDutySettings(Section):
+class PagerDutySettings(FailureSection):
     """Where the account is, and which of its services and teams are wanted; all where none are named."""
 
     api_url: str = "https://api.pagerduty.com"

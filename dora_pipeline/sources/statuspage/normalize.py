@@ -55,7 +55,6 @@ def _row(
         row |= _times(incident, record)
         row |= {
             "services": services,
-            "env": settings.environment(section.env),
             "name": _text(incident.get("name")),
             "severity": _text(incident.get("impact")),
             "url": _url(incident),

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from dora_pipeline.config import Section, Shapes, Texts
+from dora_pipeline.config import FailureSection, Shapes, Texts
 
 SOURCE = "statuspage"
 
@@ -30,16 +30,15 @@ def _is_page(address: str) -> bool:
     return parts.scheme in ("https", "http") and has_host and is_plain
 
 
-class StatuspageSettings(Section):
+class StatuspageSettings(FailureSection):
     """Which pages are read, and what their incidents impact.
 
     `components`: the service of a component, by its name or id; None for one that is no service of ours. A component
-    that is not named here is the service of its name. `service` and `env` are those of incidents that name none.
+    that is not named here is the service of its name. `service` is that of incidents that name none.
     Incidents of less than `least_impact` are no failures.
     """
 
     pages: Annotated[Texts, AfterValidator(_pages)] = ()
     components: Annotated[dict[str, str | None], Field(default_factory=dict), Shapes.RECORDS]
     service: Annotated[str | None, Shapes.RECORDS] = None
-    env: Annotated[str | None, Shapes.RECORDS] = None
     least_impact: Annotated[Impact, Shapes.RECORDS] = "minor"

@@ -10,7 +10,12 @@ brought AS (
 )
 SELECT
     d.deployment_id, d.source, d.service, d.env, d.version, d.team, d.repository_id, d.commit_sha,
-    d.started_at, d.finished_at, COALESCE(k.kind, 'standard') AS kind, d.custom_tags, d.change_failure, d.remediation_id, d.remediation_type,
+    d.started_at, d.finished_at, COALESCE(k.kind, 'standard') AS kind,
+    LIST_CONCAT(
+        [t FOR t, place IN d.custom_tags IF LIST_POSITION(d.custom_tags, t) = place],
+        [t FOR t IN s.tags IF NOT LIST_CONTAINS(d.custom_tags, t)]
+    ) AS custom_tags,
+    d.change_failure, d.remediation_id, d.remediation_type,
     d.duplicate_of, d.is_selected,
     d.previous_deployment_id, d.previous_commit_sha, r.range_id,
     CASE WHEN r.range_id IS NOT NULL THEN COALESCE(c.commits, 0) END AS lead_time_commits,
@@ -22,6 +27,9 @@ SELECT
          WHEN c.commits = 0 THEN 'no_author_time' END AS lead_time_reason,
     d.day
 FROM derived AS d
+LEFT JOIN (
+    {core.carried_tags}
+) AS s ON d.service = s.service
 LEFT JOIN landing.deployment_kinds AS k ON d.deployment_id = k.deployment_id
 LEFT JOIN landing.deployment_ranges AS r ON d.deployment_id = r.deployment_id
 LEFT JOIN (

@@ -2,9 +2,9 @@
 
     python benchmarks/figures.py [--deployments N] [--times N] [--file FILE]
 
-Fills core with N deployments over three years, 200 services in two environments, three commits each and a failure for
-every tenth, and asks for figures over it. The yardstick is the median lead time of commits alone, by service, env and
-week, in the same process. `--file` keeps the warehouse.
+Fills core with N deployments over three years, 200 services in two environments, three commits each, a failure for
+every tenth and a failed change for every twentieth, and asks for figures over it. The yardstick is the median lead time
+of commits alone, by service, env and week, in the same process. `--file` keeps the warehouse.
 """
 
 import argparse
@@ -25,7 +25,8 @@ INSERT INTO core.deployments BY NAME
 SELECT 'd' || MD5(n::VARCHAR) AS deployment_id, 'deployment_event_api' AS source, 's' || (n * 7919 % 200) AS service,
     CASE WHEN n % 3 = 0 THEN 'staging' ELSE 'production' END AS env,
     CASE WHEN n % 11 > 0 THEN 't' || (n * 7919 % 200 % 12) END AS team, 'example.com/org/app' AS repository_id,
-    finished_at AS started_at, finished_at, 'standard' AS kind, [] AS custom_tags,
+    finished_at AS started_at, finished_at, 'standard' AS kind,
+    ['tier:' || (n % 5), 'region:' || (n % 3)] AS custom_tags,
     CASE WHEN n % 29 = 0 THEN 'd' || MD5((n - 1)::VARCHAR) END AS duplicate_of, n % 31 > 0 AS is_selected,
     3 AS lead_time_commits, 60.25 * HASH(n) % 20000 AS lead_time_mean_seconds, finished_at::DATE AS day
 FROM (
@@ -59,12 +60,33 @@ FROM (
     WHERE i = 0 OR n % 5 = 0 AND n % 50 > 0
 )
 """
+_FAILED_CHANGES = """
+INSERT INTO core.failed_changes BY NAME
+SELECT d.deployment_id, d.service, d.env, d.team, 'rollback' AS way, 'd' || MD5((n + 1)::VARCHAR) AS remediation_id,
+    'rollback' AS remediation_type, ((HASH(n) % 200000000) / 1000)::DOUBLE AS recovery_seconds, d.is_selected, d.day
+FROM (SELECT n * 20 AS n FROM RANGE($deployments // 20) AS r(n)) AS f
+INNER JOIN core.deployments AS d ON d.deployment_id = 'd' || MD5(n::VARCHAR)
+"""
+_LINKS = """
+INSERT INTO core.failure_links BY NAME
+SELECT f.failure_id, f.service, f.env,
+    'd' || MD5((CAST(SUBSTRING(f.failure_id, 2) AS BIGINT) * 10)::VARCHAR) AS deployment_id,
+    'latest' AS rule, 60 AS distance_seconds, f.is_selected, f.day
+FROM core.failures AS f
+"""
+_SELECTIONS = """
+INSERT INTO core.source_selections BY NAME
+SELECT event_type, event_type || '_event_api' AS source, TIMESTAMPTZ '2020-01-01 00:00:00+00' AS selected_at,
+    TIMESTAMPTZ '2020-01-01 00:00:00+00' AS first_selected_at, TRUE AS is_selected, 1 AS priority
+FROM (VALUES ('deployment'), ('failure')) AS v(event_type)
+"""
 _SPAN = "DATE '2023-01-02', DATE '2025-12-31'"
 _QUESTIONS = {
     "summary, a year by week": "FROM metrics.summary('week', DATE '2025-01-01', DATE '2025-12-31')",
     "summary, three years by month": f"FROM metrics.summary('month', {_SPAN})",
     "summary by env, three years by month": f"FROM metrics.summary_by('env', 'month', {_SPAN})",
     "summary by team, three years by week": f"FROM metrics.summary_by('team', 'week', {_SPAN})",
+    "summary by a tag, three years by month": f"FROM metrics.summary_by('tag:tier', 'month', {_SPAN})",
 }
 _YARDSTICK = """
 SELECT c.service, c.env, DATE_TRUNC('week', c.day), PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY c.lead_time_seconds)
@@ -101,6 +123,9 @@ def filled(path: Path, deployments: int) -> duckdb.DuckDBPyConnection:
     connection.execute(_DEPLOYMENTS, {"deployments": deployments})
     connection.execute(_COMMITS)
     connection.execute(_FAILURES, {"deployments": deployments})
+    connection.execute(_FAILED_CHANGES, {"deployments": deployments})
+    connection.execute(_LINKS)
+    connection.execute(_SELECTIONS)
     connection.execute("CHECKPOINT")
     return connection
 

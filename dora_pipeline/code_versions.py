@@ -92,7 +92,10 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
     Daily: (
         "warehouse/sql/metrics/daily.sql",
         "warehouse/sql/metrics/measures.sql",
+        "warehouse/sql/metrics/beginnings.sql",
+        "warehouse/sql/metrics/known.sql",
         "warehouse/sql/metrics/statistics.sql",
+        "warehouse/sql/metrics/placed_statistics.sql",
         "warehouse/sql/metrics/figures.sql",
         "warehouse/sql/metrics/newest_team.sql",
     ),

@@ -41,11 +41,24 @@ class Quarter:
 
 
 @dataclass(frozen=True)
+class Year:
+    """The five metrics of DORA since 2024, of production in one year, over all services. Durations are seconds."""
+
+    first_day: date
+    deployments: int
+    lead_time_p50_seconds: float | None
+    failed_change_rate: float | None
+    recovery_p50_seconds: float | None
+    rework_rate: float | None
+
+
+@dataclass(frozen=True)
 class DemoReport:
     """Where the demo is, what it shows, and how long preparing and running took, in seconds."""
 
     home: Home
     quarters: list[Quarter]
+    years: list[Year]
     rows: dict[str, int]
     preparing_seconds: float
     running_seconds: float
@@ -62,7 +75,7 @@ def make_demo(folder: Path, progress: Progress) -> DemoReport:
     prepared = time.monotonic()
     run(home, progress=progress)
     finished = time.monotonic()
-    return DemoReport(home, _quarters(home), _rows(home), prepared - began, finished - prepared)
+    return DemoReport(home, _quarters(home), _years(home), _rows(home), prepared - began, finished - prepared)
 
 
 def prepare_demo(home: Home, progress: Progress, first_year: int = 0) -> None:
@@ -113,18 +126,27 @@ def _bodies(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _quarters(home: Home) -> list[Quarter]:
+    columns = "deployments, lead_time_p50_seconds, failures, change_failure_rate, time_to_restore_p50_seconds"
+    return [Quarter(*row) for row in _production(home, "quarter", columns)]
+
+
+def _years(home: Home) -> list[Year]:
+    columns = "deployments, lead_time_p50_seconds, failed_change_rate, recovery_p50_seconds, rework_rate"
+    return [Year(*row) for row in _production(home, "year", columns)]
+
+
+def _production(home: Home, grain: str, columns: str) -> list[tuple[Any, ...]]:
     with open_reader(home) as connection:
-        rows = connection.execute(
-            """
-            SELECT q.period, q.deployments, q.lead_time_p50_seconds, q.failures, q.change_failure_rate,
-                q.time_to_restore_p50_seconds
+        return connection.execute(
+            f"""
+            SELECT period, {columns}
             FROM metrics.summary_by(
-                'env', 'quarter', (SELECT MIN(day) FROM metrics.daily), (SELECT MAX(day) FROM metrics.daily)
-            ) AS q
-            WHERE q.env = 'production' ORDER BY q.period
-            """
+                'all', ?, (SELECT MIN(day) FROM metrics.daily), (SELECT MAX(day) FROM metrics.daily)
+            )
+            WHERE env = 'production' ORDER BY period
+            """,
+            [grain],
         ).fetchall()
-    return [Quarter(*row) for row in rows]
 
 
 def _rows(home: Home) -> dict[str, int]:

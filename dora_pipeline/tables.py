@@ -287,30 +287,55 @@ class Measures(View):
     table_name = "metrics.measures"
 
     measure = _text(
-        "What is counted: deployment; commit, brought by a deployment and with a lead time; failure; restore. Failures "
-        "and restores stand once for each impacted service."
+        "What is counted: deployment; commit, brought by a deployment and with a lead time; failed_change, a "
+        "deployment that failed; recovery, of one that was mended; rework, a deployment that mended one; "
+        "linked_failure, a deployment that failures are linked to; failure and restore, once for each service."
     )
     seconds = _number(
-        "Of a deployment the mean lead time of its commits, of a commit its lead time, of a restore the time to it; "
-        "NULL where there is none.",
+        "Of a deployment the mean lead time of its commits, of a commit its lead time, of a recovery the time to the "
+        "end of the remediation, of a restore the time to it; NULL where there is none.",
         nullable=True,
     )
-    day = _day("Day on which it counts.")
+    day = _day("Day on which it counts: of a failed change and its recovery that of the deployment that failed.")
     service = _text("Service; NULL for failures of which only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
     team = _text("Team of the deployment or failure.", nullable=True)
     repository_id = _text("Repository of the deployment or failure, as host/path in lower case.", nullable=True)
     source = _text("Source of the deployment or failure.")
     severity = _text(
-        "Severity of the failure, in the words of the source; NULL for deployments and commits.", nullable=True
+        "Severity of the failure, in the words of the source; NULL for all that is of a deployment.", nullable=True
     )
     tags = _texts("Tags of the deployment or failure, key:value.")
     event_id = _text("Id of the deployment or failure.")
     occurred_at = _moment("When it counts: end of the deployment, start of the failure, moment of the restore.")
 
 
+class DeploymentOutcomes(View):
+    """How each counted deployment turned out: whether it is a failed change, and which failures are linked to it."""
+
+    table_name = "metrics.deployment_outcomes"
+
+    deployment_id = _text("The deployment.")
+    service = _text(_SERVICE)
+    env = _text(_ENV, nullable=True)
+    team = _text("Team of the deployment.", nullable=True)
+    finished_at = _moment("End of the deployment.")
+    is_failed_change = _flag("Whether it is a failed change.")
+    way = _text("What says so: mark, rollback, revert or rule; NULL where nothing does.", nullable=True)
+    rule = _text("Name of the rule; NULL for the other ways.", nullable=True)
+    remediation_id = _text("The deployment that mended it.", nullable=True)
+    recovery_seconds = _number("End of the remediation - end of the deployment.", nullable=True)
+    linked_failures = _whole("Failures that are linked to it, each once.")
+    failure_ids = _texts("Their ids, in order.")
+    agreement = _text("both; failure_only: failures are linked, and it is no failed change; change_only; none.")
+    day = _day("Day of the deployment.")
+
+
+_SINCE = "NULL for a time before any of a selected source could be known"
+
+
 class Daily(Table):
-    """The four metrics by day, service and env; selected sources, no duplicates."""
+    """The metrics by day, service and env; selected sources, no duplicates."""
 
     table_name = "metrics.daily"
     nullable_key = ("service", "env", "team")
@@ -319,18 +344,32 @@ class Daily(Table):
     service = _text("Service; NULL for failures of which only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
     team = _text("Team of the newest event of the row.", nullable=True)
-    deployments = _whole("Deployments that finished on the day.")
-    failures = _whole("Failures that started on the day.")
-    change_failure_rate = _number("failures / deployments; NULL without deployments.", nullable=True)
-    lead_time_commits = _whole("Commits brought by the deployments that have an author time.")
+    deployments = _whole(f"Deployments that finished on the day; {_SINCE}.", nullable=True)
+    failures = _whole(f"Failures that started on the day; {_SINCE}.", nullable=True)
+    change_failure_rate = _number(
+        "failures / deployments; NULL without deployments, and on a day before both were known from its start.",
+        nullable=True,
+    )
+    lead_time_commits = _whole("Commits brought by the deployments that have an author time.", nullable=True)
     lead_time_p50_seconds = _number("Median change lead time over commits.", nullable=True)
     lead_time_p90_seconds = _number("90th percentile of the change lead time over commits.", nullable=True)
     lead_time_mean_seconds = _number("Mean change lead time over commits.", nullable=True)
+    lead_time_deployments = _whole("Deployments that have a mean lead time.", nullable=True)
     deployment_lead_time_p50_seconds = _number("Median over deployments of their mean lead time.", nullable=True)
-    restores = _whole("Failures restored on the day.")
+    restores = _whole("Failures restored on the day.", nullable=True)
     time_to_restore_p50_seconds = _number("Median time to restore of those.", nullable=True)
     time_to_restore_p90_seconds = _number("90th percentile of the time to restore.", nullable=True)
     time_to_restore_mean_seconds = _number("Mean time to restore.", nullable=True)
+    failed_changes = _whole("Deployments of the day that failed, whenever that was known.", nullable=True)
+    failed_change_rate = _number("failed_changes / deployments; NULL without deployments.", nullable=True)
+    recoveries = _whole("Those of them that were mended at a known time.", nullable=True)
+    recovery_p50_seconds = _number(
+        "Failed deployment recovery time: median from their end to the remediation's.", nullable=True
+    )
+    rework_deployments = _whole("Deployments of the day that mended a failed change, each once.", nullable=True)
+    rework_rate = _number("rework_deployments / deployments; NULL without deployments.", nullable=True)
+    linked_failures = _whole("Deployments of the day that at least one failure is linked to.", nullable=True)
+    linked_failure_rate = _number("linked_failures / deployments; NULL as change_failure_rate is.", nullable=True)
 
 
 class Freshness(Table):
@@ -868,7 +907,7 @@ TABLES: tuple[type[Table], ...] = (
     RepeatedCommits,
 )
 
-VIEWS: tuple[type[View], ...] = (Events, Measures)
+VIEWS: tuple[type[View], ...] = (Events, Measures, DeploymentOutcomes)
 
 
 def empty_frame(table: type[Table]) -> pl.DataFrame:

@@ -1,17 +1,74 @@
 """What metrics.daily, metrics.summary and metrics.summary_by must answer, worked out plainly from the rows of core.
 
-A figure is a dict with the columns of metrics.daily behind `team`; counts are whole, the rest floats or None.
+A figure is a dict with the columns of metrics.daily behind `team`; counts are whole, the rest floats or None. Those of
+the summaries have `is_whole` and `is_provisional` before, and what is open and the intervals behind.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
+from math import comb, sqrt
+from statistics import NormalDist
 
-from dora_pipeline_tests.oracle import JudgedDeployment, JudgedFailure
+from dora_pipeline_tests.oracle import JudgedDeployment, JudgedFailure, Rules
 
 Figure = int | float | None
 Figures = dict[str, Figure]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What stands in core.failed_changes and core.failure_links: `mended` has the seconds to the remediation of each
+    deployment that failed, `mending` the remediations, `linked` the deployments that failures are linked to.
+    """
+
+    mended: Mapping[str, float | None] = field(default_factory=dict)
+    mending: frozenset[str] = frozenset()
+    linked: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Times:
+    """The time from `starts_at` to before `ends_at`, and since when deployments and failures are known."""
+
+    starts_at: datetime
+    ends_at: datetime
+    deployments_since: datetime | None
+    failures_since: datetime | None
+
+    def knows(self, *beginnings: datetime | None) -> bool:
+        return all(since is not None and since < self.ends_at for since in beginnings)
+
+    def is_whole(self) -> bool:
+        return not any(since and self.starts_at < since < self.ends_at for since in self.beginnings)
+
+    def has_rates(self) -> bool:
+        return all(since is not None and since <= self.starts_at for since in self.beginnings)
+
+    @property
+    def beginnings(self) -> tuple[datetime | None, datetime | None]:
+        return self.deployments_since, self.failures_since
+
+
+def wilson(number: int, among: int) -> tuple[float | None, float | None]:
+    """The 95 % interval of a share."""
+    if not among:
+        return None, None
+    z = NormalDist().inv_cdf(0.975)
+    share = number / among
+    middle = (share + z * z / (2 * among)) / (1 + z * z / among)
+    half = z / (1 + z * z / among) * sqrt(share * (1 - share) / among + z * z / (4 * among * among))
+    return middle - half, middle + half
+
+
+def median_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """The 95 % order-statistic interval: as far in as 2.5 % on each side allow, counted out in whole numbers."""
+    number, below, place = len(values), 0, 0
+    while place <= number and (below + comb(number, place)) * 40 <= 2**number:
+        below += comb(number, place)
+        place += 1
+    return (sorted(values)[place - 1], sorted(values)[number - place]) if place else (None, None)
 
 
 def percentile(values: Sequence[float], share: Fraction) -> float | None:
@@ -40,6 +97,7 @@ class Cell:
     deployments: list[JudgedDeployment] = field(default_factory=list)
     failures: set[str] = field(default_factory=set)
     restores: dict[str, float] = field(default_factory=dict)
+    open: dict[str, datetime] = field(default_factory=dict)
     teams: list[tuple[datetime, str, str | None]] = field(default_factory=list)
 
     def team(self) -> str | None:
@@ -48,25 +106,81 @@ class Cell:
         newest = max((entry[0] for entry in named), default=None)
         return min((entry for entry in named if entry[0] == newest), default=(None, "", None))[2]
 
-    def figures(self) -> Figures:
+    def _failed(self, outcomes: Outcomes) -> list[float | None]:
+        return [outcomes.mended[id_] for id_ in self.ids() if id_ in outcomes.mended]
+
+    def ids(self) -> list[str]:
+        return [row.told.deployment_id for row in self.deployments]
+
+    def figures(self, times: Times, outcomes: Outcomes) -> Figures:
         commits = [seconds for row in self.deployments for seconds in row.lead_times]
-        means = [value for row in self.deployments if (value := mean(row.lead_times)) is not None]
+        means = self.means()
         restores = list(self.restores.values())
         count = len(self.deployments)
+        failed = self._failed(outcomes)
+        recoveries = [seconds for seconds in failed if seconds is not None]
+        mending = sum(id_ in outcomes.mending for id_ in self.ids())
+        linked = sum(id_ in outcomes.linked for id_ in self.ids())
+        has_deployments = times.knows(times.deployments_since)
+        has_failures = times.knows(times.failures_since)
+        has_both = has_deployments and has_failures
+
+        def share(number: int, is_known: bool) -> float | None:
+            return number / count if count and is_known else None
+
         return {
-            "deployments": count,
-            "failures": len(self.failures),
-            "change_failure_rate": len(self.failures) / count if count else None,
-            "lead_time_commits": len(commits),
+            "deployments": count if has_deployments else None,
+            "failures": len(self.failures) if has_failures else None,
+            "change_failure_rate": share(len(self.failures), times.has_rates()),
+            "lead_time_commits": len(commits) if has_deployments else None,
             "lead_time_p50_seconds": percentile(commits, MEDIAN),
             "lead_time_p90_seconds": percentile(commits, P90),
             "lead_time_mean_seconds": mean(commits),
+            "lead_time_deployments": len(means) if has_deployments else None,
             "deployment_lead_time_p50_seconds": percentile(means, MEDIAN),
-            "restores": len(restores),
+            "restores": len(restores) if has_failures else None,
             "time_to_restore_p50_seconds": percentile(restores, MEDIAN),
             "time_to_restore_p90_seconds": percentile(restores, P90),
             "time_to_restore_mean_seconds": mean(restores),
+            "failed_changes": len(failed) if has_deployments else None,
+            "failed_change_rate": share(len(failed), has_deployments),
+            "recoveries": len(recoveries) if has_deployments else None,
+            "recovery_p50_seconds": percentile(recoveries, MEDIAN),
+            "rework_deployments": mending if has_deployments else None,
+            "rework_rate": share(mending, has_deployments),
+            "linked_failures": linked if has_both else None,
+            "linked_failure_rate": share(linked, times.has_rates()),
         }
+
+    def means(self) -> list[float]:
+        return [value for row in self.deployments if (value := mean(row.lead_times)) is not None]
+
+    def certainty(self, times: Times, outcomes: Outcomes) -> Figures:
+        """What the summaries have behind the figures, long after the period."""
+        count = len(self.deployments)
+        failed = self._failed(outcomes)
+        nothing = (None, None)
+        has_deployments = times.knows(times.deployments_since)
+        intervals = {
+            "failed_change_rate": wilson(len(failed), count) if has_deployments else nothing,
+            "rework_rate": wilson(sum(id_ in outcomes.mending for id_ in self.ids()), count)
+            if has_deployments
+            else nothing,
+            "linked_failure_rate": wilson(sum(id_ in outcomes.linked for id_ in self.ids()), count)
+            if times.has_rates()
+            else nothing,
+            "deployment_lead_time_p50_seconds": median_interval(self.means()),
+            "time_to_restore_p50_seconds": median_interval(list(self.restores.values())),
+            "recovery_p50_seconds": median_interval([seconds for seconds in failed if seconds is not None]),
+        }
+        ages = [(times.ends_at - started).total_seconds() for started in self.open.values()]
+        found: Figures = {
+            "open_failures": len(self.open) if times.knows(times.failures_since) else None,
+            "oldest_open_seconds": max(ages, default=None),
+        }
+        for name, (low, high) in intervals.items():
+            found |= {f"{name}_low": low, f"{name}_high": high}
+        return found
 
 
 def period(grain: str, day: date) -> date:
@@ -90,8 +204,16 @@ def periods(grain: str, first: date, last: date) -> list[date]:
 Member = tuple[str | None, ...]
 
 
+def end(grain: str, start: date) -> date:
+    """The first day of the next period."""
+    day = start
+    while period(grain, day) == start:
+        day += timedelta(days=1)
+    return day
+
+
 def daily(
-    deployments: Iterable[JudgedDeployment], failures: Iterable[JudgedFailure]
+    deployments: Iterable[JudgedDeployment], failures: Iterable[JudgedFailure], rules: Rules, outcomes: Outcomes
 ) -> dict[tuple[object, ...], Figures]:
     """The figures by (day, service, env, team)."""
     cells: dict[tuple[date, Member], Cell] = {}
@@ -107,11 +229,20 @@ def daily(
             cell = cells.setdefault((failure.restored_day, _place(failure)), Cell())
             cell.restores[failure.told.failure_id] = failure.time_to_restore
             cell.teams.append((failure.told.finished_at, failure.told.failure_id, failure.team))
-    return {(day, place[0], place[1], cell.team()): cell.figures() for (day, place), cell in cells.items()}
+    return {
+        (day, place[0], place[1], cell.team()): cell.figures(_times(rules, day, day + timedelta(days=1)), outcomes)
+        for (day, place), cell in cells.items()
+    }
 
 
 def summary(
-    deployments: Sequence[JudgedDeployment], failures: Sequence[JudgedFailure], grain: str, first: date, last: date
+    deployments: Sequence[JudgedDeployment],
+    failures: Sequence[JudgedFailure],
+    rules: Rules,
+    outcomes: Outcomes,
+    grain: str,
+    first: date,
+    last: date,
 ) -> dict[tuple[object, ...], Figures]:
     """The figures by (period, service, env, team)."""
     places: dict[Member, Cell] = {}
@@ -127,7 +258,9 @@ def summary(
         deployments, failures, grain, first, last, lambda row: (row.told.service, row.told.env, None), _place
     )
     return {
-        (start, place[0], place[1], named.team()): cells.get((start, place), Cell()).figures()
+        (start, place[0], place[1], named.team()): _told(
+            cells.get((start, place), Cell()), grain, start, first, last, rules, outcomes
+        )
         for start in periods(grain, first, last)
         for place, named in places.items()
     }
@@ -136,29 +269,50 @@ def summary(
 def summary_by(
     deployments: Sequence[JudgedDeployment],
     failures: Sequence[JudgedFailure],
+    rules: Rules,
+    outcomes: Outcomes,
     dimension: str,
     grain: str,
     first: date,
     last: date,
 ) -> dict[tuple[object, ...], Figures]:
-    """The figures by (period, None, env, team), of which one or none is told."""
+    """The figures by (period, env, member) over service, team or all."""
 
     def of_deployment(row: JudgedDeployment) -> Member:
-        return (None, row.told.env if dimension == "env" else None, row.team if dimension == "team" else None)
+        return (row.told.env, {"service": row.told.service, "team": row.team, "all": "all"}[dimension])
 
     def of_failure(row: JudgedFailure) -> Member:
-        return (None, row.told.env if dimension == "env" else None, row.team if dimension == "team" else None)
+        return (row.told.env, {"service": row.service, "team": row.team, "all": "all"}[dimension])
 
     members = {of_deployment(row) for row in _counting(deployments) if row.day <= last}
     members |= {of_failure(row) for row in _selected(failures) if row.day <= last}
-    if dimension == "all":
-        members.add((None, None, None))
     cells = _cells(deployments, failures, grain, first, last, of_deployment, of_failure)
     return {
-        (start, *member): cells.get((start, member), Cell()).figures()
+        (start, *member): _told(cells.get((start, member), Cell()), grain, start, first, last, rules, outcomes)
         for start in periods(grain, first, last)
         for member in members
     }
+
+
+def _told(cell: Cell, grain: str, start: date, first: date, last: date, rules: Rules, outcomes: Outcomes) -> Figures:
+    whole = _times(rules, start, end(grain, start))
+    counted = _times(rules, start, min(end(grain, start), last + timedelta(days=1)))
+    return {
+        "is_whole": start >= first and end(grain, start) <= last + timedelta(days=1) and whole.is_whole(),
+        "is_provisional": False,
+        **cell.figures(counted, outcomes),
+        **cell.certainty(counted, outcomes),
+    }
+
+
+def _times(rules: Rules, first: date, after: date) -> Times:
+    def since(event_type: str) -> datetime | None:
+        known = [rules.first_selected_at(source) for source in rules.selected(event_type)]
+        return min((moment for moment in known if moment is not None), default=None)
+
+    # Plain arithmetic between times of one zone leaves changes of the clock out.
+    starts_at, ends_at = (datetime.combine(day, time(), rules.zone).astimezone(UTC) for day in (first, after))
+    return Times(starts_at, ends_at, since("deployment"), since("failure"))
 
 
 def _cells(
@@ -175,13 +329,16 @@ def _cells(
         if first <= row.day <= last:
             cells.setdefault((period(grain, row.day), of_deployment(row)), Cell()).deployments.append(row)
     for failure in _selected(failures):
+        id_, restored = failure.told.failure_id, failure.restored_day
         if first <= failure.day <= last:
-            cell = cells.setdefault((period(grain, failure.day), of_failure(failure)), Cell())
-            cell.failures.add(failure.told.failure_id)
-        restored = failure.restored_day
+            cells.setdefault((period(grain, failure.day), of_failure(failure)), Cell()).failures.add(id_)
         if restored and failure.time_to_restore is not None and first <= restored <= last:
             cell = cells.setdefault((period(grain, restored), of_failure(failure)), Cell())
-            cell.restores[failure.told.failure_id] = failure.time_to_restore
+            cell.restores[id_] = failure.time_to_restore
+        for start in periods(grain, first, last):
+            after = min(end(grain, start), last + timedelta(days=1))
+            if failure.day < after and (restored is None or restored >= after):
+                cells.setdefault((start, of_failure(failure)), Cell()).open[id_] = failure.told.started_at
     return cells
 
 

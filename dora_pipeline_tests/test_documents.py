@@ -305,7 +305,7 @@ def test_no_file_holds_a_path_of_this_machine_or_the_host_of_a_registry() -> Non
 # SQL for other engines
 
 
-@pytest.mark.parametrize("name", ["measures", "daily", "summary", "summary_by", "period"])
+@pytest.mark.parametrize("name", ["measures", "deployment_outcomes", "daily", "summary", "summary_by", "period"])
 def test_the_sql_of_the_metrics_is_carried_over_to_spark(name: str) -> None:
     text = statement(f"metrics.{name}")
     body = re.sub(r"^CREATE OR REPLACE MACRO \S+\([^)]*\) AS( TABLE)?\s", "", text, flags=re.MULTILINE)

@@ -44,6 +44,7 @@ def test_all_that_is_counted_has_a_row_with_what_it_took_and_the_day_on_which_it
         ("failure", "f1", "shop", "2024-01-01", None),
         ("failure", "f1", "till", "2024-01-01", None),
         ("failure", "f2", "shop", "2024-01-01", None),
+        ("linked_failure", "d3", "shop", "2024-01-01", None),
         ("restore", "f1", "shop", "2024-01-02", 86_400.0),
         ("restore", "f1", "till", "2024-01-02", 86_400.0),
     ]
@@ -80,8 +81,9 @@ def test_events_hold_duplicates_too_and_say_what_counts(counted: TestHome) -> No
 def test_views_are_described_as_tables_are(counted: TestHome) -> None:
     query = "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal AND comment IS NOT NULL"
     views = sorted(counted.rows(query))
-    assert views == [("core.events",), ("metrics.measures",)]
+    assert views == [("core.events",), ("metrics.deployment_outcomes",), ("metrics.measures",)]
     undescribed = counted.rows(
-        "SELECT column_name FROM duckdb_columns() WHERE table_name IN ('events', 'measures') AND comment IS NULL"
+        "SELECT column_name FROM duckdb_columns() "
+        "WHERE table_name IN ('events', 'measures', 'deployment_outcomes') AND comment IS NULL"
     )
     assert undescribed == []

@@ -231,10 +231,10 @@ def canonical(env: str | None) -> str | None:
 
 
 def assert_equal_figures(
-    found: Sequence[tuple[Any, ...]], expected: Mapping[tuple[object, ...], Mapping[str, Any]]
+    found: Sequence[tuple[Any, ...]], expected: Mapping[tuple[object, ...], Mapping[str, Any]], names: int = 4
 ) -> None:
-    """Rows of metrics: the first four columns name a row, the rest are figures."""
-    by_name = {row[:4]: row[4:] for row in found}
+    """Rows of metrics: the first columns name a row, the rest are figures."""
+    by_name = {row[:names]: row[names:] for row in found}
     assert len(by_name) == len(found)
     assert by_name.keys() == expected.keys()
     for name, figures in expected.items():
@@ -312,11 +312,26 @@ def test_core_and_every_metric_are_what_the_oracle_says(
         ),
         key=repr,
     )
-    assert_equal_figures(home.rows("SELECT * FROM metrics.daily"), oracle_metrics.daily(deployments, failures))
+    outcomes = outcomes_of(home)
+    assert_equal_figures(
+        home.rows("SELECT * FROM metrics.daily"), oracle_metrics.daily(deployments, failures, rules, outcomes)
+    )
     from_day = (world.start + timedelta(days=first)).date()
     to_day = from_day + timedelta(days=length)
     for grain in GRAINS:
-        assert_equal_summaries(home, deployments, failures, grain, from_day, to_day)
+        assert_equal_summaries(home, deployments, failures, rules, outcomes, grain, from_day, to_day)
+
+
+def outcomes_of(home: TestHome) -> oracle_metrics.Outcomes:
+    changes = home.rows(
+        "SELECT deployment_id, recovery_seconds, remediation_id FROM core.failed_changes WHERE is_selected"
+    )
+    links = home.rows("SELECT deployment_id FROM core.failure_links WHERE is_selected AND deployment_id IS NOT NULL")
+    return oracle_metrics.Outcomes(
+        mended={row[0]: row[1] for row in changes},
+        mending=frozenset(row[2] for row in changes),
+        linked=frozenset(row[0] for row in links),
+    )
 
 
 def assert_equal_failed_changes(home: TestHome, deployments: Sequence[oracle.JudgedDeployment]) -> None:
@@ -383,16 +398,27 @@ def assert_equal_summaries(
     home: TestHome,
     deployments: Sequence[oracle.JudgedDeployment],
     failures: Sequence[oracle.JudgedFailure],
+    rules: Rules,
+    outcomes: oracle_metrics.Outcomes,
     grain: str,
     from_day: date,
     to_day: date,
 ) -> None:
+    names = "period, service, env, team"
     assert_equal_figures(
-        home.rows("SELECT * FROM metrics.summary(?, ?, ?)", grain, from_day, to_day),
-        oracle_metrics.summary(deployments, failures, grain, from_day, to_day),
+        home.rows(f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary(?, ?, ?)", grain, from_day, to_day),
+        oracle_metrics.summary(deployments, failures, rules, outcomes, grain, from_day, to_day),
     )
-    for dimension in ("env", "team", "all"):
+    names = "period, env, member"
+    for dimension in ("service", "team", "all"):
         assert_equal_figures(
-            home.rows("SELECT * FROM metrics.summary_by(?, ?, ?, ?)", dimension, grain, from_day, to_day),
-            oracle_metrics.summary_by(deployments, failures, dimension, grain, from_day, to_day),
+            home.rows(
+                f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary_by(?, ?, ?, ?)",
+                dimension,
+                grain,
+                from_day,
+                to_day,
+            ),
+            oracle_metrics.summary_by(deployments, failures, rules, outcomes, dimension, grain, from_day, to_day),
+            names=3,
         )

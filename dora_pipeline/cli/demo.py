@@ -18,6 +18,14 @@ _HEADINGS = (
     "change failure rate",
     "time to restore (median)",
 )
+_HEADINGS_OF_YEARS = (
+    "year",
+    "deployments",
+    "lead time (median, commits)",
+    "failed change rate",
+    "recovery time (median)",
+    "rework rate",
+)
 
 
 @click.command("demo")
@@ -40,6 +48,18 @@ def demo_command(folder: Path) -> None:
         for quarter in report.quarters
     ]
     show_table(_HEADINGS, rows, "The four metrics of production, metaphysics and rosalind together")
+    years = [
+        (
+            str(year.first_day.year),
+            f"{year.deployments:,}",
+            duration_text(year.lead_time_p50_seconds),
+            share_text(year.failed_change_rate),
+            duration_text(year.recovery_p50_seconds),
+            share_text(year.rework_rate),
+        )
+        for year in report.years
+    ]
+    show_table(_HEADINGS_OF_YEARS, years, "DORA's five since 2024, of the same deployments")
     console.print(
         "Deployments and commits are those of two public services.\n"
         "Failures are inferred from their rollbacks: a failure lasts from a bad\n"

@@ -136,6 +136,11 @@ def _unlinked_failures(connection: duckdb.DuckDBPyConnection, table: type[Table]
     return Finding(periods[0] if periods else reasons, wrong=0)
 
 
+def _views(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    # Disagreement is a figure, not an error: the rows are shown, and nothing is wrong.
+    return Finding(check(connection, "views_agree").rows, wrong=0)
+
+
 def _late_sources(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     options = {
         "event_type": _EVENT_TYPES[table],
@@ -337,6 +342,13 @@ _ENVS = _Check(
     "{service} ({failures:,} failures; set sources.{source}.env)",
     _query("failures_with_env"),
 )
+_VIEWS = _Check(
+    "How failed changes and linked failures disagree, by service; a figure, which never warns.",
+    "see metrics.deployment_outcomes",
+    "services of which the two views disagree",
+    "{service} in {env} ({failure_only:,} with failures alone, {change_only:,} failed changes alone)",
+    _views,
+)
 _FILES = _Check(
     "Every file in the folder of exports is read, but for hidden files, README and temporary ones.",
     "give it an ending that fits what it holds, or move it away",
@@ -392,7 +404,7 @@ _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
         "failures_with_env": _ENVS,
     },
     FailureLinks: {"keys_unique": _KEYS, "failures_linked": _LINKS},
-    FailedChanges: {"keys_unique": _KEYS, "rules_match": _RULES},
+    FailedChanges: {"keys_unique": _KEYS, "rules_match": _RULES, "views_agree": _VIEWS},
     RejectedEvents: {"rejected_share": _REJECTED, "loads_add_up": _ACCOUNTS},
     Daily: {"keys_unique": _KEYS, "rates_equal_recount": _RECOUNT, "days_loaded": _LOADED},
 }

@@ -100,6 +100,9 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
         if inputs.read_property(connection, "link_settings") not in (None, linked):
             links.link_all_again(connection)
         inputs.write_property(connection, "link_settings", linked)
+        # What metrics.summary knows of time.
+        inputs.write_property(connection, "timezone", settings.timezone)
+        inputs.write_property(connection, "link_window_us", str(microseconds(settings.link_window)))
         if inputs.read_property(connection, "repositories") not in (None, repositories):
             mark_all_days(connection, (Deployments, Failures))
             wait_for_commits(connection, "SELECT service FROM landing.judged_deployments")

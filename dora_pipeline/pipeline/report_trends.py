@@ -1,6 +1,7 @@
 """The environments of the report: which come first, their figures, and their trends."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,12 +18,10 @@ def environments(
     before: Window,
     period: Window,
     since: date,
-    known: Callable[[Figures], Figures],
-    failures_since: date | None,
 ) -> list[Environment]:
     """Every environment that has an event since the day: production first, then by number of deployments.
 
-    `rows_of_figures` are those of the query of figures for the period; `known` takes out what no selected source has.
+    `rows_of_figures` are those of the query of figures for the period.
     """
     rows = questions.rows("environments", since_day=since, to_day=period.last)
     now = _by_env(rows_of_figures)
@@ -36,7 +35,6 @@ def environments(
         grain: _points(
             questions.rows("trends", f"Trends by {grain}", grain=grain, from_day=first, to_day=period.last),
             grain,
-            period.last,
         )
         for grain, first in (("month", year), ("week", year - timedelta(days=year.weekday())))
     }
@@ -44,12 +42,9 @@ def environments(
         Environment(
             env,
             first,
-            known(now.get(env, NOTHING)),
-            known(earlier.get(env, NOTHING)) if first is not None and first <= before.first else None,
-            *(
-                [_as_known(point, first, failures_since, known) for point in trends[grain].get(env, [])]
-                for grain in ("month", "week")
-            ),
+            now.get(env, NOTHING),
+            earlier.get(env, NOTHING) if first is not None and first <= before.first else None,
+            *([_since(first, point) for point in trends[grain].get(env, [])] for grain in ("month", "week")),
         )
         for env, first, _ in sorted(rows, key=_is_not_production)
     ]
@@ -59,11 +54,10 @@ def _by_env(rows: Sequence[tuple[Any, ...]]) -> dict[str | None, Figures]:
     return {env: Figures(*figures) for kind, _, env, _, *figures in rows if kind == "env"}
 
 
-def _points(rows: Sequence[tuple[Any, ...]], grain: str, last: date) -> dict[str | None, list[Point]]:
+def _points(rows: Sequence[tuple[Any, ...]], grain: str) -> dict[str | None, list[Point]]:
     points: dict[str | None, list[Point]] = {}
-    for env, first, *figures in rows:
-        end = _end(first, grain)
-        points.setdefault(env, []).append(Point(Window(first, end), end <= last, Figures(*figures)))
+    for env, first, is_whole, *figures in rows:
+        points.setdefault(env, []).append(Point(Window(first, _end(first, grain)), is_whole, Figures(*figures)))
     return points
 
 
@@ -79,20 +73,13 @@ def _end(first: date, grain: str) -> date:
     return (first.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
 
 
-def _as_known(
-    point: Point, first: date | None, failures_since: date | None, known: Callable[[Figures], Figures]
-) -> Point:
-    """The point without what was not known yet, and as a part where that began in the middle of it."""
-    figures, is_whole = known(point.figures), point.is_whole
-    if first is not None:
-        if point.window.last < first:
-            figures = figures.without_deployments()
-        is_whole = is_whole and not (point.window.first < first <= point.window.last)
-    if failures_since is not None:
-        if point.window.last < failures_since:
-            figures = figures.without_failures()
-        is_whole = is_whole and not (point.window.first < failures_since <= point.window.last)
-    return Point(point.window, is_whole, figures)
+def _since(first: date | None, point: Point) -> Point:
+    """The point without deployments before the first one of the environment, and as a part where that is in it."""
+    if first is None or first <= point.window.first:
+        return point
+    if point.window.last < first:
+        return replace(point, figures=point.figures.without_deployments())
+    return replace(point, is_whole=False)
 
 
 def _is_not_production(row: tuple[Any, ...]) -> int:

@@ -83,16 +83,9 @@ def _report(questions: Questions, settings: Settings, days: int) -> Report:
     period = Window(newest_day - timedelta(days=days - 1), newest_day)
     before = Window(period.first - timedelta(days=days), period.first - timedelta(days=1))
     since = min(newest_day - timedelta(days=365), before.first)
-    of_deployments = any(source.event_type == "deployment" for source in sources)
-
-    def known(figures: Figures) -> Figures:
-        if failures_since is None or failures_since > period.last:
-            figures = figures.without_failures()
-        return figures if of_deployments else figures.without_deployments()
-
     bounds = {"from_day": period.first, "to_day": period.last}
     figures = questions.rows("figures", "Cards, services and teams", since_day=since, **bounds)
-    all_environments = environments(questions, figures, before, period, since, known, failures_since)
+    all_environments = environments(questions, figures, before, period, since)
     shown = Excerpt.of(all_environments, _MOST_ENVIRONMENTS)
     names = {environment.env for environment in shown.rows}
     places = {environment.env: place for place, environment in enumerate(all_environments)}
@@ -100,7 +93,7 @@ def _report(questions: Questions, settings: Settings, days: int) -> Report:
 
     def members(dimension: str, most: int) -> Excerpt[Member]:
         rows = [
-            Member(service, env, team or teams.get(service), known(Figures(*values)))
+            Member(service, env, team or teams.get(service), Figures(*values))
             for kind, service, env, team, *values in figures
             if kind == dimension
         ]

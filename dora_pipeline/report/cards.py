@@ -32,7 +32,7 @@ class Card:
 
 
 def cards(environment: Environment, period: Window, failures_since: date | None) -> list[Card]:
-    """Deployment frequency, change lead time, change failure rate and time to restore, in this order.
+    """Deployment frequency, change lead time, change failure rate and time to restore, then what DORA adds since 2024.
 
     `failures_since` is the day from which failures are known, None where no source of failures is selected.
     """
@@ -91,6 +91,48 @@ def cards(environment: Environment, period: Window, failures_since: date | None)
                 f"{duration_text(known.time_to_restore_p50_seconds)}, {counted(known.restores, 'restore')}",
             ),
         ),
+        Card(
+            "Failed change rate",
+            now.failed_change_rate,
+            share_text(now.failed_change_rate),
+            _share_unit(now.failed_changes, now),
+            _interval_notes(now.failed_change_rate_low, now.failed_change_rate_high, share_text),
+            _comparison(
+                now.failed_change_rate,
+                before.failed_change_rate,
+                days,
+                _rate_difference,
+                f"{share_text(before.failed_change_rate)}, {_share_unit(before.failed_changes, before)}",
+            ),
+        ),
+        Card(
+            "Failed deployment recovery time",
+            now.recovery_p50_seconds,
+            duration_text(now.recovery_p50_seconds),
+            f"median of {counted(now.recoveries, 'mended deployment')}",
+            _interval_notes(now.recovery_p50_seconds_low, now.recovery_p50_seconds_high, duration_text),
+            _comparison(
+                now.recovery_p50_seconds,
+                before.recovery_p50_seconds,
+                days,
+                _duration_difference,
+                f"{duration_text(before.recovery_p50_seconds)}, {counted(before.recoveries, 'mended deployment')}",
+            ),
+        ),
+        Card(
+            "Rework rate",
+            now.rework_rate,
+            share_text(now.rework_rate),
+            _share_unit(now.rework_deployments, now),
+            _interval_notes(now.rework_rate_low, now.rework_rate_high, share_text),
+            _comparison(
+                now.rework_rate,
+                before.rework_rate,
+                days,
+                _rate_difference,
+                f"{share_text(before.rework_rate)}, {_share_unit(before.rework_deployments, before)}",
+            ),
+        ),
     ]
 
 
@@ -117,6 +159,16 @@ def _rate_unit(figures: Figures) -> str:
     if figures.deployments is None or figures.failures is None:
         return ""
     return f"{counted(figures.failures, 'failure')}, {counted(figures.deployments, 'deployment')}"
+
+
+def _share_unit(number: int | None, figures: Figures) -> str:
+    if number is None or figures.deployments is None:
+        return ""
+    return f"{number:,} of {counted(figures.deployments, 'deployment')}"
+
+
+def _interval_notes(low: float | None, high: float | None, text: Callable[[float | None], str]) -> list[str]:
+    return [] if low is None or high is None else [f"95 % interval: {text(low)} to {text(high)}"]
 
 
 def _rate_notes(now: Figures, period: Window, failures_since: date | None) -> list[str]:

@@ -16,34 +16,52 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Figures:
-    """The four metrics of one period, in the columns of `metrics.summary`, and the failures that are open."""
+    """The figures of one period, in the columns of `metrics.summary`; counts that could not be known yet are None."""
 
-    deployments: int | None
-    failures: int | None
-    change_failure_rate: float | None
-    lead_time_commits: int
-    lead_time_p50_seconds: float | None
-    lead_time_p90_seconds: float | None
-    lead_time_mean_seconds: float | None
-    deployment_lead_time_p50_seconds: float | None
-    restores: int
-    time_to_restore_p50_seconds: float | None
-    time_to_restore_p90_seconds: float | None
-    time_to_restore_mean_seconds: float | None
-    open_failures: int = 0
+    deployments: int | None = 0
+    failures: int | None = 0
+    change_failure_rate: float | None = None
+    lead_time_commits: int | None = 0
+    lead_time_p50_seconds: float | None = None
+    lead_time_p90_seconds: float | None = None
+    lead_time_mean_seconds: float | None = None
+    lead_time_deployments: int | None = 0
+    deployment_lead_time_p50_seconds: float | None = None
+    restores: int | None = 0
+    time_to_restore_p50_seconds: float | None = None
+    time_to_restore_p90_seconds: float | None = None
+    time_to_restore_mean_seconds: float | None = None
+    failed_changes: int | None = 0
+    failed_change_rate: float | None = None
+    recoveries: int | None = 0
+    recovery_p50_seconds: float | None = None
+    rework_deployments: int | None = 0
+    rework_rate: float | None = None
+    linked_failures: int | None = 0
+    linked_failure_rate: float | None = None
+    open_failures: int | None = 0
+    oldest_open_seconds: float | None = None
+    failed_change_rate_low: float | None = None
+    failed_change_rate_high: float | None = None
+    rework_rate_low: float | None = None
+    rework_rate_high: float | None = None
+    linked_failure_rate_low: float | None = None
+    linked_failure_rate_high: float | None = None
+    deployment_lead_time_p50_seconds_low: float | None = None
+    deployment_lead_time_p50_seconds_high: float | None = None
+    time_to_restore_p50_seconds_low: float | None = None
+    time_to_restore_p50_seconds_high: float | None = None
+    recovery_p50_seconds_low: float | None = None
+    recovery_p50_seconds_high: float | None = None
 
     def without_deployments(self) -> "Figures":
-        """The same where no source has deployments: their number is not known, and no rate either."""
+        """The same where no deployment could be known yet: their number is not known, and no rate either."""
         return replace(self, deployments=None, change_failure_rate=None)
-
-    def without_failures(self) -> "Figures":
-        """The same where no source has failures: their number is not known, and no rate either."""
-        return replace(self, failures=None, change_failure_rate=None)
 
 
 # Of whom nothing came in a period that was watched, and of a period that was not.
-NOTHING = Figures(0, 0, None, 0, None, None, None, None, 0, None, None, None)
-UNKNOWN = NOTHING.without_deployments().without_failures()
+NOTHING = Figures()
+UNKNOWN = Figures(deployments=None, failures=None)
 
 
 @dataclass(frozen=True)

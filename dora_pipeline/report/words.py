@@ -36,9 +36,9 @@ def count_text(number: int | None) -> str:
     return NO_DATA if number is None else f"{number:,}"
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int | None, noun: str) -> str:
     """A number and what it counts: 1 deployment, 2 deployments."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return NO_DATA if number is None else f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration_text(seconds: float | None) -> str:

@@ -9,19 +9,30 @@ _HEAD = """\
 Made by `make docs` from `dora_pipeline/tables.py`; the same texts are the COMMENTs in the database.
 Times are `TIMESTAMPTZ`, durations `DOUBLE` seconds, days `DATE` of the configured time zone.
 
-`core.events` and `metrics.measures` are views. Every figure is a grouping of `metrics.measures`, so that it can be
-traced to its events, and grouped in other ways.
+`core.events`, `metrics.measures` and `metrics.deployment_outcomes` are views. Every figure is a grouping of
+`metrics.measures`, so that it can be traced to its events, and grouped in other ways.
 
 There are three table macros as well. They compute from the events, so percentiles of long periods are exact:
 
-- `metrics.summary(grain, from_day, to_day)`: the columns of `metrics.daily`, with `period` in place of `day`.
-- `metrics.summary_by(dimension, grain, from_day, to_day)`: the same over `env`, `team` or `all`.
+- `metrics.summary(grain, from_day, to_day)`: the columns of `metrics.daily`, with `period`, `is_whole` and
+  `is_provisional` in place of `day`. Every service and env has a row in every period. Behind them stand
+  `open_failures` and `oldest_open_seconds` at the end of the period, or now where that is earlier, and the ends of
+  95 % intervals, `_low` and `_high`: of each share Wilson's, of each median over deployments, restores and recoveries
+  that of the order statistic, NULL below six values.
+- `metrics.summary_by(dimension, grain, from_day, to_day)`: the same over `service`, `team`, `repository`, `source`,
+  `severity`, `all`, or `tag:<key>`, always per env: `env` and `member` stand in place of `service`, `env` and `team`.
+  A failure counts once for each member. An event with several values of a tag counts for each; without one the member
+  is NULL. A severity has no figures of deployments, and a source only those of its own events; neither has rates over
+  both.
 - `metrics.explain(from_day, to_day, service, env)`: the events behind each figure of `metrics.daily` (`figure`,
   `is_counted`), and those that are left out, with the `reason`: `duplicate`, `redelivery`, `not_selected`,
   `before_first_selection`, `rejected: …`, `not_restored`, `no_remediation`, why a deployment has no lead time, why a
   failure is linked to none. Where `env` is NULL, of every env.
 
-`grain` is `day`, `week`, `month`, `quarter` or `year`. Both days are included. Weeks start on Monday.
+`grain` is `day`, `week`, `month`, `quarter` or `year`. Both days are included. Weeks start on Monday. A period is not
+whole where its days were not all asked for or an event type begins in it, and provisional until the link window after
+its end is over. A count is NULL where its event type could not be known yet, and so is a rate over both types where one
+began after the period's start.
 """
 
 

@@ -11,7 +11,15 @@ from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 # The property of a working database that is to take the place of a published one, and lacks days.
 IS_MADE_ANEW = "is_made_anew"
 _SCHEMAS = ("core", "metrics", "landing")
-_MACROS = ("metrics.period", "metrics.summary", "metrics.summary_by", "metrics.explain")
+_MACROS = (
+    "metrics.period",
+    "metrics.wilson_low",
+    "metrics.wilson_high",
+    "metrics.median_rank",
+    "metrics.summary",
+    "metrics.summary_by",
+    "metrics.explain",
+)
 _TYPES = {
     pl.String: "VARCHAR",
     pl.Datetime: "TIMESTAMPTZ",

@@ -32,8 +32,17 @@ def test_an_older_client_reads_tables_views_and_macros(published: TestHome, clie
             assert client.say("SELECT SUM(deployments)::INT FROM metrics.daily") == f"[({total},)]" == "[(3,)]"
             query = "SELECT deployments::INT FROM metrics.summary('year', DATE '2024-01-01', DATE '2024-12-31')"
             assert client.say(query) == "[(3,)]"
-            query = query.replace("summary('year'", "summary_by('team', 'year'")
-            assert client.say(query) == "[(3,)]"
+            for dimension in ("team", "all", "source", "tag:tier"):
+                assert client.say(query.replace("summary('year'", f"summary_by('{dimension}', 'year'")) == "[(3,)]"
+            sure = "is_whole, is_provisional, failed_changes, failed_change_rate_high, open_failures"
+            assert client.say(query.replace("deployments::INT", sure)) == (
+                f"[(True, False, 0, {published.rows('SELECT metrics.wilson_high(0, 3)')[0][0]}, 0)]"
+            )
+            wrong = query.replace("summary('year'", "summary_by('teams', 'decade'").replace("2024", "1999")
+            assert "grain is one of day, week, month, quarter, year" in client.say(wrong)
+            assert "dimension is one of service, team" in client.say(wrong.replace("decade", "year"))
+            outcomes = "SELECT agreement, COUNT(*)::INT FROM metrics.deployment_outcomes GROUP BY agreement"
+            assert client.say(outcomes) == "[('none', 3)]"
             counted = client.say(
                 "SELECT measure, COUNT(*)::INT, COUNT(DISTINCT event_id)::INT FROM metrics.measures GROUP BY 1"
             )

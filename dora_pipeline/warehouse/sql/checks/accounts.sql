@@ -40,7 +40,8 @@ judged_failures AS (
     GROUP BY j.source, j.day
 ),
 daily AS (
-    SELECT m.day, SUM(m.deployments) AS deployments, SUM(m.failures) AS failures, SUM(m.restores) AS restores
+    SELECT m.day, SUM(m.deployments) AS deployments, SUM(m.failures) AS failures, SUM(m.restores) AS restores,
+        SUM(m.failed_changes) AS failed_changes
     FROM metrics.daily AS m
     GROUP BY m.day
 ),
@@ -88,22 +89,29 @@ entries AS (
     FROM core.deployments AS d LEFT JOIN selected AS s ON s.event_type = 'deployment'
     WHERE d.is_selected AND d.duplicate_of IS NULL GROUP BY s.sources, d.day
     UNION ALL
-    SELECT 'metrics.daily', 'deployments', s.sources, m.day, 0, m.deployments
+    SELECT 'metrics.daily', 'deployments', s.sources, m.day, 0, COALESCE(m.deployments, 0)
     FROM daily AS m LEFT JOIN selected AS s ON s.event_type = 'deployment'
     UNION ALL
     SELECT 'metrics.daily', 'failures', s.sources, f.day, COUNT(f.day), 0
     FROM core.failures AS f LEFT JOIN selected AS s ON s.event_type = 'failure'
     WHERE f.is_selected GROUP BY s.sources, f.day
     UNION ALL
-    SELECT 'metrics.daily', 'failures', s.sources, m.day, 0, m.failures
+    SELECT 'metrics.daily', 'failures', s.sources, m.day, 0, COALESCE(m.failures, 0)
     FROM daily AS m LEFT JOIN selected AS s ON s.event_type = 'failure'
     UNION ALL
     SELECT 'metrics.daily', 'restores', s.sources, f.restored_day, COUNT(f.day), 0
     FROM core.failures AS f LEFT JOIN selected AS s ON s.event_type = 'failure'
     WHERE f.is_selected AND f.time_to_restore_seconds IS NOT NULL GROUP BY s.sources, f.restored_day
     UNION ALL
-    SELECT 'metrics.daily', 'restores', s.sources, m.day, 0, m.restores
+    SELECT 'metrics.daily', 'restores', s.sources, m.day, 0, COALESCE(m.restores, 0)
     FROM daily AS m LEFT JOIN selected AS s ON s.event_type = 'failure'
+    UNION ALL
+    SELECT 'metrics.daily', 'failed changes', s.sources, x.day, COUNT(x.day), 0
+    FROM core.failed_changes AS x LEFT JOIN selected AS s ON s.event_type = 'deployment'
+    WHERE x.is_selected GROUP BY s.sources, x.day
+    UNION ALL
+    SELECT 'metrics.daily', 'failed changes', s.sources, m.day, 0, COALESCE(m.failed_changes, 0)
+    FROM daily AS m LEFT JOIN selected AS s ON s.event_type = 'deployment'
 ),
 wrong AS (
     SELECT e.table_name, e.measure, e.source, e.day, SUM(e.expected) AS expected, SUM(e.found) AS found

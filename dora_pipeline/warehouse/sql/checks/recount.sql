@@ -1,40 +1,82 @@
--- Days whose counts or rate in metrics.daily differ from a recount of the events; days that wait for a load are left out.
-WITH waiting AS (
+-- Days whose counts or rates in metrics.daily differ from a recount of the events; days that wait for a load are left out.
+WITH beginnings AS (
+    {metrics.beginnings}
+),
+waiting AS (
     SELECT DISTINCT s.day FROM landing.stale_days AS s
-    WHERE s.target IN ('core.deployments', 'core.failures', 'metrics.daily')
+    WHERE s.target IN ('core.deployments', 'core.failures', 'core.failed_changes', 'core.failure_links', 'metrics.daily')
+),
+deployments AS (
+    SELECT d.deployment_id, d.day FROM core.deployments AS d WHERE d.is_selected AND d.duplicate_of IS NULL
+),
+events AS (
+    SELECT 'deployments' AS counted, d.day FROM deployments AS d
+    UNION ALL
+    SELECT 'failures' AS counted, f.day FROM core.failures AS f WHERE f.is_selected
+    UNION ALL
+    SELECT 'restores' AS counted, f.restored_day AS day
+    FROM core.failures AS f WHERE f.is_selected AND f.time_to_restore_seconds IS NOT NULL
+    UNION ALL
+    SELECT 'failed_changes' AS counted, x.day FROM core.failed_changes AS x WHERE x.is_selected
+    UNION ALL
+    SELECT 'recoveries' AS counted, x.day FROM core.failed_changes AS x WHERE x.is_selected AND x.recovery_seconds IS NOT NULL
+    UNION ALL
+    SELECT 'rework_deployments' AS counted, d.day FROM deployments AS d
+    WHERE d.deployment_id IN (SELECT x.remediation_id FROM core.failed_changes AS x WHERE x.is_selected)
+    UNION ALL
+    SELECT 'linked_failures' AS counted, d.day FROM deployments AS d
+    WHERE d.deployment_id IN (SELECT l.deployment_id FROM core.failure_links AS l WHERE l.is_selected)
 ),
 recount AS (
-    SELECT e.day, SUM(e.deployments) AS deployments, SUM(e.failures) AS failures, SUM(e.restores) AS restores
-    FROM (
-        SELECT d.day, 1 AS deployments, 0 AS failures, 0 AS restores
-        FROM core.deployments AS d WHERE d.is_selected AND d.duplicate_of IS NULL
-        UNION ALL
-        SELECT f.day, 0 AS deployments, 1 AS failures, 0 AS restores
-        FROM core.failures AS f WHERE f.is_selected
-        UNION ALL
-        SELECT f.restored_day AS day, 0 AS deployments, 0 AS failures, 1 AS restores
-        FROM core.failures AS f WHERE f.is_selected AND f.time_to_restore_seconds IS NOT NULL
-    ) AS e
+    SELECT
+        e.day,
+        COUNT(CASE WHEN e.counted = 'deployments' THEN 1 END) AS deployments,
+        COUNT(CASE WHEN e.counted = 'failures' THEN 1 END) AS failures,
+        COUNT(CASE WHEN e.counted = 'restores' THEN 1 END) AS restores,
+        COUNT(CASE WHEN e.counted = 'failed_changes' THEN 1 END) AS failed_changes,
+        COUNT(CASE WHEN e.counted = 'recoveries' THEN 1 END) AS recoveries,
+        COUNT(CASE WHEN e.counted = 'rework_deployments' THEN 1 END) AS rework_deployments,
+        COUNT(CASE WHEN e.counted = 'linked_failures' THEN 1 END) AS linked_failures
+    FROM events AS e
     WHERE e.day NOT IN (SELECT w.day FROM waiting AS w)
     GROUP BY e.day
 ),
 counted AS (
     SELECT
-        m.day, SUM(m.deployments) AS deployments, SUM(m.failures) AS failures, SUM(m.restores) AS restores,
+        m.day,
+        COALESCE(SUM(m.deployments), 0) AS deployments, COALESCE(SUM(m.failures), 0) AS failures,
+        COALESCE(SUM(m.restores), 0) AS restores, COALESCE(SUM(m.failed_changes), 0) AS failed_changes,
+        COALESCE(SUM(m.recoveries), 0) AS recoveries, COALESCE(SUM(m.rework_deployments), 0) AS rework_deployments,
+        COALESCE(SUM(m.linked_failures), 0) AS linked_failures,
         SUM(
-            CASE WHEN m.deployments = 0 AND m.change_failure_rate IS NULL THEN 0
-                 WHEN m.change_failure_rate * m.deployments BETWEEN m.failures - 0.001 AND m.failures + 0.001 THEN 0
+            CASE WHEN m.deployments > 0 AND b.links_since <= CAST(m.day AS TIMESTAMP) AT TIME ZONE b.timezone THEN
+                CASE WHEN m.change_failure_rate * m.deployments BETWEEN m.failures - 0.001 AND m.failures + 0.001
+                    AND m.linked_failure_rate * m.deployments BETWEEN m.linked_failures - 0.001 AND m.linked_failures + 0.001 THEN 0
+                    ELSE 1 END
+                 WHEN m.change_failure_rate IS NULL AND m.linked_failure_rate IS NULL THEN 0
                  ELSE 1 END
+            + CASE WHEN m.deployments > 0 THEN
+                CASE WHEN m.failed_change_rate * m.deployments BETWEEN m.failed_changes - 0.001 AND m.failed_changes + 0.001
+                    AND m.rework_rate * m.deployments BETWEEN m.rework_deployments - 0.001 AND m.rework_deployments + 0.001 THEN 0
+                    ELSE 1 END
+                   WHEN m.failed_change_rate IS NULL AND m.rework_rate IS NULL THEN 0
+                   ELSE 1 END
         ) AS wrong_rates
     FROM metrics.daily AS m
+    CROSS JOIN beginnings AS b
     WHERE m.day NOT IN (SELECT w.day FROM waiting AS w)
     GROUP BY m.day
 )
 SELECT
     COALESCE(t.day, c.day) AS day, t.deployments, c.deployments AS deployments_recounted,
-    t.failures, c.failures AS failures_recounted, t.restores, c.restores AS restores_recounted, t.wrong_rates
+    t.failures, c.failures AS failures_recounted, t.restores, c.restores AS restores_recounted,
+    t.failed_changes, c.failed_changes AS failed_changes_recounted, t.recoveries, c.recoveries AS recoveries_recounted,
+    t.rework_deployments, c.rework_deployments AS rework_deployments_recounted,
+    t.linked_failures, c.linked_failures AS linked_failures_recounted, t.wrong_rates
 FROM counted AS t
 FULL OUTER JOIN recount AS c ON t.day = c.day
 WHERE t.day IS NULL OR c.day IS NULL OR t.wrong_rates > 0
     OR t.deployments <> c.deployments OR t.failures <> c.failures OR t.restores <> c.restores
+    OR t.failed_changes <> c.failed_changes OR t.recoveries <> c.recoveries
+    OR t.rework_deployments <> c.rework_deployments OR t.linked_failures <> c.linked_failures
 ORDER BY COALESCE(t.day, c.day)

@@ -1,37 +1,50 @@
--- metrics.summary(grain, from_day, to_day): the columns of metrics.daily by period, service and env, computed from the
--- events of the days from from_day to to_day, both included. Every service and env that has an event up to to_day has a
--- row in every period: counts are 0 and rates NULL where there was nothing.
+-- metrics.summary(grain, from_day, to_day): the columns of metrics.daily by period, service and env, and how sure they are,
+-- computed from the events of the days from from_day to to_day, both included. Every service and env that has an event up to
+-- to_day has a row in every period: counts are 0 and rates NULL where there was nothing.
 CREATE OR REPLACE MACRO metrics.summary(grain, from_day, to_day) AS TABLE
-WITH members AS (
+WITH beginnings AS (
+    SELECT CAST(NULL AS VARCHAR) AS source, b.* FROM ({metrics.beginnings}) AS b
+),
+periods AS (
+    {metrics.periods}
+),
+members AS (
     SELECT
         m.service, m.env, CASE WHEN m.service IS NULL THEN m.team END AS team_alone,
         {metrics.newest_team} AS team
     FROM metrics.measures AS m
     WHERE m.measure IN ('deployment', 'failure') AND m.day <= CAST(to_day AS DATE)
     GROUP BY m.service, m.env, CASE WHEN m.service IS NULL THEN m.team END
+    UNION ALL
+    SELECT CAST(NULL AS VARCHAR) AS service, CAST(NULL AS VARCHAR) AS env, CAST(NULL AS VARCHAR) AS team_alone, CAST(NULL AS VARCHAR) AS team
+    WHERE {metrics.is_not_a_grain}
 ),
 counted AS (
     SELECT
-        m.measure, m.seconds, metrics.period(grain, m.day) AS period, m.service, m.env,
-        CASE WHEN m.service IS NULL THEN m.team END AS team_alone, CAST(NULL AS VARCHAR) AS team
-    FROM metrics.measures AS m
-    WHERE m.day >= CAST(from_day AS DATE) AND m.day <= CAST(to_day AS DATE)
+        m.measure, m.seconds, m.period, m.service, m.env, CASE WHEN m.service IS NULL THEN m.team END AS team_alone,
+        CAST(NULL AS VARCHAR) AS team
+    FROM ({metrics.counted}) AS m
     UNION ALL
     SELECT CAST(NULL AS VARCHAR) AS measure, CAST(NULL AS DOUBLE) AS seconds, p.period, n.service, n.env, n.team_alone, n.team
     FROM members AS n
-    CROSS JOIN (
-        {metrics.periods}
-    ) AS p
+    CROSS JOIN periods AS p
 )
 SELECT
-    s.period, s.service, s.env, MAX(s.team) AS team,
-    {metrics.figures}
+    p.period, p.is_whole, p.is_provisional, s.service, s.env, s.team,
+    {metrics.figures},
+    {metrics.intervals}
 FROM (
     SELECT
-        m.period, m.service, m.env, m.team_alone, m.measure, MAX(m.team) AS team,
-        {metrics.statistics}
-    FROM counted AS m
-    GROUP BY m.period, m.service, m.env, m.team_alone, m.measure
+        x.period, x.service, x.env, x.team_alone, MAX(x.team) AS team,
+        {metrics.placed_statistics}
+    FROM (
+        SELECT
+            m.period, m.service, m.env, m.team_alone, m.measure, MAX(m.team) AS team,
+            {metrics.statistics}
+        FROM counted AS m
+        GROUP BY m.period, m.service, m.env, m.team_alone, m.measure
+    ) AS x
+    GROUP BY x.period, x.service, x.env, x.team_alone
 ) AS s
-GROUP BY s.period, s.service, s.env, s.team_alone
-ORDER BY s.period, s.service, s.env, MAX(s.team)
+INNER JOIN periods AS p ON s.period = p.period
+ORDER BY p.period, s.service, s.env, s.team

@@ -1,48 +1,107 @@
--- metrics.summary_by(dimension, grain, from_day, to_day): the columns of metrics.summary over env, team or all, computed
--- from the events. The column of the dimension holds its value, the other names are NULL. A failure that impacts several
--- services is one failure here.
+-- metrics.summary_by(dimension, grain, from_day, to_day): the columns of metrics.summary over service, team, repository, source,
+-- severity, all (env is another name of it) or tag:<key>, always per env, computed from the events. A failure that impacts
+-- several services counts once for each member; an event with several values of a tag counts for each.
 CREATE OR REPLACE MACRO metrics.summary_by(dimension, grain, from_day, to_day) AS TABLE
-WITH known AS NOT MATERIALIZED (
+WITH known AS (
+    {metrics.beginnings}
+),
+-- What is made from deployments has no severity. A source is known since its own first selection.
+beginnings AS (
     SELECT
-        m.measure, m.seconds, m.day, m.event_id,
-        CASE dimension WHEN 'env' THEN m.env WHEN 'team' THEN CAST(NULL AS VARCHAR) WHEN 'all' THEN CAST(NULL AS VARCHAR)
-             ELSE ERROR('dimension is one of env, team, all') END AS env,
-        CASE WHEN dimension = 'team' THEN m.team END AS team
+        CAST(NULL AS VARCHAR) AS source,
+        CASE WHEN dimension <> 'severity' THEN k.deployments_since END AS deployments_since,
+        k.failures_since,
+        CASE WHEN dimension <> 'severity' THEN k.links_since END AS links_since,
+        k.timezone, k.link_window_us
+    FROM known AS k
+    WHERE dimension <> 'source'
+    UNION ALL
+    SELECT
+        s.source,
+        MIN(CASE WHEN s.event_type = 'deployment' THEN s.first_selected_at END) AS deployments_since,
+        MIN(CASE WHEN s.event_type = 'failure' THEN s.first_selected_at END) AS failures_since,
+        MIN(CASE WHEN s.event_type = 'deployment' AND k.failures_since IS NOT NULL THEN GREATEST(s.first_selected_at, k.failures_since) END)
+            AS links_since,
+        MAX(k.timezone) AS timezone, MAX(k.link_window_us) AS link_window_us
+    FROM core.source_selections AS s
+    CROSS JOIN known AS k
+    WHERE dimension = 'source' AND s.is_selected
+    GROUP BY s.source
+),
+periods AS (
+    {metrics.periods}
+),
+events AS NOT MATERIALIZED (
+    {metrics.counted}
+    UNION ALL
+    SELECT
+        CAST(NULL AS VARCHAR) AS measure, CAST(NULL AS DOUBLE) AS seconds, CAST(NULL AS DATE) AS period, m.service, m.env, m.team,
+        m.repository_id, m.source, m.severity, m.tags, m.event_id
     FROM metrics.measures AS m
-    WHERE m.day <= CAST(to_day AS DATE)
+    WHERE m.day < CAST(from_day AS DATE) AND m.day <= CAST(to_day AS DATE)
+        AND (m.measure = 'failure' OR m.measure = 'deployment' AND dimension <> 'severity')
+),
+placed AS NOT MATERIALIZED (
+    SELECT
+        m.measure, m.seconds, m.period, m.env, m.event_id,
+        CASE dimension WHEN 'service' THEN m.service WHEN 'team' THEN m.team WHEN 'repository' THEN m.repository_id
+                       WHEN 'source' THEN m.source WHEN 'severity' THEN m.severity ELSE 'all' END AS member
+    FROM events AS m
+    WHERE dimension NOT LIKE 'tag:%'
+        AND (dimension <> 'severity' OR m.measure IS NULL OR m.measure IN ('failure', 'restore', 'open_failure'))
+    UNION ALL
+    SELECT
+        m.measure, m.seconds, m.period, m.env, m.event_id,
+        UNNEST(
+            CASE WHEN LEN([t FOR t IN m.tags IF STARTS_WITH(t, SUBSTRING(dimension, 5) || ':')]) = 0 THEN [CAST(NULL AS VARCHAR)]
+                 ELSE LIST_DISTINCT(
+                     [SUBSTRING(t, LENGTH(dimension) - 2) FOR t IN m.tags IF STARTS_WITH(t, SUBSTRING(dimension, 5) || ':')]
+                 ) END
+        ) AS member
+    FROM events AS m
+    WHERE dimension LIKE 'tag:%'
 ),
 members AS (
-    SELECT k.env, k.team FROM known AS k WHERE k.measure IN ('deployment', 'failure')
-    UNION
-    SELECT CAST(NULL AS VARCHAR) AS env, CAST(NULL AS VARCHAR) AS team WHERE dimension = 'all'
+    SELECT DISTINCT m.env, m.member FROM placed AS m WHERE m.measure IS NULL OR m.measure IN ('deployment', 'failure')
+    UNION ALL
+    SELECT CAST(NULL AS VARCHAR) AS env, CAST(NULL AS VARCHAR) AS member
+    WHERE {metrics.is_not_a_grain}
+        OR CASE WHEN dimension IN ('service', 'team', 'repository', 'source', 'severity', 'all', 'env') OR dimension LIKE 'tag:_%' THEN FALSE
+                ELSE CAST(ERROR('dimension is one of service, team, repository, source, severity, all, env, tag:<key>') AS BOOLEAN) END
 ),
 counted AS (
-    SELECT k.measure, k.seconds, metrics.period(grain, k.day) AS period, k.env, k.team
-    FROM known AS k
-    WHERE k.measure IN ('deployment', 'commit') AND k.day >= CAST(from_day AS DATE)
+    SELECT m.measure, m.seconds, m.period, m.env, m.member
+    FROM placed AS m
+    WHERE m.measure NOT IN ('failure', 'restore', 'open_failure')
     UNION ALL
-    SELECT f.measure, f.seconds, metrics.period(grain, f.day) AS period, f.env, f.team
+    SELECT f.measure, f.seconds, f.period, f.env, f.member
     FROM (
-        SELECT DISTINCT k.measure, k.seconds, k.day, k.event_id, k.env, k.team
-        FROM known AS k
-        WHERE k.measure IN ('failure', 'restore') AND k.day >= CAST(from_day AS DATE)
+        SELECT DISTINCT m.measure, m.seconds, m.period, m.event_id, m.env, m.member
+        FROM placed AS m
+        WHERE m.measure IN ('failure', 'restore', 'open_failure')
     ) AS f
     UNION ALL
-    SELECT CAST(NULL AS VARCHAR) AS measure, CAST(NULL AS DOUBLE) AS seconds, p.period, n.env, n.team
+    SELECT CAST(NULL AS VARCHAR) AS measure, CAST(NULL AS DOUBLE) AS seconds, p.period, n.env, n.member
     FROM members AS n
-    CROSS JOIN (
-        {metrics.periods}
-    ) AS p
+    CROSS JOIN periods AS p
+    WHERE p.source IS NULL OR p.source = n.member
 )
 SELECT
-    s.period, CAST(NULL AS VARCHAR) AS service, s.env, s.team,
-    {metrics.figures}
+    p.period, p.is_whole, p.is_provisional, s.env, s.member,
+    {metrics.figures},
+    {metrics.intervals}
 FROM (
     SELECT
-        m.period, m.env, m.team, m.measure,
-        {metrics.statistics}
-    FROM counted AS m
-    GROUP BY m.period, m.env, m.team, m.measure
+        x.period, x.env, x.member,
+        {metrics.placed_statistics}
+    FROM (
+        SELECT
+            m.period, m.env, m.member, m.measure,
+            {metrics.statistics}
+        FROM counted AS m
+        GROUP BY m.period, m.env, m.member, m.measure
+    ) AS x
+    GROUP BY x.period, x.env, x.member
 ) AS s
-GROUP BY s.period, s.env, s.team
-ORDER BY s.period, s.env, s.team
+INNER JOIN periods AS p ON s.period = p.period AND (p.source IS NULL OR p.source = s.member)
+ORDER BY p.period, s.env, s.member

@@ -1,14 +1,27 @@
 -- The figures of the days from $from_day to $to_day as one period: the columns of metrics.summary by env, by service and
 -- env, and by team and env. Whoever has an event since $since_day has a row; open failures are those of any age.
-WITH known AS (
+WITH beginnings AS (
+    {metrics.beginnings}
+),
+known AS (
+    SELECT p.counted_until AS open_at, {metrics.known}
+    FROM (
+        SELECT
+            b.deployments_since, b.failures_since, b.links_since,
+            CAST(CAST($from_day AS DATE) AS TIMESTAMP) AT TIME ZONE b.timezone AS starts_at,
+            CAST(CAST($to_day AS DATE) + 1 AS TIMESTAMP) AT TIME ZONE b.timezone AS counted_until
+        FROM beginnings AS b
+    ) AS p
+),
+events AS (
     SELECT
         CASE WHEN m.day >= $from_day THEN m.measure END AS measure, m.seconds, m.day, m.service, m.env, m.team, m.event_id,
-        CASE WHEN m.measure IN ('deployment', 'commit') THEN TRUE ELSE FALSE END AS is_of_deployment
+        CASE WHEN m.measure IN ('failure', 'restore') THEN FALSE ELSE TRUE END AS is_of_deployment
     FROM metrics.measures AS m
-    WHERE m.day >= $since_day AND m.day <= $to_day AND (m.day >= $from_day OR m.measure <> 'commit')
+    WHERE m.day >= $since_day AND m.day <= $to_day AND (m.day >= $from_day OR m.measure IN ('deployment', 'failure', 'restore'))
     UNION ALL
     SELECT
-        'open failure' AS measure, CAST(NULL AS DOUBLE) AS seconds, f.day, f.service, f.env, f.team, f.failure_id AS event_id,
+        'open_failure' AS measure, CAST(NULL AS DOUBLE) AS seconds, f.day, f.service, f.env, f.team, f.failure_id AS event_id,
         FALSE AS is_of_deployment
     FROM core.failures AS f
     WHERE f.is_selected AND f.finished_at IS NULL AND f.day <= $to_day
@@ -19,7 +32,7 @@ placed AS (
         CASE WHEN x.dimension = 'service' THEN k.service END AS service,
         k.env,
         CASE WHEN x.dimension = 'team' OR (x.dimension = 'service' AND k.service IS NULL) THEN k.team END AS team
-    FROM known AS k
+    FROM events AS k
     CROSS JOIN (
         SELECT 'env' AS dimension
         UNION ALL
@@ -41,13 +54,19 @@ counted AS (
 SELECT
     s.dimension, s.service, s.env, s.team,
     {metrics.figures},
-    COALESCE(MAX(CASE WHEN s.measure = 'open failure' THEN s.number END), 0) AS open_failures
+    {metrics.intervals}
 FROM (
     SELECT
-        m.dimension, m.service, m.env, m.team, m.measure,
-        {metrics.statistics}
-    FROM counted AS m
-    GROUP BY m.dimension, m.service, m.env, m.team, m.measure
+        x.dimension, x.service, x.env, x.team,
+        {metrics.placed_statistics}
+    FROM (
+        SELECT
+            m.dimension, m.service, m.env, m.team, m.measure,
+            {metrics.statistics}
+        FROM counted AS m
+        GROUP BY m.dimension, m.service, m.env, m.team, m.measure
+    ) AS x
+    GROUP BY x.dimension, x.service, x.env, x.team
 ) AS s
-GROUP BY s.dimension, s.service, s.env, s.team
-ORDER BY s.dimension, s.env, deployments DESC, failures DESC, s.service, s.team
+CROSS JOIN known AS p
+ORDER BY s.dimension, s.env, s.deployments DESC, s.failures DESC, s.service, s.team

@@ -4,4 +4,4 @@ SELECT
     MAX(m.occurred_at) AS newest_event_at,
     (SELECT MAX(s.read_at) FROM landing.source_states AS s) AS read_at
 FROM metrics.measures AS m
-WHERE m.measure <> 'commit'
+WHERE m.measure IN ('deployment', 'failure', 'restore')

@@ -1,0 +1,215 @@
+"""What metrics.summary and its kin say beside the four metrics: failed changes, recovery, rework, links, how sure."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dora_pipeline.intake.store import EventStore
+from dora_pipeline_tests.homes import TestHome, moment
+
+OF_CHANGES = "deployments, failed_changes, failed_change_rate, recoveries, recovery_p50_seconds"
+OF_REWORK = "rework_deployments, rework_rate, linked_failures, linked_failure_rate"
+RESTORED = {"five": 5, "six": 6, "ten": 10, "hundred": 100}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
+    """Six deployments, of which the second and the fifth failed; failures of the second and the third; restores."""
+    home = TestHome(tmp_path_factory.mktemp("figures") / "home")
+    home.select_events()
+    tags = {"d1": ["tier:1", "tier:2", "tier:1"], "d2": ["tier:2", "tier"]}
+    for id_, version, finished in (
+        ("d1", "1", "2024-05-06T09:00:00"),
+        ("d2", "2", "2024-05-06T10:00:00"),
+        ("d3", "1", "2024-05-06T10:30:00"),
+        ("d4", "3", "2024-05-06T11:00:00"),
+        ("d5", "4", "2024-05-31T23:00:00"),
+        ("d6", "3", "2024-06-01T00:30:00"),
+    ):
+        home.deploy("shop", finished, id=id_, version=version, team="x", custom_tags=tags.get(id_, []))
+    home.fail(["shop"], "2024-05-06T10:05:00", "2024-05-06T10:06:00", id="f1", severity="High")
+    home.fail(["shop"], "2024-05-06T10:07:00", "2024-05-06T10:08:00", id="f2", severity="Low", custom_tags=["tier:2"])
+    home.fail(["shop", "till"], "2024-05-06T10:40:00", id="f3", severity="High", team="x")
+    home.fail(["till"], "2024-05-07T10:00:00", id="nowhere", env=None)
+    minutes = [moment("2024-03-01 00:00:00") + timedelta(minutes=minute) for minute in range(100)]
+    restored = [
+        {
+            "services": [name],
+            "env": "prod",
+            "started_at": minutes[number].isoformat(),
+            "finished_at": (minutes[number] + timedelta(seconds=number + 1)).isoformat(),
+        }
+        for name, count in RESTORED.items()
+        for number in range(count)
+    ]
+    with EventStore.at(home.home) as store:
+        store.append_many("failure", restored, received_at=[moment("2024-03-02 00:00:00")] * len(restored))
+    home.run()
+    return home
+
+
+def by(home: TestHome, dimension: str, columns: str, first: str = "2024-05-01", last: str = "2024-05-31") -> list[Any]:
+    """Env, member and columns of a month over a dimension."""
+    query = f"SELECT env, member, {columns} FROM metrics.summary_by(?, 'month', ?, ?) WHERE env IS NOT NULL"
+    return home.rows(query, dimension, first, last)
+
+
+def test_failed_changes_count_on_the_day_of_the_one_that_failed_and_rework_on_that_of_the_one_that_mended(
+    shop: TestHome,
+) -> None:
+    columns = f"CAST(day AS VARCHAR), {OF_CHANGES}, {OF_REWORK}"
+    assert shop.rows(f"SELECT {columns} FROM metrics.daily WHERE deployments > 0 ORDER BY day") == [
+        ("2024-05-06", 4, 1, 0.25, 1, 1800.0, 1, 0.25, 2, 0.5),
+        ("2024-05-31", 1, 1, 1.0, 1, 5400.0, 0, 0.0, 0, 0.0),
+        ("2024-06-01", 1, 0, 0.0, 0, None, 1, 1.0, 0, 0.0),
+    ]
+    assert shop.rows(
+        f"SELECT CAST(period AS VARCHAR), {OF_CHANGES}, {OF_REWORK} "
+        "FROM metrics.summary('month', '2024-05-01', '2024-06-30') WHERE service = 'shop' AND env = 'prod'"
+    ) == [
+        ("2024-05-01", 5, 2, 0.4, 2, 3600.0, 1, 0.2, 2, 0.4),
+        ("2024-06-01", 1, 0, 0.0, 0, None, 1, 1.0, 0, 0.0),
+    ]
+
+
+def test_the_two_views_of_a_deployment_stand_side_by_side(shop: TestHome) -> None:
+    assert shop.rows(
+        "SELECT deployment_id, is_failed_change, way, remediation_id, recovery_seconds, failure_ids, agreement "
+        "FROM metrics.deployment_outcomes ORDER BY deployment_id"
+    ) == [
+        ("d1", False, None, None, None, [], "none"),
+        ("d2", True, "rollback", "d3", 1800.0, ["f1", "f2"], "both"),
+        ("d3", False, None, None, None, ["f3"], "failure_only"),
+        ("d4", False, None, None, None, [], "none"),
+        ("d5", True, "rollback", "d6", 5400.0, [], "change_only"),
+        ("d6", False, None, None, None, [], "none"),
+    ]
+
+
+def test_a_roll_up_is_told_per_environment_and_counts_a_failure_once_for_each_member(shop: TestHome) -> None:
+    counts = "deployments, failures, restores, linked_failures"
+    everything = by(shop, "all", counts)
+    assert everything == by(shop, "env", counts) == [("prod", "all", 5, 3, 2, 2)]
+    assert [row for row in by(shop, "service", counts) if row[2:4] != (0, 0)] == [
+        ("prod", "shop", 5, 3, 2, 2),
+        ("prod", "till", 0, 1, 0, 0),
+    ]
+    assert by(shop, "team", counts) == [("prod", "x", 5, 1, 0, 2), ("prod", None, 0, 2, 2, 0)]
+    assert by(shop, "repository", counts) == [("prod", None, 5, 3, 2, 2)]
+    without_env = (
+        "SELECT member, failures, deployments FROM metrics.summary_by('all', 'month', '2024-05-01', '2024-05-31') "
+    )
+    assert shop.rows(without_env + "WHERE env IS NULL") == [("all", 1, 0)]
+
+
+def test_severities_have_no_deployments_and_sources_only_their_own_events(shop: TestHome) -> None:
+    columns = f"failures, restores, open_failures, change_failure_rate, {OF_CHANGES}, {OF_REWORK}"
+    nothing = (None,) * 10
+    assert [row for row in by(shop, "severity", columns) if row[1]] == [
+        ("prod", "High", 2, 1, 1, *nothing),
+        ("prod", "Low", 1, 1, 0, *nothing),
+    ]
+    assert by(shop, "source", columns) == [
+        ("prod", "deployment_event_api", None, None, None, None, 5, 2, 0.4, 2, 3600.0, 1, 0.2, 2, None),
+        ("prod", "failure_event_api", 3, 2, 1, *nothing),
+    ]
+
+
+def test_an_event_with_several_values_of_a_tag_counts_for_each_of_them_once(shop: TestHome) -> None:
+    columns = "deployments, failures, failed_changes"
+    assert by(shop, "tag:tier", columns) == [
+        ("prod", "1", 1, 0, 0),
+        ("prod", "2", 2, 1, 1),
+        ("prod", None, 3, 2, 1),
+    ]
+    assert by(shop, "tag:ti", columns) == [("prod", None, 5, 3, 2)]
+
+
+def test_medians_have_the_order_statistic_interval_from_six_values_on(shop: TestHome) -> None:
+    found = shop.rows(
+        "SELECT service, restores, time_to_restore_p50_seconds_low, time_to_restore_p50_seconds_high "
+        "FROM metrics.summary('month', '2024-03-01', '2024-06-30') "
+        "WHERE period = '2024-03-01' AND env = 'prod' AND service <> 'till' ORDER BY restores"
+    )
+    assert found == [
+        ("shop", 0, None, None),
+        ("five", 5, None, None),
+        ("six", 6, 1.0, 6.0),
+        ("ten", 10, 2.0, 9.0),
+        ("hundred", 100, 40.0, 61.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "among", "low", "high"),
+    [
+        (0, 0, None, None),
+        (0, 10, 0.0, 0.2775),
+        (2, 5, 0.1176, 0.7693),
+        (1, 6, 0.0301, 0.5635),
+        (5, 10, 0.2366, 0.7634),
+        (10, 100, 0.0552, 0.1744),
+        (100, 100, 0.9630, 1.0),
+    ],
+)
+def test_shares_have_the_interval_of_wilson(
+    shop: TestHome, number: int, among: int, low: float | None, high: float | None
+) -> None:
+    (found,) = shop.rows("SELECT metrics.wilson_low($1, $2), metrics.wilson_high($1, $2)", number, among)
+    assert found == ((None, None) if low is None else (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5)))
+
+
+def test_the_intervals_stand_beside_the_rates_of_a_period(shop: TestHome) -> None:
+    names = [
+        f"{name}_{end}"
+        for name in ("failed_change_rate", "rework_rate", "linked_failure_rate")
+        for end in ("low", "high")
+    ]
+    (row,) = by(shop, "all", ", ".join(names))
+    # 2, 1 and 2 of 5.
+    expected = (0.1176, 0.7693, 0.0362, 0.6245, 0.1176, 0.7693)
+    assert row[2:] == pytest.approx(expected, abs=5e-5)
+
+
+def test_what_is_open_is_counted_at_the_end_of_the_period_or_now(shop: TestHome) -> None:
+    columns = "open_failures, oldest_open_seconds, is_provisional"
+    assert by(shop, "all", columns) == [("prod", "all", 1, 25 * 86_400 + 13 * 3600 + 20 * 60, False)]
+    assert by(shop, "all", columns, "2024-04-01", "2024-04-30") == [("prod", "all", 0, None, False)]
+    assert by(shop, "all", columns, "2024-05-01", "2024-05-06")[0][2:4] == (1, 13 * 3600 + 20 * 60)
+    ((_, _, number, age, is_provisional),) = by(shop, "all", columns, "2190-01-01", "2190-01-31")
+    assert (number, age, is_provisional) == (None, None, True)
+
+
+def test_a_period_that_is_cut_or_in_which_a_type_begins_is_not_whole_and_counts_are_null_before(tmp_path: Path) -> None:
+    home = TestHome(tmp_path / "home")
+    home.settings(timezone="Europe/Berlin")
+    home.select("deployment", "deployment_event_api")
+    home.select("failure", "failure_event_api", at=moment("2024-05-09 22:00:00"))
+    for day in ("2024-05-09", "2024-05-10", "2024-05-11"):
+        home.deploy("shop", f"{day}T10:00:00", version=day)
+    home.fail(["shop"], "2024-05-11T10:00:00", "2024-05-11T10:01:00")
+    home.run()
+    columns = "is_whole, deployments, failures, restores, change_failure_rate, linked_failures, linked_failure_rate"
+
+    def told(grain: str, first: str, last: str) -> list[Any]:
+        query = f"SELECT CAST(period AS VARCHAR), {columns} FROM metrics.summary(?, ?, ?)"
+        return home.rows(query, grain, first, last)
+
+    # 2024-05-10 begins at 22:00 UTC the day before.
+    assert told("day", "2024-05-09", "2024-05-11") == [
+        ("2024-05-09", True, 1, None, None, None, None, None),
+        ("2024-05-10", True, 1, 0, 0, 0.0, 0, 0.0),
+        ("2024-05-11", True, 1, 1, 1, 1.0, 1, 1.0),
+    ]
+    assert told("week", "2024-05-06", "2024-05-19") == [
+        ("2024-05-06", False, 3, 1, 1, None, 1, None),
+        ("2024-05-13", True, 0, 0, 0, None, 0, None),
+    ]
+    assert told("month", "2024-06-02", "2024-06-30")[0][:2] == ("2024-06-01", False)
+    assert home.rows(f"SELECT {columns.partition(', ')[2]} FROM metrics.daily ORDER BY day") == [
+        (1, None, None, None, None, None),
+        (1, 0, 0, 0.0, 0, 0.0),
+        (1, 1, 1, 1.0, 1, 1.0),
+    ]

@@ -130,6 +130,36 @@ def test_a_source_that_has_lost_every_row_is_noticed_by_what_is_published(tmp_pa
     assert home.rows("SELECT COUNT(*) FROM core.deployments") == [(0,)]
 
 
+def test_a_few_events_that_went_with_their_segments_and_the_manifest_are_noticed_by_what_is_published(
+    tmp_path: Path,
+) -> None:
+    home = TestHome(tmp_path / "small")
+    home.select_events()
+    # An end, and one that is rejected, are as much as an event.
+    ends = (None, "2024-05-01 13:00:00", "2019-01-01 00:00:00")
+    for number, end in enumerate(ends, start=1):
+        home.deploy("shop", f"2024-05-0{number} 12:00:00")
+        home.fail(["shop"], "2024-05-01 12:00:00", end, received=f"2024-05-0{number} 14:00:00", id="one")
+        home.run()
+    before = home.tables()
+    lost = [segments(home)[1], segments(home, "failure_event_api")[2]]
+    for path in lost:
+        path.unlink()
+    for _ in range(2):
+        (home.home.raw / "manifest.json").unlink()
+        assert refused(home, rebuild=True).startswith(
+            f"deployment_event_api: {lost[0]} was read before and is missing; restore from a backup and run again"
+        )
+        assert home.notes.notes[-1].startswith(f"failure_event_api: {lost[1]} was read before and is missing; ")
+    run(home.home, rebuild=True, accepts_shrink=True)
+    assert home.rows("SELECT day::VARCHAR FROM core.deployments ORDER BY day") == [("2024-05-01",), ("2024-05-03",)]
+    # The intake's store still holds them.
+    home.run()
+    assert home.tables() == before
+    home.run(rebuild=True)
+    assert home.tables() == before
+
+
 def test_what_is_accepted_is_published_and_the_broken_source_is_still_an_error(home: TestHome) -> None:
     shutil.rmtree(home.home.raw / "failure_event_api")
     cut(segments(home)[0])

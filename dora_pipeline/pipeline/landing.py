@@ -1,6 +1,7 @@
 """Landing: bring everything that the selected sources have told since the last run into schema `landing`."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.sources.source import Source
 from dora_pipeline.warehouse import inputs, judgement, links
 from dora_pipeline.warehouse.landing import APM
+from dora_pipeline.warehouse.shrinkage import unlanded_files
 from dora_pipeline.warehouse.writer import Writer, concerns_all
 
 # A previous deployment that is older brings no lead time (the rule of Datadog's change lead time).
@@ -99,9 +101,7 @@ def _land_source(session: Session, declared: Source[Any]) -> None:
     source, manifest = declared.name, Manifest(session.home.raw)
     missing = _missing_files(session, source, manifest)
     if missing and session.accepts_shrink and not session.fetches:
-        manifest.give_up(source, missing)
-        day_files(session, declared).pull_from_the_beginning()
-        session.progress.note(f"{source}: goes on without {_named(missing)}")
+        _go_on_without(session, declared, missing)
         missing = []
     try:
         # What stands in their place could not be told from what was there.
@@ -113,12 +113,43 @@ def _land_source(session: Session, declared: Source[Any]) -> None:
             session.progress.note(f"{source}: {path} was missing, and was read again from the intake's store")
     missing = [path for path in missing if not path.exists()]
     if missing:
-        raise SourceIncomplete(
-            source,
-            f"{_named(missing)}; restore from a backup and run again, or, if that cannot be, "
-            "go on without it by `dora run --rebuild --accept-shrink`; the next run then asks for what the intake's "
-            "store, or the source, still holds",
-        )
+        raise _incomplete(source, missing)
+
+
+def _incomplete(source: str, missing: Sequence[Path]) -> SourceIncomplete:
+    return SourceIncomplete(
+        source,
+        f"{_named(missing)}; restore from a backup and run again, or, if that cannot be, "
+        "go on without it by `dora run --rebuild --accept-shrink`; the next run then asks for what the intake's "
+        "store, or the source, still holds",
+    )
+
+
+def _go_on_without(session: Session, source: Source[Any], missing: Sequence[Path]) -> None:
+    Manifest(session.home.raw).give_up(source.name, missing)
+    day_files(session, source).pull_from_the_beginning()
+    session.progress.note(f"{source.name}: goes on without {_named(missing)}")
+
+
+def lost_files(session: Session) -> list[SourceIncomplete]:
+    """What is missing from the raw layer by what people see, an error for each source, where all has landed anew.
+
+    So it is noticed where the manifest is gone, too. A run that accepts losses goes on without. A segment whose records
+    have all landed by others, as of a store that was read again, is not missed.
+    """
+    with session.writer.published() as is_there:
+        found = unlanded_files(session.writer) if is_there else []
+    missing: dict[str, list[Path]] = defaultdict(list)
+    for source, name, records in found:
+        path = session.home.path / name
+        is_missed = records or not segment_at(path)
+        if is_missed and not path.exists() and path not in Manifest(session.home.raw).lost(source):
+            missing[source].append(path)
+    if session.accepts_shrink:
+        for source, paths in missing.items():
+            _go_on_without(session, SOURCES[source], paths)
+        return []
+    return [_incomplete(source, paths) for source, paths in missing.items()]
 
 
 def _missing_files(session: Session, source: str, manifest: Manifest) -> list[Path]:

@@ -7,13 +7,13 @@ from importlib.metadata import version
 
 from dora_pipeline.catalog import read_catalog
 from dora_pipeline.config import Home, Settings
-from dora_pipeline.errors import ConfigError, DoraError
+from dora_pipeline.errors import ConfigError, DoraError, SourceIncomplete
 from dora_pipeline.pipeline import loading
 from dora_pipeline.pipeline.checks import CheckResult, warnings
 from dora_pipeline.pipeline.commits import look_up_commits
 from dora_pipeline.pipeline.day_loads import DayLoads
 from dora_pipeline.pipeline.failed_changes import judge_changes
-from dora_pipeline.pipeline.landing import judge, land, link
+from dora_pipeline.pipeline.landing import judge, land, link, lost_files
 from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.pipeline.progress import Progress, Silence
 from dora_pipeline.pipeline.session import Session
@@ -169,12 +169,18 @@ def _land_and_judge(session: Session) -> Mapping[str, DoraError]:
     return errors
 
 
+def _losses(guard: ShrinkGuard, session: Session) -> list[SourceIncomplete]:
+    errors = _land_and_judge(session)
+    lost = [loss for loss in lost_files(session) if loss.source not in errors]
+    return [*lost, *guard.losses(errors)]
+
+
 def _land_anew(session: Session, guard: ShrinkGuard) -> None:
     # What the home holds first: a store or a vendor that does not answer may not take its events away.
-    losses = guard.losses(_land_and_judge(replace(session, fetches=False)))
+    losses = _losses(guard, replace(session, fetches=False))
     if losses and session.fetches:
         # What the home has lost they may still tell.
-        losses = guard.losses(_land_and_judge(session))
+        losses = _losses(guard, session)
     for loss in losses[1:]:
         session.progress.note(str(loss))
     if losses:

@@ -10,7 +10,8 @@ from dora_pipeline.tables import Deployments, Failures, Table
 from dora_pipeline.warehouse.days import make_days
 from dora_pipeline.warehouse.inputs import read_property, write_property
 from dora_pipeline.warehouse.landing import APM
-from dora_pipeline.warehouse.queries import statement
+from dora_pipeline.warehouse.queries import first_row, statement
+from dora_pipeline.warehouse.version import SCHEMA_VERSION
 from dora_pipeline.warehouse.writer import Writer
 
 COMPARED: tuple[type[Table], ...] = (Deployments, Failures)
@@ -57,6 +58,19 @@ def _compared(writer: Writer, table: type[Table], shown: str) -> list[ComparedDa
     connection = writer.connection
     connection.execute(f"CREATE OR REPLACE TEMP VIEW shown_{name} AS SELECT {_COLUMNS[table]} FROM {shown}")
     return [ComparedDay(*row) for row in connection.execute(statement(f"checks.compared_{name}")).fetchall()]
+
+
+def unlanded_files(writer: Writer) -> list[tuple[str, str, int]]:
+    """The files of raw/ of which that is made that people see, and which have not landed.
+
+    Each with its source, its name below the home, and how many records that the intake received in it have not landed
+    by another one. An older program may have named its files in another way, so what it made says nothing. Inside
+    `Writer.published` only.
+    """
+    version = "SELECT value FROM published.landing.properties WHERE name = 'schema_version'"
+    if first_row(writer.connection, version) != (SCHEMA_VERSION,):
+        return []
+    return writer.connection.execute(statement("checks.unlanded_files")).fetchall()
 
 
 def unread_exports(writer: Writer) -> list[str]:

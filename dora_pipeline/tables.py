@@ -150,7 +150,12 @@ class Deployments(Table):
         nullable=True,
     )
     lead_time_mean_seconds = _number("Mean change lead time over those.", nullable=True)
-    lead_time_reason = _text("Why there is no lead time; NULL where there is one.", nullable=True)
+    lead_time_reason = _text(
+        "Why there is no lead time: duplicate, no_commit, first_deployment, previous_too_old, no_repository, "
+        "repository_not_configured, repository_missing, commit_missing, previous_commit_missing, no_commits, "
+        "redelivered or no_author_time (docs/sources.md says what each means); NULL where there is one.",
+        nullable=True,
+    )
     day = _day("Day of finished_at.")
 
 

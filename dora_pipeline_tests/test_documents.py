@@ -20,10 +20,11 @@ from dora_pipeline.cli.main import dora
 from dora_pipeline.config import project_folder
 from dora_pipeline.intake.web.bodies import DeploymentRequest
 from dora_pipeline.intake.web.routes import OPERATIONS
+from dora_pipeline.report.words import REASONS
 from dora_pipeline.settings import HomeSettings
 from dora_pipeline.sources.apm.settings import ApmSettings
 from dora_pipeline.sources.registry import SOURCES
-from dora_pipeline.tables import TABLES, VIEWS
+from dora_pipeline.tables import TABLES, VIEWS, Deployments
 from dora_pipeline.warehouse.dictionary import dictionary
 from dora_pipeline.warehouse.queries import statement
 from dora_pipeline_tests.homes import TestHome
@@ -66,6 +67,27 @@ def test_the_readme_lists_the_sources_as_they_are_declared() -> None:
     assert table.splitlines() == [
         f"| `{source.name}` | {source.event_type} | {source.lineage} |" for source in SOURCES.values()
     ]
+
+
+def test_every_reason_for_no_lead_time_is_in_the_tables_the_sources_and_the_report() -> None:
+    folder = PROJECT / "dora_pipeline" / "warehouse" / "sql"
+    queries = [
+        path.read_text(encoding="utf-8") for schema in ("landing", "core") for path in (folder / schema).iterdir()
+    ]
+    cases = [
+        case for query in queries for case in re.findall(r"CASE((?:(?!CASE).)*)END AS lead_time_reason", query, re.S)
+    ]
+    found = {reason for case in cases for reason in re.findall(r"THEN '(\w+)'", case)}
+    assert {"duplicate", "no_commit", "no_author_time"} <= found
+    # Those that git answers stand in no SQL.
+    found |= set(REASONS)
+    comment = Deployments.columns()["lead_time_reason"].description
+    assert comment is not None
+    guide = (PROJECT / "docs" / "sources.md").read_text(encoding="utf-8")
+    assert [reason for reason in sorted(found) if not re.search(rf"\b{reason}\b", comment)] == []
+    assert [reason for reason in sorted(found) if f"| `{reason}` |" not in guide] == []
+    # The report leaves duplicates out.
+    assert found - {"duplicate"} == set(REASONS)
 
 
 @pytest.mark.parametrize("name", sorted({name for source in SOURCES.values() for name in source.secrets}))

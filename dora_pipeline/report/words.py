@@ -11,12 +11,15 @@ NO_DATA = "no data"
 _UNITS = (("s", 1, 60), ("min", 60, 60), ("h", 3600, 24), ("d", 86400, float("inf")))
 _LONGEST = 200
 _LONGEST_LINK = 2000
-_REASONS = {
+# Why a deployment has no lead time, in the words of core.deployments and of the page.
+REASONS = {
     "no_commit": "the event names no commit",
     "first_deployment": "first deployment: there is none before it to count from",
     "previous_too_old": "the deployment before it is more than 60 days older",
     "no_commits": "no commit lies between the two deployments: a rollback, or the same commit again",
     "no_author_time": "no commit that it brought has an author time that can be used",
+    "redelivered": "earlier deployments brought all of its commits already",
+    "no_repository": "neither the event nor the catalog names a repository",
     "repository_not_configured": "its repository is not in settings or catalog",
     "repository_missing": "its repository could not be fetched",
     "commit_missing": "its commit is not in the repository",
@@ -90,7 +93,7 @@ def named(name: str | None, what: str) -> str:
 
 def reason_text(reason: str) -> str:
     """Why there is no lead time."""
-    return _REASONS.get(reason, brief(reason).replace("_", " "))
+    return REASONS.get(reason, brief(reason).replace("_", " "))
 
 
 def oddity_text(kind: str) -> str:

@@ -159,3 +159,21 @@ def test_what_is_left_out_starts_no_run(exporting: TestHome, tmp_path: Path) -> 
     change = unread_exports(exporting.home, read_settings(exporting.home), later)
     assert change is not None
     assert change.description == "1 new or changed exports, 0 removed"
+
+
+def test_a_folder_without_exports_is_named_while_its_source_is_selected_and_not_pulled(home: TestHome) -> None:
+    home.select("deployment", *DEPLOYMENTS_BY_APM)
+    home.drop_export("good.jsonl", [sighting("1")])
+    home.settings(sources={"apm_deployment_tracking": {"path": "export/apm"}})
+    ran = call(home.home.path, "run")
+    said = f"{home.home.path}/export/apm: there is no such folder; deployments of apm_deployment_tracking are read from"
+    assert (ran.code, ran.err.count(said)) == (0, 1)
+    assert "warning: folders without exports (1): export/apm/: there is no such folder [" in ran.err
+    (home.home.path / "export" / "apm").mkdir(parents=True)
+    (home.home.path / "export" / "apm" / "README.md").write_text("nothing yet")
+    home.run()
+    assert home.rows(_LEFT_OUT) == [("export/apm/", "it holds no export")]
+    for settings in ({"path": "export/apm", "pull_from_datadog": True}, {"path": "exports/apm"}):
+        home.settings(sources={"apm_deployment_tracking": settings})
+        home.run(rebuild=True)
+        assert home.rows(_LEFT_OUT) == []

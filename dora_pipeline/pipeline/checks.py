@@ -373,7 +373,7 @@ _RULES = _Check(
 )
 _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
     SourceSelections: {"types_selected": _TYPES},
-    ApmVersionActivity: {"files_read": _FILES, "loads_add_up": _ACCOUNTS},
+    ApmVersionActivity: {"files_read": _FILES, "exports_found": _FOUND, "loads_add_up": _ACCOUNTS},
     Deployments: {
         "keys_unique": _KEYS,
         "loads_add_up": _ACCOUNTS,
@@ -397,6 +397,13 @@ _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
         "loads_add_up": _ACCOUNTS,
         "nothing_before_first_selection": _SELECTED,
         "sources_fresh": _SOURCES,
+_FOUND = _Check(
+    "The folder of exports is there and holds some, if the source is selected and is not pulled.",
+    "correct the setting sources.apm_deployment_tracking.path, or drop exports into the folder",
+    "folders without exports",
+    "{name}: {reason}",
+    _query("exports_found"),
+)
         "services_known": _SERVICES,
         "environments_known": _ENVIRONMENTS,
         "clocks_agree": _CLOCKS,

@@ -25,11 +25,15 @@ from dora_pipeline.warehouse.landing import APM
 
 # No file has this size, so that an input with it counts as changed.
 _TO_BE_READ_AGAIN = -1
+_NO_FOLDER = "there is no such folder"
+_NO_EXPORTS = "it holds no export"
 _NO_EVENTS = pl.DataFrame(schema={**SENT_SCHEMA, "input": pl.String})
 
 
-def land_exports(session: Session, folder: Path, name: str, link_targets: Sequence[Path] = ()) -> None:
-    """Land the exports of a folder, known as `name`.
+def land_exports(
+    session: Session, folder: Path, name: str, link_targets: Sequence[Path] = (), *, expects_some: bool = False
+) -> None:
+    """Land the exports of a folder, known as `name`; with `expects_some` it is said where there are none.
 
     A file that cannot be read, or that is damaged, is rejected, and what it told when it was whole stays.
 
@@ -39,8 +43,14 @@ def land_exports(session: Session, folder: Path, name: str, link_targets: Sequen
     writer, progress = session.writer, session.progress
     found = listing(folder, link_targets)
     files = found.files
+    left_out = [(f"{name}/{file.name}", file.reason) for file in found.left_out]
+    if expects_some and not files and not left_out:
+        left_out = [(f"{name}/", _NO_EXPORTS if folder.is_dir() else _NO_FOLDER)]
+        progress.note(
+            f"{printable(str(folder))}: {left_out[0][1]}; deployments of {APM} are read from there, as the setting "
+            f"sources.{APM}.path says"
+        )
     with writer.transaction() as connection:
-        left_out = [(f"{name}/{file.name}", file.reason) for file in found.left_out]
         inputs.note_left_out(connection, APM, name, left_out)
     same = copies(files)
     told = {f"{name}/{file.name}": (file, f"{name}/{same[file.name]}" if file.name in same else None) for file in files}

@@ -183,14 +183,17 @@ def _land_what_is_there(session: Session, source: Source[Any], *, is_whole: bool
 
 def _land_sightings(session: Session, *, is_whole: bool) -> None:
     home, settings = session.home, session.settings
-    path = apm_settings(settings).path
-    land_exports(session, export_folder(home, settings), path, link_targets(home, settings))
+    section = apm_settings(settings)
+    # A source that is not selected any more, or is pulled, may well have none.
+    expects_some = APM in session.log.selected("deployment") and not section.pull_from_datadog
+    targets = link_targets(home, settings)
+    land_exports(session, export_folder(home, settings), section.path, targets, expects_some=expects_some)
     if not is_whole:
         # Of an export that is not there any more, nothing would stay.
         return
     folder = home.raw / APM / "sightings"
     try:
-        if session.fetches and apm_settings(settings).pull_from_datadog:
+        if session.fetches and section.pull_from_datadog:
             pull_sightings(session, APM, folder)
     finally:
         _check_sightings(session, folder)

@@ -1,4 +1,5 @@
 -- Files that lie where a source that was selected is read from, and are not read.
 SELECT f.name, f.reason, f.source
 FROM landing.left_out_files AS f
+WHERE f.name NOT LIKE '%/'
 ORDER BY f.name

@@ -32,6 +32,18 @@ _SECRET = re.compile("TOKEN|KEY|SECRET|PASSWORD")
 _SHORTEST_SECRET = 8
 _HOST = re.compile(r"[^:%\s]*(?::\d*)?|\[[0-9a-f:.]+\](?::\d+)?", re.IGNORECASE)
 _DEFAULT_PORT = re.compile(r":(?:22|443)$")
+# How environments are called beside their full names.
+_ENVIRONMENTS = {
+    "prod": "production",
+    "prd": "production",
+    "stage": "staging",
+    "stg": "staging",
+    "dev": "development",
+    "devel": "development",
+    "develop": "development",
+    "test": "testing",
+    "tst": "testing",
+}
 _NO_VERSION = {"", "n/a", "none", "null", "unknown"}
 # Hosts under which code hosts answer as well: browsers' form, and SSH over the port of HTTPS.
 _OTHER_HOSTS = {
@@ -102,3 +114,12 @@ def version_of(text: str | None) -> str | None:
     """The trimmed version; None where it says that there is none: blank, N/A, none, null or unknown in any case."""
     version = (text or "").strip()
     return None if version.lower() in _NO_VERSION else version
+
+
+def plain_environment(name: str) -> str:
+    """An environment without what people write in several ways: case, separators, and short forms as of production.
+
+    Two names that become one look like one; that they are one only settings say.
+    """
+    words = re.findall(r"[^\W_]+", name.casefold())
+    return "".join(_ENVIRONMENTS.get(word, word) for word in words) or name

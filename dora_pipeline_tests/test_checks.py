@@ -192,6 +192,28 @@ def test_environments_that_no_setting_names_are_told_where_settings_name_any(hom
     assert columns(results(home, Failures)["environments_known"], "env") == [("test",)]
 
 
+def test_environments_that_look_like_one_are_named_with_the_setting_where_settings_name_none(home: TestHome) -> None:
+    home.select_events()
+    for hour, env in enumerate(("prod", "prod", "prod", "staging", "qa", "prod-eu", "pre-prod", None)):
+        home.deploy("shop", f"{DAY} {hour:02}:00:00", env=env)
+    home.run()
+    assert results(home, Daily)["environments_apart"].passed
+    # Names of failures and of deployments are looked at together.
+    for hour, env in enumerate(("production", "Stage", "Prod EU", "production")):
+        home.fail(["shop"], f"{DAY} {hour:02}:00:00", env=env)
+    home.run()
+    apart = results(home, Daily)["environments_apart"]
+    assert (apart.wrong, apart.is_warning) == (3, True)
+    assert columns(apart, "envs", "setting") == [
+        ("prod and production", 'environments: {"prod": ["production"]}'),
+        ("Prod EU and prod-eu", 'environments: {"Prod EU": ["prod-eu"]}'),
+        ("Stage and staging", 'environments: {"Stage": ["staging"]}'),
+    ]
+    home.settings(environments={"prod": [], "production": [], "staging": ["Stage"]})
+    home.run()
+    assert results(home, Daily)["environments_apart"].passed
+
+
 # Commits
 
 

@@ -4,6 +4,7 @@ A check that warns looks at what the sources gave, and names who can mend it; on
 made. All look at every day of the warehouse, whatever was loaded last: a run of a quiet day turns nothing green.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.identifiers import EventType
+from dora_pipeline.identifiers import EventType, plain_environment
 from dora_pipeline.pipeline.glimpses import Shown, shown_rows
 from dora_pipeline.pipeline.landing import microseconds
 from dora_pipeline.tables import (
@@ -157,6 +158,25 @@ def _unknown_environments(connection: duckdb.DuckDBPyConnection, table: type[Tab
     return check(connection, "environments_known", options)
 
 
+def _environments_apart(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    """Environments whose names look like one, where no setting says which are: a row for each such group."""
+    if settings.environments:
+        return Finding(pl.DataFrame(), wrong=0)
+    counted = check(connection, "environments_apart").rows
+    alike: dict[str, list[str]] = {}
+    for name in counted["env"]:
+        alike.setdefault(plain_environment(name), []).append(name)
+    rows = [
+        {
+            "envs": " and ".join(names),
+            "setting": f"environments: {json.dumps({names[0]: names[1:]}, ensure_ascii=False)}",
+        }
+        for names in alike.values()
+        if names[1:]
+    ]
+    return Finding(pl.DataFrame(rows, schema={"envs": pl.String, "setting": pl.String}), wrong=len(rows))
+
+
 def _early_events(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     options = {"event_type": _EVENT_TYPES[table], "tolerance_us": microseconds(_CLOCK_TOLERANCE)}
     return check(connection, "clocks_agree", options)
@@ -261,6 +281,15 @@ _ENVIRONMENTS = _Check(
     "{env} ({events:,} events)",
     _unknown_environments,
 )
+_APART = _Check(
+    "Where no setting names environments, no two have names that look like one, as prod and production do.",
+    "if they are one, write that setting into dora.yaml, the name to keep before its aliases; if they are not, name "
+    "each there, as in environments: {prod: [], production: []}; until then each has figures of its own, and failures "
+    "of one meet no deployments of the other",
+    "environments that look like one",
+    "{envs} ({setting})",
+    _environments_apart,
+)
 _COMMITS = _Check(
     "No larger share of deployments lacks its commits than missing_commits_share allows, over all days and over the "
     "last 30.",
@@ -356,6 +385,13 @@ _FILES = _Check(
     "{name}: {reason}",
     _query("files_read"),
 )
+_FOUND = _Check(
+    "The folder of exports is there and holds some, if the source is selected and is not pulled.",
+    "correct the setting sources.apm_deployment_tracking.path, or drop exports into the folder",
+    "folders without exports",
+    "{name}: {reason}",
+    _query("exports_found"),
+)
 _ACCOUNTS = _Check(
     "Of each source, what was read is here, rejected, or from before its first selection.",
     "a fault of the pipeline; rebuild with `dora run --rebuild`",
@@ -397,13 +433,6 @@ _CHECKS: Mapping[type[Table], Mapping[str, _Check]] = {
         "loads_add_up": _ACCOUNTS,
         "nothing_before_first_selection": _SELECTED,
         "sources_fresh": _SOURCES,
-_FOUND = _Check(
-    "The folder of exports is there and holds some, if the source is selected and is not pulled.",
-    "correct the setting sources.apm_deployment_tracking.path, or drop exports into the folder",
-    "folders without exports",
-    "{name}: {reason}",
-    _query("exports_found"),
-)
         "services_known": _SERVICES,
         "environments_known": _ENVIRONMENTS,
         "clocks_agree": _CLOCKS,
@@ -413,7 +442,12 @@ _FOUND = _Check(
     FailureLinks: {"keys_unique": _KEYS, "failures_linked": _LINKS},
     FailedChanges: {"keys_unique": _KEYS, "rules_match": _RULES, "views_agree": _VIEWS},
     RejectedEvents: {"rejected_share": _REJECTED, "loads_add_up": _ACCOUNTS},
-    Daily: {"keys_unique": _KEYS, "rates_equal_recount": _RECOUNT, "days_loaded": _LOADED},
+    Daily: {
+        "keys_unique": _KEYS,
+        "rates_equal_recount": _RECOUNT,
+        "days_loaded": _LOADED,
+        "environments_apart": _APART,
+    },
 }
 
 

@@ -1,5 +1,7 @@
 """Records of pulled sources that come again and cannot be used: what came well before stays, the reject is shown."""
 
+import gzip
+import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from random import Random
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dora_pipeline.pipeline.runs import run
 from dora_pipeline.sources.registry import sources_of
 from dora_pipeline.sources.source import EventType
 from dora_pipeline_tests.datadog_incidents import incident as datadog_incident
@@ -183,6 +186,29 @@ def test_a_record_that_is_gone_after_a_version_that_cannot_be_used_ends_as_any_o
         assert home.rows("SELECT source, finished_at > $1 FROM core.failures", NOON) == expected
     tables = home.tables()
     assert rebuilt(home) == tables
+
+
+def test_a_record_that_came_before_its_end_is_usable_when_it_comes_again_after_it(
+    home: TestHome, vendors: Vendors
+) -> None:
+    prepare(home, vendors, *REASONS_OF)
+    for source in REASONS_OF:
+        vendors.show(source, "last")
+    home.run()
+    tables = home.tables()
+    for path in home.home.raw.rglob("*.jsonl.gz"):
+        record = json.loads(gzip.decompress(path.read_bytes()))
+        record["fetched_at"] = ago(DAYS)
+        path.write_bytes(gzip.compress(json.dumps(record).encode()))
+    run(home.home, rebuild=True, accepts_shrink=True)
+    assert ends(home) == {}
+    assert rejects(home) == dict.fromkeys(REASONS_OF, "time_in_future")
+    home.run()
+    assert home.tables() == tables
+    files = stamps(home)
+    assert rebuilt(home) == tables
+    home.run()
+    assert stamps(home) == files
 
 
 @pytest.mark.parametrize("seed", range(2))

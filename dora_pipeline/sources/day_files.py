@@ -160,7 +160,10 @@ class DayFiles:
         """Bring lines together with those of a file; `are_newer` says which of the two are."""
         known = self._lines(path) if path.exists() else {}
         changed = {name: line for name, line in told.items() if name not in known}
-        met = {name: line for name, line in told.items() if name in known and _adds(line, known[name])}
+        again = self._usable_again(told, known) if are_newer else set()
+        met = {
+            name: line for name, line in told.items() if name in known and (name in again or _adds(line, known[name]))
+        }
         pairs = {name: (line, known[name]) if are_newer else (known[name], line) for name, line in met.items()}
         versions = {name: [*newer.versions, *older.versions] for name, (newer, older) in pairs.items()}
         deliveries = {name: {**known[name].deliveries, **line.deliveries} for name, line in met.items()}
@@ -168,10 +171,20 @@ class DayFiles:
         for name, [newest, *_] in versions.items():
             stands = usable.get(name)
             line = _Line(newest, None if stands is newest else stands, deliveries[name])
-            if not _says_the_same(known[name], line):
+            if name in again or not _says_the_same(known[name], line):
                 changed[name] = line
         if changed:
             self._write(path, {**known, **changed})
+
+    def _usable_again(self, told: Mapping[str, _Line], known: Mapping[str, _Line]) -> set[str]:
+        """The records that come as they are known, could not be used then, and can be now: an end was in the future."""
+        same = {name: known[name] for name in told if name in known and not _adds(told[name], known[name])}
+        refused = self._refused({name: (line.newest, line.deliveries) for name, line in same.items()})
+        later = {name: (told[name].newest, known[name].deliveries) for name in refused}
+        return refused - self._refused(later)
+
+    def _refused(self, records: Mapping[str, tuple[_Version, dict[str, dict[str, Any]]]]) -> set[str]:
+        return set(self._unusable(_frame(records))) if records else set()
 
     def _newest_usable(
         self, versions: Mapping[str, Sequence[_Version]], deliveries: Mapping[str, dict[str, dict[str, Any]]]
@@ -179,9 +192,7 @@ class DayFiles:
         """Of each record the first of its versions that can be used; none of a record without one."""
         usable: dict[str, _Version] = {}
         while versions:
-            rejected = set(
-                self._unusable(_frame({name: (each[0], deliveries[name]) for name, each in versions.items()}))
-            )
+            rejected = self._refused({name: (each[0], deliveries[name]) for name, each in versions.items()})
             usable |= {name: each[0] for name, each in versions.items() if name not in rejected}
             versions = {name: each[1:] for name, each in versions.items() if name in rejected and each[1:]}
         return usable

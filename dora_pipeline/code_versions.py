@@ -82,6 +82,7 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
         "warehouse/sql/landing/failed_changes.sql",
         "warehouse/sql/landing/chains.sql",
         "warehouse/sql/landing/returning_chains.sql",
+        "warehouse/sql/core/carried_tags.sql",
         "warehouse/sql/landing/marks.sql",
         "warehouse/sql/landing/brought_messages.sql",
         "warehouse/sql/landing/reverted_deployments.sql",

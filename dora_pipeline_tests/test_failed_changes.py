@@ -1,5 +1,6 @@
 """Which deployments failed: by what went live again, by marks and by rules; nothing here needs a repository."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -104,6 +105,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
     )
     deploy(home, "tags", "1", {"version": "2", tag: ["urgent:true"]}, {"version": "3", tag: ["urgent:yesterday"]})
     deploy(home, "broken", "1", {"version": "2", tag: ["broken:yes"]}, "3")
+    home.home.services.mkdir()
+    definition = {"schema-version": "v2.2", "dd-service": "tagged", "tags": ["broken:always"]}
+    (home.home.services / "tagged.yaml").write_text(json.dumps(definition))
+    deploy(home, "tagged", "1", {"version": "2", tag: ["urgent:true"]})
     deploy(home, "broken and mended", "1", {"version": "2", tag: ["broken:yes"]}, "3-hotfix")
     deploy(home, "rollback before rule", "1", "2", "3-hotfix", "1")
 
@@ -155,6 +160,8 @@ def test_rules_look_at_branches_and_tags_and_at_the_deployment_itself(home: Test
     assert failed(home, "branches") == [by_rule(0, "branch", 1), by_rule(2, "branch", 3)]
     assert failed(home, "tags") == [by_rule(0, "urgent", 1)]
     assert failed(home, "broken") == [by_rule(1, "broken", None)]
+    # An event carries the tags of its service, too.
+    assert failed(home, "tagged") == [by_rule(0, "urgent", 1), by_rule(1, "broken", None)]
     assert failed(home, "broken and mended") == [by_rule(1, "hotfix", 2)]
 
 
@@ -220,10 +227,17 @@ def test_new_rules_late_deployments_marks_and_selections_move_what_failed_as_a_r
 
     home.select("deployment", *DEPLOYMENTS_BY_APM, at=moment("2020-02-01"))
     event = {"service": "shop", "env": "prod", "version": "2", "started_at": "2024-05-02T10:01:00Z"}
-    given = [{"type": "dora_deployment", "id": "two", "attributes": event | {"change_failure": False}}]
-    home.drop_export("ready.jsonl", given)
+    later = event | {"service": "till", "started_at": "2024-05-04T10:00:00Z", "version": "3"}
+    marked = later | {"change_failure": True, "remediation": {"id": "two", "type": "rollforward"}}
+    given = {"two": event | {"change_failure": False}, "till": marked}
+    events = [{"type": "dora_deployment", "id": name, "attributes": attributes} for name, attributes in given.items()]
+    home.drop_export("ready.jsonl", events)
     home.run()
-    assert home.rows(NOW) == [("two", "mark", "three", "2024-05-02", False)]
+    # The list names its events without the prefix that they have here.
+    assert home.rows(NOW) == [
+        ("apm:till", "mark", "apm:two", "2024-05-04", True),
+        ("two", "mark", "three", "2024-05-02", False),
+    ]
 
     # The mark is one of a duplicate, and the remediation's id is that of one too.
     home.select("deployment", *DEPLOYMENTS_BY_APM, *DEPLOYMENTS_BY_EVENT, at=moment("2020-03-01"))
@@ -231,6 +245,7 @@ def test_new_rules_late_deployments_marks_and_selections_move_what_failed_as_a_r
     mark(home, "cart", failed=True, id="two", type="rollforward")
     home.run()
     assert home.rows(NOW) == [
+        ("apm:till", "mark", "apm:two", "2024-05-04", True),
         ("apm:two", "mark", "three", "2024-05-02", True),
         ("cart", "mark", "apm:two", "2024-05-03", True),
     ]

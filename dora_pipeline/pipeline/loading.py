@@ -36,6 +36,7 @@ from dora_pipeline.tables import (
 from dora_pipeline.warehouse import inputs, judgement, landing, links
 from dora_pipeline.warehouse.commits import forget_commits, wait_for_commits
 from dora_pipeline.warehouse.days import replace_days, replace_table
+from dora_pipeline.warehouse.failed_changes import wait_for_changes
 from dora_pipeline.warehouse.queries import frame
 from dora_pipeline.warehouse.shrinkage import begin_meant_shrinks
 from dora_pipeline.warehouse.staleness import (
@@ -81,6 +82,7 @@ def load_services(writer: Writer, catalog: Catalog) -> int:
         if changed.height:
             mark_days_of_services(connection, changed["service"].unique().to_list())
             wait_for_commits(connection, "SELECT service FROM named_services")
+            wait_for_changes(connection, "SELECT service FROM named_services")
             links.link_all_again(connection)
     return frame.height
 

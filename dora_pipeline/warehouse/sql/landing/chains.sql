@@ -16,10 +16,13 @@ numbered AS (
     FROM (SELECT DISTINCT y.history, y.service, y.env FROM judged AS y) AS x
 )
 SELECT
-    n.chain, j.deployment_id, j.service, j.version, j.custom_tags, j.finished_at, j.day, j.repository_id, j.commit_sha,
+    n.chain, j.deployment_id, j.service, j.version, LIST_CONCAT(j.custom_tags, s.tags) AS custom_tags, j.finished_at, j.day, j.repository_id, j.commit_sha,
     j.is_behind, j.content,
     ROW_NUMBER() OVER (PARTITION BY n.chain ORDER BY j.finished_at, j.started_at, j.deployment_id) AS place,
     LAG(j.content) OVER (PARTITION BY n.chain ORDER BY j.finished_at, j.started_at, j.deployment_id) AS previous_content,
     LAG(j.deployment_id) OVER (PARTITION BY n.chain ORDER BY j.finished_at, j.started_at, j.deployment_id) AS previous_id
 FROM judged AS j
 INNER JOIN numbered AS n ON j.history = n.history AND j.service = n.service AND j.env IS NOT DISTINCT FROM n.env
+LEFT JOIN (
+    {core.carried_tags}
+) AS s ON j.service = s.service

@@ -3,7 +3,7 @@
 -- `is_there` says whether it is here at all.
 WITH marked AS (
     SELECT
-        COALESCE(j.duplicate_of, j.deployment_id) AS deployment_id, j.service, j.change_failure AS is_failed,
+        COALESCE(j.duplicate_of, j.deployment_id) AS deployment_id, j.source, j.service, j.change_failure AS is_failed,
         CASE WHEN j.change_failure THEN j.remediation_id END AS name,
         CASE WHEN j.change_failure THEN j.remediation_type END AS remediation_type,
         ROW_NUMBER() OVER (
@@ -14,26 +14,34 @@ WITH marked AS (
     WHERE j.change_failure IS NOT NULL AND j.history <> 'rejected'
 ),
 names AS (
-    SELECT DISTINCT m.name FROM marked AS m WHERE m.place = 1 AND m.name IS NOT NULL
+    SELECT DISTINCT m.source, m.name FROM marked AS m WHERE m.place = 1 AND m.name IS NOT NULL
 ),
 meant AS (
-    SELECT n.name, n.name AS deployment_id, 1 AS way FROM names AS n
+    SELECT n.source, n.name, n.name AS deployment_id, 1 AS way FROM names AS n
     UNION ALL
-    SELECT n.name, $prefix || n.name AS deployment_id, 2 AS way FROM names AS n
+    SELECT n.source, n.name, $prefix || n.name AS deployment_id, 2 AS way FROM names AS n
     UNION ALL
-    SELECT n.name, r.record_id AS deployment_id, 3 AS way
+    SELECT n.source, n.name, r.record_id AS deployment_id, 3 AS way
     FROM names AS n
     INNER JOIN landing.event_records AS r ON n.name = r.former_id
     UNION ALL
-    SELECT n.name, o.record_id AS deployment_id, 4 AS way
+    SELECT n.source, n.name, o.record_id AS deployment_id, 4 AS way
     FROM names AS n
-    INNER JOIN landing.event_records AS r ON n.name = r.record_id OR n.name = r.former_id
+    INNER JOIN (
+        SELECT x.source, x.record_id AS name, x.identity_key FROM landing.event_records AS x
+        UNION ALL
+        SELECT x.source, x.former_id AS name, x.identity_key FROM landing.event_records AS x
+    ) AS r ON n.name = r.name
     INNER JOIN landing.event_records AS o ON r.source = o.source AND r.identity_key = o.identity_key
 ),
 found AS (
     SELECT
-        m.name, COALESCE(j.duplicate_of, j.deployment_id) AS deployment_id,
-        ROW_NUMBER() OVER (PARTITION BY m.name ORDER BY m.way, j.received_at, j.deployment_id) AS place
+        m.source, m.name, COALESCE(j.duplicate_of, j.deployment_id) AS deployment_id,
+        -- Two sources may use one id: that of the mark's own is meant.
+        ROW_NUMBER() OVER (
+            PARTITION BY m.source, m.name
+            ORDER BY CASE WHEN j.source = m.source THEN 0 ELSE 1 END, m.way, j.received_at, j.deployment_id
+        ) AS place
     FROM meant AS m
     INNER JOIN landing.judged_deployments AS j ON m.deployment_id = j.deployment_id
     WHERE j.history <> 'rejected'
@@ -42,5 +50,5 @@ SELECT
     m.deployment_id, m.service, m.is_failed, COALESCE(f.deployment_id, m.name) AS remediation_id, m.remediation_type,
     CASE WHEN f.deployment_id IS NOT NULL THEN TRUE ELSE FALSE END AS is_there
 FROM marked AS m
-LEFT JOIN found AS f ON m.name = f.name AND f.place = 1
+LEFT JOIN found AS f ON m.source = f.source AND m.name = f.name AND f.place = 1
 WHERE m.place = 1

@@ -69,6 +69,13 @@ def _half_a_day(value: timedelta) -> timedelta:
     return value
 
 
+def _ten_years(value: timedelta) -> timedelta:
+    # What is far longer reaches beyond the times that a warehouse knows.
+    if value > timedelta(days=3650):
+        raise ValueError("must not be longer than 3650d")
+    return value
+
+
 def _zone_name(value: str) -> str:
     if value not in available_timezones():
         raise ValueError(f"{value!r} is not an IANA time zone such as Europe/Berlin")
@@ -196,8 +203,8 @@ class Settings(Section):
     environments: Annotated[Environments, Shapes.LANDING] = {}
     squash_merges: Literal["expand", "landed"] = "expand"
     merge_window: Annotated[Duration, AfterValidator(_half_a_day), Shapes.LANDING] = timedelta(minutes=10)
-    link_window: Annotated[Duration, Shapes.LINKS] = timedelta(days=7)
-    link_slack: Annotated[Duration, Shapes.LINKS] = timedelta(minutes=5)
+    link_window: Annotated[Duration, AfterValidator(_ten_years), Shapes.LINKS] = timedelta(days=7)
+    link_slack: Annotated[Duration, AfterValidator(_half_a_day), Shapes.LINKS] = timedelta(minutes=5)
     change_failure_rules: Annotated[tuple[ChangeFailureRule, ...], Field(strict=False)] = (
         ChangeFailureRule(name="hotfix", field="version", matches="(?i)hotfix", fails="previous"),
         ChangeFailureRule(name="hotfix", field="commit_subject", matches="(?i)hotfix", fails="previous"),

@@ -161,6 +161,16 @@ def test_one_mistake_is_told_without_a_count(home: Home) -> None:
     assert mistakes_of(home, "colour: red") == f"{home.settings_file}: colour: unknown key"
 
 
+def test_the_window_and_the_slack_of_links_have_bounds(home: Home) -> None:
+    settings = settings_of(home, "link_window: 3650d\nlink_slack: 12h")
+    assert (settings.link_window, settings.link_slack) == (timedelta(days=3650), timedelta(hours=12))
+    lines = mistakes_of(home, "link_window: 3651d\nlink_slack: 13h").splitlines()
+    assert lines[1:] == [
+        f"{home.settings_file}: link_window: must not be longer than 3650d",
+        f"{home.settings_file}: link_slack: must not be longer than 12h",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "length"),
     [("90s", timedelta(seconds=90)), ("10 m", timedelta(minutes=10)), ("7d", timedelta(days=7)), ("0s", timedelta())],

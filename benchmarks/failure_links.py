@@ -1,0 +1,99 @@
+"""What linking failures to deployments costs: all of them, those of a new day, and those after one changed deployment.
+
+    python benchmarks/failure_links.py [DEPLOYMENTS] [FAILURES] [SERVICES]
+
+By default 1,000,000 deployments in two environments, and 200,000 failures, of 5,000 services. A third of the failures
+has a version, a fifth a commit, a seventh names a deployment by a tag, a tenth has no env, a twentieth no service.
+"""
+
+import argparse
+import resource
+import time
+
+import duckdb
+
+from dora_pipeline.warehouse.links import link_failures
+from dora_pipeline.warehouse.queries import count
+from dora_pipeline.warehouse.schema import ensure_schema
+
+_DAY_US = 86_400_000_000
+_DEPLOYMENTS = """
+    INSERT INTO landing.judged_deployments BY NAME
+    SELECT
+        'd' || i AS deployment_id, 'deployment_event_api' AS source, 's' || (i % $services) AS service,
+        CASE WHEN (i // $services) % 4 = 0 THEN 'staging' ELSE 'prod' END AS env,
+        'v' || (i // $services // 3) AS version,
+        't' || (i % 200) AS team, SHA256(CAST(i // 2 AS VARCHAR))[:40] AS commit_sha,
+        TIMESTAMPTZ '2024-01-01' + TO_SECONDS(i * 94) AS started_at, started_at AS finished_at,
+        CAST([] AS VARCHAR[]) AS custom_tags, started_at AS received_at, 'selected' AS history, TRUE AS is_selected,
+        CAST(started_at AS DATE) AS day
+    FROM RANGE($deployments) AS r(i)
+"""
+_ROLLBACKS = """
+    INSERT INTO landing.deployment_kinds
+    SELECT deployment_id, service, 'rollback', day FROM landing.judged_deployments WHERE HASH(deployment_id) % 50 = 0
+"""
+_FAILURES = """
+    INSERT INTO landing.judged_failures BY NAME
+    SELECT
+        'f' || i AS failure_id, 'failure_event_api' AS source,
+        CASE WHEN i % 20 <> 0 THEN 's' || (HASH(i) % $services) END AS service,
+        CASE WHEN i % 10 <> 0 THEN 'prod' END AS env, 't' || (i % 200) AS team,
+        CASE WHEN i % 3 = 0 THEN 'v' || ((i * $deployments // $failures) // $services // 3) END AS version,
+        CASE WHEN i % 5 = 1 THEN
+            LEFT(
+                SHA256(CAST(CAST(HASH(i * 7) % $deployments AS BIGINT) // 2 AS VARCHAR)),
+                CASE WHEN i % 2 = 0 THEN 40 ELSE 8 END
+            )
+        END AS commit_sha,
+        TIMESTAMPTZ '2024-01-01' + TO_SECONDS(i * 94.0 * $deployments / $failures) AS started_at,
+        CASE WHEN i % 7 = 0 THEN ['deployment_id:d' || (HASH(i * 3) % $deployments)] ELSE ['a:b'] END AS custom_tags,
+        started_at AS received_at, FALSE AS is_rejected, TRUE AS is_selected, CAST(started_at AS DATE) AS day
+    FROM RANGE($failures) AS r(i)
+"""
+_CHANGED = """
+    INSERT INTO landing.changed_deployments
+    SELECT deployment_id, service, team, finished_at FROM landing.judged_deployments
+"""
+_NEWEST = "(SELECT MAX(day) FROM landing.judged_failures)"
+_CASES = {
+    "all": ("INSERT INTO landing.unlinked_days SELECT DISTINCT day FROM landing.judged_failures",),
+    "a new day": (f"INSERT INTO landing.unlinked_days SELECT {_NEWEST}", f"{_CHANGED} WHERE day = {_NEWEST}"),
+    "one deployment": (f"{_CHANGED} WHERE deployment_id = 'd1000'",),
+}
+
+
+def main() -> None:
+    """Print a row for each case, and by which rules failures were linked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, usual in (("deployments", 1_000_000), ("failures", 200_000), ("services", 5_000)):
+        parser.add_argument(name, type=int, nargs="?", default=usual)
+    sizes = vars(parser.parse_args())
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    ensure_schema(connection, replaces=False)
+    connection.execute(_DEPLOYMENTS, {name: sizes[name] for name in ("deployments", "services")})
+    connection.execute(_ROLLBACKS)
+    connection.execute(_FAILURES, sizes)
+    print("| case | failures | processor | wall |\n|---|---|---|---|")
+    for case, statements in _CASES.items():
+        for statement in statements:
+            connection.execute(statement)
+        processor, wall = _processor_seconds(), time.monotonic()
+        link_failures(connection, window_us=7 * _DAY_US, slack_us=300_000_000)
+        processor, wall = _processor_seconds() - processor, time.monotonic() - wall
+        linked = count(connection, "SELECT COUNT(*) FROM failures_to_link")
+        print(f"| {case} | {linked:,} | {processor:.1f} s | {wall:.1f} s |", flush=True)
+    print(
+        connection.sql("SELECT rule, reason, COUNT(*) AS failures FROM landing.failure_links GROUP BY ALL ORDER BY ALL")
+    )
+    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024:,} MB at most")
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    main()

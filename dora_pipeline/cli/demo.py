@@ -71,7 +71,8 @@ def demo_command(folder: Path) -> None:
     console.print(f"Prepared in {report.preparing_seconds:.1f} s, loaded in {report.running_seconds:.1f} s.")
     home = shlex.quote(str(report.home.path))
     dora = _command("dora")
-    query = "SELECT * FROM metrics.summary('year', DATE '2018-01-01', DATE '2026-12-31')"
+    columns = "period, service, env, deployments, failed_change_rate"
+    query = f"SELECT {columns} FROM metrics.summary('year', DATE '2018-01-01', DATE '2026-12-31')"
     console.print("\nNext:", markup=False)
     console.print(f'  1. Query it:        DORA_HOME={home} {dora} sql "{query}"', markup=False, soft_wrap=True)
     console.print(f"  2. See the graph:   DORA_HOME={home} {dora} dev", markup=False, soft_wrap=True)

@@ -5,7 +5,8 @@ import click
 from dora_pipeline.cli.display import console
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
-from dora_pipeline.pipeline.checks import CheckResult, all_results
+from dora_pipeline.pipeline.checks import all_results
+from dora_pipeline.pipeline.expectations import CheckResult
 from dora_pipeline.settings import read_settings
 from dora_pipeline.warehouse.reader import open_reader
 

@@ -318,6 +318,7 @@ def test_counts_that_differ_from_a_recount_and_repeated_keys_are_faults(home: Te
         "keys_unique": (False, False),
         "rates_equal_recount": (False, False),
         "days_loaded": (True, True),
+        "environments_apart": (True, True),
     }
     assert str(FIRST_DAY) in told["rates_equal_recount"].line
 

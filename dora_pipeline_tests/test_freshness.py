@@ -46,7 +46,7 @@ def test_it_tells_rows_newest_event_and_newest_day(home: TestHome) -> None:
         ("core.deployment_commits", 0, None, None, 0),
         ("core.deployments", 2, moment("2024-05-07 11:00:00"), "2024-05-07", 0),
         ("core.failed_changes", 0, None, None, 0),
-        ("core.failure_links", 0, None, None, 0),
+        ("core.failure_links", 2, None, "2024-05-05", 0),
         ("core.failures", 2, moment("2024-05-05 12:00:00"), "2024-05-05", 0),
         ("core.rejected_events", 1, moment("2024-05-08 00:00:00"), "2024-05-06", 0),
         ("core.services", 0, None, None, 0),

@@ -6,10 +6,11 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import yaml
 
 from dora_pipeline.config import Home, project_folder
@@ -20,6 +21,7 @@ from dora_pipeline.pipeline.progress import Progress
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline.repositories.history import rebuild_history
 from dora_pipeline.timeline import instant
+from dora_pipeline.warehouse.queries import count
 from dora_pipeline.warehouse.reader import open_reader
 
 _SAMPLE = project_folder() / "data" / "sample"
@@ -27,10 +29,40 @@ _REPOSITORIES = {"metaphysics": "github.com/artsy/metaphysics", "rosalind": "git
 # Only a folder that holds this file is ever replaced.
 _MARK = "this-folder-is-a-demo.txt"
 
+_QUARTERS = """
+    SELECT
+        period, deployments, lead_time_p50_seconds, failures, change_failure_rate, time_to_restore_p50_seconds,
+        failed_changes, failed_change_rate, recovery_p50_seconds, rework_rate
+    FROM metrics.summary_by(
+        'all', 'quarter', (SELECT MIN(day) FROM metrics.daily), (SELECT MAX(day) FROM metrics.daily)
+    )
+    WHERE env = 'production' ORDER BY period
+"""
+_SHARES = """
+    SELECT env, CAST(SUM(failures) AS BIGINT), CAST(SUM(failed_changes) AS BIGINT)
+    FROM metrics.daily GROUP BY env ORDER BY env
+"""
+# The newest one of production that has all three.
+_BAD_DEPLOYMENT = """
+    SELECT
+        d.day, d.service, d.env, d.version, d.finished_at, f.name, f.started_at, l.rule, l.distance_seconds,
+        c.way, r.version, r.finished_at, c.recovery_seconds
+    FROM core.failed_changes AS c
+    JOIN core.deployments AS d ON d.deployment_id = c.deployment_id
+    JOIN core.deployments AS r ON r.deployment_id = c.remediation_id
+    JOIN core.failure_links AS l ON l.deployment_id = c.deployment_id
+    JOIN core.failures AS f ON f.failure_id = l.failure_id
+    WHERE c.way = 'rollback' AND d.env = 'production'
+    ORDER BY d.finished_at DESC, f.failure_id LIMIT 1
+"""
+
 
 @dataclass(frozen=True)
 class Quarter:
-    """The four metrics of production in one quarter, over all services. Durations are seconds."""
+    """The metrics of production in one quarter, over all services. Durations are seconds.
+
+    The four come first, then what DORA has measured since 2024 and those do not tell.
+    """
 
     first_day: date
     deployments: int
@@ -38,18 +70,38 @@ class Quarter:
     failures: int
     change_failure_rate: float | None
     time_to_restore_p50_seconds: float | None
-
-
-@dataclass(frozen=True)
-class Year:
-    """The five metrics of DORA since 2024, of production in one year, over all services. Durations are seconds."""
-
-    first_day: date
-    deployments: int
-    lead_time_p50_seconds: float | None
+    failed_changes: int
     failed_change_rate: float | None
     recovery_p50_seconds: float | None
     rework_rate: float | None
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many failures and failed changes are of an environment."""
+
+    env: str
+    failures: int
+    failed_changes: int
+
+
+@dataclass(frozen=True)
+class BadDeployment:
+    """A deployment that failed, the failure that is linked to it, and the rollback that mended it."""
+
+    day: date
+    service: str
+    env: str
+    version: str
+    finished_at: datetime
+    failure: str
+    started_at: datetime
+    rule: str
+    distance_seconds: float
+    way: str
+    remediation_version: str
+    recovered_at: datetime
+    recovery_seconds: float
 
 
 @dataclass(frozen=True)
@@ -58,7 +110,8 @@ class DemoReport:
 
     home: Home
     quarters: list[Quarter]
-    years: list[Year]
+    shares: list[Share]
+    bad_deployment: BadDeployment
     rows: dict[str, int]
     preparing_seconds: float
     running_seconds: float
@@ -75,7 +128,16 @@ def make_demo(folder: Path, progress: Progress) -> DemoReport:
     prepared = time.monotonic()
     run(home, progress=progress)
     finished = time.monotonic()
-    return DemoReport(home, _quarters(home), _years(home), _rows(home), prepared - began, finished - prepared)
+    with open_reader(home) as connection:
+        return DemoReport(
+            home,
+            [Quarter(*row) for row in connection.execute(_QUARTERS).fetchall()],
+            [Share(*row) for row in connection.execute(_SHARES).fetchall()],
+            BadDeployment(*connection.execute(_BAD_DEPLOYMENT).fetchall()[0]),
+            _rows(connection),
+            prepared - began,
+            finished - prepared,
+        )
 
 
 def prepare_demo(home: Home, progress: Progress, first_year: int = 0) -> None:
@@ -125,33 +187,8 @@ def _bodies(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)["data"]["attributes"]
 
 
-def _quarters(home: Home) -> list[Quarter]:
-    columns = "deployments, lead_time_p50_seconds, failures, change_failure_rate, time_to_restore_p50_seconds"
-    return [Quarter(*row) for row in _production(home, "quarter", columns)]
-
-
-def _years(home: Home) -> list[Year]:
-    columns = "deployments, lead_time_p50_seconds, failed_change_rate, recovery_p50_seconds, rework_rate"
-    return [Year(*row) for row in _production(home, "year", columns)]
-
-
-def _production(home: Home, grain: str, columns: str) -> list[tuple[Any, ...]]:
-    with open_reader(home) as connection:
-        return connection.execute(
-            f"""
-            SELECT period, {columns}
-            FROM metrics.summary_by(
-                'all', ?, (SELECT MIN(day) FROM metrics.daily), (SELECT MAX(day) FROM metrics.daily)
-            )
-            WHERE env = 'production' ORDER BY period
-            """,
-            [grain],
-        ).fetchall()
-
-
-def _rows(home: Home) -> dict[str, int]:
-    with open_reader(home) as connection:
-        tables = connection.execute(
-            "FROM duckdb_tables() SELECT schema_name || '.' || table_name WHERE schema_name <> 'landing' ORDER BY ALL"
-        ).fetchall()
-        return {name: int(connection.execute(f"SELECT COUNT(*) FROM {name}").fetchall()[0][0]) for (name,) in tables}
+def _rows(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    tables = connection.execute(
+        "FROM duckdb_tables() SELECT schema_name || '.' || table_name WHERE schema_name <> 'landing' ORDER BY ALL"
+    ).fetchall()
+    return {name: count(connection, f"SELECT COUNT(*) FROM {name}") for (name,) in tables}

@@ -451,23 +451,40 @@ def test_the_demo_replaces_a_former_demo_and_prints_what_its_warehouse_holds(
         expected = connection.execute(
             """
             SELECT YEAR(period) || ' Q' || QUARTER(period), deployments, lead_time_p50_seconds, failures,
-                change_failure_rate, time_to_restore_p50_seconds
+                change_failure_rate, time_to_restore_p50_seconds, failed_changes, failed_change_rate,
+                recovery_p50_seconds, rework_rate
             FROM metrics.summary_by('env', 'quarter', '2018-01-01', '2030-12-31')
             WHERE env = 'production' AND period BETWEEN
                 (SELECT DATE_TRUNC('quarter', MIN(day)) FROM metrics.daily) AND (SELECT MAX(day) FROM metrics.daily)
             ORDER BY period
             """
         ).fetchall()
-    assert len(printed) == len(expected) > 20
-    for cells, (quarter, deployments, lead_time, failures, rate, restore) in zip(printed, expected, strict=True):
-        assert cells[0] == quarter
-        assert cells[1] == f"{deployments:,}"
-        assert cells[3] == f"{failures:,}"
-        assert cells[4] == f"{rate * 100:.1f}%"
-        for cell, seconds in ((cells[2], lead_time), (cells[5], restore)):
+        shares = connection.execute(
+            "SELECT env, COUNT(DISTINCT failure_id) FROM core.failures WHERE is_selected GROUP BY env ORDER BY env"
+        ).fetchall()
+    assert len(printed) == 2 * len(expected) > 40
+    for place, (quarter, deployments, lead_time, failures, rate, restore, *since_2024) in enumerate(expected):
+        four, others = printed[place], printed[len(expected) + place]
+        failed_changes, failed_rate, recovery, rework = since_2024
+        assert four[:2] == others[:2] == [quarter, f"{deployments:,}"]
+        assert four[3:5] == [f"{failures:,}", f"{rate * 100:.1f}%"]
+        assert [others[2], others[3], others[5]] == [
+            f"{failed_changes:,}",
+            f"{failed_rate * 100:.1f}%",
+            f"{rework * 100:.1f}%",
+        ]
+        for cell, seconds in ((four[2], lead_time), (four[5], restore), (others[4], recovery)):
             told = _seconds(cell)
             if told is None or seconds is None:
                 assert told is seconds
             else:
                 assert told[0] == pytest.approx(seconds, abs=told[1] * 1.001)
+    for env, failures in shares:
+        assert f"Of {env}: {failures:,} failures" in answer.out
+    assert "One of them: metaphysics in production failed at 2025-10-09 15:28:54Z" in answer.out
+    assert "1c697fa went live again at 2025-10-09 17:00:01Z, 1.5 h later." in answer.out
+    explain = next(line for line in answer.out.splitlines() if "Trace a figure:" in line).partition("figure:")[2]
+    explained = subprocess.run(["bash", "-c", explain], capture_output=True, text=True, check=False)
+    assert explained.returncode == 0, explained.stderr
+    assert "failed_changes" in explained.stdout
     assert sum(row[3] for row in expected) > 0

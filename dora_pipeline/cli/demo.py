@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from dora_pipeline.cli.display import console, duration_text, progress_bars, share_text, show_table
-from dora_pipeline.demo import make_demo
+from dora_pipeline.cli.display import console, duration_text, moment_text, progress_bars, share_text, show_table
+from dora_pipeline.demo import BadDeployment, make_demo
 
 _HEADINGS = (
     "quarter",
@@ -18,10 +18,10 @@ _HEADINGS = (
     "change failure rate",
     "time to restore (median)",
 )
-_HEADINGS_OF_YEARS = (
-    "year",
+_HEADINGS_SINCE_2024 = (
+    "quarter",
     "deployments",
-    "lead time (median, commits)",
+    "failed changes",
     "failed change rate",
     "recovery time (median)",
     "rework rate",
@@ -48,23 +48,29 @@ def demo_command(folder: Path) -> None:
         for quarter in report.quarters
     ]
     show_table(_HEADINGS, rows, "The four metrics of production, metaphysics and rosalind together")
-    years = [
+    since_2024 = [
         (
-            str(year.first_day.year),
-            f"{year.deployments:,}",
-            duration_text(year.lead_time_p50_seconds),
-            share_text(year.failed_change_rate),
-            duration_text(year.recovery_p50_seconds),
-            share_text(year.rework_rate),
+            f"{quarter.first_day.year} Q{quarter.first_day.month // 3 + 1}",
+            f"{quarter.deployments:,}",
+            f"{quarter.failed_changes:,}",
+            share_text(quarter.failed_change_rate),
+            duration_text(quarter.recovery_p50_seconds),
+            share_text(quarter.rework_rate),
         )
-        for year in report.years
+        for quarter in report.quarters
     ]
-    show_table(_HEADINGS_OF_YEARS, years, "DORA's five since 2024, of the same deployments")
+    show_table(_HEADINGS_SINCE_2024, since_2024, "What DORA has measured beside them since 2024")
     console.print(
         "Deployments and commits are those of two public services.\n"
         "Failures are inferred from their rollbacks: a failure lasts from a bad\n"
         "deployment to the rollback that ended it. Nobody declared them."
     )
+    for share in report.shares:
+        console.print(
+            f"Of {share.env}: {share.failures:,} failures, {share.failed_changes:,} failed changes.", markup=False
+        )
+    console.print()
+    _tell(report.bad_deployment)
     console.print()
     for table, count in report.rows.items():
         console.print(f"  {table}: {count:,} rows", markup=False)
@@ -73,10 +79,30 @@ def demo_command(folder: Path) -> None:
     dora = _command("dora")
     columns = "period, service, env, deployments, failed_change_rate"
     query = f"SELECT {columns} FROM metrics.summary('year', DATE '2018-01-01', DATE '2026-12-31')"
+    bad = report.bad_deployment
+    steps = (
+        ("Query it:", f'DORA_HOME={home} {dora} sql "{query}"'),
+        ("Trace a figure:", f"DORA_HOME={home} {dora} explain {bad.day} {bad.service} {bad.env}"),
+        ("Read the report:", f"DORA_HOME={home} {dora} report"),
+        ("See the graph:", f"DORA_HOME={home} {dora} dev"),
+        ("Use your own:", f"{dora} init, then {dora} select and {dora} run"),
+    )
     console.print("\nNext:", markup=False)
-    console.print(f'  1. Query it:        DORA_HOME={home} {dora} sql "{query}"', markup=False, soft_wrap=True)
-    console.print(f"  2. See the graph:   DORA_HOME={home} {dora} dev", markup=False, soft_wrap=True)
-    console.print(f"  3. Use your own:    {dora} init, then {dora} select and {dora} run", markup=False, soft_wrap=True)
+    for number, (title, command) in enumerate(steps, start=1):
+        console.print(f"  {number}. {title:<17}{command}", markup=False, soft_wrap=True)
+
+
+def _tell(bad: BadDeployment) -> None:
+    """One bad deployment, from failure to link to rollback to recovery."""
+    distance = f"{duration_text(bad.distance_seconds)} after it" if bad.distance_seconds > 0 else "as it went live"
+    deployment = f"the deployment of {bad.version} at {moment_text(bad.finished_at)}"
+    for line in (
+        f"One of them: {bad.service} in {bad.env} failed at {moment_text(bad.started_at)} ({bad.failure}),",
+        f"{distance}: rule '{bad.rule}' links that to {deployment}.",
+        f"That is a failed change by {bad.way}: {bad.remediation_version} went live again at "
+        f"{moment_text(bad.recovered_at)}, {duration_text(bad.recovery_seconds)} later.",
+    ):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _command(name: str) -> str:

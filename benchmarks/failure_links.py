@@ -1,9 +1,10 @@
-"""What linking failures to deployments costs: all of them, those of a new day, and those after one changed deployment.
+"""What linking failures to deployments, and judging changes, costs: all, a new day, one changed deployment or service.
 
     python benchmarks/failure_links.py [DEPLOYMENTS] [FAILURES] [SERVICES]
 
 By default 1,000,000 deployments in two environments, and 200,000 failures, of 5,000 services. A third of the failures
 has a version, a fifth a commit, a seventh names a deployment by a tag, a tenth has no env, a twentieth no service.
+One deployment in fifty goes back to what was live before.
 """
 
 import argparse
@@ -11,19 +12,29 @@ import resource
 import time
 
 import duckdb
+import polars as pl
 
+from dora_pipeline.pipeline.failed_changes import chains_of, rollbacks
+from dora_pipeline.pipeline.landing import LONGEST_GAP, microseconds
+from dora_pipeline.settings import HomeSettings
+from dora_pipeline.sources.apm.settings import ID_PREFIX
+from dora_pipeline.warehouse import failed_changes
 from dora_pipeline.warehouse.links import link_failures
 from dora_pipeline.warehouse.queries import count
 from dora_pipeline.warehouse.schema import ensure_schema
 
 _DAY_US = 86_400_000_000
+_RULES = HomeSettings().change_failure_rules
 _DEPLOYMENTS = """
     INSERT INTO landing.judged_deployments BY NAME
     SELECT
         'd' || i AS deployment_id, 'deployment_event_api' AS source, 's' || (i % $services) AS service,
         CASE WHEN (i // $services) % 4 = 0 THEN 'staging' ELSE 'prod' END AS env,
         'v' || (i // $services // 3) AS version,
-        't' || (i % 200) AS team, SHA256(CAST(i // 2 AS VARCHAR))[:40] AS commit_sha,
+        't' || (i % 200) AS team,
+        SHA256(
+            CAST(CASE WHEN HASH(i) % 50 = 0 THEN GREATEST(i - 8 * $services, i % $services) ELSE i END // 2 AS VARCHAR)
+        )[:40] AS commit_sha,
         TIMESTAMPTZ '2024-01-01' + TO_SECONDS(i * 94) AS started_at, started_at AS finished_at,
         CAST([] AS VARCHAR[]) AS custom_tags, started_at AS received_at, 'selected' AS history, TRUE AS is_selected,
         CAST(started_at AS DATE) AS day
@@ -96,10 +107,31 @@ def main() -> None:
         processor, wall = _processor_seconds() - processor, time.monotonic() - wall
         linked = count(connection, "SELECT COUNT(*) FROM failures_to_link")
         print(f"| {case} | {linked:,} | {processor:.1f} s | {wall:.1f} s |", flush=True)
+    for case, services in (
+        ("changes: all", "landing.judged_deployments"),
+        ("changes: one service", "(SELECT 's1' AS service)"),
+    ):
+        failed_changes.wait_for_changes(connection, f"SELECT service FROM {services}")
+        processor, wall = _processor_seconds(), time.monotonic()
+        _judge_changes(connection)
+        processor, wall = _processor_seconds() - processor, time.monotonic() - wall
+        judged = count(connection, "SELECT COUNT(*) FROM chains")
+        print(f"| {case} | {judged:,} deployments | {processor:.1f} s | {wall:.1f} s |", flush=True)
+    failed = count(connection, "SELECT COUNT(*) FROM landing.failed_changes")
+    print(f"{failed:,} failed changes")
     print(
         connection.sql("SELECT rule, reason, COUNT(*) AS failures FROM landing.failure_links GROUP BY ALL ORDER BY ALL")
     )
     print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024:,} MB at most")
+
+
+def _judge_changes(connection: duckdb.DuckDBPyConnection) -> None:
+    """As a run does where no repository is known."""
+    chains = failed_changes.begin_changes(connection, _RULES, ID_PREFIX)
+    if chains is not None:
+        found = [pair for chain in chains_of(chains) for pair in rollbacks(chain, lambda live, earlier: False)]
+        rows = pl.DataFrame(found, schema=failed_changes.ROLLBACKS, orient="row")
+        failed_changes.replace_changes(connection, _RULES, rows, microseconds(LONGEST_GAP))
 
 
 def _processor_seconds() -> float:

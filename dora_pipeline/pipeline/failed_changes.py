@@ -47,7 +47,7 @@ def judge_changes(session: Session, repositories: Repositories) -> None:
         if chains is None:
             return
         histories = _Histories(connection, repositories, chains)
-        found = [pair for chain in _chains(chains) for pair in rollbacks(chain, histories.have)]
+        found = [pair for chain in chains_of(chains) for pair in rollbacks(chain, histories.have)]
         histories.keep()
         failed_changes.replace_changes(
             connection,
@@ -100,7 +100,8 @@ class _Histories:
         return (CommitGraph(()), set()) if found is None else (found.reading.graph, present)
 
 
-def _chains(rows: pl.DataFrame) -> Iterator[Sequence[Live]]:
+def chains_of(rows: pl.DataFrame) -> Iterator[Sequence[Live]]:
+    """The chains that `warehouse.failed_changes.begin_changes` gives, each in the order in which it went live."""
     for _, group in groupby(rows.iter_rows(), key=lambda row: row[0]):
         yield [Live(*values) for _, _, *values in group]
 

@@ -23,6 +23,9 @@ _KNOWN = """
     UNION SELECT service, NULL FROM core.rejected_events
 """
 
+# The columns that a terminal has room for; every other format has all.
+_NARROW = "figure, is_counted AS counted, reason, occurred_at, env, event_id, seconds, details"
+
 
 class NothingToExplain(DoraError):
     """No event of the service, or of the service in the environment, is known."""
@@ -36,7 +39,8 @@ class NothingToExplain(DoraError):
 def explain_command(days: tuple[date, date], service: str, env: str | None, form: str) -> None:
     """Show the events behind each figure of SERVICE, and those that are left out, with the reason.
 
-    The days are those of the configured time zone, both included. Without ENV: of every environment.
+    The days are those of the configured time zone, both included. Without ENV: of every environment. A table shows the
+    columns that fit, and every other format all of them.
     """
     first, last = days
     names = f"{quoted(service)}, {'NULL' if env is None else quoted(env)}"
@@ -45,7 +49,9 @@ def explain_command(days: tuple[date, date], service: str, env: str | None, form
         _require_known(connection, service, env)
         if form == "table":
             show(connection, _counts(explained), form, Path(scratch))
-        show(connection, f"FROM {explained}", form, Path(scratch))
+            show(connection, f"SELECT {_NARROW} FROM {explained}", form, Path(scratch))
+        else:
+            show(connection, f"FROM {explained}", form, Path(scratch))
 
 
 def _counts(explained: str) -> str:

@@ -41,7 +41,7 @@ explained AS (
             CASE WHEN c.is_redelivery THEN 'redelivery' WHEN c.lead_time_seconds IS NULL THEN 'no_author_time' END
         ),
         'deployment', d.deployment_id, d.source, d.service, d.env, d.day, d.finished_at, c.lead_time_seconds,
-        CONCAT_WS(', ', 'commit ' || c.commit_sha, 'landed as ' || c.landed_as_sha, c.subject)
+        CONCAT_WS(', ', 'commit ' || c.commit_sha, 'landed as ' || c.landed_as_sha, NULLIF(c.subject, ''))
     FROM deployments AS d
     INNER JOIN core.deployment_commits AS c ON d.deployment_id = c.deployment_id AND d.day = c.day
     UNION ALL

@@ -1,6 +1,7 @@
 """Squash merges count by their original commits, and every commit once: through runs, and against git itself."""
 
 import random
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -148,6 +149,13 @@ def test_squash_merges_count_by_their_original_commits_and_each_commit_once(
     assert brought(home, "three") == {sha["B"]: (None, False)}
     assert brought(home, "s3") == {sha["A"]: (None, False)}
     home.settings(repositories={REPOSITORY: str(remote)})
+    home.run()
+    assert home.tables() == before
+
+    # With the mirror lost as well, the originals are in what was published alone.
+    shutil.rmtree(home.home.git)
+    home.run(rebuild=True)
+    assert brought(home, "two") == {}
     home.run()
     assert home.tables() == before
 

@@ -25,6 +25,7 @@ from dora_pipeline.timeline import Window, day_of
 from dora_pipeline.warehouse.accounts import require_accounts
 from dora_pipeline.warehouse.days import services_with_commits
 from dora_pipeline.warehouse.freshness import write_freshness
+from dora_pipeline.warehouse.ranges import take_over_expanded_ranges
 from dora_pipeline.warehouse.shrinkage import end_meant_shrinks
 from dora_pipeline.warehouse.staleness import stale_days
 from dora_pipeline.warehouse.upgrades import end_landing_anew, is_landed_anew, is_made_anew
@@ -148,6 +149,7 @@ def begin(
     loading.apply_settings(writer, settings, catalog)
     loading.load_selections(writer, log)
     if is_landed_anew(writer.connection):
+        take_over_expanded_ranges(writer)
         _land_anew(session, guard)
     errors = _land_and_judge(session)
     repositories = Repositories(session)

@@ -2,10 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 
+import duckdb
 import polars as pl
 
-from dora_pipeline.warehouse.queries import execute_with
+from dora_pipeline.warehouse.queries import execute_with, first_row
+from dora_pipeline.warehouse.version import SCHEMA_VERSION
 from dora_pipeline.warehouse.writer import Writer
 
 # Bump when the rows of a range change, so that every range is looked up again.
@@ -16,6 +19,41 @@ def range_id(repository_id: str, base_sha: str, head_sha: str, patterns: Sequenc
     """The id of a range: a digest of all that its commits depend on."""
     parts = (_VERSION, squash_merges, repository_id, base_sha, head_sha, *patterns)
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
+
+
+def take_over_expanded_ranges(writer: Writer) -> None:
+    """Take over from what is published the ranges with originals of squash commits, where the same program made it.
+
+    The refs of their requests may be gone from the remote, and with a lost mirror the originals could not be had again.
+    """
+    with writer.published() as is_there:
+        if not is_there or _published_version(writer) != SCHEMA_VERSION:
+            return
+        with writer.transaction() as connection:
+            connection.execute(
+                """
+                CREATE OR REPLACE TEMP TABLE taken_ranges AS
+                SELECT DISTINCT c.range_id FROM published.landing.range_commits AS c
+                SEMI JOIN published.landing.commit_ranges AS p ON c.range_id = p.range_id AND p.is_final
+                ANTI JOIN landing.commit_ranges AS r ON c.range_id = r.range_id
+                WHERE c.landed_as_sha IS NOT NULL
+                """
+            )
+            for name in ("commit_ranges", "range_commits"):
+                connection.execute(
+                    f"""
+                    INSERT INTO landing.{name} BY NAME
+                    SELECT p.* FROM published.landing.{name} AS p SEMI JOIN taken_ranges AS t ON p.range_id = t.range_id
+                    """
+                )
+
+
+def _published_version(writer: Writer) -> str | None:
+    query = "SELECT value FROM published.landing.properties WHERE name = 'schema_version'"
+    with suppress(duckdb.CatalogException):
+        row = first_row(writer.connection, query)
+        return str(row[0]) if row else None
+    return None
 
 
 def unknown_ranges(writer: Writer, range_ids: Sequence[str], *, asks_requests: bool) -> set[str]:

@@ -206,8 +206,10 @@ class Settings(Section):
     link_window: Annotated[Duration, AfterValidator(_ten_years), Shapes.LINKS] = timedelta(days=7)
     link_slack: Annotated[Duration, AfterValidator(_half_a_day), Shapes.LINKS] = timedelta(minutes=5)
     change_failure_rules: Annotated[tuple[ChangeFailureRule, ...], Field(strict=False)] = (
-        ChangeFailureRule(name="hotfix", field="version", matches="(?i)hotfix", fails="previous"),
-        ChangeFailureRule(name="hotfix", field="commit_subject", matches="(?i)hotfix", fails="previous"),
+        ChangeFailureRule.model_construct(name="hotfix", field="version", matches="(?i)hotfix", fails="previous"),
+        ChangeFailureRule.model_construct(
+            name="hotfix", field="commit_subject", matches="(?i)hotfix", fails="previous"
+        ),
     )
     reread: Duration = timedelta(days=7)
     rejected_share: Share = 0.05

@@ -106,8 +106,9 @@ def test_a_rollback_and_a_redeploy_bring_no_commits(home: TestHome, remote: Path
         ("standard", None, "first_deployment"),
         ("standard", 2, None),
         ("redeploy", 0, "no_commits"),
-        ("standard", 0, "no_commits"),
-        ("rollback", 0, "redelivered"),
+        # Back to a commit that was never deployed, and forward again.
+        ("rollback", 0, "no_commits"),
+        ("standard", 0, "redelivered"),
     ]
 
 

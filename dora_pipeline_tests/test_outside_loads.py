@@ -86,7 +86,7 @@ def test_days_that_dora_run_loaded_are_materialized_with_their_rows_and_checks(
     home: TestHome, instance: DagsterInstance
 ) -> None:
     home.run()
-    assert reported(home, instance) == 6 * 10 + 3
+    assert reported(home, instance) == 8 * 10 + 3
     for asset in DAILY:
         assert statuses(home, instance, asset, DAYS) == dict.fromkeys(DAYS, "MATERIALIZED"), asset
     assert {day: rows for day, rows, _ in events(instance, "core/deployments") if rows} == {DAYS[1]: 1, DAYS[3]: 2}
@@ -144,8 +144,8 @@ def test_the_next_report_is_of_what_came_since(home: TestHome, instance: Dagster
     assert reported(home, instance) == 0
     home.deploy("shop", f"{DAYS[5]} 23:00:00", version="5")
     home.run()
-    # The day of six tables, and the three tables that every run reads.
-    assert reported(home, instance) == 6 + 3
+    # The day of eight tables, and the three tables that every run reads.
+    assert reported(home, instance) == 8 + 3
     assert [(day, rows) for day, rows, _ in events(instance, "core/deployments")][-1] == (DAYS[5], 1)
     assert len(events(instance, "core/deployments")) == 11
     assert reported(home, instance) == 0
@@ -169,7 +169,7 @@ def test_a_report_that_is_killed_is_made_whole_by_the_next_one_and_nothing_stand
         patched.setattr(storage, "set_cursor_values", kill)
         with pytest.raises(KeyboardInterrupt):
             reported(home, instance)
-    assert 0 < sum(len(events(instance, asset)) for asset in (*WHOLE, *DAILY)) < 63
+    assert 0 < sum(len(events(instance, asset)) for asset in (*WHOLE, *DAILY)) < 83
     reported(home, instance)
     for asset in DAILY:
         assert sorted(str(day) for day, _, _ in events(instance, asset)) == DAYS, asset
@@ -179,7 +179,7 @@ def test_a_report_that_is_killed_is_made_whole_by_the_next_one_and_nothing_stand
 def test_a_report_that_takes_long_ends_and_the_next_one_goes_on(home: TestHome, instance: DagsterInstance) -> None:
     home.run()
     assert report_outside_loads(instance, home.home, daily_partitions(home.home), seconds=-1) == 0
-    assert reported(home, instance) == 63
+    assert reported(home, instance) == 83
 
 
 def test_what_a_run_of_dagster_loaded_is_not_reported_again(home: TestHome, instance: DagsterInstance) -> None:
@@ -197,7 +197,7 @@ def test_loads_by_dagster_and_outside_of_it_together_leave_nothing_outdated(
     assert outdated(home, instance) == []
     home.deploy("shop", f"{DAYS[3]} 22:00:00", version="4")
     home.run()
-    assert reported(home, instance) == 6 + 3
+    assert reported(home, instance) == 8 + 3
     assert outdated(home, instance) == []
     assert job_run(home, instance, "read_sources").success
     assert outdated(home, instance) == []
@@ -254,7 +254,7 @@ def test_days_before_the_first_partition_are_no_matter_of_dagster(home: TestHome
 def test_the_sensor_reports_and_says_so(home: TestHome, instance: DagsterInstance) -> None:
     assert "nothing was loaded" in sensor_tick(home, instance, "outside_loads").skip_message
     home.run()
-    assert sensor_tick(home, instance, "outside_loads").skip_message == "63 days of tables reported"
+    assert sensor_tick(home, instance, "outside_loads").skip_message == "83 days of tables reported"
     assert sensor_tick(home, instance, "outside_loads").skip_message == "nothing was loaded outside of Dagster"
 
 
@@ -262,5 +262,5 @@ def test_a_warehouse_that_is_made_anew_is_reported_anew(home: TestHome, instance
     home.run()
     reported(home, instance)
     home.run(rebuild=True)
-    assert reported(home, instance) == 63
+    assert reported(home, instance) == 83
     assert outdated(home, instance) == []

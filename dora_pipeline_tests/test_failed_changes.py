@@ -252,3 +252,29 @@ def test_new_rules_late_deployments_marks_and_selections_move_what_failed_as_a_r
     told = home.tables()
     home.run(rebuild=True)
     assert home.tables() == told
+
+
+def test_a_mark_that_is_taken_back_or_moved_frees_the_deployment_of_another_service_that_it_named(
+    tmp_path: Path,
+) -> None:
+    home = TestHome(tmp_path / "home")
+    home.select_events()
+    for number in ("1", "2"):
+        home.deploy(f"marked-{number}", f"{DAY}T01:00:00", id=f"marked {number}", version="1")
+        home.deploy(f"fixed-{number}", f"{DAY}T02:00:00", id=f"broken {number}", version="1")
+        home.deploy(f"fixed-{number}", f"{DAY}T03:00:00", id=f"fix {number}", version="2-hotfix")
+        mark(home, f"marked {number}", failed=True, id=f"broken {number}", type="rollforward")
+    home.run()
+    # A hotfix fails nothing where the one before it is a remediation.
+    assert [row[:3] for row in home.rows(NOW)] == [("marked 1", "mark", "broken 1"), ("marked 2", "mark", "broken 2")]
+    mark(home, "marked 1", failed=False)
+    mark(home, "marked 2", failed=True, id="elsewhere", type="rollforward")
+    home.run()
+    assert [row[:3] for row in home.rows(NOW)] == [
+        ("broken 1", "rule", "fix 1"),
+        ("broken 2", "rule", "fix 2"),
+        ("marked 2", "mark", "elsewhere"),
+    ]
+    told = home.tables()
+    home.run(rebuild=True)
+    assert home.tables() == told

@@ -48,8 +48,8 @@ def begin_changes(
         wait_for_changes(connection, "SELECT service FROM landing.judged_deployments")
     write_property(connection, "change_failure_rules", written)
     marks = f"CREATE OR REPLACE TEMP TABLE marks AS {statement('landing.marks')}"
-    if count(connection, marks, {"prefix": id_prefix}):
-        _wait_for_tied_services(connection)
+    connection.execute(marks, {"prefix": id_prefix})
+    _wait_for_tied_services(connection)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE waiting_services AS SELECT DISTINCT service FROM landing.unjudged_changes"
     )
@@ -67,13 +67,18 @@ def begin_changes(
 
 def _wait_for_tied_services(connection: duckdb.DuckDBPyConnection) -> None:
     # A mark may name a remediation of another service, or one that is not there yet: what becomes of one of the two
-    # concerns both.
+    # concerns both, and what a mark named until now.
     wait_for_changes(
         connection,
         """
         SELECT UNNEST([m.service, j.service])
         FROM marks AS m LEFT JOIN landing.judged_deployments AS j ON m.remediation_id = j.deployment_id
         WHERE m.remediation_id IS NOT NULL AND (NOT m.is_there OR m.service <> j.service)
+        UNION
+        SELECT UNNEST([f.service, j.service])
+        FROM landing.failed_changes AS f
+        INNER JOIN landing.judged_deployments AS j ON f.remediation_id = j.deployment_id
+        WHERE f.service <> j.service
         """,
     )
 

@@ -45,7 +45,7 @@ def test_days_that_dora_run_loaded_are_shown_in_postgresql_too(
         partitions = daily_partitions(home.home)
         with dg.DagsterInstance.get() as instance:
             # Four days of six tables, and three tables without days.
-            assert report_outside_loads(instance, home.home, partitions) == 4 * 6 + 3
+            assert report_outside_loads(instance, home.home, partitions) == 4 * 8 + 3
             assert report_outside_loads(instance, home.home, partitions) == 0
             for table in DAILY_TABLES:
                 days = instance.get_materialized_partitions(asset_key(table))

@@ -75,7 +75,9 @@ def test_failures_and_restores_are_apart_and_an_open_failure_is_not_restored(tol
     assert explained(told, "failures") == [("restored", None), ("open", None)]
     assert explained(told, "restores") == [("restored", None), ("open", "not_restored")]
     rows = told.rows(f"SELECT occurred_at, seconds, details FROM {WEEK} WHERE figure = 'restores' AND is_counted")
-    assert rows == [(datetime.fromisoformat("2024-05-07 12:30:00+00:00"), 5400.0, "Checkout is slow")]
+    assert rows == [
+        (datetime.fromisoformat("2024-05-07 12:30:00+00:00"), 5400.0, "Checkout is slow, linked to second by latest")
+    ]
 
 
 def test_without_an_env_every_env_is_explained(told: TestHome) -> None:

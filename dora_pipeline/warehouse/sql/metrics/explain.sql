@@ -19,8 +19,12 @@ failures AS (
     SELECT
         f.failure_id, f.source, f.service, f.env, f.day, f.restored_day, f.started_at, f.finished_at, f.time_to_restore_seconds,
         CASE WHEN NOT f.is_selected THEN 'not_selected' END AS left_out,
-        CONCAT_WS(', ', f.name, 'severity ' || f.severity, f.url) AS details
+        CONCAT_WS(
+            ', ', f.name, 'severity ' || f.severity, 'linked to ' || l.deployment_id || ' by ' || l.rule, f.url
+        ) AS details
     FROM core.failures AS f
+    LEFT JOIN core.failure_links AS l
+        ON f.failure_id = l.failure_id AND f.service IS NOT DISTINCT FROM l.service AND f.day = l.day
     WHERE f.service IS NOT DISTINCT FROM service AND (env IS NULL OR f.env = env)
 ),
 explained AS (

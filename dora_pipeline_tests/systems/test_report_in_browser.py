@@ -66,6 +66,6 @@ def test_choices_show_only_what_was_chosen(page: Page, address: str) -> None:
 def test_without_scripts_everything_is_there_but_the_choices(page_without_scripts: Page, address: str) -> None:
     page_without_scripts.goto(address)
     expect(page_without_scripts.locator("#choices")).to_be_hidden()
-    expect(page_without_scripts.locator("article.card:visible")).to_have_count(8)
+    expect(page_without_scripts.locator("article.card:visible")).to_have_count(14)
     page_without_scripts.get_by_text("Trends by week, prod").click()
     expect(page_without_scripts.locator("svg:visible").last).to_be_visible()

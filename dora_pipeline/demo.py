@@ -75,6 +75,11 @@ class Quarter:
     recovery_p50_seconds: float | None
     rework_rate: float | None
 
+    @property
+    def name(self) -> str:
+        """As 2024 Q1."""
+        return f"{self.first_day.year} Q{self.first_day.month // 3 + 1}"
+
 
 @dataclass(frozen=True)
 class Share:

@@ -38,7 +38,7 @@ def demo_command(folder: Path) -> None:
         report = make_demo(folder, bars)
     rows = [
         (
-            f"{quarter.first_day.year} Q{quarter.first_day.month // 3 + 1}",
+            quarter.name,
             f"{quarter.deployments:,}",
             duration_text(quarter.lead_time_p50_seconds),
             f"{quarter.failures:,}",
@@ -50,7 +50,7 @@ def demo_command(folder: Path) -> None:
     show_table(_HEADINGS, rows, "The four metrics of production, metaphysics and rosalind together")
     since_2024 = [
         (
-            f"{quarter.first_day.year} Q{quarter.first_day.month // 3 + 1}",
+            quarter.name,
             f"{quarter.deployments:,}",
             f"{quarter.failed_changes:,}",
             share_text(quarter.failed_change_rate),

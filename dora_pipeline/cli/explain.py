@@ -23,8 +23,19 @@ _KNOWN = """
     UNION SELECT service, NULL FROM core.rejected_events
 """
 
+# How many events each figure is made of, and how many are left out, by reason.
+_COUNTS = """
+    SELECT figure, COUNT(*) FILTER (WHERE is_counted) AS counted,
+        STRING_AGG(DISTINCT reason, ', ' ORDER BY reason) AS left_out
+    FROM (
+        SELECT figure, is_counted, rowid AS place,
+            reason || ': ' || COUNT(*) OVER (PARTITION BY figure, reason) AS reason
+        FROM explained
+    )
+    GROUP BY figure ORDER BY MIN(place)
+"""
 # The columns that a terminal has room for; every other format has all.
-_NARROW = "figure, is_counted AS counted, reason, occurred_at, env, event_id, seconds, details"
+_NARROW = "SELECT figure, is_counted AS counted, reason, occurred_at, env, event_id, seconds, details FROM explained"
 
 
 class NothingToExplain(DoraError):
@@ -44,28 +55,12 @@ def explain_command(days: tuple[date, date], service: str, env: str | None, form
     """
     first, last = days
     names = f"{quoted(service)}, {'NULL' if env is None else quoted(env)}"
-    explained = f"metrics.explain(DATE '{first}', DATE '{last}', {names})"
     with open_reader(default_home()) as connection, TemporaryDirectory(prefix="dora-explain-") as scratch:
         _require_known(connection, service, env)
-        if form == "table":
-            show(connection, _counts(explained), form, Path(scratch))
-            show(connection, f"SELECT {_NARROW} FROM {explained}", form, Path(scratch))
-        else:
-            show(connection, f"FROM {explained}", form, Path(scratch))
-
-
-def _counts(explained: str) -> str:
-    """How many events each figure is made of, and how many are left out, by reason."""
-    return f"""
-        SELECT figure, COUNT(*) FILTER (WHERE is_counted) AS counted,
-            STRING_AGG(DISTINCT reason, ', ' ORDER BY reason) AS left_out
-        FROM (
-            SELECT figure, is_counted, place,
-                reason || ': ' || COUNT(*) OVER (PARTITION BY figure, reason) AS reason
-            FROM (SELECT figure, is_counted, reason, ROW_NUMBER() OVER () AS place FROM {explained})
-        )
-        GROUP BY figure ORDER BY MIN(place)
-    """
+        explained = f"metrics.explain(DATE '{first}', DATE '{last}', {names})"
+        connection.execute(f"CREATE TEMP TABLE explained AS FROM {explained}")
+        for query in (_COUNTS, _NARROW) if form == "table" else ("FROM explained",):
+            show(connection, query, form, Path(scratch))
 
 
 def _require_known(connection: duckdb.DuckDBPyConnection, service: str, env: str | None) -> None:

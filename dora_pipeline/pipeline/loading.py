@@ -94,24 +94,20 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
     shown = sorted((name, without_credentials(address)) for name, address in addresses.items())
     repositories = sha256(repr(shown).encode()).hexdigest()
     with writer.transaction() as connection:
-        if inputs.read_property(connection, "landing_settings") not in (None, landed):
+        if inputs.change_property(connection, "landing_settings", landed):
             landing.forget_everything(connection)
             begin_landing_anew(connection)
-        inputs.write_property(connection, "landing_settings", landed)
         linked = json.dumps(shaping(settings, Shapes.LINKS))
-        if inputs.read_property(connection, "link_settings") not in (None, linked):
+        if inputs.change_property(connection, "link_settings", linked):
             links.link_all_again(connection)
-        inputs.write_property(connection, "link_settings", linked)
         # What metrics.summary knows of time.
         inputs.write_property(connection, "timezone", settings.timezone)
         inputs.write_property(connection, "link_window_us", str(microseconds(settings.link_window)))
-        if inputs.read_property(connection, "repositories") not in (None, repositories):
+        if inputs.change_property(connection, "repositories", repositories):
             mark_all_days(connection, (Deployments, Failures))
             wait_for_commits(connection, "SELECT service FROM landing.judged_deployments")
-        inputs.write_property(connection, "repositories", repositories)
-        if inputs.read_property(connection, "squash_merges") not in (None, settings.squash_merges):
+        if inputs.change_property(connection, "squash_merges", settings.squash_merges):
             forget_commits(connection)
-        inputs.write_property(connection, "squash_merges", settings.squash_merges)
         replace_table(
             connection,
             ConfiguredRepositories,
@@ -120,10 +116,9 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
         # Whether a pulled record is wanted, who it belongs to and where it is shown is decided when it is normalized.
         services = sorted(catalog.services.values(), key=lambda service: service.name)
         normalized = repr((services, shaping(settings, Shapes.RECORDS)))
-        if inputs.read_property(connection, "normalized_by") not in (None, normalized):
+        if inputs.change_property(connection, "normalized_by", normalized):
             inputs.forget_inputs(connection, list(SOURCES))
             begin_meant_shrinks(connection)
-        inputs.write_property(connection, "normalized_by", normalized)
 
 
 def look_at_patterns(writer: Writer, repositories: Repositories, catalog: Catalog) -> None:

@@ -1,4 +1,4 @@
-"""The four cards of an environment: a figure, what it is made of, and the difference to the period before."""
+"""The cards of an environment: a figure, what it is made of, and the difference to the period before."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +29,23 @@ class Card:
     unit: str
     notes: Sequence[str]
     comparison: str
+
+
+@dataclass(frozen=True)
+class _Share:
+    """A share of the deployments of a period, with its interval."""
+
+    rate: float | None
+    number: int | None
+    deployments: int | None
+    low: float | None
+    high: float | None
+
+    @property
+    def unit(self) -> str:
+        if self.number is None or self.deployments is None:
+            return ""
+        return f"{self.number:,} of {counted(self.deployments, 'deployment')}"
 
 
 def cards(environment: Environment, period: Window, failures_since: date | None) -> list[Card]:
@@ -91,20 +108,7 @@ def cards(environment: Environment, period: Window, failures_since: date | None)
                 f"{duration_text(known.time_to_restore_p50_seconds)}, {counted(known.restores, 'restore')}",
             ),
         ),
-        Card(
-            "Failed change rate",
-            now.failed_change_rate,
-            share_text(now.failed_change_rate),
-            _share_unit(now.failed_changes, now),
-            _interval_notes(now.failed_change_rate_low, now.failed_change_rate_high, share_text),
-            _comparison(
-                now.failed_change_rate,
-                before.failed_change_rate,
-                days,
-                _rate_difference,
-                f"{share_text(before.failed_change_rate)}, {_share_unit(before.failed_changes, before)}",
-            ),
-        ),
+        _share_card("Failed change rate", _failed_changes(now), _failed_changes(before), days),
         Card(
             "Failed deployment recovery time",
             now.recovery_p50_seconds,
@@ -119,20 +123,7 @@ def cards(environment: Environment, period: Window, failures_since: date | None)
                 f"{duration_text(before.recovery_p50_seconds)}, {counted(before.recoveries, 'mended deployment')}",
             ),
         ),
-        Card(
-            "Rework rate",
-            now.rework_rate,
-            share_text(now.rework_rate),
-            _share_unit(now.rework_deployments, now),
-            _interval_notes(now.rework_rate_low, now.rework_rate_high, share_text),
-            _comparison(
-                now.rework_rate,
-                before.rework_rate,
-                days,
-                _rate_difference,
-                f"{share_text(before.rework_rate)}, {_share_unit(before.rework_deployments, before)}",
-            ),
-        ),
+        _share_card("Rework rate", _rework(now), _rework(before), days),
     ]
 
 
@@ -161,10 +152,25 @@ def _rate_unit(figures: Figures) -> str:
     return f"{counted(figures.failures, 'failure')}, {counted(figures.deployments, 'deployment')}"
 
 
-def _share_unit(number: int | None, figures: Figures) -> str:
-    if number is None or figures.deployments is None:
-        return ""
-    return f"{number:,} of {counted(figures.deployments, 'deployment')}"
+def _share_card(title: str, now: _Share, before: _Share, days: int) -> Card:
+    return Card(
+        title,
+        now.rate,
+        share_text(now.rate),
+        now.unit,
+        _interval_notes(now.low, now.high, share_text),
+        _comparison(now.rate, before.rate, days, _rate_difference, f"{share_text(before.rate)}, {before.unit}"),
+    )
+
+
+def _failed_changes(figures: Figures) -> _Share:
+    interval = figures.failed_change_rate_low, figures.failed_change_rate_high
+    return _Share(figures.failed_change_rate, figures.failed_changes, figures.deployments, *interval)
+
+
+def _rework(figures: Figures) -> _Share:
+    interval = figures.rework_rate_low, figures.rework_rate_high
+    return _Share(figures.rework_rate, figures.rework_deployments, figures.deployments, *interval)
 
 
 def _interval_notes(low: float | None, high: float | None, text: Callable[[float | None], str]) -> list[str]:

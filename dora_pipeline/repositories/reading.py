@@ -31,7 +31,7 @@ class Reading:
     @property
     def tips(self) -> list[str]:
         """What git is told, to read the same commits."""
-        return [*sorted(self.heads), *([f"^{self.floor}"] if self.floor else [])]
+        return _tips(self.heads, self.floor)
 
 
 def read_graph(mirror: Mirror, heads: Collection[str], bases: Collection[str]) -> Reading:
@@ -64,14 +64,17 @@ def with_heads(mirror: Mirror, reading: Reading, heads: Collection[str], bases: 
     """The same with what more heads reach, whose bases are more too."""
     if reading.floor is not None and not reading.graph.descendants(reading.floor).issuperset(bases):
         return read_graph(mirror, {*reading.heads, *heads}, {*reading.heads, *bases})
-    unread = [*sorted({*heads} - reading.heads), *(f"^{head}" for head in sorted(reading.heads))]
-    newer = _commits(mirror, [*unread, *([f"^{reading.floor}"] if reading.floor else [])])
+    had = [f"^{head}" for head in sorted(reading.heads)]
+    newer = _commits(mirror, [*_tips({*heads} - reading.heads, reading.floor), *had])
     return Reading(reading.graph.with_newer(newer), reading.heads | {*heads}, reading.floor)
 
 
 def _read(mirror: Mirror, heads: frozenset[str], floor: str | None) -> Reading:
-    reading = Reading(CommitGraph(()), heads, floor)
-    return Reading(CommitGraph(_commits(mirror, reading.tips)), heads, floor)
+    return Reading(CommitGraph(_commits(mirror, _tips(heads, floor))), heads, floor)
+
+
+def _tips(heads: Collection[str], floor: str | None) -> list[str]:
+    return [*sorted(heads), *([f"^{floor}"] if floor else [])]
 
 
 def _commits(mirror: Mirror, tips: list[str]) -> list[Commit]:

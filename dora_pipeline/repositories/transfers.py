@@ -39,7 +39,7 @@ def write_commit_graph(repository: Path) -> None:
     try:
         run_query(repository, ["commit-graph", "write", "--reachable", "--split", "--no-progress"])
     except RepositoryError:
-        # Without it whole histories are read instead (`ranges.py`), which is as right.
+        # Without it whole histories are read instead (`reading.py`), which is as right.
         remove(repository / "objects" / "info" / "commit-graphs")
         remove(repository / "objects" / "info" / "commit-graph")
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from dora_pipeline.config import ChangeFailureRule
 from dora_pipeline.tables import DeploymentKinds, Deployments, FailedChanges, JudgedChanges, Table
-from dora_pipeline.warehouse.inputs import read_property, write_property
+from dora_pipeline.warehouse.inputs import change_property
 from dora_pipeline.warehouse.links import wait_for_deployments
 from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, statement
 from dora_pipeline.warehouse.staleness import mark_days
@@ -44,9 +44,8 @@ def begin_changes(
     knows it), in this order. `id_prefix` begins the ids of deployments that their source names without it.
     """
     written = json.dumps([rule.model_dump() for rule in rules])
-    if read_property(connection, "change_failure_rules") not in (None, written):
+    if change_property(connection, "change_failure_rules", written):
         wait_for_changes(connection, "SELECT service FROM landing.judged_deployments")
-    write_property(connection, "change_failure_rules", written)
     marks = f"CREATE OR REPLACE TEMP TABLE marks AS {statement('landing.marks')}"
     connection.execute(marks, {"prefix": id_prefix})
     _wait_for_tied_services(connection)

@@ -73,6 +73,13 @@ def read_property(connection: duckdb.DuckDBPyConnection, name: str) -> str | Non
     return str(row[0]) if row else None
 
 
+def change_property(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> bool:
+    """Set the value of a property. Whether it had another one before."""
+    had_another = read_property(connection, name) not in (None, value)
+    write_property(connection, name, value)
+    return had_another
+
+
 def write_property(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
     """Set the value of a property."""
     connection.execute("DELETE FROM landing.properties WHERE name = ?", [name])

@@ -2,13 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import suppress
 
-import duckdb
 import polars as pl
 
-from dora_pipeline.warehouse.queries import execute_with, first_row
-from dora_pipeline.warehouse.version import SCHEMA_VERSION
+from dora_pipeline.warehouse.queries import execute_with
+from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 from dora_pipeline.warehouse.writer import Writer
 
 # Bump when the rows of a range change, so that every range is looked up again.
@@ -27,7 +25,7 @@ def take_over_expanded_ranges(writer: Writer) -> None:
     The refs of their requests may be gone from the remote, and with a lost mirror the originals could not be had again.
     """
     with writer.published() as is_there:
-        if not is_there or _published_version(writer) != SCHEMA_VERSION:
+        if not is_there or schema_version(writer.connection, "published.landing") != SCHEMA_VERSION:
             return
         with writer.transaction() as connection:
             connection.execute(
@@ -46,14 +44,6 @@ def take_over_expanded_ranges(writer: Writer) -> None:
                     SELECT p.* FROM published.landing.{name} AS p SEMI JOIN taken_ranges AS t ON p.range_id = t.range_id
                     """
                 )
-
-
-def _published_version(writer: Writer) -> str | None:
-    query = "SELECT value FROM published.landing.properties WHERE name = 'schema_version'"
-    with suppress(duckdb.CatalogException):
-        row = first_row(writer.connection, query)
-        return str(row[0]) if row else None
-    return None
 
 
 def unknown_ranges(writer: Writer, range_ids: Sequence[str], *, asks_requests: bool) -> set[str]:

@@ -10,8 +10,8 @@ from dora_pipeline.tables import Deployments, Failures, Table
 from dora_pipeline.warehouse.days import make_days
 from dora_pipeline.warehouse.inputs import read_property, write_property
 from dora_pipeline.warehouse.landing import APM
-from dora_pipeline.warehouse.queries import first_row, statement
-from dora_pipeline.warehouse.version import SCHEMA_VERSION
+from dora_pipeline.warehouse.queries import statement
+from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 from dora_pipeline.warehouse.writer import Writer
 
 COMPARED: tuple[type[Table], ...] = (Deployments, Failures)
@@ -67,8 +67,7 @@ def unlanded_files(writer: Writer) -> list[tuple[str, str, int]]:
     by another one. An older program may have named its files in another way, so what it made says nothing. Inside
     `Writer.published` only.
     """
-    version = "SELECT value FROM published.landing.properties WHERE name = 'schema_version'"
-    if first_row(writer.connection, version) != (SCHEMA_VERSION,):
+    if schema_version(writer.connection, "published.landing") != SCHEMA_VERSION:
         return []
     return writer.connection.execute(statement("checks.unlanded_files")).fetchall()
 

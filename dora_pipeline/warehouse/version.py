@@ -8,10 +8,10 @@ from dora_pipeline.warehouse.queries import first_row
 SCHEMA_VERSION = "7"
 
 
-def schema_version(connection: duckdb.DuckDBPyConnection) -> str | None:
-    """The version that made the warehouse, None for an empty database."""
+def schema_version(connection: duckdb.DuckDBPyConnection, schema: str = "landing") -> str | None:
+    """The version that made the warehouse, None for an empty database; of an attached one by its `name.landing`."""
     try:
-        row = first_row(connection, "SELECT value FROM landing.properties WHERE name = 'schema_version'")
+        row = first_row(connection, f"SELECT value FROM {schema}.properties WHERE name = 'schema_version'")
     except duckdb.CatalogException:
         return None
     return str(row[0]) if row else None

@@ -18,7 +18,7 @@ deployments AS (
 failures AS (
     SELECT
         f.failure_id, f.source, f.service, f.env, f.day, f.restored_day, f.started_at, f.finished_at, f.time_to_restore_seconds,
-        CASE WHEN NOT f.is_selected THEN 'not_selected' END AS left_out,
+        CASE WHEN NOT f.is_selected THEN 'not_selected' END AS left_out, l.reason AS unlinked,
         CONCAT_WS(
             ', ', f.name, 'severity ' || f.severity, 'linked to ' || l.deployment_id || ' by ' || l.rule, f.url
         ) AS details
@@ -26,6 +26,13 @@ failures AS (
     LEFT JOIN core.failure_links AS l
         ON f.failure_id = l.failure_id AND f.service IS NOT DISTINCT FROM l.service AND f.day = l.day
     WHERE f.service IS NOT DISTINCT FROM service AND (env IS NULL OR f.env = env)
+),
+changes AS (
+    SELECT
+        d.deployment_id, d.source, d.service, d.env, d.day, d.finished_at, d.left_out,
+        c.way, c.rule, c.remediation_id, c.remediation_type, c.recovery_seconds
+    FROM deployments AS d
+    INNER JOIN core.failed_changes AS c ON d.deployment_id = c.deployment_id AND d.day = c.day
 ),
 explained AS (
     SELECT
@@ -61,17 +68,15 @@ explained AS (
     FROM failures AS f
     UNION ALL
     SELECT
-        'failed_changes', d.left_out, 'deployment', d.deployment_id, d.source, d.service, d.env, d.day, d.finished_at,
+        'failed_changes', c.left_out, 'deployment', c.deployment_id, c.source, c.service, c.env, c.day, c.finished_at,
         CAST(NULL AS DOUBLE), CONCAT_WS(', ', c.way, 'rule ' || c.rule, 'mended by ' || c.remediation_id)
-    FROM deployments AS d
-    INNER JOIN core.failed_changes AS c ON d.deployment_id = c.deployment_id AND d.day = c.day
+    FROM changes AS c
     UNION ALL
     SELECT
-        'recoveries', COALESCE(d.left_out, CASE WHEN c.recovery_seconds IS NULL THEN 'no_remediation' END), 'deployment',
-        d.deployment_id, d.source, d.service, d.env, d.day, d.finished_at, c.recovery_seconds,
+        'recoveries', COALESCE(c.left_out, CASE WHEN c.recovery_seconds IS NULL THEN 'no_remediation' END), 'deployment',
+        c.deployment_id, c.source, c.service, c.env, c.day, c.finished_at, c.recovery_seconds,
         CONCAT_WS(', ', c.remediation_type, 'mended by ' || c.remediation_id)
-    FROM deployments AS d
-    INNER JOIN core.failed_changes AS c ON d.deployment_id = c.deployment_id AND d.day = c.day
+    FROM changes AS c
     UNION ALL
     SELECT
         'rework_deployments', d.left_out, 'deployment', d.deployment_id, d.source, d.service, d.env, d.day, d.finished_at,
@@ -95,12 +100,10 @@ explained AS (
     ) AS l ON d.deployment_id = l.deployment_id
     UNION ALL
     SELECT
-        'linked_failures', COALESCE(f.left_out, l.reason), 'failure', f.failure_id, f.source, f.service, f.env, f.day,
+        'linked_failures', COALESCE(f.left_out, f.unlinked), 'failure', f.failure_id, f.source, f.service, f.env, f.day,
         f.started_at, CAST(NULL AS DOUBLE), f.details
     FROM failures AS f
-    INNER JOIN core.failure_links AS l
-        ON f.failure_id = l.failure_id AND f.service IS NOT DISTINCT FROM l.service AND f.day = l.day
-    WHERE l.deployment_id IS NULL
+    WHERE f.unlinked IS NOT NULL
     UNION ALL
     SELECT
         r.event_type || 's', 'rejected: ' || r.reason, r.event_type, CAST(NULL AS VARCHAR), r.source, r.service,

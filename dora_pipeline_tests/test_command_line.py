@@ -1,5 +1,6 @@
 """The `dora` command: what it prints, writes and ends with."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from dora_pipeline.settings import read_settings
 from dora_pipeline.sources.apm.settings import apm_settings
 from dora_pipeline.sources.registry import SOURCES, sources_of
 from dora_pipeline_tests.command import Answer, call, command_line, environment, process, without_root
-from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.homes import TestHome, moment
 
 Dora = Callable[..., Answer]
 
@@ -185,19 +186,34 @@ def test_naming_a_source_twice_is_refused(home: TestHome, dora: Dora) -> None:
 
 
 def test_sources_shows_all_of_them_before_anything_was_selected(dora: Dora) -> None:
-    answer = dora("sources")
+    answer = dora("sources", "--verbose")
     assert answer.code == 0
     for name in SOURCES:
         assert f"\n{name} (" in "\n" + answer.out
     assert answer.out.count("selected now    no") == len(SOURCES)
+    assert dora("sources").out.splitlines()[-1].startswith("no source is selected: `dora select deployments SOURCE…`")
 
 
-def test_sources_shows_selection_newest_event_rows_and_rejects(home: TestHome, dora: Dora) -> None:
+def test_sources_fits_a_terminal_and_has_all_in_its_other_forms(
+    home: TestHome, dora: Dora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     _load(home)
+    home.select("deployment", "deployment_event_api", "apm_deployment_tracking", at=moment("2024-01-01 00:00:00"))
     home.fail([], "2024-05-08 11:00:00", received="2024-05-08 11:00:00")
     home.run()
-    answer = dora("sources")
-    block = answer.out.partition("\nfailure_event_api (failures)\n")[2]
+    shown = dora("sources").out
+    rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line.strip()}
+    assert rows["deployments"] == ["selected", "newest", "rows", "rejected", "read"]
+    assert rows["deployment_event_api"][:4] == ["2020-01-01", "2024-05-07", "2", "0"]
+    assert rows["failure_event_api"][:4] == ["2020-01-01", "2024-05-07", "1", "1"]
+    assert rows["failure_event_api"][-1] == "ago"
+    assert rows["pagerduty"] == ["no", "–", "0", "0", "–"]
+    assert "apm_deployment_tracking: exports/apm/: there is no such folder" in shown
+    assert "left out" not in shown
+    assert len(shown.splitlines()) < 15
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    block = dora("sources", "--verbose").out.partition("\nfailure_event_api (failures)\n")[2]
     assert block.splitlines()[:5] == [
         "  selected now    yes",
         "  first selected  2020-01-01 00:00:00Z",
@@ -205,8 +221,11 @@ def test_sources_shows_selection_newest_event_rows_and_rejects(home: TestHome, d
         "  rows            1",
         "  rejected        1",
     ]
-    deployments = answer.out.partition("deployment_event_api (deployments)\n")[2].splitlines()
-    assert deployments[2:4] == ["  newest event    2024-05-07 10:00:00Z", "  rows            2"]
+    states = {state["source"]: state for state in json.loads(dora("sources", "--json").out)}
+    assert list(states) == list(SOURCES)
+    deployments = states["deployment_event_api"]
+    assert (deployments["rows"], deployments["newest_event_at"]) == (2, "2024-05-07T10:00:00+00:00")
+    assert (deployments["event_type"], deployments["is_selected"], deployments["error"]) == ("deployment", True, None)
 
 
 # run
@@ -351,7 +370,8 @@ def test_help_of_every_command_and_the_version(dora: Dora) -> None:
 @pytest.mark.parametrize(
     "arguments", [("nonsense",), ("--nonsense",), ("sql",), ("sql", "SELECT 1", "--format", "xml")]
 )
-def test_wrong_usage_ends_with_2(dora: Dora, arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_ends_with_2(dora: Dora, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     answer = dora(*arguments)
     assert answer.code == 2
     assert "Usage:" in answer.err

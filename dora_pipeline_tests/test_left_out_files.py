@@ -109,11 +109,12 @@ def test_files_with_other_endings_are_named_by_runs_sources_and_checks(exporting
     assert ran.code == 0
     [warning] = [line for line in ran.err.splitlines() if line.startswith("warning: files that are left out")]
     assert "(5): exports/apm/a.jsonl.1: its ending is none of .jsonl" in warning
-    shown = call(exporting.home.path, "sources").out
+    shown = call(exporting.home.path, "sources", "--verbose").out
     assert "  left out        5 files\n" in shown
     for name in ("a.jsonl.bz2", "a.tsv", "a.txt", "a.jsonl.1", "part-00000"):
         assert shown.count(f"    exports/apm/{name}: its ending is none of .jsonl") == 1
     assert "README" not in shown
+    assert "5 files left out; `dora sources --verbose` names them\n" in call(exporting.home.path, "sources").out
     checked = call(exporting.home.path, "check")
     assert checked.code == 0
     assert "warning: files that are left out (5)" in checked.out
@@ -129,7 +130,7 @@ def test_of_many_files_sources_names_the_first(exporting: TestHome) -> None:
     for number in range(30):
         (exports(exporting) / f"{number:02}.txt").write_text("text")
     exporting.run()
-    shown = call(exporting.home.path, "sources").out
+    shown = call(exporting.home.path, "sources", "--verbose").out
     assert "  left out        30 files\n" in shown
     assert "exports/apm/19.txt" in shown
     assert "exports/apm/20.txt" not in shown

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from dora_pipeline.tables import TABLES, VIEWS
 from dora_pipeline_tests.command import Answer, command_line, environment
 from dora_pipeline_tests.homes import TestHome, moment
 from dora_pipeline_tests.sending import Sender
@@ -328,14 +329,18 @@ def test_names_of_the_program_are_no_tables(sql: Sql) -> None:
 # Where the query comes from, and how it is shown
 
 
-def _from_stdin(loaded: TestHome, content: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    line = command_line("sql", "-", *arguments)
+def _from_stdin(
+    loaded: TestHome, content: bytes, *arguments: str, name: str | None = "-"
+) -> subprocess.CompletedProcess[bytes]:
+    line = command_line("sql", *filter(None, [name]), *arguments)
     return subprocess.run(line, env=environment(loaded.home.path), input=content, capture_output=True, timeout=PATIENCE)
 
 
 def test_a_query_is_read_from_stdin(loaded: TestHome) -> None:
-    answer = _from_stdin(loaded, "SELECT 'ä;' AS a -- one\n;\n".encode(), "--format", "csv")
-    assert (answer.returncode, answer.stdout.decode(), answer.stderr) == (0, "a\nä;\n", b"")
+    query = "SELECT 'ä;' AS a -- one\n;\n".encode()
+    for name in ("-", None):
+        answer = _from_stdin(loaded, query, "--format", "csv", name=name)
+        assert (answer.returncode, answer.stdout.decode(), answer.stderr) == (0, "a\nä;\n", b"")
 
 
 @pytest.mark.parametrize(
@@ -405,3 +410,23 @@ def test_a_table_that_is_too_wide_says_so(sql: Sql, monkeypatch: pytest.MonkeyPa
 def test_a_table_that_fits_says_nothing(sql: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert sql("SELECT 1 AS a, 2 AS b").err == ""
+
+
+def test_show_tables_lists_the_tables_that_there_are_with_what_they_hold(sql: Sql) -> None:
+    shown = [row[:3] for row in csv.reader(io.StringIO(sql("show tables;", "--format", "csv").out))]
+    names = {table.table_name for table in (*TABLES, *VIEWS) if table.table_name.startswith(("core.", "metrics."))}
+    assert shown[0] == ["name", "kind", "holds"]
+    assert {name for name, kind, _ in shown[1:] if kind != "macro"} == names
+    assert ["core.services", "table", "Services of the catalog"] in shown
+    assert "metrics.summary(grain, from_day, to_day)" in {name for name, kind, _ in shown if kind == "macro"}
+
+
+def test_times_are_shown_in_the_configured_zone_where_that_is_asked_for(loaded: TestHome, sql: Sql) -> None:
+    query = "SELECT finished_at FROM core.deployments ORDER BY finished_at LIMIT 1"
+    loaded.settings(timezone="Asia/Kolkata")
+    try:
+        assert sql(query, "--format", "csv").out == "finished_at\n2024-05-06 10:00:00+00\n"
+        for form in ("table", "lines", "csv", "json"):
+            assert "2024-05-06 15:30:00+05:30" in sql(query, "--zone", "--format", form).out
+    finally:
+        loaded.home.settings_file.unlink()

@@ -42,7 +42,15 @@ def progress_bars() -> Iterator[Bars]:
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """Print a table; columns after the first whose cells look like numbers are right-aligned."""
-    table = Table(*headings, title=title, title_justify="left")
+    _show(Table(*headings, title=title, title_justify="left"), rows)
+
+
+def show_plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The same without lines, for what has to be narrow."""
+    _show(Table(*headings, box=None, pad_edge=False, padding=(0, 2, 0, 0)), rows)
+
+
+def _show(table: Table, rows: Sequence[Sequence[str]]) -> None:
     for position, column in enumerate(table.columns):
         if position and all(row[position][:1].isdigit() or row[position] in ("", "–") for row in rows):
             column.justify = "right"

@@ -12,6 +12,8 @@ import duckdb
 from dora_pipeline.cli.results import FORMATS, show
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
+from dora_pipeline.settings import read_settings
+from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.reader import lock, open_reader
 
 _READING = (
@@ -36,6 +38,20 @@ _PRAGMAS = frozenset(
         "version",
     )
 )
+# DuckDB shows those of the schema main, where none are.
+_SHOW_TABLES = re.compile(r"\s*SHOW\s+TABLES\s*;?\s*", re.IGNORECASE)
+_OUR_TABLES = """
+    SELECT
+        schema_name || '.' || name AS name, kind,
+        COALESCE(REGEXP_EXTRACT(comment, '^[^.;:]*'), 'call it in FROM') AS holds
+    FROM (
+        SELECT schema_name, table_name AS name, 'table' AS kind, comment FROM duckdb_tables()
+        UNION ALL SELECT schema_name, view_name, 'view', comment FROM duckdb_views()
+        UNION ALL SELECT schema_name, function_name || '(' || ARRAY_TO_STRING(parameters, ', ') || ')', 'macro', comment
+        FROM duckdb_functions() WHERE function_type = 'table_macro'
+    )
+    WHERE schema_name IN ('core', 'metrics') ORDER BY ALL
+"""
 # What the locks of the connection answer, and what that means to the user.
 _LOCKS = {
     "file system operations are disabled": "refused: files other than the warehouse are out of reach; `--files` lets "
@@ -60,20 +76,27 @@ class _Statement:
 
 
 @click.command("sql")
-@click.argument("query")
+@click.argument("query", required=False)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--files", is_flag=True, help="Let the query read files, such as FROM 'budget.csv'. It never writes any.")
-def sql_command(query: str, form: str, files: bool) -> None:
-    """Query the warehouse, read-only; `-` reads the query from stdin.
+@click.option("--zone", is_flag=True, help="Show times in the time zone that is configured, in place of UTC.")
+def sql_command(query: str | None, form: str, files: bool, zone: bool) -> None:
+    """Query the warehouse, read-only; without QUERY, or with `-`, it is read from stdin.
 
-    A table shows at most 1,000 rows, and every other format all of them.
+    SHOW TABLES lists the tables, DESCRIBE one of them its columns. A table shows at most 1,000 rows, and every other
+    format all of them.
     """
-    if query == "-":
+    if query is None and sys.stdin.isatty():
+        raise click.UsageError('give a query, such as "SHOW TABLES", or send one to stdin')
+    if query in (None, "-"):
         query = _from_stdin()
-    with open_reader(default_home()) as connection, TemporaryDirectory(prefix="dora-sql-") as scratch:
+    home = default_home()
+    with open_reader(home) as connection, TemporaryDirectory(prefix="dora-sql-") as scratch:
+        if zone:
+            connection.execute(f"SET TimeZone = {quoted(read_settings(home).timezone)}")
         lock(connection, Path(scratch), reads_files=files)
         try:
-            statement = _read_only(connection, query)
+            statement = _read_only(connection, _OUR_TABLES if _SHOW_TABLES.fullmatch(query) else query)
             show(connection, statement.text, form, Path(scratch), is_query=statement.is_query)
         except duckdb.Error as error:
             raise QueryError(_explained(error)) from error

@@ -16,7 +16,7 @@ from dora_pipeline.warehouse.sources import SourceFigures, left_out_files, sourc
 class SourceState:
     """A source as `dora sources` shows it. Times are UTC; figures are those of the published warehouse.
 
-    `left_out` are its files that are not read, each with the reason.
+    `left_out` are its files that are not read, each with the reason; `empty_folders` those that hold none, likewise.
     """
 
     source: str
@@ -28,7 +28,8 @@ class SourceState:
     rejected: int
     read_at: datetime | None
     error: str | None
-    left_out: Sequence[tuple[str, str]]
+    left_out: Sequence[tuple[str, str]] = ()
+    empty_folders: Sequence[tuple[str, str]] = ()
 
 
 def source_states(home: Home) -> list[SourceState]:
@@ -43,6 +44,7 @@ def source_states(home: Home) -> list[SourceState]:
     states = []
     for name, source in SOURCES.items():
         known = figures.get(name, SourceFigures())
+        noted = left_out.get(name, [])
         states.append(
             SourceState(
                 name,
@@ -54,7 +56,8 @@ def source_states(home: Home) -> list[SourceState]:
                 known.rejected,
                 known.read_at,
                 known.error,
-                left_out.get(name, ()),
+                [(path, reason) for path, reason in noted if not path.endswith("/")],
+                [(path, reason) for path, reason in noted if path.endswith("/")],
             )
         )
     return states

@@ -352,7 +352,8 @@ class Daily(Table):
     deployments = _whole(f"Deployments that finished on the day; {_SINCE}.", nullable=True)
     failures = _whole(f"Failures that started on the day; {_SINCE}.", nullable=True)
     change_failure_rate = _number(
-        "failures / deployments; NULL without deployments, and on a day before both were known from its start.",
+        "failures / deployments; NULL without deployments, on a day before both were known from its start, and "
+        "of an env on a day on which failures of the service started that name none.",
         nullable=True,
     )
     lead_time_commits = _whole("Commits brought by the deployments that have an author time.", nullable=True)
@@ -362,7 +363,11 @@ class Daily(Table):
     lead_time_deployments = _whole("Deployments that have a mean lead time.", nullable=True)
     deployment_lead_time_p50_seconds = _number("Median over deployments of their mean lead time.", nullable=True)
     restores = _whole("Failures restored on the day.", nullable=True)
-    time_to_restore_p50_seconds = _number("Median time to restore of those.", nullable=True)
+    time_to_restore_p50_seconds = _number(
+        "Median time to restore of those; NULL of an env where failures of the service were restored that name none, "
+        "as the other two are.",
+        nullable=True,
+    )
     time_to_restore_p90_seconds = _number("90th percentile of the time to restore.", nullable=True)
     time_to_restore_mean_seconds = _number("Mean time to restore.", nullable=True)
     failed_changes = _whole("Deployments of the day that failed, whenever that was known.", nullable=True)

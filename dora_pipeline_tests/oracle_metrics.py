@@ -99,6 +99,8 @@ class Cell:
     restores: dict[str, float] = field(default_factory=dict)
     open: dict[str, datetime] = field(default_factory=dict)
     teams: list[tuple[datetime, str, str | None]] = field(default_factory=list)
+    # The cell of the same members that names no env, of one that names an env.
+    without_env: "Cell | None" = None
 
     def team(self) -> str | None:
         """The team of the newest event that has one; of several at one moment, that of the smallest id."""
@@ -128,10 +130,12 @@ class Cell:
         def share(number: int, is_known: bool) -> float | None:
             return number / count if count and is_known else None
 
+        has_rates = times.has_rates() and self.are_failures_placed()
+        placed = restores if self.are_restores_placed() else []
         return {
             "deployments": count if has_deployments else None,
             "failures": len(self.failures) if has_failures else None,
-            "change_failure_rate": share(len(self.failures), times.has_rates()),
+            "change_failure_rate": share(len(self.failures), has_rates),
             "lead_time_commits": len(commits) if has_deployments else None,
             "lead_time_p50_seconds": percentile(commits, MEDIAN),
             "lead_time_p90_seconds": percentile(commits, P90),
@@ -139,9 +143,9 @@ class Cell:
             "lead_time_deployments": len(means) if has_deployments else None,
             "deployment_lead_time_p50_seconds": percentile(means, MEDIAN),
             "restores": len(restores) if has_failures else None,
-            "time_to_restore_p50_seconds": percentile(restores, MEDIAN),
-            "time_to_restore_p90_seconds": percentile(restores, P90),
-            "time_to_restore_mean_seconds": mean(restores),
+            "time_to_restore_p50_seconds": percentile(placed, MEDIAN),
+            "time_to_restore_p90_seconds": percentile(placed, P90),
+            "time_to_restore_mean_seconds": mean(placed),
             "failed_changes": len(failed) if has_deployments else None,
             "failed_change_rate": share(len(failed), has_deployments),
             "recoveries": len(recoveries) if has_deployments else None,
@@ -149,8 +153,14 @@ class Cell:
             "rework_deployments": mending if has_deployments else None,
             "rework_rate": share(mending, has_deployments),
             "linked_failures": linked if has_both else None,
-            "linked_failure_rate": share(linked, times.has_rates()),
+            "linked_failure_rate": share(linked, has_rates),
         }
+
+    def are_failures_placed(self) -> bool:
+        return self.without_env is None or not self.without_env.failures
+
+    def are_restores_placed(self) -> bool:
+        return self.without_env is None or not self.without_env.restores
 
     def means(self) -> list[float]:
         return [value for row in self.deployments if (value := mean(row.lead_times)) is not None]
@@ -167,10 +177,12 @@ class Cell:
             if has_deployments
             else nothing,
             "linked_failure_rate": wilson(sum(id_ in outcomes.linked for id_ in self.ids()), count)
-            if times.has_rates()
+            if times.has_rates() and self.are_failures_placed()
             else nothing,
             "deployment_lead_time_p50_seconds": median_interval(self.means()),
-            "time_to_restore_p50_seconds": median_interval(list(self.restores.values())),
+            "time_to_restore_p50_seconds": median_interval(
+                list(self.restores.values()) if self.are_restores_placed() else []
+            ),
             "recovery_p50_seconds": median_interval([seconds for seconds in failed if seconds is not None]),
         }
         ages = [(times.ends_at - started).total_seconds() for started in self.open.values()]
@@ -229,6 +241,7 @@ def daily(
             cell = cells.setdefault((failure.restored_day, _place(failure)), Cell())
             cell.restores[failure.told.failure_id] = failure.time_to_restore
             cell.teams.append((failure.told.finished_at, failure.told.failure_id, failure.team))
+    _join_without_env(cells, 1)
     return {
         (day, place[0], place[1], cell.team()): cell.figures(_times(rules, day, day + timedelta(days=1)), outcomes)
         for (day, place), cell in cells.items()
@@ -257,6 +270,7 @@ def summary(
     cells = _cells(
         deployments, failures, grain, first, last, lambda row: (row.told.service, row.told.env, None), _place
     )
+    _join_without_env(cells, 1)
     return {
         (start, place[0], place[1], named.team()): _told(
             cells.get((start, place), Cell()), grain, start, first, last, rules, outcomes
@@ -287,6 +301,7 @@ def summary_by(
     members = {of_deployment(row) for row in _counting(deployments) if row.day <= last}
     members |= {of_failure(row) for row in _selected(failures) if row.day <= last}
     cells = _cells(deployments, failures, grain, first, last, of_deployment, of_failure)
+    _join_without_env(cells, 0)
     return {
         (start, *member): _told(cells.get((start, member), Cell()), grain, start, first, last, rules, outcomes)
         for start in periods(grain, first, last)
@@ -340,6 +355,13 @@ def _cells(
             if failure.day < after and (restored is None or restored >= after):
                 cells.setdefault((start, of_failure(failure)), Cell()).open[id_] = failure.told.started_at
     return cells
+
+
+def _join_without_env(cells: Mapping[tuple[date, Member], Cell], place_of_env: int) -> None:
+    for (start, member), cell in cells.items():
+        if member[place_of_env] is not None:
+            without = (*member[:place_of_env], None, *member[place_of_env + 1 :])
+            cell.without_env = cells.get((start, without))
 
 
 def _place(failure: JudgedFailure) -> Member:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.pipeline.reports import write_report
 from dora_pipeline_tests.homes import TestHome, moment
+from dora_pipeline_tests.report_pages import card, page
 
 OF_CHANGES = "deployments, failed_changes, failed_change_rate, recoveries, recovery_p50_seconds"
 OF_REWORK = "rework_deployments, rework_rate, linked_failures, linked_failure_rate"
@@ -104,6 +106,55 @@ def test_a_roll_up_is_told_per_environment_and_counts_a_failure_once_for_each_me
     assert shop.rows(without_env + "WHERE env IS NULL") == [("all", 1, 0)]
 
 
+def test_rates_of_an_env_are_not_known_where_failures_that_would_count_name_none(shop: TestHome) -> None:
+    """`nowhere` is a failure of till: the rates of shop and of team x are known, those of all are not."""
+    rates = "failures, deployments, change_failure_rate, linked_failures, linked_failure_rate, linked_failure_rate_low"
+    low = pytest.approx(0.1176, abs=5e-5)
+    assert by(shop, "all", rates) == [("prod", "all", 3, 5, None, 2, None, None)]
+    assert ("prod", "shop", 3, 5, 0.6, 2, 0.4, low) in by(shop, "service", rates)
+    assert by(shop, "team", rates)[0] == ("prod", "x", 1, 5, 0.2, 2, 0.4, low)
+    assert by(shop, "all", rates, "2024-05-08", "2024-05-31") == [("prod", "all", 0, 1, 0.0, 0, 0.0, 0.0)]
+
+
+def test_daily_rates_and_times_to_restore_of_an_env_are_not_known_where_failures_name_none(tmp_path: Path) -> None:
+    home = TestHome(tmp_path / "home")
+    home.select_events()
+    for version, env in (("1", "prod"), ("2", "prod"), ("3", "staging"), ("4", None)):
+        home.deploy("shop", f"2024-05-06T0{version}:00:00", version=version, env=env)
+    home.deploy("till", "2024-05-06T05:00:00", version="1")
+    home.fail(["shop"], "2024-05-06T06:00:00", "2024-05-06T07:00:00", id="placed")
+    home.fail(["shop"], "2024-05-06T08:00:00", "2024-05-07T08:00:00", id="unplaced", env=None)
+    home.fail(["shop"], "2024-05-07T08:00:00", "2024-05-07T08:01:00", id="later")
+    home.deploy("shop", "2024-05-07T07:00:00", version="5")
+    home.run()
+    columns = "service, env, failures, change_failure_rate, linked_failure_rate, restores, time_to_restore_p50_seconds"
+    assert home.rows(f"SELECT DAY(day), {columns} FROM metrics.daily ORDER BY ALL") == [
+        (6, "shop", "prod", 1, None, None, 1, 3600.0),
+        (6, "shop", "staging", 0, None, None, 0, None),
+        (6, "shop", None, 1, 1.0, 1.0, 0, None),
+        (6, "till", "prod", 0, 0.0, 0.0, 0, None),
+        (7, "shop", "prod", 1, 1.0, 1.0, 1, None),
+        (7, "shop", None, 0, None, None, 1, 86400.0),
+    ]
+    week = "('week', '2024-05-06', '2024-05-12')"
+    assert home.rows(f"SELECT {columns} FROM metrics.summary{week} WHERE env = 'prod' ORDER BY ALL") == [
+        ("shop", "prod", 2, None, None, 2, None),
+        ("till", "prod", 0, 0.0, 0.0, 0, None),
+    ]
+    day = "metrics.explain('2024-05-06', '2024-05-06', 'shop', 'prod')"
+    assert home.rows(f"SELECT event_id, reason FROM {day} WHERE figure = 'failures'") == [
+        ("placed", None),
+        ("unplaced", "no_env"),
+    ]
+    root = page(write_report(home.home, 2).read_text(encoding="utf-8"))
+    rate, text = card(root, "prod", "Change failure rate")
+    assert rate is None
+    assert "Not known: 1 failure names no environment. dora check says which setting gives it one." in text
+    restore, text = card(root, "prod", "Time to restore")
+    assert restore is None
+    assert "Not known: 1 restored failure names no environment." in text
+
+
 def test_severities_have_no_deployments_and_sources_only_their_own_events(shop: TestHome) -> None:
     columns = f"failures, restores, open_failures, change_failure_rate, {OF_CHANGES}, {OF_REWORK}"
     nothing = (None,) * 10
@@ -167,7 +218,7 @@ def test_the_intervals_stand_beside_the_rates_of_a_period(shop: TestHome) -> Non
         for name in ("failed_change_rate", "rework_rate", "linked_failure_rate")
         for end in ("low", "high")
     ]
-    (row,) = by(shop, "all", ", ".join(names))
+    row = by(shop, "team", ", ".join(names))[0]
     # 2, 1 and 2 of 5.
     expected = (0.1176, 0.7693, 0.0362, 0.6245, 0.1176, 0.7693)
     assert row[2:] == pytest.approx(expected, abs=5e-5)

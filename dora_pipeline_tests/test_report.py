@@ -228,6 +228,7 @@ def test_failures_that_are_told_only_since_a_day_are_not_compared_with_the_time_
     number, text = card(root, "prod", "Change failure rate")
     assert number is None
     assert "Failures are known only since 2024-05-10." in text
+    assert "A rate needs a period that begins on 2024-05-11 or later, as dora report --days 10 shows it." in text
     assert "Not compared" in text
     months = rows(root, "prod by month")
     assert [row[3] for row in months[:3]] == ["no data 0 failures", "no data no data", "no data no data"]

@@ -1,9 +1,11 @@
 """The report: read from the published warehouse, made into a page, put in place whole."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -26,7 +28,7 @@ from dora_pipeline.report.content import (
 )
 from dora_pipeline.report.page import page
 from dora_pipeline.settings import read_settings
-from dora_pipeline.timeline import Window, day_of
+from dora_pipeline.timeline import Window, day_of, start_of
 from dora_pipeline.warehouse.reader import open_reader
 
 DAYS = 30
@@ -70,6 +72,7 @@ def _report(questions: Questions, settings: Settings, days: int) -> Report:
     sources = [SelectedSource(*row) for row in questions.rows("sources", "Selected sources")]
     firsts = [source.first_selected_at for source in sources if source.event_type == "failure"]
     failures_since = day_of(min(firsts), zone) if firsts else None
+    rates_since = _rates_since(sources, zone)
     if newest_day is None:
         rejected = questions.rows("rejected", "Rejected events", from_day=None, to_day=None)
         return Report(
@@ -108,6 +111,7 @@ def _report(questions: Questions, settings: Settings, days: int) -> Report:
         period,
         before,
         failures_since,
+        rates_since,
         shown,
         members("service", _MOST_SERVICES),
         members("team", _MOST_TEAMS),
@@ -133,6 +137,19 @@ def _report(questions: Questions, settings: Settings, days: int) -> Report:
         ],
         _queries(questions),
     )
+
+
+def _rates_since(sources: Sequence[SelectedSource], zone: ZoneInfo) -> date | None:
+    """The first day from whose start deployments and failures are known; None while a type has no selected source."""
+    beginnings: dict[str, datetime] = {}
+    for source in sources:
+        known = beginnings.get(source.event_type, source.first_selected_at)
+        beginnings[source.event_type] = min(known, source.first_selected_at)
+    if len(beginnings) < 2:
+        return None
+    begins = max(beginnings.values())
+    day = day_of(begins, zone)
+    return day if start_of(day, zone) == begins else day + timedelta(days=1)
 
 
 def _queries(questions: Questions) -> list[Query]:

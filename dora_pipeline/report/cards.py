@@ -48,10 +48,13 @@ class _Share:
         return f"{self.number:,} of {counted(self.deployments, 'deployment')}"
 
 
-def cards(environment: Environment, period: Window, failures_since: date | None) -> list[Card]:
+def cards(
+    environment: Environment, period: Window, failures_since: date | None, rates_since: date | None
+) -> list[Card]:
     """Deployment frequency, change lead time, change failure rate and time to restore, then what DORA adds since 2024.
 
-    `failures_since` is the day from which failures are known, None where no source of failures is selected.
+    `failures_since` is the day from which failures are known, None where no source of failures is selected;
+    `rates_since` the first one from whose start deployments and failures are.
     """
     now, before = environment.now, environment.before or UNKNOWN
     days = len(period)
@@ -85,7 +88,7 @@ def cards(environment: Environment, period: Window, failures_since: date | None)
             now.change_failure_rate,
             share_text(now.change_failure_rate),
             _rate_unit(now),
-            _rate_notes(now, period, failures_since),
+            _rate_notes(now, period, failures_since, rates_since),
             _comparison(
                 now.change_failure_rate,
                 known.change_failure_rate,
@@ -177,13 +180,19 @@ def _interval_notes(low: float | None, high: float | None, text: Callable[[float
     return [] if low is None or high is None else [f"95 % interval: {text(low)} to {text(high)}"]
 
 
-def _rate_notes(now: Figures, period: Window, failures_since: date | None) -> list[str]:
+def _rate_notes(now: Figures, period: Window, failures_since: date | None, rates_since: date | None) -> list[str]:
     notes = []
     if failures_since is None:
         return ["No source of failures is selected."]
     if period.first < failures_since:
         notes.append(f"Failures are known only since {day_text(failures_since)}.")
-    if now.deployments is not None and 0 < now.deployments < _FEW_DEPLOYMENTS:
+    if rates_since is not None and period.first < rates_since:
+        days = (period.last - rates_since).days + 1
+        command = f", as dora report --days {days} shows it" if days > 0 else ""
+        notes.append(f"A rate needs a period that begins on {day_text(rates_since)} or later{command}.")
+    if now.failures_without_env:
+        notes.append(_without_env(now.failures_without_env, "failure"))
+    elif now.deployments is not None and 0 < now.deployments < _FEW_DEPLOYMENTS:
         notes.append(f"Few deployments: one failure more adds {100 / now.deployments:.1f} points.")
     return notes
 
@@ -195,10 +204,17 @@ def _restore_notes(now: Figures) -> list[str]:
             f"90th percentile {duration_text(now.time_to_restore_p90_seconds)}, "
             f"mean {duration_text(now.time_to_restore_mean_seconds)}"
         )
+    if now.restores_without_env:
+        notes.append(_without_env(now.restores_without_env, "restored failure"))
     if now.open_failures:
         verb = "is" if now.open_failures == 1 else "are"
         notes.append(f"{counted(now.open_failures, 'failure')} {verb} open and not in it.")
     return notes
+
+
+def _without_env(number: int, noun: str) -> str:
+    verb = "names" if number == 1 else "name"
+    return f"Not known: {counted(number, noun)} {verb} no environment. dora check says which setting gives it one."
 
 
 def _comparison(

@@ -53,6 +53,9 @@ class Figures:
     time_to_restore_p50_seconds_high: float | None = None
     recovery_p50_seconds_low: float | None = None
     recovery_p50_seconds_high: float | None = None
+    # Failures and restores that name no env, which could be of this one.
+    failures_without_env: int = 0
+    restores_without_env: int = 0
 
     def without_deployments(self) -> "Figures":
         """The same where no deployment could be known yet: their number is not known, and no rate either."""
@@ -207,6 +210,8 @@ class Report:
     period: Window | None = None
     before: Window | None = None
     failures_since: date | None = None
+    # The first day from whose start both deployments and failures are known.
+    rates_since: date | None = None
     environments: Excerpt[Environment] = field(default_factory=Excerpt)
     services: Excerpt[Member] = field(default_factory=Excerpt)
     teams: Excerpt[Member] = field(default_factory=Excerpt)

@@ -26,13 +26,18 @@ There are three table macros as well. They compute from the events, so percentil
   both.
 - `metrics.explain(from_day, to_day, service, env)`: the events behind each figure of `metrics.daily` (`figure`,
   `is_counted`), and those that are left out, with the `reason`: `duplicate`, `redelivery`, `not_selected`,
-  `before_first_selection`, `rejected: …`, `not_restored`, `no_remediation`, why a deployment has no lead time, why a
-  failure is linked to none. Where `env` is NULL, of every env.
+  `before_first_selection`, `rejected: …`, `not_restored`, `no_remediation`, `no_env` (a failure that names none, where
+  `env` is asked), why a deployment has no lead time, why a failure is linked to none. Where `env` is NULL, of all.
 
 `grain` is `day`, `week`, `month`, `quarter` or `year`. Both days are included. Weeks start on Monday. A period is not
 whole where its days were not all asked for or an event type begins in it, and provisional until the link window after
 its end is over. A count is NULL where its event type could not be known yet, and so is a rate over both types where one
 began after the period's start.
+
+A failure that names no env could be of any. Where one started in a period that would count in a row if it named the
+row's env (for a service one of that service, for a team one of that team, for `all` any), `change_failure_rate`,
+`linked_failure_rate` and its interval are NULL in that row; where one was restored, so are the times to restore.
+Counts are of the failures that name the env. `dora check` names the services and the setting that gives them an env.
 """
 
 

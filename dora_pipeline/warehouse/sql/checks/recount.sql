@@ -41,6 +41,10 @@ recount AS (
     WHERE e.day NOT IN (SELECT w.day FROM waiting AS w)
     GROUP BY e.day
 ),
+-- Where failures of a service name no env, its rates of an env are not known.
+without_env AS (
+    SELECT DISTINCT f.day, f.service FROM core.failures AS f WHERE f.is_selected AND f.env IS NULL AND f.service IS NOT NULL
+),
 counted AS (
     SELECT
         m.day,
@@ -49,7 +53,8 @@ counted AS (
         COALESCE(SUM(m.recoveries), 0) AS recoveries, COALESCE(SUM(m.rework_deployments), 0) AS rework_deployments,
         COALESCE(SUM(m.linked_failures), 0) AS linked_failures,
         SUM(
-            CASE WHEN m.deployments > 0 AND b.links_since <= CAST(m.day AS TIMESTAMP) AT TIME ZONE b.timezone THEN
+            CASE WHEN m.deployments > 0 AND b.links_since <= CAST(m.day AS TIMESTAMP) AT TIME ZONE b.timezone
+                    AND (m.env IS NULL OR w.service IS NULL) THEN
                 CASE WHEN m.change_failure_rate * m.deployments BETWEEN m.failures - 0.001 AND m.failures + 0.001
                     AND m.linked_failure_rate * m.deployments BETWEEN m.linked_failures - 0.001 AND m.linked_failures + 0.001 THEN 0
                     ELSE 1 END
@@ -64,6 +69,7 @@ counted AS (
         ) AS wrong_rates
     FROM metrics.daily AS m
     CROSS JOIN beginnings AS b
+    LEFT JOIN without_env AS w ON m.day = w.day AND m.service = w.service
     WHERE m.day NOT IN (SELECT w.day FROM waiting AS w)
     GROUP BY m.day
 )

@@ -28,6 +28,12 @@ members AS (
     FROM counted AS m
     WHERE m.measure IN ('deployment', 'failure', 'restore')
     GROUP BY m.day, m.service, m.env, m.team_alone
+),
+without_env AS (
+    SELECT m.day, m.service, m.team_alone, {metrics.without_env}
+    FROM counted AS m
+    WHERE m.env IS NULL AND m.measure IN ('failure', 'restore')
+    GROUP BY m.day, m.service, m.team_alone
 )
 SELECT
     s.day, s.service, s.env, n.team,
@@ -49,3 +55,5 @@ INNER JOIN days AS p ON s.day = p.day
 INNER JOIN members AS n
     ON s.day = n.day AND s.service IS NOT DISTINCT FROM n.service AND s.env IS NOT DISTINCT FROM n.env
     AND s.team_alone IS NOT DISTINCT FROM n.team_alone
+LEFT JOIN without_env AS w
+    ON s.day = w.day AND s.service IS NOT DISTINCT FROM w.service AND s.team_alone IS NOT DISTINCT FROM w.team_alone AND s.env IS NOT NULL

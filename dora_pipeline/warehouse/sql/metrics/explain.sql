@@ -1,6 +1,6 @@
 -- metrics.explain(from_day, to_day, service, env): the events behind each figure of a service from from_day to to_day, both
 -- included, and those that are left out, with the reason. The figures are those of metrics.daily. Where env is NULL, of
--- every env; where service is NULL, failures of which only a team is known.
+-- every env; where service is NULL, failures of which only a team is known. A failure that names no env is left out of each.
 CREATE OR REPLACE MACRO metrics.explain(from_day, to_day, service, env) AS TABLE
 WITH sources AS (
     SELECT s.source, MIN(s.first_selected_at) AS first_selected_at
@@ -18,14 +18,15 @@ deployments AS (
 failures AS (
     SELECT
         f.failure_id, f.source, f.service, f.env, f.day, f.restored_day, f.started_at, f.finished_at, f.time_to_restore_seconds,
-        CASE WHEN NOT f.is_selected THEN 'not_selected' END AS left_out, l.reason AS unlinked,
+        CASE WHEN NOT f.is_selected THEN 'not_selected' WHEN env IS NOT NULL AND f.env IS NULL THEN 'no_env' END AS left_out,
+        l.reason AS unlinked,
         CONCAT_WS(
             ', ', f.name, 'severity ' || f.severity, 'linked to ' || l.deployment_id || ' by ' || l.rule, f.url
         ) AS details
     FROM core.failures AS f
     LEFT JOIN core.failure_links AS l
         ON f.failure_id = l.failure_id AND f.service IS NOT DISTINCT FROM l.service AND f.day = l.day
-    WHERE f.service IS NOT DISTINCT FROM service AND (env IS NULL OR f.env = env)
+    WHERE f.service IS NOT DISTINCT FROM service AND (env IS NULL OR f.env IS NULL OR f.env = env)
 ),
 changes AS (
     SELECT

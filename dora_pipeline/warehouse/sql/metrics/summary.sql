@@ -28,6 +28,12 @@ counted AS (
     SELECT CAST(NULL AS VARCHAR) AS measure, CAST(NULL AS DOUBLE) AS seconds, p.period, n.service, n.env, n.team_alone, n.team
     FROM members AS n
     CROSS JOIN periods AS p
+),
+without_env AS (
+    SELECT m.period, m.service, m.team_alone, {metrics.without_env}
+    FROM counted AS m
+    WHERE m.env IS NULL AND m.measure IN ('failure', 'restore')
+    GROUP BY m.period, m.service, m.team_alone
 )
 SELECT
     p.period, p.is_whole, p.is_provisional, s.service, s.env, s.team,
@@ -47,4 +53,6 @@ FROM (
     GROUP BY x.period, x.service, x.env, x.team_alone
 ) AS s
 INNER JOIN periods AS p ON s.period = p.period
+LEFT JOIN without_env AS w
+    ON s.period = w.period AND s.service IS NOT DISTINCT FROM w.service AND s.team_alone IS NOT DISTINCT FROM w.team_alone AND s.env IS NOT NULL
 ORDER BY p.period, s.service, s.env, s.team

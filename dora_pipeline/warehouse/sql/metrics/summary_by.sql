@@ -85,6 +85,12 @@ counted AS (
     FROM members AS n
     CROSS JOIN periods AS p
     WHERE p.source IS NULL OR p.source = n.member
+),
+without_env AS (
+    SELECT m.period, m.member, {metrics.without_env}
+    FROM counted AS m
+    WHERE m.env IS NULL AND m.measure IN ('failure', 'restore')
+    GROUP BY m.period, m.member
 )
 SELECT
     p.period, p.is_whole, p.is_provisional, s.env, s.member,
@@ -104,4 +110,6 @@ FROM (
     GROUP BY x.period, x.env, x.member
 ) AS s
 INNER JOIN periods AS p ON s.period = p.period AND (p.source IS NULL OR p.source = s.member)
+LEFT JOIN without_env AS w
+    ON s.period = w.period AND s.member IS NOT DISTINCT FROM w.member AND s.env IS NOT NULL
 ORDER BY p.period, s.env, s.member

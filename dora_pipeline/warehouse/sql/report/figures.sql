@@ -50,11 +50,18 @@ counted AS (
         FROM placed AS p
         WHERE NOT p.is_of_deployment
     ) AS f
+),
+without_env AS (
+    SELECT m.dimension, m.service, m.team, {metrics.without_env}
+    FROM counted AS m
+    WHERE m.env IS NULL AND m.measure IN ('failure', 'restore')
+    GROUP BY m.dimension, m.service, m.team
 )
 SELECT
     s.dimension, s.service, s.env, s.team,
     {metrics.figures},
-    {metrics.intervals}
+    {metrics.intervals},
+    COALESCE(w.failures, 0) AS failures_without_env, COALESCE(w.restores, 0) AS restores_without_env
 FROM (
     SELECT
         x.dimension, x.service, x.env, x.team,
@@ -69,4 +76,6 @@ FROM (
     GROUP BY x.dimension, x.service, x.env, x.team
 ) AS s
 CROSS JOIN known AS p
+LEFT JOIN without_env AS w
+    ON s.dimension = w.dimension AND s.service IS NOT DISTINCT FROM w.service AND s.team IS NOT DISTINCT FROM w.team AND s.env IS NOT NULL
 ORDER BY s.dimension, s.env, s.deployments DESC, s.failures DESC, s.service, s.team

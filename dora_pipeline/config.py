@@ -6,20 +6,35 @@ together; service definitions (`catalog/`) and the selection log (`selection.py`
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Annotated, Any, Literal, TypeVar, get_args
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.files import regular_file
-from dora_pipeline.identifiers import repository_id, without_credentials
+from dora_pipeline.identifiers import suggestion, without_credentials
+from dora_pipeline.setting_types import (
+    Address,
+    Duration,
+    Environments,
+    HalfADay,
+    Owners,
+    Pattern,
+    PositiveDuration,
+    Repositories,
+    Share,
+    Site,
+    TenYears,
+    ZoneName,
+    absent_as_empty,
+)
 
 # What a validation says in Python's words, in those of YAML.
 _REASONS = {
@@ -32,117 +47,6 @@ _REASONS = {
     "string_type": "must be text",
     "tuple_type": "must be a list",
 }
-
-# What Dagster takes for the owner of an asset.
-_OWNER = r"team:\S.*|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}"
-_DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _duration(value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    match = re.fullmatch(r"(\d+)\s*([smhd])", value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"{value!r} is not a duration; write it as 90s, 10m, 1h or 7d")
-    try:
-        return timedelta(seconds=int(match[1]) * _DURATION_UNITS[match[2]])
-    except (OverflowError, ValueError):
-        raise ValueError("is longer than any duration can be") from None
-
-
-def written_duration(value: timedelta) -> str:
-    """A duration as settings write it, in the largest unit that divides it."""
-    seconds = value // timedelta(seconds=1)
-    unit = next(unit for unit in "dhms" if seconds % _DURATION_UNITS[unit] == 0)
-    return f"{seconds // _DURATION_UNITS[unit]}{unit}"
-
-
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("must be longer than 0s")
-    return value
-
-
-def _half_a_day(value: timedelta) -> timedelta:
-    if value > timedelta(hours=12):
-        raise ValueError("must not be longer than 12h")
-    return value
-
-
-def _ten_years(value: timedelta) -> timedelta:
-    # What is far longer reaches beyond the times that a warehouse knows.
-    if value > timedelta(days=3650):
-        raise ValueError("must not be longer than 3650d")
-    return value
-
-
-def _zone_name(value: str) -> str:
-    if value not in available_timezones():
-        raise ValueError(f"{value!r} is not an IANA time zone such as Europe/Berlin")
-    return value
-
-
-def _environments(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    wrong = []
-    owners: dict[str, str] = {}
-    for name, aliases in value.items():
-        for alias in (name, *aliases):
-            if alias != alias.strip() or not alias:
-                wrong.append(f"{alias!r} of {name!r} is blank or begins or ends with a space")
-            elif owners.setdefault(alias, name) != name:
-                wrong.append(f"{alias!r} belongs to both {owners[alias]!r} and {name!r}")
-    if wrong:
-        raise ValueError("; ".join(wrong))
-    return value
-
-
-def _repositories(value: dict[str, str]) -> dict[str, str]:
-    wrong = []
-    for name in value:
-        wanted = repository_id(name)
-        if wanted is None:
-            # A key that cannot be read may hold a password, so only its end is shown.
-            wrong.append(f"...{name.rpartition('@')[2]!r} is not a repository; write host/path")
-        elif wanted != name:
-            wrong.append(f"write {wanted!r}: host/path in lower case, without scheme, user and .git")
-    if wrong:
-        raise ValueError("; ".join(wrong))
-    return value
-
-
-def _owners(value: tuple[str, ...]) -> tuple[str, ...]:
-    wrong = [repr(owner) for owner in value if not re.fullmatch(_OWNER, owner)]
-    if wrong:
-        raise ValueError(f"{', '.join(wrong)} is neither an e-mail address nor a team, as in team:platform")
-    return value
-
-
-def _pattern(value: str) -> str:
-    # Starting DuckDB takes a while: only those who write patterns wait for it.
-    import duckdb
-
-    try:
-        with duckdb.connect() as connection:
-            connection.execute("SELECT REGEXP_MATCHES('', ?)", [value]).fetchall()
-    except duckdb.Error as error:
-        reason = str(error).removeprefix("Invalid Input Error: ").splitlines()[0]
-        raise ValueError(f"{value!r} is not a regular expression as RE2 has them: {reason}") from None
-    return value
-
-
-def _absent_as_empty(value: object) -> object:
-    # `sources:` with all its lines commented out is YAML's null.
-    return {} if value is None else value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Texts = Annotated[tuple[str, ...], Field(strict=False)]
-Folder = Annotated[str, Field(min_length=1)]
-Owners = Annotated[Texts, AfterValidator(_owners)]
-Environments = Annotated[dict[str, Texts], BeforeValidator(_absent_as_empty), AfterValidator(_environments)]
-Repositories = Annotated[dict[str, str], BeforeValidator(_absent_as_empty), AfterValidator(_repositories)]
 
 
 class Shapes(StrEnum):
@@ -161,7 +65,7 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _accept_an_empty_section(cls, value: object) -> object:
-        return _absent_as_empty(value)
+        return absent_as_empty(value)
 
 
 class FailureSection(Section):
@@ -176,8 +80,8 @@ SectionType = TypeVar("SectionType", bound=Section)
 class DatadogSettings(Section):
     """`datadog`: the site, or a whole address in its place."""
 
-    site: Annotated[str, Shapes.RECORDS] = "datadoghq.com"
-    api_url: str | None = None
+    site: Annotated[Site, Shapes.RECORDS] = "datadoghq.com"
+    api_url: Address | None = None
 
 
 class ChangeFailureRule(Section):
@@ -189,7 +93,7 @@ class ChangeFailureRule(Section):
 
     name: Annotated[str, Field(min_length=1)]
     field: Literal["version", "commit_subject", "branch_tag", "custom_tag"]
-    matches: Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
+    matches: Pattern
     fails: Literal["previous", "itself"]
 
 
@@ -199,12 +103,12 @@ class Settings(Section):
     `sources` has a section for each source in the settings of a home (`settings.HomeSettings`), none here.
     """
 
-    timezone: Annotated[str, AfterValidator(_zone_name), Shapes.LANDING] = "UTC"
+    timezone: Annotated[ZoneName, Shapes.LANDING] = "UTC"
     environments: Annotated[Environments, Shapes.LANDING] = {}
     squash_merges: Literal["expand", "landed"] = "expand"
-    merge_window: Annotated[Duration, AfterValidator(_half_a_day), Shapes.LANDING] = timedelta(minutes=10)
-    link_window: Annotated[Duration, AfterValidator(_ten_years), Shapes.LINKS] = timedelta(days=7)
-    link_slack: Annotated[Duration, AfterValidator(_half_a_day), Shapes.LINKS] = timedelta(minutes=5)
+    merge_window: Annotated[HalfADay, Shapes.LANDING] = timedelta(minutes=10)
+    link_window: Annotated[TenYears, Shapes.LINKS] = timedelta(days=7)
+    link_slack: Annotated[HalfADay, Shapes.LINKS] = timedelta(minutes=5)
     change_failure_rules: Annotated[tuple[ChangeFailureRule, ...], Field(strict=False)] = (
         ChangeFailureRule.model_construct(name="hotfix", field="version", matches="(?i)hotfix", fails="previous"),
         ChangeFailureRule.model_construct(
@@ -321,19 +225,35 @@ def secret(name: str, needed_by: str) -> str:
     return secrets([name], needed_by)[0]
 
 
-def mistakes(where: str, error: ValidationError) -> str:
-    """All mistakes of a validation in one message: place, key, reason. Values are shown only in reasons of ours."""
-    return listing(mistake_lines(where, error))
+def mistakes(where: str, error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """All mistakes of a validation in one message: place, key, reason. Values are shown only in reasons of ours.
+
+    An unknown key is compared with those of `model`.
+    """
+    return listing(mistake_lines(where, error, model))
 
 
-def mistake_lines(where: str, error: ValidationError) -> list[str]:
+def mistake_lines(where: str, error: ValidationError, model: type[BaseModel] | None = None) -> list[str]:
     """The mistakes of a validation, a line each: place, key, reason."""
     lines = []
     for item in error.errors(include_url=False, include_input=False):
+        *above, last = item["loc"] or ("",)
         key = ".".join(str(part) for part in item["loc"])
         reason = _REASONS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden" and model is not None:
+            reason += suggestion(str(last), _keys(model, above))
         lines.append(f"{where}: {key}: {reason}" if key else f"{where}: {reason}")
     return lines
+
+
+def _keys(model: type[BaseModel], place: Sequence[int | str]) -> Collection[str]:
+    """The keys of the model that stands at a place of another."""
+    for key in place:
+        if isinstance(key, str) and key in model.model_fields:
+            annotation = model.model_fields[key].annotation
+            held = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type)]
+            model = next((one for one in held if issubclass(one, BaseModel)), model)
+    return model.model_fields
 
 
 def listing(lines: Sequence[str]) -> str:

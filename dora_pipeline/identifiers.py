@@ -6,6 +6,8 @@ What does not belong here: reading of files, and rules about events.
 
 import os
 import re
+from collections.abc import Collection
+from difflib import get_close_matches
 from typing import Literal
 from urllib.parse import unquote
 
@@ -123,3 +125,9 @@ def plain_environment(name: str) -> str:
     """
     words = re.findall(r"[^\W_]+", name.casefold())
     return "".join(_ENVIRONMENTS.get(word, word) for word in words) or name
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
+    """`; did you mean 'shop'?`, to stand behind a message about an unknown name; nothing where none is near."""
+    near = get_close_matches(name, known, n=1, cutoff=0.7)
+    return f"; did you mean {near[0]!r}?" if near else ""

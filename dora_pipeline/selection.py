@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from dora_pipeline.config import Home, listing
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.files import whole_file
-from dora_pipeline.identifiers import EventType
+from dora_pipeline.identifiers import EventType, suggestion
 from dora_pipeline.sources.registry import SOURCES, sources_of
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, day_of, instant
 
@@ -168,7 +168,8 @@ def _mistakes_in_sources(event_type: EventType, sources: Sequence[str]) -> list[
         if source not in known:
             other = SOURCES.get(source)
             what = f"is a source of {other.event_type}s" if other else "is not a source"
-            mistakes.append(f"{source!r} {what}; for {event_type}s choose from {', '.join(known)}")
+            near = suggestion(source, known) or f"; for {event_type}s choose from {', '.join(known)}"
+            mistakes.append(f"{source!r} {what}{near}")
         elif source in sources[:place]:
             mistakes.append(f"{source!r} is named twice")
     return mistakes

@@ -32,4 +32,4 @@ def read_settings(home: Home) -> Settings:
     try:
         return HomeSettings.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(mistakes(str(path), error)) from None
+        raise ConfigError(mistakes(str(path), error, HomeSettings)) from None

@@ -142,6 +142,19 @@ def test_select_from_an_earlier_moment(home: TestHome, dora: Dora) -> None:
     assert home.home.selection_log.read_text().splitlines()[1] == "failure,2024-05-06T05:08:09Z,failure_event_api"
 
 
+def test_select_from_a_day_is_from_its_beginning_in_the_configured_zone(home: TestHome, dora: Dora) -> None:
+    home.settings(timezone="Asia/Kolkata")
+    dora("select", "failures", "failure_event_api", "--at", "2024-05-06")
+    assert home.home.selection_log.read_text().splitlines()[1] == "failure,2024-05-05T18:30:00Z,failure_event_api"
+
+
+def test_the_help_of_select_lists_the_sources_with_how_their_events_come(dora: Dora) -> None:
+    shown = " ".join(dora("select", "--help").out.split())
+    deployments, _, failures = shown.partition("Sources of deployments:")[2].partition("Sources of failures:")
+    for source in SOURCES.values():
+        assert f"{source.name} {source.lineage}" in (deployments if source.event_type == "deployment" else failures)
+
+
 def test_selecting_in_the_future_is_refused(home: TestHome, dora: Dora) -> None:
     answer = dora("select", "failures", "failure_event_api", "--at", "2199-01-01T00:00:00Z")
     assert answer.code == 1
@@ -162,10 +175,12 @@ def test_selecting_before_the_newest_entry_is_refused(home: TestHome, dora: Dora
     [
         (("deployments", "pagerduty"), "apm_deployment_tracking, deployment_event_api"),
         (("failures", "nonsense"), ", ".join(sources_of("failure"))),
+        (("failures", "pager_duty"), "did you mean 'pagerduty'?"),
         (("restores", "pagerduty"), "restores"),
         (("deployments",), "SOURCE"),
         (("failures", "pagerduty", "--at", "2024-05-06 07:08:09"), "no time zone"),
         (("failures", "pagerduty", "--at", "yesterday"), "yesterday"),
+        (("failures", "pagerduty", "--at", "2024-02-30"), "'2024-02-30' is not a day"),
     ],
 )
 def test_a_wrong_selection_is_wrong_usage(home: TestHome, dora: Dora, arguments: tuple[str, ...], told: str) -> None:
@@ -241,8 +256,8 @@ def test_run_without_a_selection_says_how_to_select(home: TestHome, dora: Dora) 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--from", "2024-05-06"), "both --from and --to"),
-        (("--to", "2024-05-06"), "both --from and --to"),
+        (("--from", "2199-05-06"), "--from 2199-05-06 is after today"),
+        (("--to", "2024-05-06"), "needs --from"),
         (("--from", "2024-05-07", "--to", "2024-05-06"), "is before"),
         (("--from", "2024-02-30", "--to", "2024-03-01"), "'2024-02-30' is not a day"),
         (("--nonsense",), "--nonsense"),
@@ -281,6 +296,8 @@ def test_run_of_a_window_loads_its_days_and_counts_the_others(home: TestHome, do
         in answer.err
     )
     assert home.rows("SELECT day::VARCHAR FROM core.deployments ORDER BY day") == [("2024-05-06",), ("2024-05-07",)]
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    assert re.match("[23] days loaded in ", dora("run", "--from", str(yesterday)).out)
 
 
 def test_rebuild_gives_the_same_tables(home: TestHome, dora: Dora) -> None:
@@ -376,6 +393,18 @@ def test_wrong_usage_ends_with_2(dora: Dora, monkeypatch: pytest.MonkeyPatch, ar
     assert answer.code == 2
     assert "Usage:" in answer.err
     assert answer.out == ""
+
+
+def test_the_shell_completes_commands_and_sources(dora: Dora, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_DORA_COMPLETE", "bash_complete")
+    for words, completed in (("dora so", "plain,sources\n"), ("dora select failures p", "plain,pagerduty\n")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        assert dora().out == completed
+
+
+def test_a_mistyped_command_is_told_what_may_be_meant(dora: Dora) -> None:
+    assert "there is no command 'soures'; did you mean 'sources'?" in dora("soures").err
 
 
 def test_a_traceback_is_shown_with_debug_only(home: TestHome) -> None:

@@ -161,6 +161,39 @@ def test_one_mistake_is_told_without_a_count(home: Home) -> None:
     assert mistakes_of(home, "colour: red") == f"{home.settings_file}: colour: unknown key"
 
 
+def test_what_cannot_be_meant_is_named_with_what_to_write(home: Home) -> None:
+    text = """
+timezon: UTC
+datadog: {site: nowhere, api_ur: "https://x.example"}
+sources: {pagerdut: {}, pagerduty: {api_url: pagerduty.com, team_id: []}}
+environments: {staging: ["*-eu"], production: ["prod-*", "x-?"], canary: ["prod-canary-*", "x-1*", "prod-[ab]", "*"]}
+repositories: {organization/example: /srv/example, group/app: "git@git.example:group/app", gitlab/a/b: /x}
+change_failure_rules: [{name: x, field: version, match: x, fails: itself}]
+"""
+    assert mistakes_of(home, text).splitlines()[1:] == [
+        f"{home.settings_file}: {line}"
+        for line in (
+            "environments: 'prod-canary-*' of 'canary' never matches, for 'prod-*' of 'production' above it matches "
+            "all of it; write 'canary' above 'production'; 'prod-[ab]' of 'canary' never matches, for 'prod-*' of "
+            "'production' above it matches all of it; write 'canary' above 'production'",
+            "change_failure_rules.0.matches: is missing",
+            "change_failure_rules.0.match: unknown key; did you mean 'matches'?",
+            "sources.pagerduty.api_url: is not an address; write it with its scheme, as https://pagerduty.com, without "
+            "user, password and query",
+            "sources.pagerduty.team_id: unknown key; did you mean 'team_ids'?",
+            "sources.pagerdut: unknown key; did you mean 'pagerduty'?",
+            "datadog.site: 'nowhere' is not a site; write a domain such as datadoghq.com or datadoghq.eu",
+            "datadog.api_ur: unknown key; did you mean 'api_url'?",
+            "repositories: 'organization/example' names no host; write host/path, such as "
+            "'github.com/organization/example'; 'group/app' names no host; write host/path, such as "
+            "'git.example/group/app'",
+            "timezon: unknown key; did you mean 'timezone'?",
+        )
+    ]
+    assert "write 'datadoghq.eu'" in mistakes_of(home, "datadog: {site: app.datadoghq.eu}")
+    assert "hunter2" not in mistakes_of(home, "datadog: {api_url: 'https://me:hunter2@proxy.example'}")
+
+
 def test_the_window_and_the_slack_of_links_have_bounds(home: Home) -> None:
     settings = settings_of(home, "link_window: 3650d\nlink_slack: 12h")
     assert (settings.link_window, settings.link_slack) == (timedelta(days=3650), timedelta(hours=12))
@@ -221,7 +254,7 @@ def test_a_time_zone_is_an_iana_name(home: Home, text: str) -> None:
 def test_exact_aliases_win_over_globs_and_unknown_names_stay(
     home: Home, name: str | None, canonical: str | None
 ) -> None:
-    settings = settings_of(home, "environments: {production: [prod, 'prod-*'], canary: [prod-canary, 'prod-?']}")
+    settings = settings_of(home, "environments: {production: [prod, 'prod-*'], canary: [prod-canary, '*-7']}")
     assert settings.environment(name) == canonical
 
 
@@ -314,8 +347,8 @@ def test_what_records_become_is_shaped_by_who_is_wanted_and_not_by_where_they_co
 
 
 def test_the_order_of_the_environments_shapes_what_landed_for_the_first_that_matches_counts(home: Home) -> None:
-    first = settings_of(home, "environments: {a: [p*], b: [pr*]}")
-    other = settings_of(home, "environments: {b: [pr*], a: [p*]}")
+    first = settings_of(home, "environments: {a: [p*], b: ['*d']}")
+    other = settings_of(home, "environments: {b: ['*d'], a: [p*]}")
     assert (first.environment("prod"), other.environment("prod")) == ("a", "b")
     texts = [json.dumps(shaping(settings, Shapes.LANDING)) for settings in (first, other)]
     assert texts[0] != texts[1]

@@ -8,8 +8,9 @@ import click
 import yaml
 
 from dora_pipeline.cli.display import console
-from dora_pipeline.config import Home, default_home, written_duration
+from dora_pipeline.config import Home, default_home
 from dora_pipeline.errors import ConfigError
+from dora_pipeline.setting_types import written_duration
 from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.sources.source import Source
 

@@ -24,6 +24,19 @@ class Instant(click.ParamType[datetime]):
             self.fail(str(error), param, ctx)
 
 
+class InstantOrDay(click.ParamType[datetime | date]):
+    """A time as `Instant` has them, or a day, as 2024-05-06, for its beginning in the configured time zone."""
+
+    name = "time|day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime | date:
+        """The instant in UTC, or the day."""
+        if isinstance(value, date):
+            return value
+        is_day = re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None
+        return Day().convert(value, param, ctx) if is_day else Instant().convert(value, param, ctx)
+
+
 class Text(click.ParamType[str]):
     """Text that is not blank, and all of it of a form where one is given; `expected` says in words what form."""
 

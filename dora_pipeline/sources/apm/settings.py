@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dora_pipeline.config import Folder, Home, PositiveDuration, Settings, Shapes
+from dora_pipeline.config import Home, Settings, Shapes
+from dora_pipeline.setting_types import Folder, PositiveDuration
 from dora_pipeline.sources.datadog.settings import AlsoOnDatadog
 
 SOURCE = "apm_deployment_tracking"

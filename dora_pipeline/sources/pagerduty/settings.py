@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from dora_pipeline.config import FailureSection, Shapes, Texts
+from dora_pipeline.config import FailureSection, Shapes
+from dora_pipeline.setting_types import Address, Texts
 
 SOURCE = "pagerduty"
 TOKEN = "PAGERDUTY_API_TOKEN"
@@ -11,6 +12,6 @@ TOKEN = "PAGERDUTY_API_TOKEN"
 class PagerDutySettings(FailureSection):
     """Where the account is, and which of its services and teams are wanted; all where none are named."""
 
-    api_url: str = "https://api.pagerduty.com"
+    api_url: Address = "https://api.pagerduty.com"
     service_ids: Annotated[Texts, Shapes.RECORDS] = ()
     team_ids: Annotated[Texts, Shapes.RECORDS] = ()

@@ -1,11 +1,11 @@
 """Settings of Statuspage: `sources.statuspage`."""
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from dora_pipeline.config import FailureSection, Shapes, Texts
+from dora_pipeline.config import FailureSection, Shapes
+from dora_pipeline.setting_types import Texts, is_address
 
 SOURCE = "statuspage"
 
@@ -15,19 +15,9 @@ Impact = Literal["none", "minor", "major", "critical"]
 def _pages(addresses: tuple[str, ...]) -> tuple[str, ...]:
     for number, address in enumerate(addresses, start=1):
         # What cannot be read may hold a password, so it is not shown.
-        if not _is_page(address):
+        if not is_address(address):
             raise ValueError(f"number {number} is not the address of a page, such as https://status.example.com")
     return tuple(dict.fromkeys(address.rstrip("/") for address in addresses))
-
-
-def _is_page(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-        has_host = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    is_plain = parts.username is None and not parts.query and not parts.fragment
-    return parts.scheme in ("https", "http") and has_host and is_plain
 
 
 class StatuspageSettings(FailureSection):

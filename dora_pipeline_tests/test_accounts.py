@@ -88,6 +88,14 @@ _SPOILED: dict[str, tuple[str, str]] = {
         "DELETE FROM landing.failures WHERE day = '2024-03-04'",
         "landing.judged_failures: failure_event_api: 0 failures should be there, 2 are, on 2024-03-04",
     ),
+    "a link lost": (
+        "DELETE FROM core.failure_links WHERE service = 'api' AND day = '2024-03-04'",
+        "core.failure_links: every source: 2 links should be there, 1 are, on 2024-03-04",
+    ),
+    "a failure that was never linked": (
+        "DELETE FROM landing.failure_links WHERE service = 'api' AND day = '2024-03-04'",
+        "landing.failure_links: every source: 2 links should be there, 1 are, on 2024-03-04",
+    ),
     "rejected events lost": (
         "DELETE FROM core.rejected_events WHERE reason = 'same_second' AND day = '2024-03-01'",
         "core.rejected_events: deployment_event_api: 1 rejected events should be there, 0 are, on 2024-03-01",

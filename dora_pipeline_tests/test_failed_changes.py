@@ -83,10 +83,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
     rule = {"name": "hotfix", "field": "version", "matches": "(?i)hotfix", "fails": "previous"}
     home.settings(
         change_failure_rules=[
+            # It stands first, and leaves to the others what they know of a remediation.
+            rule | {"name": "broken", "field": "custom_tag", "matches": "^broken:", "fails": "itself"},
             rule,
             rule | {"name": "branch", "field": "branch_tag", "matches": "^fix/"},
             rule | {"name": "urgent", "field": "custom_tag", "matches": "^urgent:(yes|true)$"},
-            rule | {"name": "broken", "field": "custom_tag", "matches": "^broken:", "fails": "itself"},
         ]
     )
     for name, (versions, _, _) in RETURNS.items():

@@ -299,7 +299,7 @@ EXPECTATIONS: Mapping[type[Table], Mapping[str, Expectation]] = {
         "nothing_open_for_long": _OPEN,
         "failures_with_env": _ENVS,
     },
-    FailureLinks: {"keys_unique": _KEYS, "failures_linked": _LINKS},
+    FailureLinks: {"keys_unique": _KEYS, "loads_add_up": _ACCOUNTS, "failures_linked": _LINKS},
     FailedChanges: {"keys_unique": _KEYS, "rules_match": _RULES, "views_agree": _VIEWS},
     RejectedEvents: {"rejected_share": _REJECTED, "loads_add_up": _ACCOUNTS},
     Daily: {

@@ -17,7 +17,8 @@ _ORDER = "ORDER BY table_name LIKE 'landing.%' DESC, first_day, table_name, meas
 class Discrepancy:
     """What of a source does not add up in a table: rows that should be there on some days, and rows that are.
 
-    `sources` of metrics.daily are all that are selected. `measure` says what is counted, `first_day` is one of `days`.
+    `sources` of metrics.daily are all that are selected, those of links are not told apart. `measure` says what is
+    counted, `first_day` is one of `days`.
     """
 
     table: str

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
-from dora_pipeline.tables import Deployments, Failures, JudgedDeployments, JudgedFailures, Table
+from dora_pipeline.tables import (
+    Deployments,
+    FailureLinks,
+    Failures,
+    JudgedDeployments,
+    JudgedFailures,
+    LinkedFailures,
+    Table,
+)
 from dora_pipeline.warehouse.accounts import account_rows
 from dora_pipeline.warehouse.queries import frame, statement
 
@@ -14,6 +22,7 @@ _EXAMPLES = 10
 _JUDGED: Mapping[type[Table], Sequence[str]] = {
     Deployments: (JudgedDeployments.table_name,),
     Failures: (JudgedFailures.table_name,),
+    FailureLinks: (LinkedFailures.table_name,),
 }
 
 

@@ -1,6 +1,6 @@
 -- What does not add up, by table, measure and source: rows that should be there on the days that differ, and rows that
--- are. Landed is judged, rejected or not yet selected; judged is in core, duplicates included; what counts in core is in
--- metrics.daily. Counted in events and services, on the days that match what has landed.
+-- are. Landed is judged, rejected or not yet selected; judged is in core, duplicates included; each failure is linked, or has
+-- the reason why not; what counts in core is in metrics.daily. Counted in events and services, on the days that match what has landed.
 WITH sources AS (
     SELECT s.source, MIN(s.first_selected_at) AS first_selected_at
     FROM core.source_selections AS s
@@ -39,6 +39,9 @@ judged_failures AS (
     FROM landing.judged_failures AS j
     GROUP BY j.source, j.day
 ),
+unloaded_failures AS (
+    SELECT s.day FROM landing.stale_days AS s WHERE s.target = 'core.failures'
+),
 daily AS (
     SELECT m.day, SUM(m.deployments) AS deployments, SUM(m.failures) AS failures, SUM(m.restores) AS restores,
         SUM(m.failed_changes) AS failed_changes
@@ -63,6 +66,16 @@ entries AS (
     SELECT 'core.failures', 'failures', j.source, j.day, j.events - j.rejected, 0 FROM judged_failures AS j
     UNION ALL
     SELECT 'core.failures', 'failures', f.source, f.day, 0, COUNT(*) FROM core.failures AS f GROUP BY f.source, f.day
+    UNION ALL
+    SELECT 'landing.failure_links', 'links', 'every source', j.day, j.events - j.rejected, 0 FROM judged_failures AS j
+    UNION ALL
+    SELECT 'landing.failure_links', 'links', 'every source', l.day, 0, COUNT(*) FROM landing.failure_links AS l GROUP BY l.day
+    UNION ALL
+    SELECT 'core.failure_links', 'links', 'every source', f.day, COUNT(*), 0
+    FROM core.failures AS f WHERE f.day NOT IN (SELECT u.day FROM unloaded_failures AS u) GROUP BY f.day
+    UNION ALL
+    SELECT 'core.failure_links', 'links', 'every source', l.day, 0, COUNT(*)
+    FROM core.failure_links AS l WHERE l.day NOT IN (SELECT u.day FROM unloaded_failures AS u) GROUP BY l.day
     UNION ALL
     SELECT 'core.rejected_events', 'rejected events', p.source, p.day, p.events, 0
     FROM populated AS p WHERE p.event_type = 'rejected'
@@ -129,5 +142,7 @@ FROM wrong AS w
 GROUP BY w.table_name, w.measure, w.source, CASE WHEN w.found < w.expected THEN 1 ELSE 0 END
 -- What is lost early is lost in all that follows.
 ORDER BY
-    CASE WHEN w.table_name LIKE 'landing.%' THEN 1 WHEN w.table_name LIKE 'core.%' THEN 2 ELSE 3 END,
+    CASE WHEN w.table_name LIKE 'landing.judged%' THEN 1 WHEN w.table_name LIKE 'landing.%' THEN 2
+         WHEN w.table_name LIKE 'core.%' AND w.table_name <> 'core.failure_links' THEN 3 WHEN w.table_name LIKE 'core.%' THEN 4
+         ELSE 5 END,
     MIN(w.day), w.table_name, w.measure, w.source

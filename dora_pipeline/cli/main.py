@@ -12,6 +12,7 @@ import click
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "backup": ("backup", "Write an archive of all that cannot be made again."),
     "check": ("check", "Check the whole warehouse, and say what to do."),
+    "dashboard": ("dashboard", "Show the figures of any question in a browser."),
     "demo": ("demo", "Run the whole pipeline on bundled real data."),
     "deployment": ("sending", "Send a deployment to the intake."),
     "dev": ("dev", "Start Dagster's page, schedules and sensors."),

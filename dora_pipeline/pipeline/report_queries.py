@@ -12,7 +12,7 @@ from dora_pipeline.warehouse.queries import quoted, statement
 Value = date | str | int | None
 
 
-class Questions:
+class Queries:
     """Asks the queries `sql/report/<name>.sql` of a connection, and keeps the text of each by its title."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:

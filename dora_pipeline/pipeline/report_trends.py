@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
-from dora_pipeline.pipeline.report_queries import Questions
+from dora_pipeline.pipeline.report_queries import Queries
 from dora_pipeline.report.content import NOTHING, Environment, Figures, Point
 from dora_pipeline.timeline import Window
 
@@ -13,7 +13,7 @@ _PRODUCTION = ("production", "prod")
 
 
 def environments(
-    questions: Questions,
+    queries: Queries,
     rows_of_figures: Sequence[tuple[Any, ...]],
     before: Window,
     period: Window,
@@ -23,17 +23,17 @@ def environments(
 
     `rows_of_figures` are those of the query of figures for the period.
     """
-    rows = questions.rows("environments", since_day=since, to_day=period.last)
+    rows = queries.rows("environments", since_day=since, to_day=period.last)
     now = _by_env(rows_of_figures)
     earlier = _by_env(
-        questions.rows(
+        queries.rows(
             "figures", "Cards, the period before", since_day=before.first, from_day=before.first, to_day=before.last
         )
     )
     year = _year_before(period.last)
     trends = {
         grain: _points(
-            questions.rows("trends", f"Trends by {grain}", grain=grain, from_day=first, to_day=period.last),
+            queries.rows("trends", f"Trends by {grain}", grain=grain, from_day=first, to_day=period.last),
             grain,
         )
         for grain, first in (("month", year), ("week", year - timedelta(days=year.weekday())))
@@ -46,7 +46,7 @@ def environments(
             earlier.get(env, NOTHING) if first is not None and first <= before.first else None,
             *([_since(first, point) for point in trends[grain].get(env, [])] for grain in ("month", "week")),
         )
-        for env, first, _ in sorted(rows, key=_is_not_production)
+        for env, first, _ in sorted(rows, key=production_first)
     ]
 
 
@@ -82,6 +82,7 @@ def _since(first: date | None, point: Point) -> Point:
     return replace(point, is_whole=False)
 
 
-def _is_not_production(row: tuple[Any, ...]) -> int:
+def production_first(row: tuple[Any, ...]) -> int:
+    """The place of a row that begins with an environment: those of production come first, the others are alike."""
     name = (row[0] or "").lower()
     return _PRODUCTION.index(name) if name in _PRODUCTION else len(_PRODUCTION)

@@ -11,7 +11,7 @@ import duckdb
 
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import DoraError, WarehouseError
-from dora_pipeline.pipeline.report_queries import Questions
+from dora_pipeline.pipeline.report_queries import Queries
 from dora_pipeline.pipeline.report_trends import environments
 from dora_pipeline.report.content import (
     DeploymentRow,
@@ -55,7 +55,7 @@ def write_report(home: Home, days: int = DAYS) -> Path:
     settings = read_settings(home)
     with open_reader(home) as connection:
         try:
-            report = _report(Questions(connection), settings, days)
+            report = _report(Queries(connection), settings, days)
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             raise WarehouseError(
@@ -66,33 +66,33 @@ def write_report(home: Home, days: int = DAYS) -> Path:
     return path
 
 
-def _report(questions: Questions, settings: Settings, days: int) -> Report:
+def _report(queries: Queries, settings: Settings, days: int) -> Report:
     zone = settings.zone
-    ((newest_day, newest_event_at, read_at),) = questions.rows("span")
-    sources = [SelectedSource(*row) for row in questions.rows("sources", "Selected sources")]
+    ((newest_day, newest_event_at, read_at),) = queries.rows("span")
+    sources = [SelectedSource(*row) for row in queries.rows("sources", "Selected sources")]
     firsts = [source.first_selected_at for source in sources if source.event_type == "failure"]
     failures_since = day_of(min(firsts), zone) if firsts else None
-    rates_since = _rates_since(sources, zone)
+    since_both = rates_since(sources, zone)
     if newest_day is None:
-        rejected = questions.rows("rejected", "Rejected events", from_day=None, to_day=None)
+        rejected = queries.rows("rejected", "Rejected events", from_day=None, to_day=None)
         return Report(
             zone,
             newest_event_at,
             read_at,
             sources,
             rejected=Excerpt.of([Rejected(*row) for row in rejected], _MOST_REASONS),
-            queries=_queries(questions),
+            queries=_queries(queries),
         )
     period = Window(newest_day - timedelta(days=days - 1), newest_day)
     before = Window(period.first - timedelta(days=days), period.first - timedelta(days=1))
     since = min(newest_day - timedelta(days=365), before.first)
     bounds = {"from_day": period.first, "to_day": period.last}
-    figures = questions.rows("figures", "Cards, services and teams", since_day=since, **bounds)
-    all_environments = environments(questions, figures, before, period, since)
+    figures = queries.rows("figures", "Cards, services and teams", since_day=since, **bounds)
+    all_environments = environments(queries, figures, before, period, since)
     shown = Excerpt.of(all_environments, _MOST_ENVIRONMENTS)
     names = {environment.env for environment in shown.rows}
     places = {environment.env: place for place, environment in enumerate(all_environments)}
-    teams = dict(questions.rows("teams", since_day=since))
+    teams = dict(queries.rows("teams", since_day=since))
 
     def members(dimension: str, most: int) -> Excerpt[Member]:
         rows = [
@@ -111,35 +111,35 @@ def _report(questions: Questions, settings: Settings, days: int) -> Report:
         period,
         before,
         failures_since,
-        rates_since,
+        since_both,
         shown,
         members("service", _MOST_SERVICES),
         members("team", _MOST_TEAMS),
-        Excerpt.of([Rejected(*row) for row in questions.rows("rejected", "Rejected events", **bounds)], _MOST_REASONS),
+        Excerpt.of([Rejected(*row) for row in queries.rows("rejected", "Rejected events", **bounds)], _MOST_REASONS),
         Excerpt.of(
             [
                 WithoutLeadTime(*row)
-                for row in questions.rows("reasons", "Deployments without a change lead time", **bounds)
+                for row in queries.rows("reasons", "Deployments without a change lead time", **bounds)
             ],
             _MOST_REASONS,
         ),
-        Excerpt.of([FailureRow(*row) for row in questions.rows("open_failures", "Open failures")], _MOST_OPEN),
-        [Oddity(*row) for row in questions.rows("oddities", "Counted, and to be looked at", **bounds)],
+        Excerpt.of([FailureRow(*row) for row in queries.rows("open_failures", "Open failures")], _MOST_OPEN),
+        [Oddity(*row) for row in queries.rows("oddities", "Counted, and to be looked at", **bounds)],
         [
             deployment
-            for row in questions.rows("deployments", "Newest deployments", since_day=since, most=_MOST_EVENTS)
+            for row in queries.rows("deployments", "Newest deployments", since_day=since, most=_MOST_EVENTS)
             if (deployment := DeploymentRow(*row)).env in names
         ],
         [
             failure
-            for row in questions.rows("failures", "Newest failures", since_day=since, most=_MOST_EVENTS)
+            for row in queries.rows("failures", "Newest failures", since_day=since, most=_MOST_EVENTS)
             if (failure := FailureRow(*row)).env in names
         ],
-        _queries(questions),
+        _queries(queries),
     )
 
 
-def _rates_since(sources: Sequence[SelectedSource], zone: ZoneInfo) -> date | None:
+def rates_since(sources: Sequence[SelectedSource], zone: ZoneInfo) -> date | None:
     """The first day from whose start deployments and failures are known; None while a type has no selected source."""
     beginnings: dict[str, datetime] = {}
     for source in sources:
@@ -152,8 +152,8 @@ def _rates_since(sources: Sequence[SelectedSource], zone: ZoneInfo) -> date | No
     return day if start_of(day, zone) == begins else day + timedelta(days=1)
 
 
-def _queries(questions: Questions) -> list[Query]:
-    return [Query(title, text) for title, text in questions.texts.items()]
+def _queries(queries: Queries) -> list[Query]:
+    return [Query(title, text) for title, text in queries.texts.items()]
 
 
 def _put(path: Path, text: str) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
+from dora_pipeline.report import verdicts
 from dora_pipeline.report.content import UNKNOWN, Environment, Figures
 from dora_pipeline.report.words import (
     count_text,
@@ -21,14 +22,18 @@ _FEW_DEPLOYMENTS = 20
 
 @dataclass(frozen=True)
 class Card:
-    """`value` is the exact number, `text` how it is shown, `notes` stand under it."""
+    """`value` is the exact number, `text` how it is shown, `notes` stand under it.
+
+    `verdict` says whether the difference is more than noise; it is empty where nothing is compared.
+    """
 
     title: str
     value: float | None
     text: str
     unit: str
     notes: Sequence[str]
-    comparison: str
+    comparison: str = ""
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,87 +52,168 @@ class _Share:
             return ""
         return f"{self.number:,} of {counted(self.deployments, 'deployment')}"
 
+    @property
+    def estimate(self) -> verdicts.Estimate:
+        return self.rate, self.low, self.high
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A period and the days that it is compared with, None where it is with nothing."""
+
+    period: Window
+    before: Window | None
+
+    def card(self, title: str, now: "_Figure", before: "_Figure", verdict: str) -> Card:
+        comparison = self._comparison(now, before)
+        is_compared = now.value is not None and before.value is not None and self.before is not None
+        return Card(title, now.value, now.text, now.unit, now.notes, comparison, verdict if is_compared else "")
+
+    def _comparison(self, now: "_Figure", before: "_Figure") -> str:
+        if self.before is None:
+            return ""
+        if now.value is None:
+            return "Not compared: no data now."
+        days = counted(len(self.before), "day")
+        if self.before.last + timedelta(days=1) == self.period.first:
+            named = f"the {days} before"
+        else:
+            named = f"the {days} from {day_text(self.before.first)}"
+        if before.value is None:
+            return f"Not compared: no data for the whole of {named}."
+        made_of = f", {before.made_of}" if before.made_of else ""
+        return f"{now.difference(now.value, before.value)} in {named} ({before.text}{made_of})."
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """A figure of a period, `made_of` so many events, and the words for its difference to that of another one."""
+
+    value: float | None
+    text: str
+    difference: Callable[[float, float], str]
+    unit: str = ""
+    made_of: str = ""
+    notes: Sequence[str] = ()
+
 
 def cards(
-    environment: Environment, period: Window, failures_since: date | None, rates_since: date | None
+    environment: Environment,
+    period: Window,
+    before: Window | None,
+    failures_since: date | None,
+    rates_since: date | None,
 ) -> list[Card]:
     """Deployment frequency, change lead time, change failure rate and time to restore, then what DORA adds since 2024.
 
-    `failures_since` is the day from which failures are known, None where no source of failures is selected;
-    `rates_since` the first one from whose start deployments and failures are.
+    `before` are the days that the period is compared with, None for a card without comparison. `failures_since` is the
+    day from which failures are known, None where no source of failures is selected; `rates_since` the first one from
+    whose start deployments and failures are.
     """
-    now, before = environment.now, environment.before or UNKNOWN
-    days = len(period)
-    are_failures_known = failures_since is not None and (period.first - failures_since).days >= days
-    known = before if are_failures_known else UNKNOWN
+    now, then = environment.now, environment.before or UNKNOWN
+    are_failures_known = failures_since is not None and before is not None and failures_since <= before.first
+    known = then if are_failures_known else UNKNOWN
+    days, days_before = len(period), 0 if before is None else len(before)
+    compared = _Compared(period, before)
     return [
-        Card(
+        compared.card(
             "Deployment frequency",
-            now.deployments,
-            count_text(now.deployments),
-            "" if now.deployments is None else "deployment" if now.deployments == 1 else "deployments",
-            _frequency_notes(environment, period),
-            _comparison(now.deployments, before.deployments, days, _count_difference, count_text(before.deployments)),
+            _frequency(now, _frequency_notes(environment, period)),
+            _frequency(then),
+            verdicts.of_counts(now.deployments, days, then.deployments, days_before),
         ),
-        Card(
+        compared.card(
             "Change lead time",
-            now.lead_time_p50_seconds,
-            duration_text(now.lead_time_p50_seconds),
-            f"median over {counted(now.lead_time_commits, 'commit')}",
-            _lead_time_notes(now),
-            _comparison(
-                now.lead_time_p50_seconds,
-                before.lead_time_p50_seconds,
-                days,
-                _duration_difference,
-                f"{duration_text(before.lead_time_p50_seconds)}, {counted(before.lead_time_commits, 'commit')}",
-            ),
+            _lead_time(now),
+            _lead_time(then),
+            # The commits of one deployment are delivered at once: deployments are what chance has to do with.
+            verdicts.of_estimates(_deployment_lead_time(now), _deployment_lead_time(then)),
         ),
-        Card(
+        compared.card(
             "Change failure rate",
-            now.change_failure_rate,
-            share_text(now.change_failure_rate),
-            _rate_unit(now),
-            _rate_notes(now, period, failures_since, rates_since),
-            _comparison(
-                now.change_failure_rate,
-                known.change_failure_rate,
-                days,
-                _rate_difference,
-                f"{share_text(known.change_failure_rate)}, {_rate_unit(known)}",
-            ),
+            _failure_rate(now, _rate_notes(now, period, failures_since, rates_since)),
+            _failure_rate(known),
+            verdicts.of_counts(now.failures, now.deployments, known.failures, known.deployments),
         ),
-        Card(
+        compared.card(
             "Time to restore",
-            now.time_to_restore_p50_seconds,
-            duration_text(now.time_to_restore_p50_seconds),
-            f"median of {counted(now.restores, 'restored failure')}",
-            _restore_notes(now),
-            _comparison(
-                now.time_to_restore_p50_seconds,
-                known.time_to_restore_p50_seconds,
-                days,
-                _duration_difference,
-                f"{duration_text(known.time_to_restore_p50_seconds)}, {counted(known.restores, 'restore')}",
-            ),
+            _restore(now),
+            _restore(known),
+            verdicts.of_estimates(_time_to_restore(now), _time_to_restore(known)),
         ),
-        _share_card("Failed change rate", _failed_changes(now), _failed_changes(before), days),
-        Card(
+        compared.card("Failed change rate", *_shares(_failed_changes(now), _failed_changes(then))),
+        compared.card(
             "Failed deployment recovery time",
-            now.recovery_p50_seconds,
-            duration_text(now.recovery_p50_seconds),
-            f"median of {counted(now.recoveries, 'mended deployment')}",
-            _interval_notes(now.recovery_p50_seconds_low, now.recovery_p50_seconds_high, duration_text),
-            _comparison(
-                now.recovery_p50_seconds,
-                before.recovery_p50_seconds,
-                days,
-                _duration_difference,
-                f"{duration_text(before.recovery_p50_seconds)}, {counted(before.recoveries, 'mended deployment')}",
-            ),
+            _recovery(now),
+            _recovery(then),
+            verdicts.of_estimates(_recovery_time(now), _recovery_time(then)),
         ),
-        _share_card("Rework rate", _rework(now), _rework(before), days),
+        compared.card("Rework rate", *_shares(_rework(now), _rework(then))),
     ]
+
+
+def _frequency(figures: Figures, notes: Sequence[str] = ()) -> _Figure:
+    number = figures.deployments
+    unit = "" if number is None else "deployment" if number == 1 else "deployments"
+    return _Figure(number, count_text(number), _count_difference, unit, notes=notes)
+
+
+def _lead_time(figures: Figures) -> _Figure:
+    value, commits = figures.lead_time_p50_seconds, counted(figures.lead_time_commits, "commit")
+    unit = f"median over {commits}"
+    return _Figure(value, duration_text(value), _duration_difference, unit, commits, _lead_time_notes(figures))
+
+
+def _failure_rate(figures: Figures, notes: Sequence[str] = ()) -> _Figure:
+    value, unit = figures.change_failure_rate, _rate_unit(figures)
+    return _Figure(value, share_text(value), _rate_difference, unit, unit, notes)
+
+
+def _restore(figures: Figures) -> _Figure:
+    return _Figure(
+        figures.time_to_restore_p50_seconds,
+        duration_text(figures.time_to_restore_p50_seconds),
+        _duration_difference,
+        f"median of {counted(figures.restores, 'restored failure')}",
+        counted(figures.restores, "restore"),
+        _restore_notes(figures),
+    )
+
+
+def _recovery(figures: Figures) -> _Figure:
+    value, number = figures.recovery_p50_seconds, counted(figures.recoveries, "mended deployment")
+    notes = _interval_notes(figures.recovery_p50_seconds_low, figures.recovery_p50_seconds_high, duration_text)
+    return _Figure(value, duration_text(value), _duration_difference, f"median of {number}", number, notes)
+
+
+def _shares(now: _Share, before: _Share) -> tuple[_Figure, _Figure, str]:
+    verdict = verdicts.of_shares(now.estimate, now.deployments, before.estimate, before.deployments)
+    return _share(now), _share(before), verdict
+
+
+def _share(share: _Share) -> _Figure:
+    notes = _interval_notes(share.low, share.high, share_text)
+    return _Figure(share.rate, share_text(share.rate), _rate_difference, share.unit, share.unit, notes)
+
+
+def _deployment_lead_time(figures: Figures) -> verdicts.Estimate:
+    return (
+        figures.deployment_lead_time_p50_seconds,
+        figures.deployment_lead_time_p50_seconds_low,
+        figures.deployment_lead_time_p50_seconds_high,
+    )
+
+
+def _time_to_restore(figures: Figures) -> verdicts.Estimate:
+    return (
+        figures.time_to_restore_p50_seconds,
+        figures.time_to_restore_p50_seconds_low,
+        figures.time_to_restore_p50_seconds_high,
+    )
+
+
+def _recovery_time(figures: Figures) -> verdicts.Estimate:
+    return figures.recovery_p50_seconds, figures.recovery_p50_seconds_low, figures.recovery_p50_seconds_high
 
 
 def _frequency_notes(environment: Environment, period: Window) -> list[str]:
@@ -146,6 +232,7 @@ def _lead_time_notes(now: Figures) -> list[str]:
     return [
         f"90th percentile {duration_text(now.lead_time_p90_seconds)}, mean {duration_text(now.lead_time_mean_seconds)}",
         f"Median over deployments: {duration_text(now.deployment_lead_time_p50_seconds)}",
+        *_interval_notes(*_deployment_lead_time(now)[1:], duration_text),
     ]
 
 
@@ -153,17 +240,6 @@ def _rate_unit(figures: Figures) -> str:
     if figures.deployments is None or figures.failures is None:
         return ""
     return f"{counted(figures.failures, 'failure')}, {counted(figures.deployments, 'deployment')}"
-
-
-def _share_card(title: str, now: _Share, before: _Share, days: int) -> Card:
-    return Card(
-        title,
-        now.rate,
-        share_text(now.rate),
-        now.unit,
-        _interval_notes(now.low, now.high, share_text),
-        _comparison(now.rate, before.rate, days, _rate_difference, f"{share_text(before.rate)}, {before.unit}"),
-    )
 
 
 def _failed_changes(figures: Figures) -> _Share:
@@ -206,6 +282,7 @@ def _restore_notes(now: Figures) -> list[str]:
         )
     if now.restores_without_env:
         notes.append(_without_env(now.restores_without_env, "restored failure"))
+    notes += _interval_notes(*_time_to_restore(now)[1:], duration_text)
     if now.open_failures:
         verb = "is" if now.open_failures == 1 else "are"
         notes.append(f"{counted(now.open_failures, 'failure')} {verb} open and not in it.")
@@ -215,16 +292,6 @@ def _restore_notes(now: Figures) -> list[str]:
 def _without_env(number: int, noun: str) -> str:
     verb = "names" if number == 1 else "name"
     return f"Not known: {counted(number, noun)} {verb} no environment. dora check says which setting gives it one."
-
-
-def _comparison(
-    now: float | None, before: float | None, days: int, difference: Callable[[float, float], str], text_before: str
-) -> str:
-    if now is None:
-        return "Not compared: no data now."
-    if before is None:
-        return f"Not compared: no data for the whole of the {days} days before."
-    return f"{difference(now, before)} in the {days} days before ({text_before})."
 
 
 def _count_difference(now: float, before: float) -> str:

@@ -78,17 +78,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment: its figures now, those of the period before, and its trends.
+    """An environment: its figures now, those of the days that they are compared with, and its trends.
 
-    `before` is None where the data does not reach back over that whole period.
+    `before` is None where the data does not reach back over all of those days.
     """
 
     env: str | None
     first_deployment_day: date | None
     now: Figures
     before: Figures | None
-    months: Sequence[Point]
-    weeks: Sequence[Point]
+    months: Sequence[Point] = ()
+    weeks: Sequence[Point] = ()
 
 
 @dataclass(frozen=True)

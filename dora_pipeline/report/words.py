@@ -5,6 +5,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.report.question import COLUMNS, NONE, Question
 
 NO_DATA = "no data"
 # Name and size in seconds of each unit, and how many of it make the next one.
@@ -62,7 +63,8 @@ def duration_unit(most: float) -> tuple[float, str]:
 
 def share_text(rate: float | None) -> str:
     """A rate as a percentage."""
-    return NO_DATA if rate is None else f"{rate * 100:,.1f} %"
+    # Adding 0 takes the sign from what is a little below it.
+    return NO_DATA if rate is None else f"{round(rate * 100, 1) + 0:,.1f} %"
 
 
 def frequency_text(number: int, days: int) -> str:
@@ -89,6 +91,20 @@ def brief(text: str | None) -> str:
 def named(name: str | None, what: str) -> str:
     """A name, or `no env` where there is none."""
     return f"no {what}" if name is None else brief(name)
+
+
+def question_text(question: Question) -> str:
+    """Which events a question is about: `production, team sales`."""
+    named = {name: value for name in (*COLUMNS, "tag") if (value := getattr(question, name)) is not None}
+    texts = [named_text(name, value) for name, value in named.items()]
+    return ", ".join(texts)
+
+
+def named_text(parameter: str, value: str) -> str:
+    """A value of a parameter: `team sales`, `no team`; an environment by its name alone."""
+    if value == NONE:
+        return f"no {parameter}"
+    return brief(value) if parameter == "env" else f"{parameter} {brief(value)}"
 
 
 def reason_text(reason: str) -> str:

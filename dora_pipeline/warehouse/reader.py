@@ -1,7 +1,7 @@
 """Read-only access to the published warehouse."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -9,9 +9,11 @@ import duckdb
 from dora_pipeline.config import Home
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline.warehouse.publication import remove_companions
-from dora_pipeline.warehouse.queries import first_row, quoted
+from dora_pipeline.warehouse.queries import count, quoted
 from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 
+# The name that the published file has on a connection of `open_publication`.
+PUBLISHED = "warehouse"
 _TRIES = 3
 
 
@@ -22,25 +24,53 @@ def open_reader(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises WarehouseError where nothing was published yet, the file cannot be read, or it lacks what the block reads
     because another version of the program made it.
     """
-    if not home.warehouse.exists():
-        raise WarehouseError(f"{home.warehouse}: there is no warehouse yet; `dora run` makes it")
-    try:
-        connection = open_published(home)
-    except duckdb.Error as error:
-        text = str(error).splitlines()[0]
-        advice = "; a client has it open to write: end that, or publish anew by `dora run`" if " lock " in text else ""
-        raise WarehouseError(f"{home.warehouse}: cannot be opened: {text}{advice}") from error
+    connection = _opened(home, open_published)
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        yield connection
+        with explained(home, connection):
+            yield connection
+    finally:
+        connection.close()
+
+
+def open_publication(home: Home, memory: str) -> duckdb.DuckDBPyConnection:
+    """A connection on which the published file is attached, read-only, beside databases in memory.
+
+    It is an instance of its own: one that is opened later, after another publication, shares nothing with it. All
+    questions of its cursors have `memory` together, such as `600MB`; a cursor begins with `USE`. Raises WarehouseError
+    as `open_reader` does.
+    """
+    connection = duckdb.connect(config={"memory_limit": memory})
+    try:
+        _opened(home, lambda home: _attach_published(connection, home))
+    except WarehouseError:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def explained(home: Home, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """For the length of the block, that the file lacks what is read is a WarehouseError that names the versions."""
+    try:
+        yield
     except duckdb.CatalogException as error:
         version = schema_version(connection)
         raise WarehouseError(
             f"{home.warehouse}: has schema version {version}, this program knows version {SCHEMA_VERSION}, and lacks "
             f"what it reads ({str(error).splitlines()[0]}); use the program that made it, or `dora run` with this one"
         ) from error
-    finally:
-        connection.close()
+
+
+def _opened(home: Home, open_file: Callable[[Home], duckdb.DuckDBPyConnection]) -> duckdb.DuckDBPyConnection:
+    if not home.warehouse.exists():
+        raise WarehouseError(f"{home.warehouse}: there is no warehouse yet; `dora run` makes it")
+    try:
+        return open_file(home)
+    except duckdb.Error as error:
+        text = str(error).splitlines()[0]
+        advice = "; a client has it open to write: end that, or publish anew by `dora run`" if " lock " in text else ""
+        raise WarehouseError(f"{home.warehouse}: cannot be opened: {text}{advice}") from error
 
 
 def lock(connection: duckdb.DuckDBPyConnection, scratch: Path, *, reads_files: bool) -> None:
@@ -68,10 +98,28 @@ def open_published(home: Home) -> duckdb.DuckDBPyConnection:
     for _ in range(_TRIES):
         remove_companions(home.warehouse)
         connection = duckdb.connect(str(home.warehouse), read_only=True)
-        # What came in between was read along. DuckDB knows that, also where another reader has removed it meanwhile.
-        if first_row(connection, "SELECT wal_size FROM pragma_database_size()") == ("0 bytes",):
+        if _is_as_published(connection):
             return connection
         connection.close()
-    raise WarehouseError(
+    raise _is_written(home)
+
+
+def _attach_published(connection: duckdb.DuckDBPyConnection, home: Home) -> duckdb.DuckDBPyConnection:
+    for _ in range(_TRIES):
+        remove_companions(home.warehouse)
+        connection.execute(f"ATTACH {quoted(str(home.warehouse))} AS {PUBLISHED} (READ_ONLY)")
+        if _is_as_published(connection):
+            return connection
+        connection.execute(f"DETACH {PUBLISHED}")
+    raise _is_written(home)
+
+
+def _is_as_published(connection: duckdb.DuckDBPyConnection) -> bool:
+    # What came in between was read along. DuckDB knows that, also where another reader has removed it meanwhile.
+    return count(connection, "SELECT COUNT(*) FROM pragma_database_size() WHERE wal_size <> '0 bytes'") == 0
+
+
+def _is_written(home: Home) -> WarehouseError:
+    return WarehouseError(
         f"{home.warehouse}: a client that opened it to write goes on writing; end that client, and open it read-only"
     )

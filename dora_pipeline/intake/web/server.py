@@ -5,13 +5,11 @@ What does not belong here: what a request gets.
 
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from ipaddress import ip_address
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -26,13 +24,13 @@ from dora_pipeline.intake.web.app import IntakeSettings, make_app
 from dora_pipeline.intake.web.certificates import Certificate, Tls
 from dora_pipeline.intake.web.connections import ClientConnection
 from dora_pipeline.intake.web.monitoring import METRICS_FOLDER
+from dora_pipeline.listening import BACKLOG, address_of, is_loopback, listening_socket
 
 WEBHOOK_SECRETS = "PAGERDUTY_WEBHOOK_SECRETS"
 # Longer than nginx keeps its connections to us, so that it never writes into one that just ended.
 _KEEP_ALIVE_SECONDS = 75
 _GRACE_SECONDS = 20
 _HEALTH_SECONDS = 30
-_BACKLOG = 2048
 _LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -75,13 +73,12 @@ class IntakeServer:
             store.ping()
         named = named_store()
         self.store_address = shown(store_url(named)) if named else str(home.intake)
-        self._socket = _bound(host, port)
+        self._socket = listening_socket(host, port)
 
     @property
     def address(self) -> str:
         """Where it listens, as a URL."""
-        host, port = self._socket.getsockname()[:2]
-        return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+        return f"{'https' if self._tls else 'http'}://{address_of(self._socket)}"
 
     def run(self, announce: Callable[[], None]) -> None:
         """Answer requests; `announce` is called as soon as a signal ends it in order.
@@ -118,7 +115,7 @@ class IntakeServer:
             log_config=_LOGGING,
             access_log=False,
             server_header=False,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
             timeout_worker_healthcheck=_HEALTH_SECONDS,
@@ -126,7 +123,7 @@ class IntakeServer:
 
 
 def _check_keys(keys: Keys, host: str, is_insecure: bool) -> None:
-    is_local = _is_loopback(host)
+    is_local = is_loopback(host)
     if is_insecure and not is_local:
         raise ConfigError(f"--insecure is for loopback only, and {host} is not; set {API_KEYS} in its place")
     if not keys.api and not is_insecure:
@@ -138,24 +135,6 @@ def _check_keys(keys: Keys, host: str, is_insecure: bool) -> None:
         raise ConfigError(
             f"{'; '.join(keys.short)}; beyond loopback a key must have {SHORTEST_KEY}, so that none can be guessed"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-    except OSError as error:
-        # Of addresses in use, Python tells the address once more.
-        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        raise ConfigError(f"{host}:{port} cannot be listened on: {reason}; choose another --host or --port") from None
 
 
 @contextmanager

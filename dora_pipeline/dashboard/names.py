@@ -1,0 +1,26 @@
+"""`/services.json`: the services whose name holds a text, for a field that offers them while one types."""
+
+import duckdb
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from dora_pipeline.dashboard.publications import Publications
+from dora_pipeline.report.answer import Catalog
+
+_MOST = 50
+
+
+async def find_services(request: Request) -> Response:
+    """At most 50 names, those that begin with the text first, then those with most events."""
+    text = request.query_params.get("q", "").strip().lower()[:500]
+
+    def found(_connection: duckdb.DuckDBPyConnection, known: Catalog) -> list[str]:
+        names = [name for name in known.names.get("service", ()) if name is not None and text in name.lower()]
+        return sorted(names, key=lambda name: not name.lower().startswith(text))[:_MOST]
+
+    publications: Publications = request.app.state.publications
+    return JSONResponse(await publications.ask(found))
+
+
+ROUTES = [Route("/services.json", find_services, methods=["GET"])]

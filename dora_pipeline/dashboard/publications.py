@@ -1,0 +1,114 @@
+"""The newest publication, and questions to it: few at once, each over one publication and within its time."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock, Timer
+from typing import TypeVar
+
+import duckdb
+
+from dora_pipeline.config import Home
+from dora_pipeline.errors import DoraError, WarehouseError
+from dora_pipeline.pipeline.answers import catalog
+from dora_pipeline.report.answer import Catalog
+from dora_pipeline.warehouse.reader import PUBLISHED, explained, open_publication
+
+MOST_AT_ONCE = 2
+MOST_SECONDS = 30.0
+MEMORY = "600MB"
+
+Found = TypeVar("Found")
+
+
+class TooBusy(DoraError):
+    """Other questions, or this one, take too long."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was published, by the file that holds it; `identity` is another one for each publication."""
+
+    identity: str
+    catalog: Catalog
+    connection: duckdb.DuckDBPyConnection = field(repr=False)
+
+
+Act = Callable[[duckdb.DuckDBPyConnection, Catalog], Found]
+
+
+class Publications:
+    """Answers questions to the published warehouse of a home, each from the publication that is the newest then."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._lock = Lock()
+        self._newest: Publication | None = None
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "question")
+
+    def identity(self) -> str:
+        """The identity of the newest publication. Raises WarehouseError where there is none."""
+        try:
+            status = os.stat(self._home.warehouse)
+        except OSError as error:
+            raise WarehouseError(
+                f"{self._home.warehouse}: cannot be read: {error.strerror}; `dora run` makes it"
+            ) from error
+        return f"{status.st_dev:x}-{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"
+
+    async def ask(self, act: Act[Found]) -> Found:
+        """What `act` makes of a connection to the newest publication and of its catalog.
+
+        Raises TooBusy where others, or it, take more than 30 seconds, and what `open_reader` raises.
+        """
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                await self._places.acquire()
+        except TimeoutError:
+            raise TooBusy("too many questions are asked at once; ask again") from None
+        try:
+            # A question whose reader has gone is computed to its end before the next one is begun.
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._found, act)
+        finally:
+            self._places.release()
+
+    def close(self) -> None:
+        """Let go of the publication."""
+        self._threads.shutdown()
+        self._newest = None
+
+    def _found(self, act: Act[Found]) -> Found:
+        publication = self._publication()
+        cursor = publication.connection.cursor()
+        end = Timer(MOST_SECONDS, cursor.interrupt)
+        end.start()
+        try:
+            cursor.execute(f"USE {PUBLISHED}")
+            cursor.execute("SET TimeZone = 'UTC'")
+            with explained(self._home, cursor):
+                return act(cursor, publication.catalog)
+        except duckdb.InterruptException:
+            raise TooBusy(f"it takes more than {MOST_SECONDS:g} seconds; ask for fewer days, or for one team") from None
+        except duckdb.OutOfMemoryException:
+            raise TooBusy(f"it takes more than {MEMORY} of memory; ask for fewer days, or for one team") from None
+        finally:
+            end.cancel()
+            cursor.close()
+
+    def _publication(self) -> Publication:
+        with self._lock:
+            identity = self.identity()
+            if self._newest is None or self._newest.identity != identity:
+                # Questions that are under way keep the former one open.
+                self._newest = self._opened(identity)
+            return self._newest
+
+    def _opened(self, identity: str) -> Publication:
+        connection = open_publication(self._home, MEMORY)
+        connection.execute(f"USE {PUBLISHED}")
+        connection.execute("SET TimeZone = 'UTC'")
+        with explained(self._home, connection):
+            return Publication(identity, catalog(connection), connection)

@@ -1,0 +1,35 @@
+"""Addresses that a server of this program listens on."""
+
+import os
+import socket
+from ipaddress import ip_address
+
+from dora_pipeline.errors import ConfigError
+
+BACKLOG = 2048
+
+
+def is_loopback(host: str) -> bool:
+    """Whether every address of the host is one that only this machine reaches."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one. Raises ConfigError where it cannot."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        # Of addresses in use, Python tells the address once more.
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise ConfigError(f"{host}:{port} cannot be listened on: {reason}; choose another --host or --port") from None
+
+
+def address_of(listening: socket.socket) -> str:
+    """Where a socket listens, as `127.0.0.1:8080` or `[::1]:8080`."""
+    host, port = listening.getsockname()[:2]
+    return f"{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,0 +1,83 @@
+"""What a page of the dashboard shows, as plain values, and what its questions can name.
+
+Days are those of the warehouse's time zone, instants are UTC, durations seconds. None is `no data`, never 0.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from difflib import get_close_matches
+from zoneinfo import ZoneInfo
+
+from dora_pipeline.report.content import Environment, Query, SelectedSource
+from dora_pipeline.report.question import NONE, Question, WrongQuestion
+from dora_pipeline.timeline import Window
+
+_MOST_NEAR = 5
+
+
+@dataclass(frozen=True)
+class NamedEnvironment:
+    """An environment that events name, and the day of its first deployment."""
+
+    env: str | None
+    first_deployment_day: date | None
+    deployments: int
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What there is to ask about in one publication; `newest_day` is None where no event of a selected source is.
+
+    `environments` are those of production first, then by deployments. `names` has, for each parameter of a question,
+    the values that events name, most events first, None where some name none; of tags the most frequent only.
+    """
+
+    zone: ZoneInfo
+    newest_day: date | None
+    newest_event_at: datetime | None
+    read_at: datetime | None
+    sources: Sequence[SelectedSource]
+    environments: Sequence[NamedEnvironment]
+    names: Mapping[str, Sequence[str | None]]
+
+    def environment(self, question: Question) -> NamedEnvironment:
+        """The environment that the question is about: the first one where it names none. Raises WrongQuestion."""
+        if question.env is None:
+            return self.environments[0]
+        wanted = None if question.env == NONE else question.env
+        for environment in self.environments:
+            if environment.env == wanted:
+                return environment
+        raise UnknownName("env", question.env, [item.env or NONE for item in self.environments])
+
+    def check(self, question: Question) -> None:
+        """Raise UnknownName for a value that no event names."""
+        for parameter, names in self.names.items():
+            value = getattr(question, parameter)
+            if value is not None and parameter != "tag" and (None if value == NONE else value) not in names:
+                raise UnknownName(parameter, value, [name for name in names if name is not None])
+
+
+class UnknownName(WrongQuestion):
+    """A value that no event names; `near` are some that are alike."""
+
+    def __init__(self, parameter: str, value: str, names: Sequence[str]) -> None:
+        super().__init__(parameter, f"no event of a selected source names {value!r}")
+        held = [name for name in names if value.lower() in name.lower()]
+        close = get_close_matches(value, names, n=_MOST_NEAR, cutoff=0.5)
+        self.near = list(dict.fromkeys([*held[:_MOST_NEAR], *close]))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The figures that a question asks for; `question` names its environment."""
+
+    question: Question
+    catalog: Catalog
+    environment: Environment
+    period: Window
+    before: Window | None
+    failures_since: date | None
+    rates_since: date | None
+    queries: Sequence[Query] = ()

@@ -424,7 +424,55 @@ def test_the_check_tells_the_worst_first_with_what_to_do(home: TestHome) -> None
 def test_the_check_of_a_home_without_a_warehouse_says_what_makes_it(home: TestHome) -> None:
     answer = call(home.home.path, "check")
     assert answer.code == 1
+    assert "`dora select deployments SOURCE…` says" in answer.err
+    assert "`dora select failures SOURCE…` says" in answer.err
     assert "`dora run` makes it" in answer.err
+    home.select_events()
+    assert "there is no warehouse yet; `dora run` makes it\n" in call(home.home.path, "check").err
+
+
+def test_the_check_of_a_new_home_names_the_lines_to_write_and_they_mend_it(home: TestHome) -> None:
+    home.settings(environments={"production": ["prod"]})
+    add_catalog(home)
+    home.select("deployment", "deployment_event_api", "apm_deployment_tracking", at=datetime(2026, 1, 1, tzinfo=UTC))
+    home.deploy("till", "2026-01-05 10:00:00", git={"repository_url": "https://github.com/o/x", "commit_sha": "a" * 40})
+    home.deploy("till", "2026-01-06 10:00:00", env="Production", version="2")
+    home.fail(["till"], "2026-01-06 11:00:00", env=None)
+    home.run()
+
+    def written() -> list[str]:
+        lines = call(home.home.path, "check").out.splitlines()
+        return [line.removeprefix("  write: ") for line in lines if line.startswith("  write: ")]
+
+    selection, *others = written()
+    assert selection == (
+        "dora select failures failure_event_api --at 2026-01-01T00:00:00Z (in its place, or beside it: "
+        "datadog_incidents, pagerduty, statuspage)"
+    )
+    assert call(home.home.path, *selection.partition(" (")[0].split()[1:]).code == 0
+    catalog, environment, repository = (
+        next(line.removeprefix(start) for line in others if line.startswith(start))
+        for start in ("a file in services/: ", "dora.yaml, below environments: ", "dora.yaml, below repositories: ")
+    )
+    assert catalog == "{schema-version: v2.2, dd-service: till, team: …}"
+    assert (environment, repository) == (
+        '"production": ["prod", "Production"]',
+        "github.com/o/x: https://github.com/o/x.git",
+    )
+    (home.home.services / "till.yaml").write_text(catalog)
+    home.home.settings_file.write_text(f"environments:\n  {environment}\nrepositories:\n  {repository}\n")
+    with pytest.MonkeyPatch.context() as without_network:
+        without_network.setenv("GIT_ALLOW_PROTOCOL", "none")
+        home.run()
+    others = written()
+    assert "dora.yaml, below sources: failure_event_api: {env: production}" in others
+    assert [
+        line for line in others if line.startswith(("dora select", "dora.yaml, below env", "dora.yaml, below rep"))
+    ] == []
+    assert any(line.startswith("a line of a file exports/apm/….jsonl: {") for line in others)
+    assert not any(
+        line.startswith("a file in services/: {schema-version: v2.2, dd-service: till, team") for line in others
+    )
 
 
 def test_a_run_ends_with_the_warnings_that_hold_a_line_each(home: TestHome) -> None:

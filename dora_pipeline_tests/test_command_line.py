@@ -82,6 +82,9 @@ def test_init_writes_settings_a_log_and_an_example_service(home: TestHome, dora:
     assert home.home.selection_log.read_text() == "event_type,selected_at,sources\n"
     assert read_settings(home.home) == read_settings(Home(home.home.path / "nowhere"))
     assert read_selection_log(home.home).entries == ()
+    assert read_catalog(home.home).frame()["service"].to_list() == []
+    example = home.home.services / "example.yaml"
+    example.write_text("\n".join(re.sub(r"^# ?", "", line) for line in example.read_text().splitlines()[3:]))
     assert read_catalog(home.home).frame()["service"].to_list() == ["example"]
 
 

@@ -3,10 +3,12 @@
 import click
 
 from dora_pipeline.cli.display import console
-from dora_pipeline.config import default_home
+from dora_pipeline.config import Home, default_home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.pipeline.checks import all_results
 from dora_pipeline.pipeline.expectations import CheckResult
+from dora_pipeline.pipeline.remedies import remedies
+from dora_pipeline.selection import read_selection_log
 from dora_pipeline.settings import read_settings
 from dora_pipeline.warehouse.reader import open_reader
 
@@ -21,6 +23,8 @@ def check_command(strict: bool) -> None:
     """Check the whole published warehouse, and say what to do; the worst comes first."""
     home = default_home()
     settings = read_settings(home)
+    if not home.warehouse.exists():
+        raise ChecksFailed(f"{home.warehouse}: there is no warehouse yet; {_first_steps(home)}")
     with open_reader(home) as connection:
         results = all_results(connection, settings)
     found = [result for result in results if not result.passed]
@@ -39,3 +43,15 @@ def _show(result: CheckResult) -> None:
     level = "warning" if result.is_warning else "error"
     console.print(f"{level}: {result.line}", markup=False, soft_wrap=True)
     console.print(f"  what to do: {result.advice}", markup=False, soft_wrap=True)
+    for line in remedies(result):
+        console.print(f"  write: {line}", markup=False, soft_wrap=True)
+
+
+def _first_steps(home: Home) -> str:
+    log = read_selection_log(home)
+    steps = [] if home.path.exists() else ["`dora init` makes the folder"]
+    if not log.selected("deployment"):
+        steps.append("`dora select deployments SOURCE…` says where deployments come from")
+    if not log.selected("failure"):
+        steps.append("`dora select failures SOURCE…` says where failures come from")
+    return ", ".join([*steps, "`dora run` makes it"])

@@ -43,19 +43,21 @@ _SETTINGS = """\
 """
 _SELECTIONS = "event_type,selected_at,sources\n"
 _SERVICE = """\
-# A service definition, as Datadog's catalog has it. Change it to one of your services, or remove this file.
-apiVersion: v3
-kind: service
-metadata:
-  name: example
-  owner: example-team
-  links:
-    - name: Source
-      type: repo
-      url: https://github.com/organization/example
-extensions:
-  datadoghq.com/dora-metrics:
-    source_patterns: []         # for a repository with several services: globs such as src/example/**
+# A service definition, as Datadog's catalog has it: copy it to a file for each of your services, without the signs of
+# comments. It gives a service its team, and the repository in which lead times are looked up.
+
+# apiVersion: v3
+# kind: service
+# metadata:
+#   name: example
+#   owner: example-team
+#   links:
+#     - name: Source
+#       type: repo
+#       url: https://github.com/organization/example
+# extensions:
+#   datadoghq.com/dora-metrics:
+#     source_patterns: []         # for a repository with several services: globs such as src/example/**
 """
 
 

@@ -92,11 +92,20 @@ def late_sources(connection: duckdb.DuckDBPyConnection, table: type[Table], sett
 
 
 def unknown_environments(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
-    """Environments that the settings do not name."""
+    """Environments that the settings do not name; `setting` names each, as an alias of one that looks like it."""
     if not settings.environments:
         return Finding(pl.DataFrame(), wrong=0)
     options = {"event_type": _EVENT_TYPES[table], "environments": list(settings.environments)}
-    return check(connection, "environments_known", options)
+    found = check(connection, "environments_known", options)
+    lines = [_line_of_environment(str(env), settings) for env in found.rows["env"]]
+    return Finding(found.rows.with_columns(pl.Series("setting", lines, pl.String)), found.wrong)
+
+
+def _line_of_environment(env: str, settings: Settings) -> str:
+    for name, aliases in settings.environments.items():
+        if plain_environment(env) in {plain_environment(known) for known in (name, *aliases)}:
+            return f"{json.dumps(name, ensure_ascii=False)}: {json.dumps([*aliases, env], ensure_ascii=False)}"
+    return f"{json.dumps(env, ensure_ascii=False)}: []"
 
 
 def environments_apart(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:

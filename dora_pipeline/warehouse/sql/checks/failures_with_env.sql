@@ -1,5 +1,5 @@
 -- Services, or teams of failures that name no service, whose deployments have an env and some of whose failures have none,
--- by source; events that metrics count.
+-- by source; events that metrics count. `env` is that of most deployments of any service.
 WITH deployed AS (
     SELECT d.service, d.team
     FROM core.deployments AS d
@@ -8,7 +8,8 @@ WITH deployed AS (
 )
 SELECT
     f.source, COALESCE(f.service, 'team ' || f.team) AS service, COUNT(*) AS failures, MAX(f.started_at) AS newest_failure_at,
-    MIN(f.failure_id) AS failure_id
+    MIN(f.failure_id) AS failure_id,
+    (SELECT MODE(d.env) FROM core.deployments AS d WHERE d.is_selected AND d.duplicate_of IS NULL) AS env
 FROM core.failures AS f
 WHERE f.is_selected AND f.env IS NULL
     AND (

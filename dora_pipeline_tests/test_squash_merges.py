@@ -160,6 +160,24 @@ def test_squash_merges_count_by_their_original_commits_and_each_commit_once(
     assert home.tables() == before
 
 
+def test_a_range_waits_as_it_is_while_its_remote_is_silent_and_is_looked_up_as_soon_as_it_answers(
+    home: TestHome, remote: Path, requests: Mapping[str, str]
+) -> None:
+    sha = requests
+    deploy(home, "one", 1, sha["root"])
+    home.run()
+    gone = remote.rename(remote.with_name("gone.git"))
+    deploy(home, "two", 2, sha["A"])
+    assert [day.day for day in home.run().days] == [3]
+    landed = {sha["A"]: (None, False)}
+    assert brought(home, "two") == landed
+    assert home.run().days == []
+    gone.rename(remote)
+    assert [day.day for day in home.run().days] == [3]
+    assert brought(home, "two") == {sha["a1"]: (sha["A"], False), sha["a2"]: (sha["A"], False)}
+    assert home.run().days == []
+
+
 def random_repository(choose: random.Random, remote: Path) -> tuple[list[str], list[str]]:
     """A main branch of squash merges, merges and plain commits; the SHAs of main, and of the heads of requests."""
     history = History()

@@ -38,7 +38,8 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
     writer = session.writer
     again = _found_again(repositories, commits.missing_commits(writer), since)
     if session.fetches:
-        again += commits.deployments_of_unfinished_ranges(writer)
+        for repository_id, deployments in commits.deployments_of_unfinished_ranges(writer).items():
+            again += deployments if repositories.offers_requests(repository_id) else ()
     questions = commits.begin_questions(writer, again)
     if questions is None:
         return
@@ -58,6 +59,7 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
         pl.DataFrame(answers.ranges, schema=empty_frame(DeploymentRanges).schema, orient="row"),
         pl.DataFrame(answers.had, schema=commits.HAD_COMMITS, orient="row"),
         pl.DataFrame(answers.tips, schema=empty_frame(DeliveredTips).schema, orient="row"),
+        answers.differing_ranges,
     )
 
 
@@ -105,6 +107,7 @@ class _Answers:
         self.ranges: list[tuple[object, ...]] = []
         self.had: list[tuple[object, ...]] = []
         self.tips: list[tuple[object, ...]] = []
+        self.differing_ranges: set[str] = set()
         self._writer = writer
         self._repositories = repositories
         self._squash_merges = squash_merges
@@ -153,7 +156,7 @@ class _Answers:
         )
         if found_ranges is None:
             return _Known(missing="repository_missing")
-        keep_ranges(self._writer, repository_id, found_ranges.ranges, found_ranges.commits)
+        self.differing_ranges |= keep_ranges(self._writer, repository_id, found_ranges.ranges, found_ranges.commits)
         for key in unknown:
             cached[key] = []
         for key, sha, squash in found_ranges.commits.select("range_id", "commit_sha", "landed_as_sha").iter_rows():

@@ -92,6 +92,11 @@ class Repositories:
         """Whether this run has brought the mirror up to date."""
         return self._fetched.get(repository_id, False)
 
+    def offers_requests(self, repository_id: str) -> bool:
+        """Whether the remote of the repository says which requests it has."""
+        mirror = self.mirror(repository_id)
+        return mirror is not None and mirror.exists and self._offered_requests(mirror) is not None
+
     def _heads_of_requests(self, mirror: Mirror, refs: Collection[str]) -> Heads:
         known = mirror.heads_of_requests()
         missing = {*refs} - known.keys()

@@ -3,7 +3,7 @@
 Works on the services whose deployments, repositories or patterns changed, from their first changed day on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import duckdb
 import polars as pl
@@ -37,15 +37,16 @@ def missing_commits(writer: Writer) -> pl.DataFrame:
     )
 
 
-def deployments_of_unfinished_ranges(writer: Writer) -> list[str]:
-    """The deployments of ranges whose squash commits could not all be asked for."""
+def deployments_of_unfinished_ranges(writer: Writer) -> dict[str, list[str]]:
+    """The deployments of ranges whose squash commits could not all be asked for, by repository."""
     rows = writer.connection.execute(
         """
-        SELECT d.deployment_id FROM landing.deployment_ranges AS d
+        SELECT d.repository_id, LIST(d.deployment_id) FROM landing.deployment_ranges AS d
         SEMI JOIN (SELECT range_id FROM landing.commit_ranges WHERE NOT is_final) AS r ON d.range_id = r.range_id
+        GROUP BY d.repository_id ORDER BY d.repository_id
         """
     ).fetchall()
-    return [row[0] for row in rows]
+    return dict(rows)
 
 
 def wait_for_commits(connection: duckdb.DuckDBPyConnection, services: str) -> None:
@@ -146,10 +147,12 @@ def known_tips(writer: Writer) -> pl.DataFrame:
     )
 
 
-def replace_answers(writer: Writer, ranges: pl.DataFrame, had: pl.DataFrame, tips: pl.DataFrame) -> None:
+def replace_answers(
+    writer: Writer, ranges: pl.DataFrame, had: pl.DataFrame, tips: pl.DataFrame, differing_ranges: Collection[str]
+) -> None:
     """Keep what the repositories answered for the changed services, and mark the days of core that differ.
 
-    Rows of DeploymentRanges and DeliveredTips, and HAD_COMMITS.
+    Rows of DeploymentRanges and DeliveredTips, HAD_COMMITS, and the ids of ranges that have other commits than before.
     """
     with writer.transaction() as connection:
         make_alike(connection, "new_ranges", "landing.deployment_ranges", ranges)
@@ -181,8 +184,12 @@ def replace_answers(writer: Writer, ranges: pl.DataFrame, had: pl.DataFrame, tip
         differing = f"""
             SELECT service, day FROM ({difference("known_deployment_ranges", "new_ranges")})
             UNION SELECT service, day FROM ({difference("known_repeated_commits", "new_repeated")})
-            UNION SELECT service, day FROM new_ranges WHERE deployment_id IN (FROM asked_again)
+            UNION SELECT service, day FROM new_ranges WHERE range_id IN (FROM differing_ranges)
         """
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE differing_ranges AS SELECT UNNEST(?::VARCHAR[]) AS range_id",
+            [list(differing_ranges)],
+        )
         for table in (Deployments, DeploymentCommits):
             mark_days(connection, table, f"SELECT day FROM ({differing})")
         wait_for_changes(connection, f"SELECT service FROM ({differing})")

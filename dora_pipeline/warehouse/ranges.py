@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from dora_pipeline.warehouse.queries import execute_with
+from dora_pipeline.warehouse.queries import difference, execute_with
 from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 from dora_pipeline.warehouse.writer import Writer
 
@@ -67,14 +67,32 @@ def landed_commits(writer: Writer, range_ids: Sequence[str]) -> dict[str, list[t
     return found
 
 
-def keep_ranges(writer: Writer, repository_id: str, ranges: pl.DataFrame, commits: pl.DataFrame) -> None:
-    """Keep looked-up ranges of a repository (rows of CommitRanges) with their commits (rows of RangeCommits)."""
+def keep_ranges(writer: Writer, repository_id: str, ranges: pl.DataFrame, commits: pl.DataFrame) -> set[str]:
+    """Keep looked-up ranges of a repository (rows of CommitRanges) with their commits (rows of RangeCommits).
+
+    Returns the ids of those that were kept before and had other commits.
+    """
     if ranges.is_empty():
-        return
+        return set()
     ranges = ranges.with_columns(repository_id=pl.lit(repository_id))
+    range_ids = [ranges["range_id"].to_list()]
+    is_kept = "range_id IN (SELECT range_id FROM kept_ranges)"
     with writer.transaction() as connection:
+        connection.execute(
+            """
+            CREATE OR REPLACE TEMP TABLE kept_ranges AS
+            SELECT range_id FROM landing.commit_ranges WHERE range_id IN (SELECT UNNEST(?))
+            """,
+            range_ids,
+        )
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE kept_commits AS SELECT * FROM landing.range_commits WHERE {is_kept}"
+        )
         for name, frame in (("commit_ranges", ranges), ("range_commits", commits)):
-            connection.execute(
-                f"DELETE FROM landing.{name} WHERE range_id IN (SELECT UNNEST(?))", [ranges["range_id"].to_list()]
-            )
+            connection.execute(f"DELETE FROM landing.{name} WHERE range_id IN (SELECT UNNEST(?))", range_ids)
             execute_with(connection, frame, f"INSERT INTO landing.{name} BY NAME SELECT * FROM given_rows")
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE found_commits AS SELECT * FROM landing.range_commits WHERE {is_kept}"
+        )
+        rows = connection.execute(f"SELECT DISTINCT range_id FROM ({difference('kept_commits', 'found_commits')})")
+        return {row[0] for row in rows.fetchall()}

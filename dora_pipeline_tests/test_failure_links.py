@@ -247,10 +247,12 @@ def test_what_changes_links_anew_only_what_it_concerns_and_ends_as_a_rebuild(hom
         home.fail(["shop"], f"2024-05-{day}T10:00:00", id=name)
     home.fail(["ghost"], "2024-05-10T10:00:00", id="f10")
     home.fail([], "2024-05-11T10:00:00", id="f11", team="red")
+    home.fail([], "2024-05-11T11:00:00", id="g11", team="blue")
     home.fail(["other"], "2024-05-12T10:00:00", id="f12", custom_tags=["deployment_id:late"])
     home.run()
     kept = {"f06": "first", "f08": "first", "f20": "too_long_ago", "f10": "unknown_service"}
-    assert linked(home) == kept | {"f11": "no_service", "f12": "unknown_service"}
+    kept |= {"f11": "no_service", "g11": "no_service", "f12": "unknown_service"}
+    assert linked(home) == kept
 
     # A deployment that comes late: its own day, the failures after it, and the one that names it. A failure that comes
     # late, and one that is resolved.
@@ -258,7 +260,7 @@ def test_what_changes_links_anew_only_what_it_concerns_and_ends_as_a_rebuild(hom
     home.fail(["shop"], "2024-05-09T10:00:00", id="f09", received="2024-05-30 00:00:00")
     home.fail(["shop"], "2024-05-20T10:00:00", "2024-05-20T11:00:00", id="f20")
     assert run(home) == [7, 8, 9, 12, 20]
-    kept |= {"f08": "late", "f09": "late", "f12": "late", "f11": "no_service"}
+    kept |= {"f08": "late", "f09": "late", "f12": "late"}
     assert linked(home) == kept
 
     # A deployment that was taken back, a failure that is open again.
@@ -270,9 +272,13 @@ def test_what_changes_links_anew_only_what_it_concerns_and_ends_as_a_rebuild(hom
     assert linked(home) == kept
 
     # A catalog: a service is known by it, and deployments have a team.
-    define(home, ghost="blue", shop="red")
+    define(home, ghost="blue", shop="blue")
     assert set(run(home)) >= {10, 11}
-    kept |= {"f10": "no_deployment", "f11": "first"}
+    kept |= {"f10": "no_deployment", "g11": "first"}
+    assert linked(home) == kept
+    define(home, ghost="blue", shop="red")
+    run(home)
+    kept |= {"f11": "first", "g11": "no_service"}
     assert linked(home) == kept
 
     # Other settings.

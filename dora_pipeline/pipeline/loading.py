@@ -83,7 +83,7 @@ def load_services(writer: Writer, catalog: Catalog) -> int:
             mark_days_of_services(connection, changed["service"].unique().to_list())
             wait_for_commits(connection, "SELECT service FROM named_services")
             wait_for_changes(connection, "SELECT service FROM named_services")
-            links.link_all_again(connection)
+            links.wait_for_owners(connection, changed)
     return frame.height
 
 

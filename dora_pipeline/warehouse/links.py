@@ -45,6 +45,24 @@ def wait_for_days(connection: duckdb.DuckDBPyConnection, days: str) -> None:
     connection.execute(f"INSERT INTO landing.unlinked_days SELECT DISTINCT d.day FROM ({days}) AS d(day)")
 
 
+def wait_for_owners(connection: duckdb.DuckDBPyConnection, changed: pl.DataFrame) -> None:
+    """Let the days with failures wait that rows of core.services, before and after, may concern.
+
+    A failure is linked by the catalog where its service is not deployed, and where it names only a team.
+    """
+    # A service that is there before and after with the same team is none.
+    owners = changed.select("service", "team").filter(changed.select("service", "team").is_unique())
+    execute_with(connection, owners, "CREATE OR REPLACE TEMP TABLE changed_owners AS SELECT * FROM given_rows")
+    wait_for_days(
+        connection,
+        """
+        SELECT f.day FROM landing.judged_failures AS f
+        WHERE f.service IN (SELECT o.service FROM changed_owners AS o)
+            OR f.service IS NULL AND f.team IN (SELECT o.team FROM changed_owners AS o)
+        """,
+    )
+
+
 def link_all_again(connection: duckdb.DuckDBPyConnection) -> None:
     """Let all failures wait for `link_failures`."""
     wait_for_days(connection, "SELECT day FROM landing.judged_failures UNION SELECT day FROM landing.failure_links")

@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from dora_pipeline.pipeline import events
+from dora_pipeline.warehouse.event_records import EventRecords
 from dora_pipeline.warehouse.writer import STORAGE_VERSION
 from dora_pipeline_tests import large_homes
 from dora_pipeline_tests.homes import TestHome
@@ -51,9 +52,9 @@ def main() -> None:
         home = TestHome(Path(folder) / "home")
         large_homes.send(home, options.events)
         finding, keeping = Stopwatch(), Stopwatch()
-        # The one place that calls them.
+        # The one place that calls it.
         events.settle = finding.wrapped(events.settle)
-        events.put_records = keeping.wrapped(events.put_records)
+        EventRecords.put = keeping.wrapped(EventRecords.put)
         began = time.process_time()
         home.run()
         seconds = time.process_time() - began

@@ -26,28 +26,28 @@ _PLAIN = " '=/:;,.-"
 def report_days(context: dg.AssetExecutionContext, loaded: Loaded) -> None:
     """Give each loaded day its number of rows, and log those of each month."""
     months: dict[str, list[int]] = defaultdict(list)
-    for day, rows in loaded.rows_by_day.items():
+    for day, rows in loaded.rows.by_day.items():
         context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=day.isoformat())
         months[f"{day:%Y-%m}"].append(rows)
     for month, counts in months.items():
         context.log.info(f"{loaded.table.table_name} {month}: {len(counts)} days, {sum(counts):,} rows")
 
 
-def report_refusals(context: dg.AssetExecutionContext, loaded: Loaded, days: Sequence[date]) -> None:
+def report_refusals(context: dg.AssetExecutionContext, loaded: Loaded) -> None:
     """Report the days that were loaded although others were refused, and raise why those were.
 
     A step that fails reports none of its partitions, and the steps behind it are left out.
     """
     if loaded.is_published:
-        refused = loaded.refused_days.get(loaded.table, ())
+        refused = loaded.refusals.days.get(loaded.table, ())
         if refused:
-            _report_made(context, loaded.table, [day for day in days if day not in refused], loaded.rows_by_day)
-        for table in followers(loaded.refused_days) if loaded.table in EVENT_TABLES else ():
-            _report_made(context, table, [day for day in days if day not in loaded.waiting_days])
-    for error in loaded.errors[1:]:
+            _report_made(context, loaded.table, [day for day in loaded.days if day not in refused], loaded.rows.by_day)
+        for table in followers(loaded.refusals.days) if loaded.table in EVENT_TABLES else ():
+            _report_made(context, table, [day for day in loaded.days if day not in loaded.refusals.waiting_days])
+    for error in loaded.refusals.errors[1:]:
         context.log.error(without_credentials(str(error)))
-    if loaded.errors:
-        raise loaded.errors[0]
+    if loaded.refusals.errors:
+        raise loaded.refusals.errors[0]
 
 
 def report_readings(context: dg.AssetExecutionContext, readings: Mapping[str, SourceFigures]) -> None:
@@ -61,10 +61,10 @@ def report_readings(context: dg.AssetExecutionContext, readings: Mapping[str, So
 def materialization(loaded: Loaded) -> dg.MaterializeResult[None]:
     """What a load did, with the results of its checks."""
     metadata: dict[str, dg.MetadataValue] = {
-        "dagster/row_count": dg.MetadataValue.int(loaded.all_rows),
-        "rows": dg.MetadataValue.int(loaded.rows),
-        "rejected": dg.MetadataValue.int(loaded.rejected),
-        "days": dg.MetadataValue.int(loaded.days),
+        "dagster/row_count": dg.MetadataValue.int(loaded.rows.total),
+        "rows": dg.MetadataValue.int(loaded.rows.loaded),
+        "rejected": dg.MetadataValue.int(loaded.rows.rejected),
+        "days": dg.MetadataValue.int(len(loaded.days)),
         "published": dg.MetadataValue.bool(loaded.is_published),
     }
     return dg.MaterializeResult(metadata=metadata, check_results=_check_results(loaded.checks))

@@ -62,7 +62,7 @@ def _load_days(table: type[Table], spec: dg.AssetSpec) -> dg.AssetsDefinition:
         with errors_as_failures(context):
             loaded = warehouse.load(table, days)
             report_days(context, loaded)
-            report_refusals(context, loaded, days)
+            report_refusals(context, loaded)
         show_glimpse(context, loaded, context.partition_keys[-1])
         return materialization(loaded)
 

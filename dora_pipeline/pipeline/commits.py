@@ -45,9 +45,9 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
         return
     answers = _Answers(writer, repositories, session.settings.squash_merges, asks_requests=session.fetches)
     tips: dict[str, dict[_History, dict[str, date]]] = {}
-    for repository_id, sha, day, *history in commits.known_tips(writer).iter_rows():
+    for repository_id, sha, day, *history in commits.known_tips(writer, questions.services).iter_rows():
         tips.setdefault(repository_id, {}).setdefault(tuple(history), {})[sha] = day
-    groups = questions.partition_by("repository_id", as_dict=True, maintain_order=True)
+    groups = questions.rows.partition_by("repository_id", as_dict=True, maintain_order=True)
     by_repository = {str(key[0]): group for key, group in groups.items()}
     names = [*by_repository, *(name for name in tips if name not in by_repository)]
     for done, name in enumerate(names, start=1):
@@ -56,6 +56,7 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
         session.progress.step("look up commits", done, len(names))
     commits.replace_answers(
         writer,
+        questions,
         pl.DataFrame(answers.ranges, schema=empty_frame(DeploymentRanges).schema, orient="row"),
         pl.DataFrame(answers.had, schema=commits.HAD_COMMITS, orient="row"),
         pl.DataFrame(answers.tips, schema=empty_frame(DeliveredTips).schema, orient="row"),

@@ -16,7 +16,6 @@ from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.day_files import DayFiles
 from dora_pipeline.sources.source import EventRecords, Normalized, Source
 from dora_pipeline.warehouse import inputs, landing, links
-from dora_pipeline.warehouse.event_records import put_records
 from dora_pipeline.warehouse.inputs import Input
 from dora_pipeline.warehouse.writer import Writer
 
@@ -62,7 +61,7 @@ def land_change(connection: duckdb.DuckDBPyConnection, source: Source[Any], chan
     _LANDS[source.event_type](connection, source.name, settled.ids, normalized.events, normalized.rejected)
     if source.event_type == "deployment":
         links.wait_for_names(connection, settled.ids)
-    put_records(connection, source.name, settled.records)
+    settled.known.put(settled.records)
 
 
 def land_segment(

@@ -41,19 +41,20 @@ InHistory = Callable[[Live, Live], bool]
 
 def judge_changes(session: Session, repositories: Repositories) -> None:
     """Judge the changes of the services of which something changed, and mark the days of core that differ."""
-    rules = session.settings.change_failure_rules
     with session.writer.transaction() as connection:
-        chains = failed_changes.begin_changes(connection, rules, ID_PREFIX)
-        if chains is None:
-            return
-        histories = _Histories(connection, repositories, chains)
-        found = [pair for chain in chains_of(chains) for pair in rollbacks(chain, histories.have)]
-        histories.keep()
-        failed_changes.replace_changes(
+
+        def found_rollbacks(chains: pl.DataFrame) -> pl.DataFrame:
+            histories = _Histories(connection, repositories, chains)
+            found = [pair for chain in chains_of(chains) for pair in rollbacks(chain, histories.have)]
+            histories.keep()
+            return pl.DataFrame(found, schema=failed_changes.ROLLBACKS, orient="row")
+
+        failed_changes.judge_changes(
             connection,
-            rules,
-            pl.DataFrame(found, schema=failed_changes.ROLLBACKS, orient="row"),
+            session.settings.change_failure_rules,
+            ID_PREFIX,
             microseconds(LONGEST_GAP),
+            found_rollbacks,
         )
 
 
@@ -101,7 +102,7 @@ class _Histories:
 
 
 def chains_of(rows: pl.DataFrame) -> Iterator[Sequence[Live]]:
-    """The chains that `warehouse.failed_changes.begin_changes` gives, each in the order in which it went live."""
+    """The chains that `warehouse.failed_changes.judge_changes` gives, each in the order in which it went live."""
     for _, group in groupby(rows.iter_rows(), key=lambda row: row[0]):
         yield [Live(*values) for _, _, *values in group]
 

@@ -37,7 +37,7 @@ from dora_pipeline.sources.raw import SENT_SCHEMA
 from dora_pipeline.sources.source import Normalized
 from dora_pipeline.tables import LandedEventRecords
 from dora_pipeline.timeline import OLDEST_INSTANT
-from dora_pipeline.warehouse import event_records
+from dora_pipeline.warehouse.event_records import EventRecords
 
 Normalize = Callable[[pl.DataFrame, Settings], Normalized]
 # When something was received, and what decides between two of one moment: the file, and the place in it or in a store.
@@ -54,13 +54,14 @@ class Settled:
     """What new records make of the events of their source.
 
     `events` are those that may differ now, each once, with the columns of SENT_SCHEMA and `input`: the input of its
-    newest record. `ids` are all by which any of them may have landed before. `records` are LandedEventRecords, for
-    `event_records.put_records`.
+    newest record. `ids` are all by which any of them may have landed before. `records` are LandedEventRecords, to be
+    put into `known`.
     """
 
     events: pl.DataFrame
     ids: pl.Series
     records: pl.DataFrame
+    known: EventRecords
 
 
 def settle(
@@ -79,15 +80,17 @@ def settle(
     rules = _Rules(event_type, settings, normalize)
     refused = records.filter(pl.col("refusal").is_not_null())
     new = _landed(source, records.filter(pl.col("refusal").is_null()), is_sent=files is None)
-    replaced = event_records.replaced_records(connection, source, _names(new), files)
-    others = event_records.records_of(connection, source, _names(pl.concat([new, replaced])))
+    known = EventRecords(connection, source, _names(new), files)
+    replaced = known.replaced()
+    others = known.named(_names(pl.concat([new, replaced])))
     changed = rules.with_keys(pl.concat([new, others]))
     keys = pl.concat([frame["identity_key"] for frame in (replaced, others, changed)]).drop_nulls().unique()
-    pool = pl.concat([changed, event_records.records_like(connection, source, keys)])
+    pool = pl.concat([changed, known.alike(keys)])
     return Settled(
         events=pl.concat([rules.events(pool), refused.select(_COLUMNS)]),
         ids=pl.concat([_names(replaced), _names(pool), refused["record_id"]]).unique(),
         records=changed,
+        known=known,
     )
 
 

@@ -17,26 +17,42 @@ from dora_pipeline.warehouse.sources import SourceFigures, source_figures
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """What loading one table did: its rows and the rejected events of the days, checks, whether people see it now.
+class Rows:
+    """The rows of a table: those of the loaded days, of every day, and of each loaded day; and what these rejected.
 
-    `all_rows` are those of every day. `rows_by_day` is empty for a table that has no days. `errors` tell of the days
-    of this table that were refused; `refused_days` are those of every table so far in this run. Where there are any,
-    `waiting_days` are all days whose events are not loaded, and what follows from the others is loaded.
+    `by_day` is empty for a table that has no days.
     """
 
-    table: type[Table]
-    days: int
-    rows: int
-    all_rows: int
-    rows_by_day: Mapping[date, int]
+    loaded: int
+    total: int
+    by_day: Mapping[date, int]
     rejected: int
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """What was refused: `errors` tell of the days of this table, `days` are those of every table so far in this run.
+
+    Where there are any, `waiting_days` are all days whose events are not loaded, and what follows from the others is
+    loaded.
+    """
+
+    days: Mapping[type[Table], Collection[date]]
+    waiting_days: Collection[date]
+    errors: Sequence[DoraError]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What loading one table for some days did, and whether people see it now."""
+
+    table: type[Table]
+    days: Sequence[date]
+    rows: Rows
+    refusals: Refusals
     checks: Sequence[CheckResult]
     glimpse: Glimpse
     is_published: bool
-    refused_days: Mapping[type[Table], Collection[date]]
-    waiting_days: Collection[date]
-    errors: Sequence[DoraError]
 
 
 def load_table(run: Run, table: type[Table], days: Sequence[date]) -> Loaded:
@@ -57,19 +73,15 @@ def load_table(run: Run, table: type[Table], days: Sequence[date]) -> Loaded:
         run.days.load_what_follows()
     checks = check_results(writer.connection, table, run.settings)
     is_published = run.publish()
+    by_day = rows_by_day(writer, table, days) if days else {}
     return Loaded(
         table,
-        len(days),
-        rows,
-        all_row_count(writer, table),
-        rows_by_day(writer, table, days) if days else {},
-        row_count(writer, RejectedEvents, days),
+        days,
+        Rows(rows, all_row_count(writer, table), by_day, row_count(writer, RejectedEvents, days)),
+        Refusals(refused_days, run.days.stale() if refused_days else (), run.guard.errors(table)),
         checks,
         glimpse(writer, table, max(days, default=None)),
         is_published,
-        refused_days,
-        run.days.stale() if refused_days else (),
-        run.guard.errors(table),
     )
 
 

@@ -4,6 +4,7 @@ Works on the services whose deployments, repositories or patterns changed, from 
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import duckdb
 import polars as pl
@@ -20,6 +21,16 @@ _PASSING_REASONS = ("repository_missing", "commit_missing", "previous_commit_mis
 HAD_COMMITS = {"deployment_id": pl.String, "commit_sha": pl.String, "landed_as_sha": pl.String}
 
 _ASKED = "deployment_id, history, service, env, repository_id, base_sha, head_sha, patterns, is_ranged, day"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked of the repositories: rows with the first columns of landing.deployment_ranges, by repository,
+    history and order of deployment; and the temporary table of the services that changed, each from a day on.
+    """
+
+    rows: pl.DataFrame
+    services: str
 
 
 def missing_commits(writer: Writer) -> pl.DataFrame:
@@ -68,12 +79,8 @@ def forget_commits(connection: duckdb.DuckDBPyConnection) -> None:
     wait_for_commits(connection, "SELECT service FROM landing.judged_deployments")
 
 
-def begin_questions(writer: Writer, again: Sequence[str]) -> pl.DataFrame | None:
-    """What is to be asked of the repositories; None where nothing waits.
-
-    Columns as the first ones of landing.deployment_ranges, by repository, history and order of deployment. `again` are
-    deployments that are asked for though nothing about them has changed.
-    """
+def begin_questions(writer: Writer, again: Sequence[str]) -> Questions | None:
+    """What is to be asked of the repositories, of the deployments `again` in any case; None where nothing waits."""
     connection = writer.connection
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE asked_again AS SELECT UNNEST(?::VARCHAR[]) AS deployment_id", [again]
@@ -123,59 +130,61 @@ def begin_questions(writer: Writer, again: Sequence[str]) -> pl.DataFrame | None
         GROUP BY service
         """
     )
-    return frame(
+    rows = frame(
         connection,
         f"""
         SELECT {_ASKED} FROM asked_ranges AS a JOIN changed_ranges AS c USING (service) WHERE a.day >= c.from_day
         ORDER BY repository_id, history, service, env, finished_at, started_at, deployment_id
         """,
     )
+    return Questions(rows, "changed_ranges")
 
 
-def known_tips(writer: Writer) -> pl.DataFrame:
-    """The tips of the changed services as they were before the first changed day.
+def known_tips(writer: Writer, services: str) -> pl.DataFrame:
+    """The tips of the services of a table as they were before the day from which on each of them changed.
 
     repository_id, commit_sha, from_day, history, service, env.
     """
     return frame(
         writer.connection,
-        """
+        f"""
         SELECT t.repository_id, t.commit_sha, t.from_day, t.history, t.service, t.env
-        FROM landing.delivered_tips AS t JOIN changed_ranges AS c ON t.service = c.service
+        FROM landing.delivered_tips AS t JOIN {services} AS c ON t.service = c.service
         WHERE t.from_day < c.from_day AND (t.until_day IS NULL OR t.until_day >= c.from_day)
         """,
     )
 
 
 def replace_answers(
-    writer: Writer, ranges: pl.DataFrame, had: pl.DataFrame, tips: pl.DataFrame, differing_ranges: Collection[str]
+    writer: Writer,
+    questions: Questions,
+    ranges: pl.DataFrame,
+    had: pl.DataFrame,
+    tips: pl.DataFrame,
+    differing_ranges: Collection[str],
 ) -> None:
-    """Keep what the repositories answered for the changed services, and mark the days of core that differ.
+    """Keep what the repositories answered to the questions, and mark the days of core that differ.
 
     Rows of DeploymentRanges and DeliveredTips, HAD_COMMITS, and the ids of ranges that have other commits than before.
     """
     with writer.transaction() as connection:
         make_alike(connection, "new_ranges", "landing.deployment_ranges", ranges)
         execute_with(connection, had, "CREATE OR REPLACE TEMP TABLE had_commits AS SELECT * FROM given_rows")
-        of_changed = "SELECT x.* FROM {} AS x JOIN changed_ranges AS c ON x.service = c.service AND x.day >= c.from_day"
+        is_changed = f"EXISTS (FROM {questions.services} AS c WHERE x.service = c.service AND x.day >= c.from_day)"
         for name in ("deployment_ranges", "repeated_commits"):
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE known_{name} AS {of_changed.format(f'landing.{name}')}")
-            connection.execute(
-                f"""
-                DELETE FROM landing.{name} AS x
-                WHERE EXISTS (FROM changed_ranges AS c WHERE x.service = c.service AND x.day >= c.from_day)
-                """
-            )
+            of_changed = f"FROM landing.{name} AS x WHERE {is_changed}"
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE known_{name} AS SELECT x.* {of_changed}")
+            connection.execute(f"DELETE {of_changed}")
         repeated = count(
             connection, f"CREATE OR REPLACE TEMP TABLE new_repeated AS {statement('landing.repeated_commits')}"
         )
         insert(connection, "landing.deployment_ranges", "new_ranges", ranges.height)
         insert(connection, "landing.repeated_commits", "new_repeated", repeated)
         connection.execute(
-            """
+            f"""
             DELETE FROM landing.delivered_tips AS t
             WHERE EXISTS (
-                FROM changed_ranges AS c
+                FROM {questions.services} AS c
                 WHERE t.service = c.service AND (t.until_day IS NULL OR t.until_day >= c.from_day)
             )
             """

@@ -61,12 +61,14 @@ def replace_days(
     """Load the days of a table from its SQL file, as of a code version; the number of rows that they have now."""
     with writer.transaction() as connection:
         make_days(connection, days)
-        _mark_other_days(connection, table)
+        if table in _OTHER_DAYS:
+            mark_days(connection, Daily, _OTHER_DAYS[table])
         connection.execute(f"DELETE FROM {table.table_name} WHERE day IN (SELECT day FROM run_days)")
         rows = count(
             connection, f"INSERT INTO {table.table_name} BY NAME {statement(table.table_name)}", parameters or {}
         )
-        _mark_other_days(connection, table)
+        if table in _OTHER_DAYS:
+            mark_days(connection, Daily, _OTHER_DAYS[table])
         connection.execute(
             "DELETE FROM landing.stale_days WHERE target = ? AND day IN (SELECT day FROM run_days)", [table.table_name]
         )
@@ -120,8 +122,3 @@ def make_days(connection: duckdb.DuckDBPyConnection, days: Sequence[date]) -> No
     """Put the days into the temporary table run_days, which the SQL files read."""
     rows = pl.DataFrame({"day": days}, schema={"day": pl.Date})
     execute_with(connection, rows, "CREATE OR REPLACE TEMP TABLE run_days AS SELECT DISTINCT day FROM given_rows")
-
-
-def _mark_other_days(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> None:
-    if table in _OTHER_DAYS:
-        mark_days(connection, Daily, _OTHER_DAYS[table])

@@ -19,88 +19,78 @@ _IS_REPLACED = """
 """
 
 
-def replaced_records(
-    connection: duckdb.DuckDBPyConnection, source: str, names: pl.Series, files: Sequence[str] | None
-) -> pl.DataFrame:
-    """The records that give way to new ones, for `put_records` too: all of `files`, else those sent of `names`.
+class EventRecords:
+    """The records of a source, those that give way to new ones apart: all of `files`, else those sent of `names`.
 
-    `names` are the ids of the new records, those that the intake gave included.
+    `names` are the ids of the new records, those that the intake gave included. Keeps what was asked for in temporary
+    tables, so that only one is in use at a time.
     """
-    sent = names if files is None else names.clear()
-    told = pl.DataFrame({"file": list(files or ())}, schema={"file": pl.String})
-    execute_with(connection, told, "CREATE OR REPLACE TEMP TABLE replaced_files AS SELECT * FROM given_rows")
-    execute_with(
-        connection,
-        sent.alias("name").to_frame(),
-        "CREATE OR REPLACE TEMP TABLE new_names AS SELECT DISTINCT name FROM given_rows",
-    )
-    return _records(connection, f"FROM landing.event_records WHERE {_IS_REPLACED}", {"source": source})
 
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, source: str, names: pl.Series, files: Sequence[str] | None
+    ) -> None:
+        self._connection = connection
+        self._source = {"source": source}
+        self._keep("replaced_files", pl.Series("file", list(files or ()), dtype=pl.String))
+        self._keep("new_names", (names if files is None else names.clear()).alias("name"))
+        self._keep("event_names", names.clear().alias("name"))
 
-def records_of(connection: duckdb.DuckDBPyConnection, source: str, names: pl.Series) -> pl.DataFrame:
-    """The other records of events with one of the names, by whichever of their names."""
-    execute_with(
-        connection,
-        names.alias("name").to_frame(),
-        "CREATE OR REPLACE TEMP TABLE event_names AS SELECT DISTINCT name FROM given_rows",
-    )
-    parameters = {"source": source}
-    more = """
-        INSERT INTO event_names
-        SELECT x.name
-        FROM (
-            SELECT record_id AS name FROM landing.event_records
-            WHERE source = $source AND former_id IN (SELECT name FROM event_names)
-            UNION
-            SELECT former_id AS name FROM landing.event_records
-            WHERE source = $source AND former_id IS NOT NULL AND record_id IN (SELECT name FROM event_names)
-        ) AS x
-        WHERE x.name NOT IN (SELECT name FROM event_names)
-    """
-    while count(connection, more, parameters):
-        pass
-    return _records(
-        connection,
-        f"""
-        FROM landing.event_records
-        WHERE source = $source AND record_id IN (SELECT name FROM event_names) AND NOT ({_IS_REPLACED})
-        """,
-        parameters,
-    )
+    def replaced(self) -> pl.DataFrame:
+        """The records that give way."""
+        return self._records(f"FROM landing.event_records WHERE {_IS_REPLACED}")
 
+    def named(self, names: pl.Series) -> pl.DataFrame:
+        """The other records of events with one of the names, by whichever of their names."""
+        self._keep("event_names", names.alias("name"))
+        more = """
+            INSERT INTO event_names
+            SELECT x.name
+            FROM (
+                SELECT record_id AS name FROM landing.event_records
+                WHERE source = $source AND former_id IN (SELECT name FROM event_names)
+                UNION
+                SELECT former_id AS name FROM landing.event_records
+                WHERE source = $source AND former_id IS NOT NULL AND record_id IN (SELECT name FROM event_names)
+            ) AS x
+            WHERE x.name NOT IN (SELECT name FROM event_names)
+        """
+        while count(self._connection, more, self._source):
+            pass
+        return self._records(
+            f"""
+            FROM landing.event_records
+            WHERE source = $source AND record_id IN (SELECT name FROM event_names) AND NOT ({_IS_REPLACED})
+            """
+        )
 
-def records_like(connection: duckdb.DuckDBPyConnection, source: str, keys: pl.Series) -> pl.DataFrame:
-    """The records with one of the identities, but for those of events that `records_of` was asked for last."""
-    execute_with(
-        connection,
-        keys.alias("key").to_frame(),
-        "CREATE OR REPLACE TEMP TABLE identity_keys AS SELECT DISTINCT key FROM given_rows",
-    )
-    return _records(
-        connection,
-        f"""
-        FROM landing.event_records
-        WHERE source = $source AND identity_key IN (SELECT key FROM identity_keys)
-            AND record_id NOT IN (SELECT name FROM event_names) AND NOT ({_IS_REPLACED})
-        """,
-        {"source": source},
-    )
+    def alike(self, keys: pl.Series) -> pl.DataFrame:
+        """The records with one of the identities, but for those of events that `named` was asked for last."""
+        self._keep("identity_keys", keys.alias("key"))
+        return self._records(
+            f"""
+            FROM landing.event_records
+            WHERE source = $source AND identity_key IN (SELECT key FROM identity_keys)
+                AND record_id NOT IN (SELECT name FROM event_names) AND NOT ({_IS_REPLACED})
+            """
+        )
 
+    def put(self, records: pl.DataFrame) -> None:
+        """Put LandedEventRecords in the place of those that give way and of those that `named` was asked for last."""
+        self._connection.execute(
+            f"""
+            DELETE FROM landing.event_records
+            WHERE {_IS_REPLACED} OR source = $source AND record_id IN (SELECT name FROM event_names)
+            """,
+            self._source,
+        )
+        execute_with(self._connection, records, "INSERT INTO landing.event_records BY NAME SELECT * FROM given_rows")
 
-def put_records(connection: duckdb.DuckDBPyConnection, source: str, records: pl.DataFrame) -> None:
-    """Put records in the place of those that `replaced_records` and `records_of` were asked for last."""
-    connection.execute(
-        f"""
-        DELETE FROM landing.event_records
-        WHERE {_IS_REPLACED} OR source = $source AND record_id IN (SELECT name FROM event_names)
-        """,
-        {"source": source},
-    )
-    execute_with(connection, records, "INSERT INTO landing.event_records BY NAME SELECT * FROM given_rows")
+    def _keep(self, table: str, values: pl.Series) -> None:
+        query = f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT DISTINCT * FROM given_rows"
+        execute_with(self._connection, values.to_frame(), query)
 
-
-def _records(connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, str]) -> pl.DataFrame:
-    found = count(connection, f"CREATE OR REPLACE TEMP TABLE found_records AS {query}", parameters)
-    records = frame(connection, "FROM found_records")
-    require_rows("landing.event_records", found, records.height)
-    return records
+    def _records(self, query: str) -> pl.DataFrame:
+        found = count(self._connection, f"CREATE OR REPLACE TEMP TABLE found_records AS {query}", self._source)
+        records = frame(self._connection, "FROM found_records")
+        require_rows("landing.event_records", found, records.height)
+        return records

@@ -5,7 +5,7 @@ deployments are rollbacks (`pipeline/failed_changes.py`).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import duckdb
 import polars as pl
@@ -35,76 +35,59 @@ def wait_for_changes(connection: duckdb.DuckDBPyConnection, services: str) -> No
     )
 
 
-def begin_changes(
-    connection: duckdb.DuckDBPyConnection, rules: Sequence[ChangeFailureRule], id_prefix: str
-) -> pl.DataFrame | None:
-    """The chains of the waiting services in which something may be a rollback; None where no service waits.
+def judge_changes(
+    connection: duckdb.DuckDBPyConnection,
+    rules: Sequence[ChangeFailureRule],
+    id_prefix: str,
+    longest_gap_us: int,
+    rollbacks: Callable[[pl.DataFrame], pl.DataFrame],
+) -> None:
+    """Judge the changes of the waiting services anew, and mark the days of core that differ.
 
-    Columns chain, place, deployment_id, content, is_behind, repository_id, commit_sha (whole, where the repository
-    knows it), in this order. `id_prefix` begins the ids of deployments that their source names without it.
+    `id_prefix` begins the ids of deployments that their source names without it. A revert takes back what was deployed
+    at most `longest_gap_us` before. `rollbacks` is given the chains in which something may be a rollback, and gives
+    ROLLBACKS. Columns of chains: chain, place, deployment_id, content, is_behind, repository_id, commit_sha (whole,
+    where the repository knows it), in this order.
     """
     written = json.dumps([rule.model_dump() for rule in rules])
     if change_property(connection, "change_failure_rules", written):
         wait_for_changes(connection, "SELECT service FROM landing.judged_deployments")
     marks = f"CREATE OR REPLACE TEMP TABLE marks AS {statement('landing.marks')}"
     connection.execute(marks, {"prefix": id_prefix})
-    _wait_for_tied_services(connection)
+    _wait_for_tied_services(connection, "marks")
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE waiting_services AS SELECT DISTINCT service FROM landing.unjudged_changes"
     )
     if count(connection, "SELECT COUNT(*) FROM waiting_services") == 0:
-        return None
+        return
     connection.execute(f"CREATE OR REPLACE TEMP TABLE chains AS {statement('landing.chains')}")
-    return frame(
+    returning = frame(
         connection,
         f"""
         SELECT chain, place, deployment_id, content, is_behind, repository_id, commit_sha
         FROM chains WHERE chain IN ({statement("landing.returning_chains")}) ORDER BY chain, place
         """,
     )
-
-
-def _wait_for_tied_services(connection: duckdb.DuckDBPyConnection) -> None:
-    # A mark may name a remediation of another service, or one that is not there yet: what becomes of one of the two
-    # concerns both, and what a mark named until now.
-    wait_for_changes(
-        connection,
-        """
-        SELECT UNNEST([m.service, j.service])
-        FROM marks AS m LEFT JOIN landing.judged_deployments AS j ON m.remediation_id = j.deployment_id
-        WHERE m.remediation_id IS NOT NULL AND (NOT m.is_there OR m.service <> j.service)
-        UNION
-        SELECT UNNEST([f.service, j.service])
-        FROM landing.failed_changes AS f
-        INNER JOIN landing.judged_deployments AS j ON f.remediation_id = j.deployment_id
-        WHERE f.service <> j.service
-        """,
-    )
-
-
-def replace_changes(
-    connection: duckdb.DuckDBPyConnection,
-    rules: Sequence[ChangeFailureRule],
-    rollbacks: pl.DataFrame,
-    longest_gap_us: int,
-) -> None:
-    """Judge the changes of the waiting services anew, and mark the days of core that differ.
-
-    `rollbacks` has ROLLBACKS. A revert takes back what was deployed at most `longest_gap_us` before.
-    """
-    execute_with(connection, rollbacks, "CREATE OR REPLACE TEMP TABLE rollbacks AS SELECT * FROM given_rows")
+    execute_with(connection, rollbacks(returning), "CREATE OR REPLACE TEMP TABLE rollbacks AS SELECT * FROM given_rows")
     connection.execute(f"CREATE OR REPLACE TEMP VIEW brought_messages AS {statement('landing.brought_messages')}")
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE reverted_deployments AS {statement('landing.reverted_deployments')}",
         {"longest_gap_us": longest_gap_us},
     )
-    _match_rules(connection, rules)
+    execute_with(
+        connection,
+        pl.DataFrame([(place, rule.name, rule.fails) for place, rule in enumerate(rules)], schema=_RULES, orient="row"),
+        "CREATE OR REPLACE TEMP TABLE change_failure_rules AS SELECT * FROM given_rows",
+    )
+    connection.execute("CREATE OR REPLACE TEMP TABLE rule_matches (deployment_id VARCHAR, rule BIGINT)")
+    for place, rule in enumerate(rules):
+        matches = f"INSERT INTO rule_matches {statement('landing.rule_matches')}"
+        connection.execute(matches, {"rule": place, "field": rule.field, "pattern": rule.matches})
     for table, shown in _JUDGED:
-        name = table.table_name
-        of_waiting = f"{name} WHERE service IN (SELECT service FROM waiting_services)"
+        of_waiting = f"{table.table_name} WHERE service IN (SELECT service FROM waiting_services)"
         connection.execute(f"CREATE OR REPLACE TEMP TABLE known_changes AS SELECT * FROM {of_waiting}")
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE new_changes AS SELECT * FROM {name} LIMIT 0")
-        rows = count(connection, f"INSERT INTO new_changes BY NAME {statement(name)}")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE new_changes AS SELECT * FROM {table.table_name} LIMIT 0")
+        rows = count(connection, f"INSERT INTO new_changes BY NAME {statement(table.table_name)}")
         changed = difference("known_changes", "new_changes")
         mark_days(connection, shown, f"SELECT day FROM ({changed})")
         if table is DeploymentKinds:
@@ -117,23 +100,26 @@ def replace_changes(
                 """,
             )
         connection.execute(f"DELETE FROM {of_waiting}")
-        insert(connection, name, "new_changes", rows)
+        insert(connection, table.table_name, "new_changes", rows)
     connection.execute("DELETE FROM landing.unjudged_changes")
 
 
-def _match_rules(connection: duckdb.DuckDBPyConnection, rules: Sequence[ChangeFailureRule]) -> None:
-    rows = [(place, rule.name, rule.fails) for place, rule in enumerate(rules)]
-    execute_with(
+def _wait_for_tied_services(connection: duckdb.DuckDBPyConnection, marks: str) -> None:
+    # A mark may name a remediation of another service, or one that is not there yet: what becomes of one of the two
+    # concerns both, and what a mark named until now.
+    wait_for_changes(
         connection,
-        pl.DataFrame(rows, schema=_RULES, orient="row"),
-        "CREATE OR REPLACE TEMP TABLE change_failure_rules AS SELECT * FROM given_rows",
+        f"""
+        SELECT UNNEST([m.service, j.service])
+        FROM {marks} AS m LEFT JOIN landing.judged_deployments AS j ON m.remediation_id = j.deployment_id
+        WHERE m.remediation_id IS NOT NULL AND (NOT m.is_there OR m.service <> j.service)
+        UNION
+        SELECT UNNEST([f.service, j.service])
+        FROM landing.failed_changes AS f
+        INNER JOIN landing.judged_deployments AS j ON f.remediation_id = j.deployment_id
+        WHERE f.service <> j.service
+        """,
     )
-    connection.execute("CREATE OR REPLACE TEMP TABLE rule_matches (deployment_id VARCHAR, rule BIGINT)")
-    for place, rule in enumerate(rules):
-        connection.execute(
-            f"INSERT INTO rule_matches {statement('landing.rule_matches')}",
-            {"rule": place, "field": rule.field, "pattern": rule.matches},
-        )
 
 
 def known_histories(connection: duckdb.DuckDBPyConnection, repository_id: str) -> dict[tuple[str, str], bool]:

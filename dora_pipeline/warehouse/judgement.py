@@ -38,7 +38,7 @@ def infer_deployments(connection: duckdb.DuckDBPyConnection, quiet_gap_us: int, 
         f"CREATE OR REPLACE TEMP TABLE new_deployments AS {statement('landing.inferred_deployments')}",
         {"quiet_gap_us": quiet_gap_us, "merge_window_us": merge_window_us},
     )
-    replace_deployments(connection, inferred)
+    replace_deployments(connection, "known_deployments", "new_deployments", inferred)
     connection.execute("DELETE FROM landing.changed_pairs")
 
 

@@ -97,19 +97,19 @@ def land_deployments(
     rejected: pl.DataFrame,
 ) -> None:
     """Replace what a source says of deployments by id: rows of LandedDeployments and LandedRejects."""
-    _make_ids(connection, ids)
+    landed_before = _landed_before(connection, ids)
     make_alike(connection, "new_deployments", "landing.deployments", events)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known_deployments AS
-        SELECT * FROM landing.deployments WHERE {_landed_before("deployment_id")}
+        SELECT * FROM landing.deployments WHERE {landed_before.format("deployment_id")}
         """,
         {"source": source},
     )
-    replace_deployments(connection, events.height)
+    changed = replace_deployments(connection, "known_deployments", "new_deployments", events.height)
     if source == APM:
-        _infer_near_ready_events(connection)
-    known = f"SELECT * FROM landing.rejected_events WHERE {_landed_before('record')}"
+        _infer_near_ready_events(connection, changed)
+    known = f"SELECT * FROM landing.rejected_events WHERE {landed_before.format('record')}"
     _replace_rejects(connection, rejected, known, {"source": source})
 
 
@@ -124,22 +124,22 @@ def land_failures(
 
     Days whose failures changed wait in landing.changed_days for `judge_failures`.
     """
-    _make_ids(connection, ids)
+    landed_before = _landed_before(connection, ids)
     make_alike(connection, "new_failures", "landing.failures", events)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known_failures AS
-        SELECT * FROM landing.failures WHERE {_landed_before("failure_id")}
+        SELECT * FROM landing.failures WHERE {landed_before.format("failure_id")}
         """,
         {"source": source},
     )
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE changed_failures AS {difference('known_failures', 'new_failures')}"
     )
-    connection.execute(f"DELETE FROM landing.failures WHERE {_landed_before('failure_id')}", {"source": source})
+    connection.execute(f"DELETE FROM landing.failures WHERE {landed_before.format('failure_id')}", {"source": source})
     insert(connection, "landing.failures", "new_failures", events.height)
     connection.execute("INSERT INTO landing.changed_days SELECT DISTINCT day FROM changed_failures")
-    known = f"SELECT * FROM landing.rejected_events WHERE {_landed_before('record')}"
+    known = f"SELECT * FROM landing.rejected_events WHERE {landed_before.format('record')}"
     _replace_rejects(connection, rejected, known, {"source": source})
 
 
@@ -150,14 +150,11 @@ def forget_everything(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"DELETE FROM landing.{table}")
 
 
-def _landed_before(column: str) -> str:
-    """The condition of rows that a source gave of the same events."""
-    return f"source = $source AND {column} IN (SELECT id FROM wanted_ids)"
-
-
-def _make_ids(connection: duckdb.DuckDBPyConnection, ids: pl.Series) -> None:
+def _landed_before(connection: duckdb.DuckDBPyConnection, ids: pl.Series) -> str:
+    """The condition of rows that a source gave of the same events, with a place for the column of their ids."""
     rows = ids.alias("id").to_frame()
     execute_with(connection, rows, "CREATE OR REPLACE TEMP TABLE wanted_ids AS SELECT DISTINCT id FROM given_rows")
+    return "source = $source AND {} IN (SELECT id FROM wanted_ids)"
 
 
 def open_failures(connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:
@@ -169,35 +166,33 @@ def open_failures(connection: duckdb.DuckDBPyConnection, source: str) -> list[st
     return [row[0] for row in rows]
 
 
-def _infer_near_ready_events(connection: duckdb.DuckDBPyConnection) -> None:
+def _infer_near_ready_events(connection: duckdb.DuckDBPyConnection, changed: str) -> None:
     # A ready event takes the place of the inferred deployment near it.
     connection.execute(
-        """
+        f"""
         INSERT INTO landing.changed_pairs
-        SELECT service, env, MIN(day) - 1 FROM changed_deployments GROUP BY service, env
+        SELECT service, env, MIN(day) - 1 FROM {changed} GROUP BY service, env
         """
     )
 
 
-def replace_deployments(connection: duckdb.DuckDBPyConnection, rows: int) -> None:
-    """Put new_deployments, which has so many rows, in the place of known_deployments.
+def replace_deployments(connection: duckdb.DuckDBPyConnection, known: str, new: str, rows: int) -> str:
+    """Put the rows of table `new`, which are so many, in the place of those of `known`; the table of what changed.
 
     Their services wait in landing.changed_services for `judge_deployments`. A deployment is judged by those before it,
     by one that started in the same second, and by those of other sources within two merge windows.
     """
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE changed_deployments AS {difference(known, new)}")
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE changed_deployments AS {difference('known_deployments', 'new_deployments')}"
-    )
-    connection.execute(
-        """
+        f"""
         DELETE FROM landing.deployments AS d
         WHERE EXISTS (
-            FROM known_deployments AS k
+            FROM {known} AS k
             WHERE k.source = d.source AND k.deployment_id = d.deployment_id AND k.input IS NOT DISTINCT FROM d.input
         )
         """
     )
-    insert(connection, "landing.deployments", "new_deployments", rows)
+    insert(connection, "landing.deployments", new, rows)
     connection.execute(
         """
         INSERT INTO landing.changed_services
@@ -211,6 +206,7 @@ def replace_deployments(connection: duckdb.DuckDBPyConnection, rows: int) -> Non
         GROUP BY service
         """
     )
+    return "changed_deployments"
 
 
 def _replace_rejects(

@@ -7,7 +7,6 @@ from datetime import date
 import duckdb
 
 from dora_pipeline.tables import Deployments, Failures, Table
-from dora_pipeline.warehouse.days import make_days
 from dora_pipeline.warehouse.inputs import read_property, write_property
 from dora_pipeline.warehouse.landing import APM
 from dora_pipeline.warehouse.queries import statement
@@ -38,24 +37,23 @@ def compared_days(writer: Writer, table: type[Table], days: Sequence[date]) -> l
 
     Without events of the event API: they are sent and taken back one by one, so that every loss is meant.
     """
-    make_days(writer.connection, days)
     shown = f"{table.table_name} WHERE day IN (SELECT day FROM run_days) AND source NOT IN {_SENT_ONE_BY_ONE}"
-    return _compared(writer, table, shown)
+    return _compared(writer, table, shown, "SELECT UNNEST(?::DATE[]) AS day", [list(days)])
 
 
 def compared_with_published(writer: Writer, table: type[Table]) -> list[ComparedDay]:
     """Every day of a table that people see, compared with what landed; inside `Writer.published` only."""
     shown = f"published.{table.table_name}"
     landed = table.table_name.replace("core.", "landing.")
-    writer.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE run_days AS SELECT day FROM {shown} UNION SELECT day FROM {landed}"
-    )
-    return _compared(writer, table, shown)
+    return _compared(writer, table, shown, f"SELECT day FROM {shown} UNION SELECT day FROM {landed}")
 
 
-def _compared(writer: Writer, table: type[Table], shown: str) -> list[ComparedDay]:
+def _compared(
+    writer: Writer, table: type[Table], shown: str, days: str, parameters: Sequence[object] = ()
+) -> list[ComparedDay]:
     name = table.table_name.partition(".")[2]
     connection = writer.connection
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE run_days AS {days}", list(parameters))
     connection.execute(f"CREATE OR REPLACE TEMP VIEW shown_{name} AS SELECT {_COLUMNS[table]} FROM {shown}")
     return [ComparedDay(*row) for row in connection.execute(statement(f"checks.compared_{name}")).fetchall()]
 

@@ -181,8 +181,14 @@ def test_the_commands_in_code_blocks_exist() -> None:
 
 
 def test_the_options_that_the_guides_name_exist() -> None:
+    inner = [
+        one for command in COMMANDS.values() if isinstance(command, click.Group) for one in command.commands.values()
+    ]
     options = {
-        option for command in (dora, *COMMANDS.values()) for parameter in command.params for option in parameter.opts
+        option
+        for command in (dora, *COMMANDS.values(), *inner)
+        for parameter in command.params
+        for option in parameter.opts
     }
     text = re.sub(r"```.*?```", "", "\n".join(GUIDES), flags=re.DOTALL)
     assert [option for option in re.findall(r"`(?:dora [a-z]+ )?(--[a-z-]+)", text) if option not in options] == []

@@ -18,7 +18,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "dev": ("dev", "Start Dagster's page, schedules and sensors."),
     "explain": ("explain", "Show the events behind each figure of a service."),
     "export": ("export", "Write core and metrics as Parquet files."),
-    "failure": ("sending", "Send a failure to the intake."),
+    "failure": ("failures", "Send a failure to the intake, end one, list the open ones."),
     "init": ("files", "Write commented settings to begin with."),
     "report": ("report", "Write the report page, and print its path."),
     "resend": ("sending", "Send the events that --spool kept."),

@@ -1,7 +1,6 @@
-"""`dora deployment`, `dora failure` and `dora resend`: events sent to an intake, with the options of `datadog-ci`."""
+"""`dora deployment` and `dora resend`, and what every command that sends events has: the options of `datadog-ci`."""
 
 import json
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from dora_pipeline.cli.display import console, messages
 from dora_pipeline.cli.parameters import Instant, Text
 from dora_pipeline.identifiers import repository_id
 from dora_pipeline.sending import events
-from dora_pipeline.sending.checkout import Commit, NoCheckout, commit_of
+from dora_pipeline.sending.checkout import Commit, commit_of
 from dora_pipeline.sending.delivery import deliver, resend
 from dora_pipeline.sending.events import Details, Event
 from dora_pipeline.sending.intake import IntakeClient
@@ -25,13 +24,17 @@ _MOST_TAGS = 100
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class _Destination(TypedDict):
+class Destination(TypedDict):
+    """The intake that a command speaks to."""
+
     url: str | None
     ca_cert: Path | None
     timeout: float
 
 
-class _Common(_Destination):
+class Common(Destination):
+    """What every event can have, and where it goes."""
+
     env: str | None
     version: str | None
     team: str | None
@@ -39,12 +42,17 @@ class _Common(_Destination):
     event_id: str | None
     git_repository_url: str | None
     git_commit_sha: str | None
-    skip_git: bool
     dry_run: bool
     spool: Path | None
 
 
-def _options(*options: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
+class WithCheckout(Common):
+    """The same, with the commit of the checkout unless it is to be left out."""
+
+    skip_git: bool
+
+
+def options(*options: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
     def decorated(command: _Function) -> _Function:
         for option in reversed(options):
             command = option(command)
@@ -53,7 +61,7 @@ def _options(*options: Callable[[_Function], _Function]) -> Callable[[_Function]
     return decorated
 
 
-_destination_options = _options(
+destination_options = options(
     click.option(
         "--url",
         envvar="DORA_INTAKE_ADDRESS",
@@ -74,7 +82,7 @@ _destination_options = _options(
         help="Seconds for one event, retries included.",
     ),
 )
-_common_options = _options(
+common_options = options(
     click.option("--env", envvar="DD_ENV", type=Text(), show_envvar=True, help="Environment."),
     click.option("--version", type=Text(), help="Version that the service has, or fails with."),
     click.option("--team", type=Text(), help="Team; default: that of the service in the catalog."),
@@ -91,20 +99,25 @@ _common_options = _options(
         type=Text("id", r"[A-Za-z0-9_.:-]{16,128}", "16 to 128 letters, digits, or any of - _ . :"),
         help="The event's own id; sent again with it, the event is brought up to date.",
     ),
-    click.option("--git-repository-url", type=Text(), help="Default: the remote of the checkout."),
+    click.option("--git-repository-url", type=Text(), help="Of the repository that holds the commit."),
     click.option(
         "--git-commit-sha",
         type=Text("sha", "[0-9a-fA-F]{40,64}", "a whole commit SHA of 40 hexadecimal digits or more"),
-        help="Default: the commit that is checked out.",
+        help="The commit that the event is about.",
     ),
-    click.option("--skip-git", is_flag=True, help="Leave the commit out."),
     click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing."),
     click.option(
         "--spool",
         type=click.Path(dir_okay=False, path_type=Path),
         help="Where to keep the event when it cannot be stored now, for `dora resend`.",
     ),
-    _destination_options,
+    destination_options,
+)
+checkout_options = options(
+    click.option(
+        "--skip-git", is_flag=True, help="Leave the commit out; by default it is that of the checkout one stands in."
+    ),
+    common_options,
 )
 _started_option = click.option(
     "--started-at",
@@ -118,66 +131,32 @@ _started_option = click.option(
 @click.option("--service", envvar="DD_SERVICE", type=Text(), required=True, show_envvar=True, help="Service.")
 @_started_option
 @click.option("--finished-at", type=Instant(), help="Default: now.")
-@_common_options
+@checkout_options
 def deployment_command(
-    service: str, started_at: datetime, finished_at: datetime | None, **told: Unpack[_Common]
+    service: str, started_at: datetime, finished_at: datetime | None, **told: Unpack[WithCheckout]
 ) -> None:
     """Send a deployment to the intake. The key comes from DD_API_KEY or DATADOG_API_KEY.
 
     Ends with 0 only when the intake has stored it.
     """
     end = finished_at or datetime.now(UTC)
-    _check_order(started_at, end)
-    commit = _told_commit(told)
-    _deliver(events.deployment(service, started_at, end, _details(told, commit)), told)
-
-
-@click.command("failure")
-@click.option("--service", "services", type=Text(), multiple=True, help="A service that fails; may be repeated.")
-@_started_option
-@click.option("--finished-at", type=Instant(), help="When it was restored; without it the failure is open.")
-@click.option("--name", type=Text(), help="What fails, in words.")
-@click.option("--severity", type=Text(), help="Such as SEV-1.")
-@_common_options
-def failure_command(
-    services: tuple[str, ...],
-    started_at: datetime,
-    finished_at: datetime | None,
-    name: str | None,
-    severity: str | None,
-    **told: Unpack[_Common],
-) -> None:
-    """Send a failure to the intake. The key comes from DD_API_KEY or DATADOG_API_KEY.
-
-    Give --service or --team; without both it is the service in DD_SERVICE. Send it again with the same services, env
-    and --started-at, and with --finished-at, when it is restored. Ends with 0 only when the intake has stored it.
-    """
-    if not services and not told["team"]:
-        services = tuple(filter(None, [os.environ.get("DD_SERVICE", "").strip()]))
-    if not services and not told["team"]:
-        raise click.UsageError("give --service or --team: what fails?")
-    _check_order(started_at, finished_at)
-    try:
-        commit = _told_commit(told)
-    except NoCheckout as trouble:
-        # Failures are often told from where no code is.
-        commit = None
-        _note(f"without a commit: {trouble}")
-    details = _details(told, commit)
-    _deliver(events.failure(services, started_at, finished_at, details, name=name, severity=severity), told)
+    check_order(started_at, end)
+    commit = told_commit(told)
+    send(events.deployment(service, started_at, end, details(told, commit)), told)
 
 
 @click.command("resend")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@_destination_options
-def resend_command(file: Path, **destination: Unpack[_Destination]) -> None:
+@destination_options
+def resend_command(file: Path, **destination: Unpack[Destination]) -> None:
     """Send the events that --spool kept in FILE, in their order; what is stored is taken out of it."""
-    with _intake(destination) as intake:
-        stored = resend(Spool(file), intake)
+    with intake(destination) as client:
+        stored = resend(Spool(file), client)
     console.print(f"stored: {stored}, left in {file}: 0", markup=False, soft_wrap=True)
 
 
-def _check_order(started_at: datetime, finished_at: datetime | None) -> None:
+def check_order(started_at: datetime, finished_at: datetime | None) -> None:
+    """Raise click.UsageError for times in the future, and for an end before the start."""
     latest = datetime.now(UTC) + FUTURE_TOLERANCE
     for option, moment in (("--started-at", started_at), ("--finished-at", finished_at)):
         if moment is not None and moment > latest:
@@ -188,7 +167,8 @@ def _check_order(started_at: datetime, finished_at: datetime | None) -> None:
         )
 
 
-def _told_commit(told: _Common) -> Commit | None:
+def told_commit(told: WithCheckout) -> Commit | None:
+    """The commit of an event: as it is given, else that of the checkout; None where it is to be left out."""
     repository_url, commit_sha = told["git_repository_url"], told["git_commit_sha"]
     if told["skip_git"]:
         if repository_url or commit_sha:
@@ -197,34 +177,38 @@ def _told_commit(told: _Common) -> Commit | None:
     return commit_of(Path.cwd(), repository_url, commit_sha)
 
 
-def _details(told: _Common, commit: Commit | None) -> Details:
+def details(told: Common, commit: Commit | None) -> Details:
+    """What is given of an event, in one."""
     tags = told["custom_tags"]
     if len(tags) > _MOST_TAGS:
         raise click.UsageError(f"an event has at most {_MOST_TAGS} of --custom-tags, not {len(tags)}")
     return Details(told["env"], told["version"], told["team"], commit, tags, told["event_id"])
 
 
-def _deliver(event: Event, told: _Common) -> None:
+def send(event: Event, told: Common) -> None:
+    """Send an event, and print under which id it is stored; or print what would be sent."""
     if told["dry_run"]:
         click.echo(json.dumps(event.body, indent=2, ensure_ascii=False))
         return
     spool = told["spool"]
     if spool is not None and not spool.parent.is_dir():
         raise click.UsageError(f"--spool {spool}: there is no folder {spool.parent}")
-    with _intake(told) as intake:
-        event_id = deliver(event, intake, None if spool is None else Spool(spool))
+    with intake(told) as client:
+        event_id = deliver(event, client, None if spool is None else Spool(spool))
     git = event.attributes.get("git")
     commit = f", commit {git['commit_sha'][:12]} of {repository_id(git['repository_url'])}" if git else ""
     console.print(f"stored: {event.event_type} {event_id}{commit}", markup=False, soft_wrap=True)
 
 
-def _intake(destination: _Destination) -> IntakeClient:
+def intake(destination: Destination, *, reads: bool = False) -> IntakeClient:
+    """A client of the intake; `reads`: it needs the application key, too."""
     if destination["url"] is None:
         raise click.UsageError("where to? give --url, or set DORA_INTAKE_ADDRESS")
     return IntakeClient(
-        destination["url"], seconds=destination["timeout"], note=_note, authority=destination["ca_cert"]
+        destination["url"], seconds=destination["timeout"], note=note, authority=destination["ca_cert"], reads=reads
     )
 
 
-def _note(message: str) -> None:
+def note(message: str) -> None:
+    """Print a message that is not the answer."""
     messages.print(message, markup=False, soft_wrap=True)

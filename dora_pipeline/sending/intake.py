@@ -5,17 +5,20 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from dora_pipeline.config import secret
 from dora_pipeline.errors import ConfigError, DoraError, SourceError
+from dora_pipeline.identifiers import EventType
 from dora_pipeline.sending.events import Event
+from dora_pipeline.sending.failures import MOST, OpenFailure, open_ones
 from dora_pipeline.sources.http import DatadogKeys, HttpClient, Refused
 
 _NAME = "intake"
 _CONNECTING, _SILENCE = 10.0, 15.0
 # Proxies answer 404 while the server behind them starts; Datadog's own client sends again after it, too.
 _PASSING = (404, 408, 425, 429)
-_KEYS = "check the key in DD_API_KEY and the address"
+_KEYS = "check the key in DD_API_KEY, that in DD_APP_KEY where the intake is asked, and the address"
 
 
 class NotStored(DoraError):
@@ -33,26 +36,34 @@ class EventRefused(NotStored):
 class IntakeClient:
     """The intake at an address, such as `https://dora.example:8443`.
 
-    The key comes from DATADOG_API_KEY or DD_API_KEY. `authority` is a file with the certificates of a private
+    The key comes from DATADOG_API_KEY or DD_API_KEY; with `reads` also one from DATADOG_APP_KEY or DD_APP_KEY, which
+    every method but `send` needs. `authority` is a file with the certificates of a private
     authority; `seconds` bound the sending of one event, retries included; `note` is told of longer waits.
     Raises ConfigError for a missing key, a wrong address and a file without certificates.
     """
 
     def __init__(
-        self, address: str, *, seconds: float, note: Callable[[str], None], authority: Path | None = None
+        self,
+        address: str,
+        *,
+        seconds: float,
+        note: Callable[[str], None],
+        authority: Path | None = None,
+        reads: bool = False,
     ) -> None:
-        key = secret("DATADOG_API_KEY" if os.environ.get("DATADOG_API_KEY", "").strip() else "DD_API_KEY", _NAME)
+        keys = [_key("API"), *([_key("APP")] if reads else [])]
         _check_certificates(authority)
         self._client = HttpClient(
             _NAME,
             address,
-            DatadogKeys(key),
-            secrets=[key],
+            DatadogKeys(*keys),
+            secrets=keys,
             note=note,
             advice={401: _KEYS, 403: _KEYS},
             timeout=(_CONNECTING, _SILENCE),
             deadline_seconds=seconds,
-            passing=_PASSING,
+            # An event that is asked for may not be there; one that is sent has no other place to go.
+            passing=[status for status in _PASSING if not (reads and status == 404)],
             authority=str(authority) if authority else None,
             consequence="send it again later",
         )
@@ -70,6 +81,31 @@ class IntakeClient:
         event_id: str = answer["data"]["id"]
         return event_id
 
+    def open_failures(self) -> list[OpenFailure]:
+        """The open ones of the 1,000 failures that started last. Raises SourceError."""
+        return open_ones([OpenFailure.of(item["id"], item["attributes"]) for item in self._listed("failure")])
+
+    def failure(self, failure_id: str) -> OpenFailure:
+        """One failure. Raises SourceError, also where the intake does not know it."""
+        answer = self._client.get(f"/api/v2/dora/failures/{quote(failure_id, safe='')}", check=_event_trouble)
+        found = OpenFailure.of(answer["data"]["id"], answer["data"]["attributes"])
+        if found is None:
+            raise NotStored(f"the failure {failure_id} has no start that can be read: send it again as it is")
+        return found
+
+    def deployed_services(self, service: str) -> set[str]:
+        """The services of the 1,000 deployments that started last, and this one if any was deployed. SourceError."""
+        exact = self._listed("deployment", f'service:"{_escaped(service)}"', 1)
+        return {item["attributes"].get("service", "") for item in [*exact, *self._listed("deployment")]} - {""}
+
+    def _listed(self, event_type: EventType, query: str = "", limit: int = MOST) -> list[dict[str, Any]]:
+        self._client.renew()
+        attributes = {"query": query, "limit": limit} if query else {"limit": limit}
+        body = {"data": {"type": f"dora_{event_type}s_list_request", "attributes": attributes}}
+        answer = self._client.post(f"/api/v2/dora/{event_type}s", body, check=_list_trouble)
+        found: list[dict[str, Any]] = answer["data"]
+        return found
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -85,6 +121,28 @@ def _trouble(answer: Any) -> str | None:
     data = answer.get("data") if isinstance(answer, dict) else None
     event_id = data.get("id") if isinstance(data, dict) else None
     return None if isinstance(event_id, str) and event_id else "no id of a stored event"
+
+
+def _key(kind: str) -> str:
+    other = f"DATADOG_{kind}_KEY"
+    return secret(other if os.environ.get(other, "").strip() else f"DD_{kind}_KEY", _NAME)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _is_event(item: object) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("id"), str) and isinstance(item.get("attributes"), dict)
+
+
+def _event_trouble(answer: Any) -> str | None:
+    return None if isinstance(answer, dict) and _is_event(answer.get("data")) else "no event"
+
+
+def _list_trouble(answer: Any) -> str | None:
+    items = answer.get("data") if isinstance(answer, dict) else None
+    return None if isinstance(items, list) and all(map(_is_event, items)) else "no list of events"
 
 
 def _check_certificates(authority: Path | None) -> None:

@@ -1,0 +1,220 @@
+"""`dora failure`, and `start`, `end` and `list` of it for people on call."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Unpack
+from uuid import uuid4
+
+import click
+
+from dora_pipeline.cli.display import console, duration_text, moment_text, show_plain_table
+from dora_pipeline.cli.parameters import Instant, Text
+from dora_pipeline.cli.sending import (
+    Common,
+    Destination,
+    WithCheckout,
+    check_order,
+    checkout_options,
+    common_options,
+    destination_options,
+    details,
+    intake,
+    note,
+    options,
+    send,
+    told_commit,
+)
+from dora_pipeline.config import default_home
+from dora_pipeline.errors import DoraError
+from dora_pipeline.sending import events
+from dora_pipeline.sending.checkout import NoCheckout, commit_of
+from dora_pipeline.sending.failures import OpenFailure, question_of, stored_failures
+
+_services_option = click.option(
+    "--service", "services", type=Text(), multiple=True, help="A service that fails; may be repeated."
+)
+_words_options = options(
+    click.option("--name", type=Text(), help="What fails, in words."),
+    click.option("--severity", type=Text(), help="Such as SEV-1."),
+)
+_now_option = click.option("--now", is_flag=True, help="It is now; so it is without any time, too.")
+
+
+# Whether a service is known is worth no longer wait.
+_SECONDS_TO_ASK = 10.0
+
+
+class NotOne(DoraError):
+    """The failure to end is not known, or not the only one."""
+
+
+@click.group("failure", invoke_without_command=True)
+@_services_option
+@click.option("--started-at", type=Instant(), help="2024-05-06T07:08:09Z, or a Unix time in s, ms, µs or ns; required.")
+@click.option("--finished-at", type=Instant(), help="When it was restored; without it the failure is open.")
+@_words_options
+@checkout_options
+@click.pass_context
+def failure_command(
+    ctx: click.Context,
+    services: tuple[str, ...],
+    started_at: datetime | None,
+    finished_at: datetime | None,
+    name: str | None,
+    severity: str | None,
+    **told: Unpack[WithCheckout],
+) -> None:
+    """Send a failure to the intake; or, for people on call, `start`, `end` and `list` those that are open.
+
+    The key comes from DD_API_KEY or DATADOG_API_KEY. Give --service or --team; without both it is the service in
+    DD_SERVICE. Send it again with the same services, env and --started-at, and with --finished-at, when it is restored.
+    Ends with 0 only when the intake has stored it.
+    """
+    if ctx.invoked_subcommand is not None:
+        given = [one.opts[0] for one in ctx.command.params if one.name and _is_given(ctx, one.name)]
+        if given:
+            raise click.UsageError(f"write {', '.join(given)} behind {ctx.invoked_subcommand}, not before it")
+        return
+    if started_at is None:
+        raise click.UsageError("Missing option '--started-at'; `dora failure start` sends one that starts now")
+    services = _someone(services, told)
+    check_order(started_at, finished_at)
+    try:
+        commit = told_commit(told)
+    except NoCheckout as trouble:
+        # Failures are often told from where no code is.
+        commit = None
+        note(f"without a commit: {trouble}")
+    send(events.failure(services, started_at, finished_at, details(told, commit), name=name, severity=severity), told)
+
+
+@failure_command.command("start")
+@_services_option
+@_now_option
+@click.option("--started-at", type=Instant(), help="2024-05-06T07:08:09Z, or a Unix time; default: now.")
+@_words_options
+@common_options
+def start_command(
+    services: tuple[str, ...],
+    now: bool,
+    started_at: datetime | None,
+    name: str | None,
+    severity: str | None,
+    **told: Unpack[Common],
+) -> None:
+    """Send a failure that starts now, and print its id.
+
+    No commit is taken from the folder that one stands in. A service that nobody knows is sent all the same, with a
+    question: what is known are the services of the warehouse in DORA_HOME, where there is one, else those of the
+    deployments that the intake has, where DD_APP_KEY is set.
+    """
+    _refuse_both(now, started_at, "--started-at")
+    services = _someone(services, told)
+    url, sha = told["git_repository_url"], told["git_commit_sha"]
+    if (url is None) != (sha is None):
+        raise click.UsageError("give both --git-repository-url and --git-commit-sha, or none of them")
+    moment = started_at or datetime.now(UTC)
+    check_order(moment, None)
+    commit = commit_of(Path.cwd(), url, sha) if url and sha else None
+    told["event_id"] = told["event_id"] or uuid4().hex
+    send(events.failure(services, moment, None, details(told, commit), name=name, severity=severity), told)
+    if told["dry_run"]:
+        return
+    note(f"`dora failure end {told['event_id']}` ends it")
+    asking: Destination = {"url": told["url"], "ca_cert": told["ca_cert"], "timeout": _SECONDS_TO_ASK}
+    for service in services:
+        question = question_of(service, default_home(), lambda: intake(asking, reads=True))
+        if question is not None:
+            note(f"warning: {question}")
+
+
+@failure_command.command("end")
+@click.argument("failure_id", metavar="[ID]", required=False)
+@_now_option
+@click.option("--finished-at", type=Instant(), help="2024-05-06T07:08:09Z, or a Unix time; default: now.")
+@click.option("--service", type=Text(), help="The only open one of this service.")
+@click.option("--env", type=Text(), help="The only open one of this environment.")
+@destination_options
+def end_command(
+    failure_id: str | None,
+    now: bool,
+    finished_at: datetime | None,
+    service: str | None,
+    env: str | None,
+    **destination: Unpack[Destination],
+) -> None:
+    """End a failure: that with ID, or the only one that is open. DD_APP_KEY lets the intake be asked which are."""
+    _refuse_both(now, finished_at, "--finished-at")
+    with intake(destination, reads=True) as client:
+        if failure_id is None:
+            found = _the_only(client.open_failures(), service, env)
+        else:
+            found = client.failure(failure_id)
+            if found.finished_at is not None and finished_at is None:
+                raise NotOne(f"{failure_id} ended at {moment_text(found.finished_at)}; --finished-at gives another end")
+        moment = finished_at or datetime.now(UTC)
+        check_order(found.started_at, moment)
+        client.send(found.ended(moment))
+    lasted = duration_text((moment - found.started_at).total_seconds())
+    console.print(f"ended: {found.title}, after {lasted}", markup=False, soft_wrap=True)
+
+
+@failure_command.command("list")
+@destination_options
+def list_command(**destination: Unpack[Destination]) -> None:
+    """List the failures that are open at the intake: those that `end` can end.
+
+    With an address, as --url or DORA_INTAKE_ADDRESS, the intake is asked, which needs DD_APP_KEY. Without one it is the
+    intake's store of DORA_HOME. Failures that other sources have are in core.failures of the warehouse.
+    """
+    if destination["url"] is None:
+        found = stored_failures(default_home())
+    else:
+        with intake(destination, reads=True) as client:
+            found = client.open_failures()
+    if not found:
+        note("no failure is open at the intake")
+        return
+    now = datetime.now(UTC)
+    show_plain_table(
+        ("open", "service", "env", "severity", "name", "id"),
+        [
+            (
+                duration_text((now - one.started_at).total_seconds()),
+                ", ".join(one.services) or f"team {one.team}",
+                one.env or "–",
+                one.severity or "–",
+                one.name or "–",
+                one.failure_id,
+            )
+            for one in found
+        ],
+    )
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+
+
+def _someone(services: tuple[str, ...], told: Common) -> tuple[str, ...]:
+    if not services and not told["team"]:
+        services = tuple(filter(None, [os.environ.get("DD_SERVICE", "").strip()]))
+    if not services and not told["team"]:
+        raise click.UsageError("give --service or --team: what fails?")
+    return services
+
+
+def _refuse_both(now: bool, moment: datetime | None, option: str) -> None:
+    if now and moment is not None:
+        raise click.UsageError(f"give --now or {option}, not both")
+
+
+def _the_only(found: list[OpenFailure], service: str | None, env: str | None) -> OpenFailure:
+    chosen = [one for one in found if service in (None, *one.services) and env in (None, one.env)]
+    if len(chosen) == 1:
+        return chosen[0]
+    if not chosen:
+        raise NotOne("no such failure is open at the intake; `dora failure list` shows those that are")
+    lines = [f"  {one.title}" for one in chosen]
+    raise NotOne("\n".join([f"{len(chosen)} failures are open; give the id of one, or --service and --env:", *lines]))

@@ -1,0 +1,124 @@
+"""Failures that are open at an intake: which there are, how one is ended, and whether a service is known at all."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from dora_pipeline.config import Home
+from dora_pipeline.errors import ConfigError, DoraError
+from dora_pipeline.identifiers import suggestion
+from dora_pipeline.sending import events
+from dora_pipeline.sending.events import Details, Event
+from dora_pipeline.timeline import InstantError, instant
+
+if TYPE_CHECKING:
+    from dora_pipeline.sending.intake import IntakeClient
+
+# What an intake lists at once.
+MOST = 1000
+
+
+@dataclass(frozen=True)
+class OpenFailure:
+    """A failure as an intake knows it; times are UTC. `finished_at` is None while it is open."""
+
+    failure_id: str
+    services: Sequence[str]
+    started_at: datetime
+    finished_at: datetime | None
+    env: str | None
+    team: str | None
+    name: str | None
+    severity: str | None
+
+    @classmethod
+    def of(cls, failure_id: str, attributes: Mapping[str, Any]) -> Self | None:
+        """The failure with these attributes of the wire; None for one without a readable start."""
+        started_at = _moment(attributes.get("started_at"))
+        if started_at is None:
+            return None
+        services = attributes.get("services") or []
+        return cls(
+            failure_id,
+            [str(service) for service in (services if isinstance(services, list) else [services])],
+            started_at,
+            _moment(attributes.get("finished_at")),
+            *(_text(attributes.get(name)) for name in ("env", "team", "name", "severity")),
+        )
+
+    @property
+    def title(self) -> str:
+        """The failure in a line."""
+        who = ", ".join(self.services) or f"team {self.team}"
+        where = f" in {self.env}" if self.env else ""
+        what = f" ({self.name})" if self.name else ""
+        return f"{self.failure_id} of {who}{where}, since {self.started_at:%Y-%m-%d %H:%M:%S}Z{what}"
+
+    def ended(self, finished_at: datetime) -> Event:
+        """The event that ends it, with all by which the intake knows it."""
+        known = Details(self.env, team=self.team, event_id=self.failure_id)
+        return events.failure(self.services, self.started_at, finished_at, known)
+
+
+def open_ones(found: Sequence[OpenFailure | None]) -> list[OpenFailure]:
+    """Those that are open, the newest first."""
+    kept = [one for one in found if one is not None and one.finished_at is None]
+    return sorted(kept, key=lambda one: one.started_at, reverse=True)
+
+
+def stored_failures(home: Home) -> list[OpenFailure]:
+    """The open failures of the store in a home, or of that which DORA_INTAKE_URL names.
+
+    Raises ConfigError where there is none.
+    """
+    if not (home.intake / "events.sqlite3").exists() and not os.environ.get("DORA_INTAKE_URL", "").strip():
+        raise ConfigError(
+            f"{home.intake}: there is no store of an intake; give --url, or set DORA_INTAKE_ADDRESS, DD_API_KEY and "
+            "DD_APP_KEY to ask an intake, or DORA_HOME to the home of one"
+        )
+    # Those who send need no database.
+    from dora_pipeline.intake.store import EventStore
+
+    with EventStore.at(home) as store:
+        found = store.search("failure", limit=MOST)
+    return open_ones([OpenFailure.of(one.event_id, one.attributes) for one in found])
+
+
+def question_of(service: str, home: Home, intake: Callable[[], "IntakeClient"]) -> str | None:
+    """What to ask about a service that nobody knows; None for one that is known, and where nobody can say.
+
+    Asked is the warehouse of the home, where there is one, else the intake, where it may be asked.
+    """
+    try:
+        known = _known_services(service, home, intake)
+    except DoraError:
+        # Whatever keeps us from asking must not keep a failure from being sent.
+        return None
+    if not known or service in known:
+        return None
+    near = suggestion(service, known)
+    return f"no deployment or definition of {service!r} is known{near or '; is it the name that its deployments have?'}"
+
+
+def _known_services(service: str, home: Home, intake: Callable[[], "IntakeClient"]) -> set[str]:
+    if home.warehouse.exists():
+        from dora_pipeline.warehouse.reader import open_reader
+
+        with open_reader(home) as connection:
+            rows = connection.execute("SELECT service FROM core.services UNION SELECT service FROM core.deployments")
+            return {name for (name,) in rows.fetchall()}
+    with intake() as client:
+        return client.deployed_services(service)
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        return instant(value)
+    except InstantError:
+        return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None

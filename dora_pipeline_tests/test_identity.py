@@ -6,14 +6,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.test_updates_and_collisions import assert_equal_to_a_rebuild, change, days, deployed, rejected
 
 START, END = "2024-05-06T10:00:00", "2024-05-06T10:30:00"
-RESTORED = [("2024-05-06", 0, 1, 1)]
 ALIASES = {"production": ["prod", "Prod*"]}
 
 
@@ -29,19 +26,28 @@ def refusals(home: TestHome) -> list[tuple[str, Any]]:
     return rows  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("runs_between", [True, False])
-@pytest.mark.parametrize("ids", [({}, {"id": "own"}), ({"id": "own"}, {}), ({"id": "own"}, {"id": "own"}), ({}, {})])
-def test_a_failure_and_its_end_are_one_whichever_of_them_has_the_id(
-    home: TestHome, ids: tuple[dict[str, str], dict[str, str]], runs_between: bool
-) -> None:
+def test_a_failure_and_its_end_are_one_whichever_of_them_has_the_id(home: TestHome) -> None:
     home.select_events()
-    given = home.fail(["shop", "cart"], START, **ids[0])
-    if runs_between:
-        home.run()
-    home.fail([" cart ", "shop"], START, END, **ids[1])
+    # Which of the two has an id, and whether a run lies between them; each pair has services of its own.
+    pairs = [(first, second, between) for first in (0, 1) for second in (0, 1) for between in (True, False)]
+    expected = {}
+
+    def begin(number: int, *, has_id: bool) -> None:
+        given = home.fail([f"shop{number}", f"cart{number}"], START, **({"id": f"own{number}"} if has_id else {}))
+        expected[number] = f"own{number}" if any(pairs[number][:2]) else given
+
+    for number, (first, _, between) in enumerate(pairs):
+        if between:
+            begin(number, has_id=bool(first))
     home.run()
-    assert failures(home) == [("own" if "own" in str(ids) else given, 1800.0)]
-    assert days(home) == [("2024-05-06", 0, 2, 2)]
+    for number, (first, second, between) in enumerate(pairs):
+        if not between:
+            begin(number, has_id=bool(first))
+        own = {"id": f"own{number}"} if second else {}
+        home.fail([f" cart{number} ", f"shop{number}"], START, END, **own)
+    home.run()
+    assert failures(home) == sorted((name, 1800.0) for name in expected.values())
+    assert days(home) == [("2024-05-06", 0, 16, 16)]
     assert rejected(home) == []
     assert_equal_to_a_rebuild(home)
 
@@ -73,33 +79,43 @@ def test_two_failures_with_ids_of_their_own_are_two_whatever_else_they_share(hom
     assert rejected(home) == [("failure", "same_second", "shop", "two")]
 
 
-@pytest.mark.parametrize("later", [{"version": "2"}, {"git": {"commit_sha": "b" * 40}}])
-def test_a_deployment_with_an_id_and_another_version_is_another_one(home: TestHome, later: dict[str, Any]) -> None:
+def test_a_deployment_with_an_id_and_another_version_or_commit_is_another_one(home: TestHome) -> None:
     home.select_events()
-    given = home.deploy("shop", START, version="1", git={"commit_sha": "a" * 40}, received="2024-05-06 10:00:00")
-    home.deploy("shop", START, id="other", received="2024-05-06 10:00:01", **later)
+    given = []
+    for service, later in (("shop", {"version": "2"}), ("cart", {"git": {"commit_sha": "b" * 40}})):
+        first = {"version": "1", "git": {"commit_sha": "a" * 40}}
+        given.append(home.deploy(service, START, received="2024-05-06 10:00:00", **first))
+        home.deploy(service, START, id=f"other {service}", received="2024-05-06 10:00:01", **later)
     home.run()
-    assert deployed(home) == [given]
-    assert rejected(home) == [("deployment", "same_second", "shop", "other")]
+    assert deployed(home) == sorted(given)
+    assert rejected(home) == [
+        ("deployment", "same_second", "cart", "other cart"),
+        ("deployment", "same_second", "shop", "other shop"),
+    ]
 
 
-@pytest.mark.parametrize("runs_between", [True, False])
-@pytest.mark.parametrize(
-    ("second", "ids"), [("Production", ({}, {"id": "own"})), (" prod ", ({}, {})), ("production", ({"id": "own"}, {}))]
-)
-def test_a_failure_and_its_end_are_one_under_two_names_of_one_environment(
-    home: TestHome, second: str, ids: tuple[dict[str, str], dict[str, str]], runs_between: bool
-) -> None:
+def test_a_failure_and_its_end_are_one_under_two_names_of_one_environment(home: TestHome) -> None:
     home.settings(environments=ALIASES)
     home.select_events()
-    given = home.fail(["shop"], START, env="prod", name="outage", **ids[0])
-    if runs_between:
-        home.run()
-    home.fail(["shop"], START, END, env=second, severity="high", **ids[1])
+    own = {"id": "own1"}, {"id": "own2"}, {"id": "own3"}, {"id": "own4"}
+    home.fail(["one"], START, env="prod", name="outage")
+    given = [home.fail(["two"], START, env="prod", name="outage")]
+    home.fail(["three"], START, env="prod", name="outage", **own[1])
     home.run()
-    assert failures(home) == [("own" if "own" in str(ids) else given, 1800.0)]
-    assert home.rows("SELECT env, name, severity FROM core.failures") == [("production", "outage", "high")]
-    assert days(home) == RESTORED
+    home.fail(["one"], START, END, env="Production", severity="high", **own[0])
+    home.fail(["two"], START, END, env=" prod ", severity="high")
+    home.fail(["three"], START, END, env="production", severity="high")
+    # The same without a run between them.
+    home.fail(["four"], START, env="prod", name="outage")
+    home.fail(["four"], START, END, env="Production", severity="high", **own[2])
+    given.append(home.fail(["five"], START, env="prod", name="outage"))
+    home.fail(["five"], START, END, env=" prod ", severity="high")
+    home.fail(["six"], START, env="prod", name="outage", **own[3])
+    home.fail(["six"], START, END, env="production", severity="high")
+    home.run()
+    assert failures(home) == sorted((name, 1800.0) for name in (*given, "own1", "own2", "own3", "own4"))
+    assert home.rows("SELECT DISTINCT env, name, severity FROM core.failures") == [("production", "outage", "high")]
+    assert days(home) == [("2024-05-06", 0, 6, 6)]
     assert rejected(home) == []
     assert_equal_to_a_rebuild(home)
 
@@ -182,32 +198,35 @@ def test_a_deployment_told_again_with_an_end_before_its_start_stays_as_it_was(ho
     assert_equal_to_a_rebuild(home)
 
 
-@pytest.mark.parametrize("runs_between", [True, False])
-@pytest.mark.parametrize("bad", ["2032-01-01T00:00:00Z", "2024-05-06T09:59:59Z", "soon", "2024-05-06T11:00:00"])
-def test_an_open_failure_told_with_an_end_that_cannot_be_stays_open(
-    home: TestHome, bad: str, runs_between: bool
-) -> None:
+def test_an_open_failure_told_with_an_end_that_cannot_be_stays_open(home: TestHome) -> None:
     home.select_events()
-    given = home.fail(["shop"], START, name="outage")
-    if runs_between:
-        home.run()
-    told = {"finished_at": bad, "name": "other", "received": "2024-05-06 12:00:00"}
-    assert home.fail(["shop"], START, **told) == given  # type: ignore[arg-type]
-    # Told again it is no second one.
-    home.fail(["shop"], START, **told)  # type: ignore[arg-type]
+    bad = dict(enumerate(("2032-01-01T00:00:00Z", "2024-05-06T09:59:59Z", "soon", "2024-05-06T11:00:00")))
+    ends = {f"{when}{number}": end for when in ("before the run", "after it") for number, end in bad.items()}
+    given = {service: home.fail([service], START, name="outage") for service in ends if service.startswith("before")}
     home.run()
-    assert home.rows("SELECT failure_id, name, finished_at FROM core.failures") == [(given, "outage", None)]
-    assert [event_id for _, event_id in refusals(home)] == [given]
-    ((payload,),) = home.rows("SELECT payload FROM core.rejected_events")
-    assert json.loads(payload)["finished_at"] == bad
+    given |= {service: home.fail([service], START, name="outage") for service in ends if service not in given}
+    for service, end in ends.items():
+        told = {"finished_at": end, "name": "other", "received": "2024-05-06 12:00:00"}
+        assert home.fail([service], START, **told) == given[service]
+        # Told again it is no second one.
+        home.fail([service], START, **told)
+    home.run()
+    ids = sorted(given.values())
+    query = "SELECT failure_id, name, severity, finished_at FROM core.failures ORDER BY 1"
+    assert home.rows(query) == [(name, "outage", None, None) for name in ids]
+    assert sorted(event_id for _, event_id in refusals(home)) == ids
+    payloads = [json.loads(payload) for (payload,) in home.rows("SELECT payload FROM core.rejected_events")]
+    assert {payload["id"]: payload["finished_at"] for payload in payloads} == {given[name]: ends[name] for name in ends}
     assert_equal_to_a_rebuild(home)
-    home.fail(["shop"], START, severity="high", received="2024-05-06 13:00:00")
+    for service in ends:
+        home.fail([service], START, severity="high", received="2024-05-06 13:00:00")
     home.run()
-    assert home.rows("SELECT name, severity, finished_at FROM core.failures") == [("outage", "high", None)]
-    home.fail(["shop"], START, END, received="2024-05-06 14:00:00")
+    assert home.rows(query) == [(name, "outage", "high", None) for name in ids]
+    for service in ends:
+        home.fail([service], START, END, received="2024-05-06 14:00:00")
     home.run()
-    assert failures(home) == [(given, 1800.0)]
-    assert len(refusals(home)) == 1
+    assert failures(home) == [(name, 1800.0) for name in ids]
+    assert len(refusals(home)) == len(ends)
     assert_equal_to_a_rebuild(home)
 
 

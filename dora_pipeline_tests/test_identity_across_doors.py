@@ -43,7 +43,7 @@ def exporting(home: TestHome) -> TestHome:
 
 
 def ready(event_id: str | None = None, started_at: str = START, **attributes: Any) -> dict[str, Any]:
-    """A ready event of an export, of service shop in prod."""
+    """A ready event of an export, of service shop in prod where attributes say no other."""
     told = {"service": "shop", "env": "prod", "started_at": started_at, **attributes}
     return {"type": "dora_deployment", "attributes": told} | ({} if event_id is None else {"id": event_id})
 
@@ -61,22 +61,29 @@ def assert_equal_to_a_rebuild(home: TestHome) -> None:
     assert rebuilt(home) == tables
 
 
-@pytest.mark.parametrize("runs_between", [True, False])
-@pytest.mark.parametrize("names", [("a.json", "b.json"), ("b.json", "a.json")])
-def test_of_two_exports_with_one_id_the_one_that_changed_last_wins_field_by_field(
-    exporting: TestHome, names: tuple[str, str], runs_between: bool
-) -> None:
-    older, newer = names
-    drop(exporting, newer, "2024-06-02 00:00:00", ready("d1", version="2", git={"commit_sha": COMMIT}, team=" "))
-    if runs_between:
-        exporting.run()
-    drop(exporting, older, "2024-06-01 00:00:00", ready("d1", version="1", team="sales"))
+def test_of_two_exports_with_one_id_the_one_that_changed_last_wins_field_by_field(exporting: TestHome) -> None:
+    # The older and the newer one of each pair, by names that come in either order, with a run between them or not.
+    pairs = [("a1", "b1"), ("b2", "a2"), ("a3", "b3"), ("b4", "a4")]
+
+    def drop_newer(number: int) -> None:
+        newest = ready(f"d{number}", service=f"s{number}", version="2", git={"commit_sha": COMMIT}, team=" ")
+        drop(exporting, f"{pairs[number][1]}.json", "2024-06-02 00:00:00", newest)
+
+    for number in (0, 1):
+        drop_newer(number)
     exporting.run()
-    assert exporting.rows(NAMED) == [("apm:d1", "2", "sales", COMMIT)]
+    for number in (2, 3):
+        drop_newer(number)
+    for number, (older, _) in enumerate(pairs):
+        former = ready(f"d{number}", service=f"s{number}", version="1", team="sales")
+        drop(exporting, f"{older}.json", "2024-06-01 00:00:00", former)
+    exporting.run()
+    assert exporting.rows(NAMED) == [(f"apm:d{number}", "2", "sales", COMMIT) for number in range(4)]
     assert_equal_to_a_rebuild(exporting)
-    (exporting.home.path / "exports" / "apm" / newer).unlink()
+    for _, newer in pairs:
+        (exporting.home.path / "exports" / "apm" / f"{newer}.json").unlink()
     exporting.run()
-    assert exporting.rows(NAMED) == [("apm:d1", "1", "sales", None)]
+    assert exporting.rows(NAMED) == [(f"apm:d{number}", "1", "sales", None) for number in range(4)]
     assert_equal_to_a_rebuild(exporting)
 
 
@@ -105,19 +112,19 @@ def test_an_older_content_that_is_dropped_again_is_the_newest(exporting: TestHom
     assert_equal_to_a_rebuild(exporting)
 
 
-@pytest.mark.parametrize("runs_between", [True, False])
-@pytest.mark.parametrize("ids", [("d1", None), (None, "d1")])
-def test_a_ready_event_with_an_id_and_one_without_are_one_that_has_the_id(
-    exporting: TestHome, ids: tuple[str | None, str | None], runs_between: bool
-) -> None:
-    drop(exporting, "a.json", "2024-06-01 00:00:00", ready(ids[0], version="1", team="sales"))
-    if runs_between:
-        exporting.run()
-    later = ready(ids[1], "2024-05-06T10:00:00.700Z", version="1", finished_at="2024-05-07T01:00:00Z")
-    drop(exporting, "b.json", "2024-06-02 00:00:00", later)
+def test_a_ready_event_with_an_id_and_one_without_are_one_that_has_the_id(exporting: TestHome) -> None:
+    # The first two before a run that the others come after.
+    ids = [("d0", None), (None, "d1"), ("d2", None), (None, "d3")]
+    first = [ready(name, service=f"s{n}", version="1", team="sales") for n, (name, _) in enumerate(ids)]
+    end = {"version": "1", "finished_at": "2024-05-07T01:00:00Z"}
+    later = [ready(name, "2024-05-06T10:00:00.700Z", service=f"s{n}", **end) for n, (_, name) in enumerate(ids)]
+    drop(exporting, "a.json", "2024-06-01 00:00:00", *first[:2])
     exporting.run()
-    assert exporting.rows(NAMED) == [("apm:d1", "1", "sales", None)]
-    assert exporting.rows("SELECT CAST(day AS VARCHAR) FROM metrics.daily") == [("2024-05-07",)]
+    drop(exporting, "b.json", "2024-06-01 00:00:00", *first[2:])
+    drop(exporting, "c.json", "2024-06-02 00:00:00", *later)
+    exporting.run()
+    assert exporting.rows(NAMED) == [(f"apm:d{number}", "1", "sales", None) for number in range(4)]
+    assert exporting.rows("SELECT DISTINCT CAST(day AS VARCHAR) FROM metrics.daily") == [("2024-05-07",)]
     assert rejected(exporting) == []
     assert_equal_to_a_rebuild(exporting)
 

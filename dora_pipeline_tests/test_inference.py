@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from dora_pipeline_tests import oracle
 from dora_pipeline_tests.homes import TestHome, moment
@@ -16,32 +16,22 @@ from dora_pipeline_tests.oracle import Sighting
 APM = "apm_deployment_tracking"
 START = datetime(2024, 5, 6, tzinfo=UTC)
 GAP = timedelta(hours=1)
-
-# Always the same examples; a failing one is shown as it is, since making it smaller takes minutes.
-PROFILE = settings(
-    max_examples=12,
-    derandomize=True,
-    deadline=None,
-    phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=list(HealthCheck),
-)
-
 ENVIRONMENTS = ("prod", "staging", None)
 VERSIONS = ("1", "2", "3")
 
 
-@st.composite
-def sightings(draw: st.DrawFn) -> list[Sighting]:
-    """Sightings of three days in which no two versions of a service are seen in one second."""
+def sightings(random: Random) -> list[Sighting]:
+    """Sightings of three days in which no two versions of a service are seen in one second; each service is a case."""
     found = []
-    for service in ("a", "b"):
+    for number in range(30):
         # Steps of 20 minutes, so that silences of just the quiet gap are frequent; most near midnights.
-        steps = st.one_of(st.integers(0, 3 * 72 - 1), st.integers(66, 82), st.integers(138, 154))
-        for _ in range(draw(st.integers(3, 28))):
-            env, version = draw(st.sampled_from(ENVIRONMENTS)), draw(st.sampled_from(VERSIONS))
+        first, last = random.choice([(0, 3 * 72 - 1), (66, 82), (138, 154)])
+        for _ in range(random.randint(3, 28)):
+            env, version = random.choice(ENVIRONMENTS), random.choice(VERSIONS)
             offset = timedelta(seconds=10 * ENVIRONMENTS.index(env) + VERSIONS.index(version))
-            late = timedelta(microseconds=draw(st.sampled_from([0, 0, 0, 1])))
-            found.append(Sighting(START + draw(steps) * timedelta(minutes=20) + offset + late, service, env, version))
+            late = timedelta(microseconds=random.choice([0, 0, 0, 1]))
+            at = START + random.randint(first, last) * timedelta(minutes=20) + offset + late
+            found.append(Sighting(at, f"s{number}", env, version))
     return found
 
 
@@ -59,42 +49,38 @@ def inferred(home: TestHome) -> set[Sighting]:
     return {Sighting(*row[:4]) for row in rows}
 
 
-def home_of(tmp_path_factory: pytest.TempPathFactory, zone: str = "UTC") -> TestHome:
-    home = TestHome(tmp_path_factory.mktemp("apm") / "home")
+def home_of(path: Path, zone: str = "UTC") -> TestHome:
+    home = TestHome(path)
     home.settings(timezone=zone, sources={APM: {"quiet_gap": "1h"}})
     home.select("deployment", APM)
     return home
 
 
-@pytest.mark.slow
-@settings(PROFILE)
-@given(found=sightings(), data=st.data())
-def test_sightings_split_over_files_in_any_way_give_the_deployments_of_the_oracle(
-    tmp_path_factory: pytest.TempPathFactory, found: list[Sighting], data: st.DataObject
-) -> None:
-    home = home_of(tmp_path_factory, data.draw(st.sampled_from(["UTC", "America/New_York"])))
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_sightings_split_over_files_in_any_way_give_the_deployments_of_the_oracle(tmp_path: Path, zone: str) -> None:
+    random = Random(zone)
+    found, home = sightings(random), home_of(tmp_path, zone)
     files: Mapping[int, list[Sighting]] = {number: [] for number in range(4)}
     for sighting in found:
-        for number in data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=2, unique=True)):
+        for number in random.sample(range(4), random.randint(1, 2)):
             files[number].append(sighting)
     for number, content in files.items():
-        home.drop_export(f"{number}.jsonl", told(data.draw(st.permutations(content))))
+        home.drop_export(f"{number}.jsonl", told(random.sample(content, len(content))))
     home.run()
     assert inferred(home) == oracle.inferred_deployments(found, GAP)
     assert home.rows("SELECT * FROM core.rejected_events") == []
 
 
-@pytest.mark.slow
-@settings(PROFILE, max_examples=6)
-@given(found=sightings(), order=st.permutations(range(4)), data=st.data())
+@pytest.mark.parametrize(("zone", "order"), [("UTC", (2, 0, 3, 1)), ("Asia/Tokyo", (3, 1, 0, 2))])
 def test_files_that_come_one_after_another_end_in_the_tables_of_all_at_once(
-    tmp_path_factory: pytest.TempPathFactory, found: list[Sighting], order: Sequence[int], data: st.DataObject
+    tmp_path: Path, zone: str, order: Sequence[int]
 ) -> None:
-    zone = data.draw(st.sampled_from(["UTC", "Asia/Tokyo"]))
+    random = Random(zone)
+    found = sightings(random)
     files = split_by_day(found, zone)
     # The fourth file overlaps the days of the others.
-    files[3] = [sighting for sighting in found if data.draw(st.booleans())]
-    one_by_one, at_once = home_of(tmp_path_factory, zone), home_of(tmp_path_factory, zone)
+    files[3] = [sighting for sighting in found if random.random() < 0.5]
+    one_by_one, at_once = home_of(tmp_path / "one by one", zone), home_of(tmp_path / "at once", zone)
     for number in order:
         one_by_one.drop_export(f"{number}.jsonl", told(files[number]))
         one_by_one.run()
@@ -242,7 +228,7 @@ def test_the_same_export_twice_changes_nothing(home: TestHome) -> None:
 
 
 def test_files_that_name_different_commits_at_one_moment_end_in_the_same_tables_in_any_order(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
 ) -> None:
     contents = {
         name: [{**see("shop", ("2024-05-06 10:00:00", "1"))[0], "git.commit.sha": sha * 40, "team": name}]
@@ -250,7 +236,7 @@ def test_files_that_name_different_commits_at_one_moment_end_in_the_same_tables_
     }
     homes = []
     for order in ("123", "321", "213"):
-        home = home_of(tmp_path_factory)
+        home = home_of(tmp_path / order)
         for name in order:
             home.drop_export(f"{name}.jsonl", contents[name])
             home.run()

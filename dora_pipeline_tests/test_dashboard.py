@@ -1,6 +1,7 @@
 """The dashboard over HTTP: the cards of a question against SQL of its own, what cannot be asked, and who may ask."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from dora_pipeline_tests.command import command_line, environment
 from dora_pipeline_tests.dashboards import Client, card, running_dashboard
 from dora_pipeline_tests.git_histories import History
 from dora_pipeline_tests.homes import TestHome
-from dora_pipeline_tests.report_pages import page
+from dora_pipeline_tests.report_pages import page, queries, rows, values
 from dora_pipeline_tests.waiting import PATIENCE
 
 REPOSITORY = "github.com/organization/shop"
@@ -174,6 +175,73 @@ def test_of_a_severity_or_a_source_only_that_is_told_which_it_can_tell(client: C
     root = client.page(source="deployment_event_api")
     assert card(root, "Deployment frequency")[0] == 65
     assert card(root, "Change failure rate")[0] is None
+
+
+# Over time, and where
+
+
+def test_each_period_has_its_own_figures_and_one_that_is_cut_says_so(filled: TestHome, client: Client) -> None:
+    root = client.page(from_="2024-03-06", to="2024-05-30", env="production", grain="month")
+    weeks = rows(root, "production, by month, the newest first.")
+    assert [week[0] for week in weeks] == ["2024-05, in part", "2024-04", "2024-03, in part"]
+    for week, (first, last) in zip(
+        values(root, "production, by month"), (("05-01", "05-30"), ("04-01", "04-30"), ("03-06", "03-31")), strict=True
+    ):
+        days = date.fromisoformat(f"2024-{first}"), date.fromisoformat(f"2024-{last}")
+        expected = _figures(filled, "env = 'production'", *days)
+        deployments, lead_time, failure_rate, restore, failed_changes, *_ = week[1:]
+        assert [deployments, lead_time, failure_rate, restore, failed_changes] == pytest.approx([*expected.values()])
+    hollow = [bar for bar in root.all("rect", "part") if "in part" in bar.text]
+    assert len(hollow) == 2
+    assert root.all("polygon") != []
+
+
+def test_lead_times_are_counted_by_steps_of_time(filled: TestHome, client: Client) -> None:
+    root = client.page(period="90d")
+    (figure,) = (item for item in root.all("figure") if item.text.startswith("Change lead times of commits"))
+    counts = [int(match[1]) for bar in figure.all("rect") if (match := re.search(r": (\d+) commit", bar.text))]
+    query = """
+        SELECT COUNT(*) FROM core.deployment_commits
+        WHERE lead_time_seconds >= 7776000 AND env = 'production' AND day > DATE '2024-03-01'
+    """
+    assert (sum(counts), counts[-1]) == (20, filled.rows(query)[0][0])
+
+
+def test_services_and_teams_are_ranked_and_those_of_few_events_follow(filled: TestHome, client: Client) -> None:
+    root = client.page(period="30d", sort="deployments")
+    assert [row[0] for row in rows(root, "The small pictures")] == ["till", "mail", HOSTILE, "shop"]
+    found = dict(zip((row[0] for row in rows(root, "The small")), values(root, "The small"), strict=True))
+    expected = _figures(filled, "service = 'till' AND env = 'production'", NEWEST - timedelta(days=29), NEWEST)
+    assert found["till"][3:8] == pytest.approx([*expected.values()])
+    links = {link.text: link.attributes["href"] for link in root.all("a")}
+    assert links["till"] == "/?env=production&service=till&period=30d&sort=deployments"
+    assert links["by team"] == "/?env=production&period=30d&by=team&sort=deployments#ranking"
+    # Those of ops and the hostile one are of fewer than 6 deployments, and stand by their rate of 0.
+    root = client.page(period="90d", sort="failure_rate", by="team")
+    assert [row[0] for row in rows(root, "The small pictures")] == ["sales", "ops", HOSTILE]
+    # Of a single service there is nothing to rank.
+    assert "Where it is bad" not in client.page(service="till").text
+
+
+def test_clusters_are_shown_only_where_they_are_asked_for_and_bear_their_year(client: Client) -> None:
+    assert "Elite" not in client.page().text
+    clusters = rows(client.page(clusters="2024"), "Accelerate State of DevOps, 2024.")
+    assert [row[0] for row in clusters] == ["Elite (2024)", "High (2024)", "Medium (2024)", "Low (2024)"]
+
+
+def test_the_queries_of_a_page_give_its_figures(
+    filled: TestHome, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = client.page(team="sales", period="30d")
+    shown = queries(root)
+    monkeypatch.chdir(filled.home.path)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(shown.pop("The filter: to be run first"))
+        found = {title: connection.execute(text).fetchall() for title, text in shown.items()}
+    (whole,) = (row for row in found["Cards, services and teams"] if row[:3] == ("env", None, "production"))
+    assert whole[4] == card(root, "Deployment frequency")[0]
+    assert sum(row[4] for row in found["Trends by day"] if row[0] == "production") == whole[4]
 
 
 # What cannot be asked

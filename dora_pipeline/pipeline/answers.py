@@ -3,21 +3,27 @@
 Every figure comes from the events of its question: medians under any filter are exact.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 
-from dora_pipeline.pipeline.report_queries import Queries
-from dora_pipeline.pipeline.report_trends import production_first
+from dora_pipeline.pipeline.report_queries import Queries, Value
+from dora_pipeline.pipeline.report_trends import from_first_deployment, last_day, production_first
 from dora_pipeline.pipeline.reports import rates_since
 from dora_pipeline.report.answer import Answer, Catalog, NamedEnvironment
-from dora_pipeline.report.content import Environment, Figures, Query, SelectedSource
+from dora_pipeline.report.content import Environment, Figures, Point, Query, SelectedSource
+from dora_pipeline.report.distribution import LOWER_ENDS
 from dora_pipeline.report.question import COLUMNS, NONE, Question
+from dora_pipeline.report.ranking import Ranked, Ranking, worst_first
 from dora_pipeline.timeline import OLDEST_INSTANT, Window, day_of
-from dora_pipeline.warehouse.filtered import filtered
+from dora_pipeline.warehouse.filtered import Part, filtered, narrowed
 
 _MOST_TAGS = 200
+_MOST_RANKED = 50
+_FILTER = "The filter: to be run first"
 
 
 def catalog(connection: duckdb.DuckDBPyConnection) -> Catalog:
@@ -51,39 +57,80 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Question, known: Catalo
     environment = known.environment(asked)
     known.check(asked)
     question = asked.but(env=NONE if environment.env is None else environment.env)
+    env, first = environment.env, environment.first_deployment_day
     period = question.window(known.newest_day)
-    question.points(period)
+    grain = question.points(period)
     before = question.compared(period)
-    failures_since = _since("failure", known, question)
     nothing = _nothing(known, question)
     queries = Queries(connection)
-    windows = [period] if before is None else [period, before]
-    with filtered(connection, question.values, question.tag, windows):
-        now = _figures(queries, "Cards", environment.env, period) or nothing
-        first = environment.first_deployment_day
-        is_before_known = before is not None and first is not None and first <= before.first
-        then = (
-            _figures(queries, "Cards, the days compared with", environment.env, before)
-            if before and is_before_known
-            else None
-        )
+    bounds = {"env": env, "from_day": period.first, "to_day": period.last}
+    with filtered(connection, question.values, question.tag, [period] if before is None else [period, before]) as part:
+        figures = _figures(queries, "Cards, services and teams", env, period)
+        then = None
+        if before is not None and first is not None and first <= before.first:
+            then = _figures(queries, "Cards, the days compared with", env, before)["env"].get(None, nothing)
+        trends = queries.rows("trends", f"Trends by {grain}", grain=grain, from_day=period.first, to_day=period.last)
+        lead_times = dict(queries.rows("lead_times", "Lead times", lower_ends=LOWER_ENDS, **bounds))
+        ranking = None
+        if question.service is None:
+            ranking = _ranking(connection, part, queries, question, figures[question.by], grain=grain, **bounds)
+    points = [_point(row[1:], grain) for row in trends if row[0] == env]
     return Answer(
         question,
         known,
-        Environment(environment.env, first, now, (then or nothing) if is_before_known else None),
+        Environment(env, first, figures["env"].get(None, nothing), then),
         period,
         before,
-        failures_since,
+        _since("failure", known, question),
         rates_since(known.sources, known.zone),
-        [Query(title, text) for title, text in queries.texts.items()],
+        grain,
+        [from_first_deployment(first, point) for point in points],
+        lead_times,
+        ranking,
+        [Query(_FILTER, _script(part)), *(Query(title, text) for title, text in queries.texts.items())],
     )
 
 
-def _figures(queries: Queries, title: str, env: str | None, window: Window) -> Figures | None:
-    """The figures of the environment, None where no event is."""
+def _script(part: Part) -> str:
+    opening = "ATTACH 'warehouse.duckdb' AS warehouse (READ_ONLY)"
+    return "".join(f"{text.strip()};\n" for text in [opening, *part.statements()])
+
+
+def _figures(queries: Queries, title: str, env: str | None, window: Window) -> dict[str, dict[str | None, Figures]]:
+    """The figures of the environment (under None), and of each service and team in it, where there is an event."""
+    found: dict[str, dict[str | None, Figures]] = {"env": {}, "service": {}, "team": {}}
     rows = queries.rows("figures", title, since_day=window.first, from_day=window.first, to_day=window.last)
-    found = (Figures(*figures) for dimension, _, of, _, *figures in rows if dimension == "env" and of == env)
-    return next(found, None)
+    for dimension, service, of, team, *figures in rows:
+        # Failures without a service have a row for each team.
+        if of == env and not (dimension == "service" and service is None):
+            found[dimension][team if dimension == "team" else service] = Figures(*figures)
+    return found
+
+
+def _ranking(
+    connection: duckdb.DuckDBPyConnection,
+    part: Part,
+    queries: Queries,
+    question: Question,
+    figures: Mapping[str | None, Figures],
+    **bounds: Value,
+) -> Ranking:
+    ranked = worst_first(list(figures.items()), question.sort)
+    shown = ranked[:_MOST_RANKED]
+    points: dict[str | None, list[Point]] = {}
+    teams: dict[str, str] = {}
+    with narrowed(connection, part, COLUMNS[question.by], [name for name, _ in shown]):
+        for name, *row in queries.rows("member_trends", dimension=question.by, **bounds):
+            points.setdefault(name, []).append(_point(row, str(bounds["grain"])))
+        if question.by == "service":
+            teams = dict(queries.rows("teams", since_day=bounds["from_day"]))
+    rows = [Ranked(name, of, teams.get(name or ""), points.get(name, [])) for name, of in shown]
+    return Ranking(question.by, question.sort, rows, len(ranked))
+
+
+def _point(row: Sequence[Any], grain: str) -> Point:
+    first, is_whole, is_provisional, *figures = row
+    return Point(Window(first, last_day(first, grain)), is_whole, Figures(*figures), is_provisional)
 
 
 def _nothing(known: Catalog, question: Question) -> Figures:

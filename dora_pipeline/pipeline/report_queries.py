@@ -1,7 +1,7 @@
 """The queries of the report: what is asked is what the page shows, word for word."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -9,7 +9,7 @@ import duckdb
 
 from dora_pipeline.warehouse.queries import quoted, statement
 
-Value = date | str | int | None
+Value = date | str | int | Sequence[int] | None
 
 
 class Queries:
@@ -37,4 +37,6 @@ def _literal(value: Value) -> str:
         return "NULL"
     if isinstance(value, date):
         return f"DATE '{value}'"
-    return quoted(value) if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return quoted(value)
+    return str(value) if isinstance(value, int) else f"[{', '.join(map(str, value))}]"

@@ -32,7 +32,7 @@ def environments(
     )
     year = _year_before(period.last)
     trends = {
-        grain: _points(
+        grain: points_by_env(
             queries.rows("trends", f"Trends by {grain}", grain=grain, from_day=first, to_day=period.last),
             grain,
         )
@@ -44,7 +44,10 @@ def environments(
             first,
             now.get(env, NOTHING),
             earlier.get(env, NOTHING) if first is not None and first <= before.first else None,
-            *([_since(first, point) for point in trends[grain].get(env, [])] for grain in ("month", "week")),
+            *(
+                [from_first_deployment(first, point) for point in trends[grain].get(env, [])]
+                for grain in ("month", "week")
+            ),
         )
         for env, first, _ in sorted(rows, key=production_first)
     ]
@@ -54,10 +57,13 @@ def _by_env(rows: Sequence[tuple[Any, ...]]) -> dict[str | None, Figures]:
     return {env: Figures(*figures) for kind, _, env, _, *figures in rows if kind == "env"}
 
 
-def _points(rows: Sequence[tuple[Any, ...]], grain: str) -> dict[str | None, list[Point]]:
+def points_by_env(rows: Sequence[tuple[Any, ...]], grain: str) -> dict[str | None, list[Point]]:
+    """The points of each environment, of the rows of the query of trends. Whether one is provisional is left out: that
+    depends on the clock.
+    """
     points: dict[str | None, list[Point]] = {}
-    for env, first, is_whole, *figures in rows:
-        points.setdefault(env, []).append(Point(Window(first, _end(first, grain)), is_whole, Figures(*figures)))
+    for env, first, is_whole, _, *figures in rows:
+        points.setdefault(env, []).append(Point(Window(first, last_day(first, grain)), is_whole, Figures(*figures)))
     return points
 
 
@@ -67,13 +73,16 @@ def _year_before(day: date) -> date:
     return date(month // 12, month % 12 + 1, 1)
 
 
-def _end(first: date, grain: str) -> date:
-    if grain == "week":
-        return first + timedelta(days=6)
-    return (first.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+def last_day(first: date, grain: str) -> date:
+    """The last day of the period that begins with the day."""
+    days = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}[grain]
+    if grain in ("day", "week"):
+        return first + timedelta(days=days - 1)
+    # A day of the next period, which begins with its month.
+    return (first + timedelta(days=days)).replace(day=1) - timedelta(days=1)
 
 
-def _since(first: date | None, point: Point) -> Point:
+def from_first_deployment(first: date | None, point: Point) -> Point:
     """The point without deployments before the first one of the environment, and as a part where that is in it."""
     if first is None or first <= point.window.first:
         return point

@@ -9,8 +9,9 @@ from datetime import date, datetime
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo
 
-from dora_pipeline.report.content import Environment, Query, SelectedSource
+from dora_pipeline.report.content import Environment, Point, Query, SelectedSource
 from dora_pipeline.report.question import NONE, Question, WrongQuestion
+from dora_pipeline.report.ranking import Ranking
 from dora_pipeline.timeline import Window
 
 _MOST_NEAR = 5
@@ -71,7 +72,11 @@ class UnknownName(WrongQuestion):
 
 @dataclass(frozen=True)
 class Answer:
-    """The figures that a question asks for; `question` names its environment."""
+    """The figures that a question asks for; `question` names its environment.
+
+    `points` are the period by grain, oldest first; `lead_times` how many commits begin at each lower end of
+    `distribution`. `ranking` is None where the question is about one service.
+    """
 
     question: Question
     catalog: Catalog
@@ -80,4 +85,8 @@ class Answer:
     before: Window | None
     failures_since: date | None
     rates_since: date | None
+    grain: str
+    points: Sequence[Point]
+    lead_times: Mapping[int, int]
+    ranking: Ranking | None
     queries: Sequence[Query] = ()

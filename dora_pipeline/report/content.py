@@ -69,11 +69,15 @@ UNKNOWN = Figures(deployments=None, failures=None)
 
 @dataclass(frozen=True)
 class Point:
-    """The figures of a week or month of a trend; `is_whole`: all its days are in the data."""
+    """The figures of a period of a trend.
+
+    `is_whole`: all its days are in the data and asked for; `is_provisional`: failures may still be linked to it.
+    """
 
     window: Window
     is_whole: bool
     figures: Figures
+    is_provisional: bool = False
 
 
 @dataclass(frozen=True)

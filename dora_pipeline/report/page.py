@@ -11,10 +11,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dora_pipeline.report import charts, words
+from dora_pipeline.report import charts, ranking, words
 from dora_pipeline.report.answer import Answer
 from dora_pipeline.report.cards import cards
 from dora_pipeline.report.content import Report
+from dora_pipeline.report.distribution import distribution
 from dora_pipeline.report.question import COMPARISONS, GRAINS, NONE, PERIODS
 
 _TEMPLATES = Environment(
@@ -25,7 +26,16 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.globals.update(
-    words=words, charts=charts, cards=cards, COMPARISONS=COMPARISONS, GRAINS=GRAINS, NONE=NONE, PERIODS=PERIODS
+    words=words,
+    charts=charts,
+    cards=cards,
+    distribution=distribution,
+    sparkline=ranking.sparkline,
+    RANKED=ranking.COLUMNS,
+    COMPARISONS=COMPARISONS,
+    GRAINS=GRAINS,
+    NONE=NONE,
+    PERIODS=PERIODS,
 )
 
 

@@ -4,13 +4,14 @@ A question is a query string, such as `env=production&team=sales&period=90d&comp
 what the warehouse knows, such as whether there is such a team.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from dora_pipeline.errors import DoraError
+from dora_pipeline.report import ranking
 from dora_pipeline.timeline import Window
 
 # Stands for events that name no team, env, and so on.
@@ -29,6 +30,9 @@ COMPARISONS: Mapping[str, str] = {
     "year": "the same days a year before",
     "none": "nothing",
 }
+MEMBERS = ("service", "team")
+# Those of the report of 2024; what a later one says of clusters is not here.
+CLUSTERS = ("2024",)
 # The columns of metrics.measures that a question can name a value of, by their parameter.
 COLUMNS: Mapping[str, str] = {
     "env": "env",
@@ -72,6 +76,9 @@ class Question:
     to_day: date | None = None
     grain: str | None = None
     compare: str = "previous"
+    by: str = "service"
+    sort: str = "failure_rate"
+    clusters: str | None = None
 
     @classmethod
     def of(cls, parameters: Sequence[tuple[str, str]]) -> "Question":
@@ -91,7 +98,7 @@ class Question:
                 raise WrongQuestion(name, f"is longer than {_LONGEST} characters")
             if not value.isprintable():
                 raise WrongQuestion(name, "holds a character that cannot be printed")
-        for name, choices in (("period", PERIODS), ("grain", GRAINS), ("compare", COMPARISONS)):
+        for name, choices in _CHOICES.items():
             if name in given and given[name] not in choices:
                 raise WrongQuestion(name, f"{_brief(given[name])!r} is none of {', '.join(choices)}")
         if "tag" in given and ":" not in given["tag"]:
@@ -116,9 +123,7 @@ class Question:
     def query(self) -> str:
         """The query string, names in one order, without what was not given or is so by default."""
         texts = {name: getattr(self, attribute) for name, attribute in _NAMES.items()}
-        if self.compare == "previous":
-            texts["compare"] = None
-        return urlencode({name: str(value) for name, value in texts.items() if value is not None})
+        return urlencode({name: str(text) for name, text in texts.items() if text != _DEFAULTS[_NAMES[name]]})
 
     def but(self, **changes: Any) -> "Question":
         """The same question with other values of these attributes."""
@@ -166,6 +171,15 @@ class Question:
         return self.grain
 
 
+_CHOICES: Mapping[str, Collection[str]] = {
+    "period": PERIODS,
+    "grain": GRAINS,
+    "compare": COMPARISONS,
+    "by": MEMBERS,
+    "sort": ranking.COLUMNS,
+    "clusters": CLUSTERS,
+}
+_DEFAULTS = {field.name: field.default for field in fields(Question)}
 # The name of each parameter in a URL, and the attribute that has it.
 _NAMES = {{"from_day": "from", "to_day": "to"}.get(field.name, field.name): field.name for field in fields(Question)}
 

@@ -6,6 +6,7 @@ asked of it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 
 import duckdb
@@ -15,42 +16,81 @@ from dora_pipeline.warehouse.queries import quoted, statement
 from dora_pipeline.warehouse.reader import PUBLISHED
 
 _MACROS = ("metrics.period", "metrics.wilson_low", "metrics.wilson_high", "metrics.median_rank", "metrics.summary_by")
-_TABLES = ("metrics.measures", "core.failures", "core.source_selections", "landing.properties")
+_TABLES = (("metrics", "measures"), ("core", "failures"), ("core", "source_selections"), ("landing", "properties"))
 _NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a warehouse, in memory: its name, and the conditions that its tables are made by."""
+
+    name: str
+    conditions: Mapping[str, str]
+
+    def statements(self) -> list[str]:
+        """What makes the part on a connection on which its source is attached."""
+        tables = [
+            f"CREATE TABLE {schema}.{table} AS\n{statement(f'filtered.{table}').format(**self.conditions)}"
+            for schema, table in _TABLES
+        ]
+        schemas = [f"CREATE SCHEMA {schema}" for schema in ("core", "landing", "metrics")]
+        opening = [f"ATTACH ':memory:' AS {self.name}", f"USE {self.name}"]
+        return [*opening, *schemas, *tables, *(statement(macro) for macro in _MACROS)]
 
 
 @contextmanager
 def filtered(
     connection: duckdb.DuckDBPyConnection, values: Mapping[str, str | None], tag: str | None, windows: Sequence[Window]
-) -> Iterator[None]:
+) -> Iterator["Part"]:
     """For the length of the block, unqualified names on the connection mean what passes the filter.
 
     `connection` is one of `open_publication`. `values` names columns of `metrics.measures` and what each must be, None
     for NULL; with an env, events without one pass too. `tag` is one that an event must have; `windows` are the days.
     With a severity, sources of deployments are not there, with a source no other one is: what is made of the others is
-    then NULL.
+    then NULL. The block gets the part.
     """
-    name = f"filtered_{next(_NUMBERS)}"
-    connection.execute(f"ATTACH ':memory:' AS {name}")
-    try:
-        connection.execute(f"USE {name}")
-        for schema in ("core", "landing", "metrics"):
-            connection.execute(f"CREATE SCHEMA {schema}")
-        conditions = {
-            "passes": _passes(values, tag),
-            "days": " OR ".join(f"m.day BETWEEN DATE '{days.first}' AND DATE '{days.last}'" for days in windows),
-            "last_day": f"DATE '{max(days.last for days in windows)}'",
-            "is_selected": _is_selected(values),
-        }
-        for table in _TABLES:
-            query = statement(f"filtered.{table.partition('.')[2]}").format(**conditions)
-            connection.execute(f"CREATE TABLE {table} AS {query}")
-        for macro in _MACROS:
-            connection.execute(statement(macro))
+    days = " OR ".join(f"m.day BETWEEN DATE '{days.first}' AND DATE '{days.last}'" for days in windows)
+    conditions = {
+        "source": PUBLISHED,
+        "passes": _passes(values, tag),
+        "days": days,
+        "last_day": f"DATE '{max(days.last for days in windows)}'",
+        "is_selected": _is_selected(values),
+    }
+    with _open_part(connection, conditions) as part:
+        yield part
+
+
+@contextmanager
+def narrowed(
+    connection: duckdb.DuckDBPyConnection, part: "Part", column: str, names: Sequence[str | None]
+) -> Iterator[None]:
+    """For the length of the block, the same for what has one of the names in a column, of a part made by `filtered`."""
+    known = ", ".join(quoted(name) for name in names if name is not None)
+    passes = [f"m.{column} IN ({known})"] if known else []
+    if None in names:
+        passes.append(f"m.{column} IS NULL")
+    conditions = {
+        "source": part.name,
+        "passes": f"({' OR '.join(passes) or 'FALSE'})",
+        "days": "TRUE",
+        "last_day": "DATE '9999-12-31'",
+        "is_selected": "TRUE",
+    }
+    with _open_part(connection, conditions):
         yield
+
+
+@contextmanager
+def _open_part(connection: duckdb.DuckDBPyConnection, conditions: Mapping[str, str]) -> Iterator[Part]:
+    part = Part(f"part_{next(_NUMBERS)}", conditions)
+    try:
+        for text in part.statements():
+            connection.execute(text)
+        yield part
     finally:
-        connection.execute(f"USE {PUBLISHED}")
-        connection.execute(f"DETACH {name}")
+        connection.execute(f"USE {conditions['source']}")
+        connection.execute(f"DETACH IF EXISTS {part.name}")
 
 
 def _passes(values: Mapping[str, str | None], tag: str | None) -> str:

@@ -23,7 +23,7 @@ from dora_pipeline.tables import (
     Table,
 )
 from dora_pipeline.timeline import Window
-from dora_pipeline.warehouse.loads import record_quiet_days, record_whole_load
+from dora_pipeline.warehouse.loads import record_quiet_days, record_whole_loads
 from dora_pipeline.warehouse.staleness import stale_days
 from dora_pipeline.warehouse.upgrades import end_making_anew, is_made_anew
 
@@ -97,10 +97,9 @@ class DayLoads:
         What they follow from has landed, and says that there is nothing to load.
         """
         with self._writer.transaction() as connection:
-            for table in loading.WHOLE_TABLES:
-                record_whole_load(connection, table, code_version(table))
-            for table in (*loading.EVENT_TABLES, *loading.FOLLOWING_TABLES):
-                record_quiet_days(connection, table, days, code_version(table))
+            record_whole_loads(connection, {table: code_version(table) for table in loading.WHOLE_TABLES})
+            by_days = (*loading.EVENT_TABLES, *loading.FOLLOWING_TABLES)
+            record_quiet_days(connection, {table: code_version(table) for table in by_days}, days)
 
     def load_what_follows(self) -> None:
         """Load the stale days of the tables that are made from others.

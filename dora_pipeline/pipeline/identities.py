@@ -173,6 +173,8 @@ class _Rules:
 
     def _read(self, records: pl.DataFrame) -> tuple[list[_Record], pl.DataFrame]:
         """The records that can be used, read, and the others as they are."""
+        if records.is_empty():
+            return [], records
         numbered = records.select(
             "received_at",
             "changed_at",

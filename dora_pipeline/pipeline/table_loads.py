@@ -12,7 +12,7 @@ from dora_pipeline.pipeline.glimpses import Glimpse, glimpse
 from dora_pipeline.pipeline.runs import Run
 from dora_pipeline.tables import RejectedEvents, SourceStates, Table
 from dora_pipeline.warehouse.days import all_row_count, row_count, rows_by_day
-from dora_pipeline.warehouse.loads import mark_reported, record_whole_load
+from dora_pipeline.warehouse.loads import mark_reported, record_whole_loads
 from dora_pipeline.warehouse.sources import SourceFigures, source_figures
 
 
@@ -66,7 +66,7 @@ def load_table(run: Run, table: type[Table], days: Sequence[date]) -> Loaded:
     rows = run.days.load(table, days)
     with writer.transaction() as connection:
         if not days:
-            record_whole_load(connection, table, code_version(table))
+            record_whole_loads(connection, {table: code_version(table)})
         mark_reported(connection, table, days)
     refused_days = run.guard.refused_days()
     if not days or refused_days:
@@ -92,7 +92,7 @@ def read_sources(run: Run) -> dict[str, SourceFigures]:
     """
     run.days.load_what_follows()
     with run.writer.transaction() as connection:
-        record_whole_load(connection, SourceStates, code_version(SourceStates))
+        record_whole_loads(connection, {SourceStates: code_version(SourceStates)})
         mark_reported(connection, SourceStates, ())
     run.publish()
     for error in sorted(run.errors, key=lambda error: not isinstance(error, SourceUnavailable)):

@@ -130,6 +130,9 @@ def begin_questions(writer: Writer, again: Sequence[str]) -> Questions | None:
         GROUP BY service
         """
     )
+    if count(connection, "SELECT COUNT(*) FROM changed_ranges") == 0:
+        connection.execute("DELETE FROM landing.changed_ranges")
+        return None
     rows = frame(
         connection,
         f"""
@@ -199,7 +202,6 @@ def replace_answers(
             "CREATE OR REPLACE TEMP TABLE differing_ranges AS SELECT UNNEST(?::VARCHAR[]) AS range_id",
             [list(differing_ranges)],
         )
-        for table in (Deployments, DeploymentCommits):
-            mark_days(connection, table, f"SELECT day FROM ({differing})")
+        mark_days(connection, (Deployments, DeploymentCommits), f"SELECT day FROM ({differing})")
         wait_for_changes(connection, f"SELECT service FROM ({differing})")
         connection.execute("DELETE FROM landing.changed_ranges")

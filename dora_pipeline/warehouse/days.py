@@ -16,7 +16,7 @@ from dora_pipeline.tables import (
     RejectedEvents,
     Table,
 )
-from dora_pipeline.warehouse.loads import record_load
+from dora_pipeline.warehouse.loads import record_loads
 from dora_pipeline.warehouse.queries import (
     count,
     difference,
@@ -62,19 +62,19 @@ def replace_days(
     with writer.transaction() as connection:
         make_days(connection, days)
         if table in _OTHER_DAYS:
-            mark_days(connection, Daily, _OTHER_DAYS[table])
+            mark_days(connection, [Daily], _OTHER_DAYS[table])
         connection.execute(f"DELETE FROM {table.table_name} WHERE day IN (SELECT day FROM run_days)")
         rows = count(
             connection, f"INSERT INTO {table.table_name} BY NAME {statement(table.table_name)}", parameters or {}
         )
         if table in _OTHER_DAYS:
-            mark_days(connection, Daily, _OTHER_DAYS[table])
+            mark_days(connection, [Daily], _OTHER_DAYS[table])
         connection.execute(
             "DELETE FROM landing.stale_days WHERE target = ? AND day IN (SELECT day FROM run_days)", [table.table_name]
         )
-        for fed in _FEEDS.get(table, ()):
-            mark_days(connection, fed, "SELECT day FROM run_days")
-        record_load(connection, table, "SELECT day FROM run_days", code_version)
+        if table in _FEEDS:
+            mark_days(connection, _FEEDS[table], "SELECT day FROM run_days")
+        record_loads(connection, {table: code_version}, "SELECT day FROM run_days")
     return rows
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import duckdb
 import polars as pl
 
+from dora_pipeline.tables import LandedEventRecords, empty_frame
 from dora_pipeline.warehouse.queries import count, execute_with, frame, require_rows
 
 # In the place of which records new ones stand: of all in their files, or of those that the intake received of an event.
@@ -91,6 +92,8 @@ class EventRecords:
 
     def _records(self, query: str) -> pl.DataFrame:
         found = count(self._connection, f"CREATE OR REPLACE TEMP TABLE found_records AS {query}", self._source)
+        if found == 0:
+            return empty_frame(LandedEventRecords)
         records = frame(self._connection, "FROM found_records")
         require_rows("landing.event_records", found, records.height)
         return records

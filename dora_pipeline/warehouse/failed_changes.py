@@ -89,7 +89,7 @@ def judge_changes(
         connection.execute(f"CREATE OR REPLACE TEMP TABLE new_changes AS SELECT * FROM {table.table_name} LIMIT 0")
         rows = count(connection, f"INSERT INTO new_changes BY NAME {statement(table.table_name)}")
         changed = difference("known_changes", "new_changes")
-        mark_days(connection, shown, f"SELECT day FROM ({changed})")
+        mark_days(connection, [shown], f"SELECT day FROM ({changed})")
         if table is DeploymentKinds:
             # What is a rollback now, or is none any more, may be the cause of other failures.
             wait_for_deployments(

@@ -75,12 +75,13 @@ def read_property(connection: duckdb.DuckDBPyConnection, name: str) -> str | Non
 
 def change_property(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> bool:
     """Set the value of a property. Whether it had another one before."""
-    had_another = read_property(connection, name) not in (None, value)
-    write_property(connection, name, value)
-    return had_another
+    before = read_property(connection, name)
+    if before != value:
+        connection.execute("DELETE FROM landing.properties WHERE name = ?", [name])
+        connection.execute("INSERT INTO landing.properties VALUES (?, ?)", [name, value])
+    return before not in (None, value)
 
 
 def write_property(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
     """Set the value of a property."""
-    connection.execute("DELETE FROM landing.properties WHERE name = ?", [name])
-    connection.execute("INSERT INTO landing.properties VALUES (?, ?)", [name, value])
+    change_property(connection, name, value)

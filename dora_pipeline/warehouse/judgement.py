@@ -66,8 +66,7 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
         {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us},
     )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {difference('known_judged', 'new_judged')}")
-    for table in (Deployments, RejectedEvents):
-        mark_days(connection, table, "SELECT day FROM differing")
+    mark_days(connection, (Deployments, RejectedEvents), "SELECT day FROM differing")
     links.wait_for_deployments(connection, "SELECT deployment_id, service, team, finished_at FROM differing")
     wait_for_changes(connection, "SELECT service FROM differing")
     connection.execute(
@@ -100,8 +99,7 @@ def judge_failures(connection: duckdb.DuckDBPyConnection) -> None:
         SELECT DISTINCT day FROM ({difference("known_judged", "new_judged")})
         """
     )
-    for table in (Failures, RejectedEvents):
-        mark_days(connection, table, "FROM differing_days")
+    mark_days(connection, (Failures, RejectedEvents), "FROM differing_days")
     links.wait_for_days(connection, "FROM differing_days")
     connection.execute("DELETE FROM landing.judged_failures WHERE day IN (SELECT day FROM changed_days)")
     insert(connection, "landing.judged_failures", "new_judged", judged)

@@ -78,7 +78,7 @@ def land_export(
     connection.execute(
         "INSERT INTO landing.changed_pairs SELECT service, env, MIN(day) FROM changed_activity GROUP BY service, env"
     )
-    mark_days(connection, ApmVersionActivity, "SELECT day FROM changed_activity")
+    mark_days(connection, [ApmVersionActivity], "SELECT day FROM changed_activity")
     reject_input(connection, name, rejected)
 
 
@@ -223,4 +223,4 @@ def _replace_rejects(
         """
     )
     insert(connection, "landing.rejected_events", "new_rejects", rejected.height)
-    mark_days(connection, RejectedEvents, f"SELECT day FROM ({difference('known_rejects', 'new_rejects')})")
+    mark_days(connection, [RejectedEvents], f"SELECT day FROM ({difference('known_rejects', 'new_rejects')})")

@@ -92,7 +92,7 @@ def link_failures(connection: duckdb.DuckDBPyConnection, window_us: int, slack_u
         f"INSERT INTO new_links BY NAME {statement('landing.failure_links')}",
         {"window_us": window_us, "slack_us": slack_us},
     )
-    mark_days(connection, FailureLinks, f"SELECT day FROM ({difference('known_links', 'new_links')})")
+    mark_days(connection, [FailureLinks], f"SELECT day FROM ({difference('known_links', 'new_links')})")
     connection.execute(f"DELETE FROM landing.failure_links AS l WHERE {is_replaced}")
     insert(connection, "landing.failure_links", "new_links", linked)
     connection.execute("DELETE FROM landing.changed_deployments")

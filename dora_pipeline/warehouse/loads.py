@@ -1,8 +1,8 @@
 """When each day of each table was last loaded, kept in landing.loads, so that others can follow."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from itertools import groupby
 
 import duckdb
@@ -27,40 +27,67 @@ class Load:
     rows: dict[date | None, int]
 
 
-def record_load(connection: duckdb.DuckDBPyConnection, table: type[Table], days: str, code_version: str) -> None:
-    """Record that days of a table were loaded now: those that a query of one column gives, NULL for a whole table."""
+def record_loads(connection: duckdb.DuckDBPyConnection, versions: Mapping[type[Table], str], days: str) -> None:
+    """Record that days of tables were loaded now: those that a query of one column gives, NULL for a whole table.
+
+    `versions` are the code versions of the tables, in the order in which they were loaded.
+    """
     connection.execute(
         f"""
         DELETE FROM landing.loads USING ({days}) AS d(day)
-        WHERE target = ? AND loads.day IS NOT DISTINCT FROM d.day
+        WHERE target IN (SELECT UNNEST($targets)) AND loads.day IS NOT DISTINCT FROM d.day
         """,
-        [table.table_name],
+        {"targets": _targets(versions)},
     )
-    connection.execute(
-        f"INSERT INTO landing.loads SELECT ?, d.day, ?, ?, FALSE FROM ({days}) AS d(day)",
-        [table.table_name, _next_moment(connection), code_version],
-    )
+    _insert_loads(connection, versions, days)
 
 
-def record_whole_load(connection: duckdb.DuckDBPyConnection, table: type[Table], code_version: str) -> None:
-    """Record that a table that has no days was loaded now."""
-    record_load(connection, table, "SELECT CAST(NULL AS DATE)", code_version)
+def record_whole_loads(connection: duckdb.DuckDBPyConnection, versions: Mapping[type[Table], str]) -> None:
+    """Record that tables that have no days were loaded now."""
+    record_loads(connection, versions, "SELECT CAST(NULL AS DATE)")
 
 
-def record_quiet_days(
-    connection: duckdb.DuckDBPyConnection, table: type[Table], days: Window, code_version: str
-) -> None:
+def record_quiet_days(connection: duckdb.DuckDBPyConnection, versions: Mapping[type[Table], str], days: Window) -> None:
     """Record as loaded the days that never were and need not be: nothing has landed for them."""
-    quiet = f"""
-        SELECT q.day FROM (
-            SELECT CAST(UNNEST(GENERATE_SERIES(DATE '{days.first}', DATE '{days.last}', INTERVAL 1 DAY)) AS DATE)
-        ) AS q(day)
-        WHERE NOT EXISTS (SELECT 1 FROM landing.loads AS l WHERE l.target = '{table.table_name}' AND l.day = q.day)
-            AND NOT EXISTS (
-                SELECT 1 FROM landing.stale_days AS s WHERE s.target = '{table.table_name}' AND s.day = q.day
-            )
-    """
-    record_load(connection, table, quiet, code_version)
+    _insert_loads(
+        connection,
+        versions,
+        f"SELECT CAST(UNNEST(GENERATE_SERIES(DATE '{days.first}', DATE '{days.last}', INTERVAL 1 DAY)) AS DATE)",
+        """
+        NOT EXISTS (SELECT 1 FROM landing.loads AS l WHERE l.target = t.target AND l.day = d.day)
+        AND NOT EXISTS (SELECT 1 FROM landing.stale_days AS s WHERE s.target = t.target AND s.day = d.day)
+        """,
+    )
+
+
+def _insert_loads(
+    connection: duckdb.DuckDBPyConnection, versions: Mapping[type[Table], str], days: str, condition: str = "TRUE"
+) -> None:
+    # Each table has a moment of its own: now, or just after the newest load where a clock was set back.
+    connection.execute(
+        f"""
+        INSERT INTO landing.loads
+        SELECT
+            t.target,
+            d.day,
+            GREATEST($now, (SELECT MAX(loaded_at) + TO_MICROSECONDS(1) FROM landing.loads)) + TO_MICROSECONDS(t.place),
+            t.code_version,
+            FALSE
+        FROM (
+            SELECT
+                UNNEST($targets) AS target,
+                UNNEST($versions) AS code_version,
+                UNNEST(RANGE(LEN($targets))) AS place
+        ) AS t
+        CROSS JOIN ({days}) AS d(day)
+        WHERE {condition}
+        """,
+        {"targets": _targets(versions), "versions": list(versions.values()), "now": datetime.now(UTC)},
+    )
+
+
+def _targets(versions: Mapping[type[Table], str]) -> list[str]:
+    return [table.table_name for table in versions]
 
 
 def mark_reported(connection: duckdb.DuckDBPyConnection, table: type[Table], days: Sequence[date]) -> None:
@@ -129,10 +156,3 @@ def _rows_by_day(
         return {None: count(connection, f"SELECT COUNT(*) FROM {table.table_name}")}
     query = f"SELECT day, COUNT(*) FROM {table.table_name} WHERE day IN (SELECT UNNEST(?)) GROUP BY day"
     return dict(connection.execute(query, [days]).fetchall())
-
-
-def _next_moment(connection: duckdb.DuckDBPyConnection) -> datetime:
-    """Now, or just after the newest load where a clock was set back."""
-    newest = newest_load(connection)
-    now = datetime.now(UTC)
-    return now if newest is None else max(now, newest + timedelta(microseconds=1))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+@cache
 def statement(name: str) -> str:
     """The text of a file below `sql/`, where each table has its own name: `core.failures` is `core/failures.sql`.
 
@@ -51,11 +53,10 @@ def frame(
     return found
 
 
-def execute_with(connection: duckdb.DuckDBPyConnection, rows: "pl.DataFrame", query: str) -> None:
+def execute_with(connection: duckdb.DuckDBPyConnection, given_rows: "pl.DataFrame", query: str) -> None:
     """Execute a statement that reads the frame as `given_rows`."""
-    connection.register("given_rows", rows)
+    # DuckDB finds it by the name of the argument: to register it takes longer than most of these statements.
     connection.execute(query)
-    connection.unregister("given_rows")
 
 
 def make_alike(connection: duckdb.DuckDBPyConnection, name: str, table: str, rows: "pl.DataFrame") -> None:

@@ -24,15 +24,16 @@ def stale_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[type[Tabl
     return [row[0] for row in rows]
 
 
-def mark_days(connection: duckdb.DuckDBPyConnection, table: type[Table], days: str) -> None:
-    """Mark the days that a query of one column gives."""
+def mark_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[type[Table]], days: str) -> None:
+    """Mark the days that a query of one column gives for each of the tables."""
     connection.execute(
         f"""
         INSERT INTO landing.stale_days
-        SELECT DISTINCT $target, m.day FROM ({days}) AS m(day)
-        WHERE NOT EXISTS (SELECT 1 FROM landing.stale_days AS s WHERE s.target = $target AND s.day = m.day)
+        SELECT t.target, m.day FROM (SELECT UNNEST(?) AS target) AS t CROSS JOIN ({days}) AS m(day)
+        EXCEPT
+        SELECT target, day FROM landing.stale_days
         """,
-        {"target": table.table_name},
+        [[table.table_name for table in tables]],
     )
 
 
@@ -41,19 +42,18 @@ def mark_all_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[type[T
     for table in tables:
         known = f"SELECT day FROM {table.table_name}"
         landed = f" UNION ALL SELECT day FROM {_LANDED[table]}" if table in _LANDED else ""
-        mark_days(connection, table, known + landed)
+        mark_days(connection, [table], known + landed)
 
 
 def mark_days_of_services(connection: duckdb.DuckDBPyConnection, services: Iterable[str]) -> None:
     """Mark every day on which one of the services has events."""
     connection.execute("CREATE OR REPLACE TEMP TABLE named_services AS SELECT UNNEST(?) AS service", [list(services)])
     for table in (Deployments, Failures):
-        mark_days(
-            connection, table, f"SELECT day FROM {_LANDED[table]} WHERE service IN (SELECT service FROM named_services)"
-        )
+        landed = f"SELECT day FROM {_LANDED[table]} WHERE service IN (SELECT service FROM named_services)"
+        mark_days(connection, [table], landed)
 
 
 def mark_listed_days(connection: duckdb.DuckDBPyConnection, table: type[Table], days: Sequence[date]) -> None:
     """Mark the days."""
     connection.execute("CREATE OR REPLACE TEMP TABLE listed_days AS SELECT UNNEST(?::DATE[]) AS day", [list(days)])
-    mark_days(connection, table, "SELECT day FROM listed_days")
+    mark_days(connection, [table], "SELECT day FROM listed_days")

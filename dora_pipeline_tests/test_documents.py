@@ -32,6 +32,8 @@ from dora_pipeline_tests.repository import tracked_files
 
 PROJECT = project_folder()
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
+SETTINGS_GUIDE = (PROJECT / "docs" / "settings.md").read_text(encoding="utf-8")
+CLIENTS = (PROJECT / "docs" / "clients.md").read_text(encoding="utf-8")
 OPERATING = (PROJECT / "docs" / "operating.md").read_text(encoding="utf-8")
 GUIDES = [README, *(path.read_text(encoding="utf-8") for path in sorted((PROJECT / "docs").glob("*.md")))]
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
@@ -96,21 +98,21 @@ def test_every_secret_of_a_source_is_in_the_readme(name: str) -> None:
 
 
 @pytest.mark.parametrize("key", SETTINGS)
-def test_every_setting_is_in_the_readme(key: str) -> None:
-    assert f"| `{key}` |" in README
+def test_every_setting_is_in_the_guide(key: str) -> None:
+    assert f"| `{key}` |" in SETTINGS_GUIDE
 
 
-def test_the_readme_names_no_setting_that_is_not_there() -> None:
-    table = README.partition("| key | default | meaning |")[2].partition("\n\n")[0]
+def test_the_guide_names_no_setting_that_is_not_there() -> None:
+    table = SETTINGS_GUIDE.partition("| key | default | meaning |")[2].partition("\n\n")[0]
     named = re.findall(r"^\| `([a-z_.]+)` \|", table, re.MULTILINE)
     assert len(named) > 5
     assert set(named) == set(SETTINGS)
 
 
-def test_the_readme_tells_the_defaults() -> None:
+def test_the_guide_tells_the_defaults() -> None:
     apm, settings = ApmSettings(), HomeSettings()
     seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    told = dict(re.findall(r"^\| `([a-z_.]+)` \| `?([^`|]+?)`? \|", README, re.MULTILINE))
+    told = dict(re.findall(r"^\| `([a-z_.]+)` \| `?([^`|]+?)`? \|", SETTINGS_GUIDE, re.MULTILINE))
     for key, held in (
         ("merge_window", settings.merge_window),
         ("link_window", settings.link_window),
@@ -225,15 +227,15 @@ def test_the_queries_of_the_readme_run(home: TestHome) -> None:
         assert home.rows(query), query
 
 
-def test_the_ways_to_open_the_warehouse_that_the_readme_tells_read_and_do_not_write(
+def test_the_ways_to_open_the_warehouse_that_the_guide_tells_read_and_do_not_write(
     home: TestHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.select_events()
     home.deploy("shop", "2026-01-05 10:00:00")
     home.run()
     monkeypatch.chdir(home.home.path)
-    (python,) = re.findall(r"^\| Python \| `(duckdb\.connect\(.+\))` \|$", README, re.MULTILINE)
-    (attach,) = re.findall(r"`(ATTACH .+)` \|$", README, re.MULTILINE)
+    (python,) = re.findall(r"^\| Python \| `(duckdb\.connect\(.+\))` \|$", CLIENTS, re.MULTILINE)
+    (attach,) = re.findall(r"`(ATTACH .+)` \|$", CLIENTS, re.MULTILINE)
     with eval(python, {"duckdb": duckdb}) as opened, duckdb.connect() as attaching:
         attaching.execute(attach)
         for connection in (opened, attaching):

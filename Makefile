@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 CLIENTS := dora_pipeline_tests/systems/clients
 OLDER_DUCKDB := $(VENV)/duckdb-1.2
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Names each package that it brings: for minutes nothing else happens.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --require-hashes
 
 # A lock file holds what it adds to the one that it begins with. No addresses stand in them.
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-strip-extras --generate-hashes \
@@ -61,12 +63,14 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements.txt
+	@echo "installing $$(grep -c '==' requirements.txt) packages into $(VENV); the first time takes some minutes"
+	$(INSTALL) -r requirements.txt
 	$(PIP) install --no-deps --editable .
 	touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt requirements.txt pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements-dev.txt
+	@echo "installing what the tests need into $(VENV); the first time takes some minutes"
+	$(INSTALL) -r requirements-dev.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/.installed
 

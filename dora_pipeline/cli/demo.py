@@ -83,13 +83,14 @@ def demo_command(folder: Path) -> None:
     steps = (
         ("Query it:", f'DORA_HOME={home} {dora} sql "{query}"'),
         ("Trace a figure:", f"DORA_HOME={home} {dora} explain {bad.day} {bad.service} {bad.env}"),
-        ("Read the report:", f"DORA_HOME={home} {dora} report"),
+        ("Ask in a browser:", f"DORA_HOME={home} {dora} dashboard"),
+        ("Write the report:", f"DORA_HOME={home} {dora} report"),
         ("See the graph:", f"DORA_HOME={home} {dora} dev"),
         ("Use your own:", f"{dora} init, then {dora} select and {dora} run"),
     )
     console.print("\nNext:", markup=False)
     for number, (title, command) in enumerate(steps, start=1):
-        console.print(f"  {number}. {title:<17}{command}", markup=False, soft_wrap=True)
+        console.print(f"  {number}. {title:<18}{command}", markup=False, soft_wrap=True)
 
 
 def _tell(bad: BadDeployment) -> None:

@@ -1,13 +1,11 @@
-"""What the warehouse must hold, worked out slowly and plainly from lists of events: selection, collisions, merging,
-history, lead times, and the deployments inferred from sightings. The metrics are in `oracle_metrics.py`.
+"""What the warehouse must hold, worked out slowly and plainly from lists of events: selection, collisions, merging, and
+the deployments inferred from sightings. Commits, failed changes, links and metrics are in the other `oracle_` modules.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
-
-LONGEST_GAP = timedelta(days=60)
 
 
 @dataclass(frozen=True)
@@ -17,6 +15,14 @@ class Selection:
     event_type: str
     at: datetime
     sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a PATCH says of a deployment, and the remediation that it names, with its type."""
+
+    is_failed: bool
+    remediation: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Deployment:
     started_at: datetime
     finished_at: datetime
     order: tuple[object, ...]
+    tags: tuple[str, ...] = ()
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True)
@@ -47,23 +55,19 @@ class Failure:
     started_at: datetime
     finished_at: datetime | None
     order: tuple[object, ...]
+    version: str | None = None
+    commit_sha: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What shapes the answer besides the events. `authored` has the author time of each commit, `ranges` the commits
-    between two of them, merges left out, `histories` those that one has in its history, itself included; commits of the
-    services in `with_repository` can be looked up.
-    """
+    """What shapes the answer besides the events: `teams` are those of the catalog."""
 
     selections: Sequence[Selection]
     zone: ZoneInfo
     teams: Mapping[str, str] = field(default_factory=dict)
     merge_window: timedelta = timedelta(minutes=10)
-    with_repository: frozenset[str] = frozenset()
-    ranges: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
-    histories: Mapping[str, Set[str]] = field(default_factory=dict)
-    authored: Mapping[str, datetime] = field(default_factory=dict)
 
     def first_selected_at(self, source: str) -> datetime | None:
         moments = [entry.at for entry in self.selections if source in entry.sources]
@@ -78,9 +82,33 @@ class Rules:
         return first is not None and counts_at >= first
 
 
+@dataclass(frozen=True)
+class Brought:
+    """A row of core.deployment_commits."""
+
+    sha: str
+    landed_as: str | None
+    is_redelivery: bool
+    lead_time: float
+
+
+@dataclass(frozen=True)
+class FailedChange:
+    """A row of core.failed_changes."""
+
+    way: str
+    rule: str | None
+    remediation_id: str | None
+    remediation_type: str | None
+    recovery: float | None
+
+
 @dataclass
 class JudgedDeployment:
-    """A row of core.deployments; `kind` is not judged for duplicates. By `mended_by`, a rollback, it failed."""
+    """A row of core.deployments, and what follows from it; `brought` is None where commits are not known.
+
+    `kind` is not judged for duplicates. `is_behind` says whether its commit is in the history of the one before.
+    """
 
     told: Deployment
     day: date
@@ -88,12 +116,19 @@ class JudgedDeployment:
     is_selected: bool
     duplicate_of: str | None = None
     kind: str | None = None
-    mended_by: Deployment | None = None
     previous: str | None = None
-    commits: Sequence[str] | None = None
-    lead_times: Sequence[float] = ()
-    redelivered: Sequence[str] = ()
+    is_behind: bool = False
+    brought: Sequence[Brought] | None = None
     lead_time_reason: str | None = None
+    failed: FailedChange | None = None
+
+    @property
+    def counted_id(self) -> str:
+        return self.duplicate_of or self.told.deployment_id
+
+    @property
+    def lead_times(self) -> Sequence[float]:
+        return [commit.lead_time for commit in self.brought or () if not commit.is_redelivery]
 
 
 @dataclass(frozen=True)
@@ -130,8 +165,6 @@ def judged_deployments(told: Iterable[Deployment], rules: Rules) -> tuple[list[J
         team = event.team or rules.teams.get(event.service)
         rows.append(JudgedDeployment(event, day, team, event.source in selected))
     _mark_duplicates(rows, selected, rules.merge_window)
-    for history in _histories(rows):
-        _judge_history(history, rules)
     for row in rows:
         if row.duplicate_of is not None:
             row.lead_time_reason = "duplicate"
@@ -166,71 +199,16 @@ def _is_same(one: Deployment, other: Deployment, window: timedelta) -> bool:
     return same_version or same_commit
 
 
-def _histories(rows: Sequence[JudgedDeployment]) -> list[list[JudgedDeployment]]:
-    histories: dict[tuple[str, str, str | None], list[JudgedDeployment]] = {}
+def histories(rows: Sequence[JudgedDeployment]) -> list[list[JudgedDeployment]]:
+    """The deployments that are no duplicates, by history, service and env, each in the order in which it went live."""
+    found: dict[tuple[str, str, str | None], list[JudgedDeployment]] = {}
     for row in rows:
         if row.duplicate_of is None:
             whose = "selected" if row.is_selected else row.told.source
-            histories.setdefault((whose, row.told.service, row.told.env), []).append(row)
-    for history in histories.values():
+            found.setdefault((whose, row.told.service, row.told.env), []).append(row)
+    for history in found.values():
         history.sort(key=lambda row: (row.told.finished_at, row.told.started_at, row.told.deployment_id))
-    return list(histories.values())
-
-
-def _judge_history(history: Sequence[JudgedDeployment], rules: Rules) -> None:
-    left_behind: list[str | None] = []
-    for place, row in enumerate(history):
-        before = history[:place]
-        _look_up_commits(row, [other.told for other in before if other.told.commit_sha is not None], rules)
-        content, contents = _content(row.told), [_content(other.told) for other in before]
-        row.kind = "standard"
-        if content is None or not contents or contents[-1] is None:
-            continue
-        if contents[-1] == content:
-            row.kind = "redeploy"
-            continue
-        with_commits = [other.told for other in before if other.told.commit_sha is not None]
-        is_behind = bool(with_commits) and _is_in_history(row.told, with_commits[-1], rules)
-        targets = [number for number in range(place) if contents[number] == content]
-        if not targets or content in left_behind:
-            if not is_behind:
-                continue
-            targets += [number for number in range(place) if _is_in_history(before[number].told, row.told, rules)]
-        row.kind = "rollback"
-        first = max(targets) + 1 if targets else place - 1
-        left_behind = contents[first:]
-        before[first].mended_by = before[first].mended_by or row.told
-
-
-def _is_in_history(one: Deployment, other: Deployment, rules: Rules) -> bool:
-    return one.commit_sha != other.commit_sha and one.commit_sha in rules.histories.get(other.commit_sha or "", ())
-
-
-def _content(told: Deployment) -> str | None:
-    return told.commit_sha if told.commit_sha is not None else told.version
-
-
-def _look_up_commits(row: JudgedDeployment, before: Sequence[Deployment], rules: Rules) -> None:
-    told = row.told
-    if told.commit_sha is None:
-        row.lead_time_reason = "no_commit"
-        return
-    if not before or before[-1].commit_sha is None:
-        row.lead_time_reason = "first_deployment"
-        return
-    previous = before[-1]
-    row.previous = previous.deployment_id
-    if told.finished_at - previous.finished_at > LONGEST_GAP:
-        row.lead_time_reason = "previous_too_old"
-    elif told.service not in rules.with_repository:
-        row.lead_time_reason = "no_repository"
-    else:
-        brought = rules.ranges[before[-1].commit_sha, told.commit_sha]
-        had = {sha for other in before if other.commit_sha is not None for sha in rules.histories[other.commit_sha]}
-        row.commits = [sha for sha in brought if sha not in had]
-        row.redelivered = [sha for sha in brought if sha in had]
-        row.lead_times = [(told.finished_at - rules.authored[commit]).total_seconds() for commit in row.commits]
-        row.lead_time_reason = None if row.commits else "redelivered" if row.redelivered else "no_commits"
+    return list(found.values())
 
 
 def judged_failures(told: Iterable[Failure], rules: Rules) -> tuple[list[JudgedFailure], list[Rejected]]:

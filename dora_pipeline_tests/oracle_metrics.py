@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
+from functools import cache
 from math import comb, sqrt
 from statistics import NormalDist
 
@@ -195,6 +196,7 @@ class Cell:
         return found
 
 
+@cache
 def period(grain: str, day: date) -> date:
     """The first day of the period that holds the day."""
     first_of = {
@@ -207,7 +209,8 @@ def period(grain: str, day: date) -> date:
     return first_of[grain]
 
 
-def periods(grain: str, first: date, last: date) -> list[date]:
+@cache
+def periods(grain: str, first: date, last: date) -> Sequence[date]:
     """The periods that have a day from first to last."""
     days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
     return sorted({period(grain, day) for day in days})
@@ -216,6 +219,7 @@ def periods(grain: str, first: date, last: date) -> list[date]:
 Member = tuple[str | None, ...]
 
 
+@cache
 def end(grain: str, start: date) -> date:
     """The first day of the next period."""
     day = start

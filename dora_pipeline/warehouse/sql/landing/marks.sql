@@ -1,6 +1,6 @@
 -- The deployments that are marked, as failed or not, and what mended them. A mark of a duplicate is one of the deployment
 -- that counts, unless that has its own. The remediation may be named by any id of its event, and by that of a duplicate;
--- `is_there` says whether it is here at all.
+-- `is_there` says whether it is here at all, which one that was rejected is not.
 WITH marked AS (
     SELECT
         COALESCE(j.duplicate_of, j.deployment_id) AS deployment_id, j.source, j.service, j.change_failure AS is_failed,
@@ -36,7 +36,7 @@ meant AS (
 ),
 found AS (
     SELECT
-        m.source, m.name, COALESCE(j.duplicate_of, j.deployment_id) AS deployment_id,
+        m.source, m.name, COALESCE(j.duplicate_of, j.deployment_id) AS deployment_id, j.history,
         -- Two sources may use one id: that of the mark's own is meant.
         ROW_NUMBER() OVER (
             PARTITION BY m.source, m.name
@@ -44,11 +44,10 @@ found AS (
         ) AS place
     FROM meant AS m
     INNER JOIN landing.judged_deployments AS j ON m.deployment_id = j.deployment_id
-    WHERE j.history <> 'rejected'
 )
 SELECT
     m.deployment_id, m.service, m.is_failed, COALESCE(f.deployment_id, m.name) AS remediation_id, m.remediation_type,
     CASE WHEN f.deployment_id IS NOT NULL THEN TRUE ELSE FALSE END AS is_there
 FROM marked AS m
-LEFT JOIN found AS f ON m.source = f.source AND m.name = f.name AND f.place = 1
+LEFT JOIN found AS f ON m.source = f.source AND m.name = f.name AND f.place = 1 AND f.history <> 'rejected'
 WHERE m.place = 1

@@ -1,0 +1,274 @@
+"""A random world of many services against the oracles: every row of core and metrics, in stages, and made anew.
+
+DORA_TEST_SERVICES says how many services it has, DORA_TEST_SEED which world it is.
+"""
+
+import math
+import os
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from dora_pipeline_tests import oracle, oracle_changes, oracle_commits, oracle_links, oracle_metrics
+from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.oracle import JudgedDeployment, JudgedFailure
+from dora_pipeline_tests.random_worlds import (
+    RULES,
+    SELECTIONS,
+    ZONE,
+    World,
+    prepare,
+    random_repository,
+    random_world,
+    tell,
+)
+
+Row = tuple[Any, ...]
+# Spans of metrics.summary: by day over a change of the clocks, weeks and months that are cut, the end of an ISO year.
+SPANS = (
+    ("day", date(2024, 3, 28), date(2024, 4, 2)),
+    ("week", date(2024, 10, 23), date(2024, 11, 5)),
+    ("week", date(2024, 12, 25), date(2025, 1, 6)),
+    ("month", date(2024, 3, 1), date(2024, 10, 27)),
+    ("quarter", date(2024, 1, 1), date(2024, 12, 31)),
+    ("year", date(2024, 1, 1), date(2024, 12, 31)),
+)
+
+
+class Expected:
+    """What the oracles say of a world after a stage."""
+
+    def __init__(self, world: World, repository: oracle_commits.Repository, stage: int) -> None:
+        selections = [one for part in SELECTIONS[: stage + 1] for one in part]
+        self.rules = oracle.Rules(selections, ZoneInfo(ZONE), world.teams)
+        self.deployments, rejected = oracle.judged_deployments(world.told_deployments(stage), self.rules)
+        self.failures, rejected_failures = oracle.judged_failures(world.told_failures(stage), self.rules)
+        self.rejected: list[Row] = [(*names, None) for names in rejected]
+        self.rejected += [(source, service, None, name) for source, service, name in rejected_failures]
+        marks = oracle_changes.Marks.of(self.deployments)
+        for history in oracle.histories(self.deployments):
+            known = repository if history[0].told.service in world.with_repository else None
+            oracle_commits.look_up_commits(history, known)
+            oracle_changes.judge_changes(history, known, RULES, marks)
+        rules = oracle_links.Rules({*world.teams, *world.with_repository}, window=timedelta(days=2))
+        deployed = [_deployed(row) for row in self.deployments]
+        self.links = {
+            (row.told.failure_id, row.service): oracle_links.link(_failed(row), deployed, rules)
+            for row in self.failures
+        }
+        counted = [row for row in self.deployments if row.is_selected and row.failed]
+        self.outcomes = oracle_metrics.Outcomes(
+            mended={row.told.deployment_id: row.failed.recovery for row in counted if row.failed},
+            mending=frozenset(row.failed.remediation_id for row in counted if row.failed and row.failed.remediation_id),
+            linked=frozenset(link[0] for link in self.links.values() if link[0]),
+        )
+
+    def outcome(self, row: JudgedDeployment) -> Row:
+        """The row of metrics.deployment_outcomes."""
+        linked = sorted({failure for (failure, _), link in self.links.items() if link[0] == row.told.deployment_id})
+        failed = row.failed
+        names = (failed.way, failed.rule, failed.remediation_id, failed.recovery) if failed else (None,) * 4
+        views = {(True, True): "both", (True, False): "change_only", (False, True): "failure_only"}
+        agreement = views.get((failed is not None, bool(linked)), "none")
+        return row.told.deployment_id, failed is not None, *names, len(linked), linked, agreement
+
+
+def _deployed(row: JudgedDeployment) -> oracle_links.Deployed:
+    told = row.told
+    return oracle_links.Deployed(
+        told.deployment_id,
+        told.service,
+        told.env,
+        told.version,
+        told.commit_sha,
+        row.team,
+        told.finished_at,
+        row.kind or "standard",
+        row.duplicate_of,
+        row.is_selected,
+    )
+
+
+def _failed(row: JudgedFailure) -> oracle_links.Failed:
+    told, tag = row.told, "deployment_id:"
+    named = tuple(text.removeprefix(tag) for text in told.tags if text.startswith(tag))
+    names = (told.failure_id, row.service, told.env, told.version, told.commit_sha, row.team, told.started_at)
+    return oracle_links.Failed(*names, named)
+
+
+def assert_same(found: Iterable[Row], expected: Iterable[Row]) -> None:
+    """Equal rows in whatever order; numbers that are not whole may differ in the last digits."""
+    rows, others = sorted(found, key=repr), sorted(expected, key=repr)
+    differing = [
+        (row, other)
+        for row, other in zip_longest(rows, others, fillvalue=())
+        if len(row) != len(other) or not all(map(_is_same, row, other))
+    ]
+    assert not differing, differing[0]
+
+
+def _is_same(value: object, other: object) -> bool:
+    if isinstance(value, float) and isinstance(other, float):
+        return math.isclose(value, other, rel_tol=1e-6, abs_tol=1e-9)
+    return value == other
+
+
+def assert_core_is(home: TestHome, expected: Expected) -> None:
+    """Every row of core that tells of events."""
+    reasons = "source, service, payload->>'deployment_id', payload->>'failure_id', reason"
+    assert_same(
+        home.rows(f"SELECT {reasons} FROM core.rejected_events"), [(*row, "same_second") for row in expected.rejected]
+    )
+    assert_same(
+        home.rows(
+            """
+            SELECT deployment_id, service, env, team, day, is_selected, duplicate_of,
+                CASE WHEN duplicate_of IS NULL THEN kind END, previous_deployment_id, lead_time_reason,
+                lead_time_commits, lead_time_mean_seconds
+            FROM core.deployments
+            """
+        ),
+        [
+            (
+                row.told.deployment_id,
+                row.told.service,
+                row.told.env,
+                row.team,
+                row.day,
+                row.is_selected,
+                row.duplicate_of,
+                row.kind,
+                row.previous,
+                row.lead_time_reason,
+                None if row.brought is None else len(row.lead_times),
+                oracle_metrics.mean(row.lead_times),
+            )
+            for row in expected.deployments
+        ],
+    )
+    assert_same(
+        home.rows(
+            "SELECT deployment_id, commit_sha, landed_as_sha, is_redelivery, lead_time_seconds, is_selected "
+            "FROM core.deployment_commits"
+        ),
+        [
+            (row.told.deployment_id, one.sha, one.landed_as, one.is_redelivery, one.lead_time, row.is_selected)
+            for row in expected.deployments
+            for one in row.brought or ()
+        ],
+    )
+    assert_same(
+        home.rows(
+            "SELECT failure_id, service, env, team, is_selected, day, restored_day, time_to_restore_seconds "
+            "FROM core.failures"
+        ),
+        [
+            (
+                row.told.failure_id,
+                row.service,
+                row.told.env,
+                row.team,
+                row.is_selected,
+                row.day,
+                row.restored_day,
+                row.time_to_restore,
+            )
+            for row in expected.failures
+        ],
+    )
+    assert_same(
+        home.rows("SELECT * FROM core.failed_changes"),
+        [
+            (
+                row.told.deployment_id,
+                row.told.service,
+                row.told.env,
+                row.team,
+                row.failed.way,
+                row.failed.rule,
+                row.failed.remediation_id,
+                row.failed.remediation_type,
+                row.failed.recovery,
+                row.is_selected,
+                row.day,
+            )
+            for row in expected.deployments
+            if row.failed
+        ],
+    )
+    found = oracle_links.found_links(home)
+    assert_same([(*key, *link) for key, link in found.items()], [(*key, *link) for key, link in expected.links.items()])
+
+
+def assert_metrics_are(home: TestHome, expected: Expected) -> None:
+    """Every row of metrics.daily and of metrics.deployment_outcomes."""
+    events = (expected.deployments, expected.failures, expected.rules, expected.outcomes)
+    assert_same(home.rows("FROM metrics.daily"), _rows(oracle_metrics.daily(*events)))
+    outcomes = home.rows("SELECT * EXCLUDE (service, env, team, finished_at, day) FROM metrics.deployment_outcomes")
+    counted = [row for row in expected.deployments if row.is_selected and row.duplicate_of is None]
+    assert_same(outcomes, map(expected.outcome, counted))
+
+
+def assert_summaries_are(home: TestHome, expected: Expected) -> None:
+    """Every row of the summaries over SPANS."""
+    events = (expected.deployments, expected.failures, expected.rules, expected.outcomes)
+    for span in SPANS:
+        names = "period, service, env, team"
+        found = home.rows(f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary(?, ?, ?)", *span)
+        assert_same(found, _rows(oracle_metrics.summary(*events, *span)))
+        for dimension in ("team", "all"):
+            names = "period, env, member"
+            query = f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary_by(?, ?, ?, ?)"
+            assert_same(home.rows(query, dimension, *span), _rows(oracle_metrics.summary_by(*events, dimension, *span)))
+
+
+def _rows(figures: Mapping[tuple[object, ...], Mapping[str, Any]]) -> list[Row]:
+    return [(*names, *values.values()) for names, values in figures.items()]
+
+
+def ways(expected: Expected) -> set[Any]:
+    """What the world shows: ways and kinds of failed changes, rules and reasons of links, reasons without lead time."""
+    failed = [row.failed for row in expected.deployments if row.failed]
+    links: Sequence[oracle_links.Link] = list(expected.links.values())
+    return {
+        *(one.way for one in failed),
+        *(one.rule for one in failed),
+        *(link[1] or link[2] for link in links),
+        *(row.lead_time_reason for row in expected.deployments),
+        *(row.kind for row in expected.deployments),
+        *(one.landed_as is not None for row in expected.deployments for one in row.brought or ()),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_row_of_a_world_is_what_the_oracles_say_in_stages_and_made_anew(tmp_path: Path) -> None:
+    services = int(os.environ.get("DORA_TEST_SERVICES", "60"))
+    choose = random.Random(int(os.environ.get("DORA_TEST_SEED", "7")))
+    remote = tmp_path / "app.git"
+    repository = random_repository(choose, remote)
+    world = random_world(choose, services, repository)
+    home = TestHome(tmp_path / "home")
+    prepare(home, world, remote)
+    for stage in range(len(SELECTIONS)):
+        tell(home, world, stage, choose)
+        home.run()
+        expected = Expected(world, repository, stage)
+        assert_core_is(home, expected)
+        assert_metrics_are(home, expected)
+    assert_summaries_are(home, expected)
+    # A world in which a rule finds nothing tells nothing of it.
+    rules = {rule["name"] for rule in RULES}
+    links = {"deployment_id", "commit", "version", "latest", "team", "no_service", "no_deployment", "too_long_ago"}
+    reasons = {"duplicate", "no_commit", "previous_too_old", "no_repository", "no_commits", "redelivered"}
+    assert {"mark", "rollback", "revert", "rule", "redeploy", True, False, *rules, *links, *reasons} <= ways(expected)
+    assert expected.rejected
+    before = home.tables()
+    home.run(rebuild=True)
+    assert home.tables() == before

@@ -13,7 +13,7 @@ from dora_pipeline.dashboard.publications import Publications
 from dora_pipeline.dashboard.responses import html, redirection, unchanged
 from dora_pipeline.pipeline.answers import answer
 from dora_pipeline.report.answer import Catalog
-from dora_pipeline.report.page import Page, answer_page, message_page
+from dora_pipeline.report.page import Page, answer_page, nothing_page
 from dora_pipeline.report.question import Question
 
 
@@ -31,7 +31,7 @@ async def show_answer(request: Request) -> Response:
 
     def page(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Page:
         if known.newest_day is None:
-            return message_page("No events yet", "There is no event of a selected source yet, so there are no figures.")
+            return nothing_page()
         return answer_page(answer(connection, question, known))
 
     return html(await publications.ask(page), headers={"ETag": tag})

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,18 +15,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dora_pipeline.config import Home
-from dora_pipeline.dashboard import answers, names
+from dora_pipeline.dashboard import answers, events, explanations, names
 from dora_pipeline.dashboard.publications import Publications, TooBusy
 from dora_pipeline.dashboard.responses import message, with_common_headers
 from dora_pipeline.errors import DoraError
 from dora_pipeline.identifiers import without_secrets
 from dora_pipeline.intake.web.crowding import Connections, connection_limit
 from dora_pipeline.report.answer import UnknownName
-from dora_pipeline.report.question import Question, WrongQuestion
+from dora_pipeline.report.question import WrongQuestion
 
 _log = logging.getLogger("dora_pipeline.dashboard")
 # One list for each kind of page.
-_ROUTES = [*answers.ROUTES, *names.ROUTES]
+_ROUTES = [*answers.ROUTES, *explanations.ROUTES, *events.ROUTES, *names.ROUTES]
 
 
 def make_app(home: Home, names_of_host: Iterable[str] = ()) -> Starlette:
@@ -71,9 +72,13 @@ def _is_ours(host: str, allowed: set[str]) -> bool:
 
 async def _unknown(request: Request, error: Exception) -> Response:
     assert isinstance(error, UnknownName)
-    question = Question.of(request.query_params.multi_items())
-    links = [(name, f"/?{question.but(**{error.parameter: name}).query}") for name in error.near]
+    asked = request.query_params.multi_items()
+    links = [(name, f"{request.url.path}?{_with(asked, error.parameter, name)}") for name in error.near]
     return message(404, "Nothing of that name", f"{error}{'; there is' if links else ''}", links)
+
+
+def _with(asked: Iterable[tuple[str, str]], parameter: str, value: str) -> str:
+    return urlencode([(name, value if name == parameter else text) for name, text in asked])
 
 
 async def _wrong(_request: Request, error: Exception) -> Response:

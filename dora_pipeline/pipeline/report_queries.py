@@ -27,6 +27,13 @@ class Queries:
         return self._connection.execute(text).fetchall()
 
 
+def named_rows(connection: duckdb.DuckDBPyConnection, text: str) -> list[dict[str, Any]]:
+    """The rows of a query, by the names of its columns."""
+    rows = connection.execute(text)
+    names = [column[0] for column in rows.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
+
+
 def filled(text: str, parameters: Mapping[str, Value]) -> str:
     """The statement with its parameters written into it, so that it can be copied."""
     return re.sub(r"\$(\w+)", lambda match: _literal(parameters[match[1]]), text).strip()

@@ -52,6 +52,12 @@ class Catalog:
                 return environment
         raise UnknownName("env", question.env, [item.env or NONE for item in self.environments])
 
+    def resolved(self, question: Question) -> Question:
+        """The question with its environment named. Raises WrongQuestion, UnknownName for what no event names."""
+        environment = self.environment(question)
+        self.check(question)
+        return question.but(env=NONE if environment.env is None else environment.env)
+
     def check(self, question: Question) -> None:
         """Raise UnknownName for a value that no event names."""
         for parameter, names in self.names.items():

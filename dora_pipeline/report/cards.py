@@ -32,6 +32,8 @@ class Card:
     text: str
     unit: str
     notes: Sequence[str]
+    # Whose events metrics.explain shows.
+    figure: str
     comparison: str = ""
     verdict: str = ""
 
@@ -64,10 +66,10 @@ class _Compared:
     period: Window
     before: Window | None
 
-    def card(self, title: str, now: "_Figure", before: "_Figure", verdict: str) -> Card:
+    def card(self, title: str, figure: str, now: "_Figure", before: "_Figure", verdict: str) -> Card:
         comparison = self._comparison(now, before)
         is_compared = now.value is not None and before.value is not None and self.before is not None
-        return Card(title, now.value, now.text, now.unit, now.notes, comparison, verdict if is_compared else "")
+        return Card(title, now.value, now.text, now.unit, now.notes, figure, comparison, verdict if is_compared else "")
 
     def _comparison(self, now: "_Figure", before: "_Figure") -> str:
         if self.before is None:
@@ -118,12 +120,14 @@ def cards(
     return [
         compared.card(
             "Deployment frequency",
+            "deployments",
             _frequency(now, _frequency_notes(environment, period)),
             _frequency(then),
             verdicts.of_counts(now.deployments, days, then.deployments, days_before),
         ),
         compared.card(
             "Change lead time",
+            "lead_time_commits",
             _lead_time(now),
             _lead_time(then),
             # The commits of one deployment are delivered at once: deployments are what chance has to do with.
@@ -131,24 +135,27 @@ def cards(
         ),
         compared.card(
             "Change failure rate",
+            "failures",
             _failure_rate(now, _rate_notes(now, period, failures_since, rates_since)),
             _failure_rate(known),
             verdicts.of_counts(now.failures, now.deployments, known.failures, known.deployments),
         ),
         compared.card(
             "Time to restore",
+            "restores",
             _restore(now),
             _restore(known),
             verdicts.of_estimates(_time_to_restore(now), _time_to_restore(known)),
         ),
-        compared.card("Failed change rate", *_shares(_failed_changes(now), _failed_changes(then))),
+        compared.card("Failed change rate", "failed_changes", *_shares(_failed_changes(now), _failed_changes(then))),
         compared.card(
             "Failed deployment recovery time",
+            "recoveries",
             _recovery(now),
             _recovery(then),
             verdicts.of_estimates(_recovery_time(now), _recovery_time(then)),
         ),
-        compared.card("Rework rate", *_shares(_rework(now), _rework(then))),
+        compared.card("Rework rate", "rework_deployments", *_shares(_rework(now), _rework(then))),
     ]
 
 

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dora_pipeline.report import charts, ranking, words
+from dora_pipeline.report import charts, links, ranking, words
 from dora_pipeline.report.answer import Answer
 from dora_pipeline.report.cards import cards
 from dora_pipeline.report.content import Report
+from dora_pipeline.report.details import LINK_RULES, WAYS, Details
 from dora_pipeline.report.distribution import distribution
+from dora_pipeline.report.explanation import COUNTED, FIGURES, Explanation, left_out_text
 from dora_pipeline.report.question import COMPARISONS, GRAINS, NONE, PERIODS
 
 _TEMPLATES = Environment(
@@ -25,6 +28,8 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_TEMPLATES.globals.update(links=links, COUNTED=COUNTED, FIGURES=FIGURES, left_out_text=left_out_text)
+_TEMPLATES.globals.update(LINK_RULES=LINK_RULES, WAYS=WAYS)
 _TEMPLATES.globals.update(
     words=words,
     charts=charts,
@@ -57,6 +62,21 @@ def page(report: Report) -> str:
 def answer_page(answer: Answer) -> Page:
     """The page of a question. Every text of the answer is escaped, whatever it holds."""
     return _page("answer.html", ("page.css", "answer.css"), "answer.js", answer=answer)
+
+
+def explanation_page(explanation: Explanation) -> Page:
+    """The page of the events behind a figure."""
+    return _page("explanation.html", ("page.css", "answer.css"), explanation=explanation)
+
+
+def details_page(details: Details, zone: ZoneInfo) -> Page:
+    """The page of a deployment or a failure; its times are those of the zone."""
+    return _page(f"{details.event_type}.html", ("page.css", "answer.css"), details=details, zone=zone)
+
+
+def nothing_page() -> Page:
+    """The page where no event has come yet."""
+    return message_page("No events yet", "There is no event of a selected source yet, so there are no figures.")
 
 
 def message_page(title: str, message: str, links: Sequence[tuple[str, str]] = ()) -> Page:

@@ -52,7 +52,7 @@ def filtered(
     days = " OR ".join(f"m.day BETWEEN DATE '{days.first}' AND DATE '{days.last}'" for days in windows)
     conditions = {
         "source": PUBLISHED,
-        "passes": _passes(values, tag),
+        "passes": passes(values, tag),
         "days": days,
         "last_day": f"DATE '{max(days.last for days in windows)}'",
         "is_selected": _is_selected(values),
@@ -93,7 +93,8 @@ def _open_part(connection: duckdb.DuckDBPyConnection, conditions: Mapping[str, s
         connection.execute(f"DETACH IF EXISTS {part.name}")
 
 
-def _passes(values: Mapping[str, str | None], tag: str | None) -> str:
+def passes(values: Mapping[str, str | None], tag: str | None) -> str:
+    """What a row called m, with the columns of metrics.measures, has to be to pass a filter."""
     conditions = []
     for column, value in values.items():
         condition = f"m.{column} {'IS NULL' if value is None else f'= {quoted(value)}'}"

@@ -1,0 +1,64 @@
+"""`/deployments/ID` and `/failures/ID`: all that is known of one event, whatever its id holds."""
+
+import duckdb
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dora_pipeline.dashboard.publications import Publications
+from dora_pipeline.dashboard.responses import html, message
+from dora_pipeline.identifiers import EventType
+from dora_pipeline.pipeline.details import details
+from dora_pipeline.report.answer import Catalog
+from dora_pipeline.report.page import Page, details_page
+
+
+class _IdConvertor(Convertor[str]):
+    regex = r"[\s\S]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("event_id", _IdConvertor())
+
+
+async def show_deployment(request: Request) -> Response:
+    """The page of a deployment."""
+    return await _shown(request, "deployment")
+
+
+async def show_failure(request: Request) -> Response:
+    """The page of a failure."""
+    return await _shown(request, "failure")
+
+
+async def _shown(request: Request, event_type: EventType) -> Response:
+    event_id: str = request.path_params["event_id"]
+
+    def page(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Page | None:
+        found = details(connection, event_type, event_id)
+        return None if found is None else details_page(found, known.zone)
+
+    publications: Publications = request.app.state.publications
+    found = await publications.ask(page)
+    return no_event(event_type, event_id) if found is None else html(found)
+
+
+def no_event(event_type: EventType, event_id: str) -> Response:
+    """That there is no event of the id."""
+    text = (
+        f"The newest publication has no {event_type} with the id {event_id[:200]!r}. What came since is there after "
+        "the next `dora run`; what could not be used is in core.rejected_events."
+    )
+    return message(404, f"No such {event_type}", text)
+
+
+ROUTES = [
+    Route("/deployments/{event_id:event_id}", show_deployment, methods=["GET"]),
+    Route("/failures/{event_id:event_id}", show_failure, methods=["GET"]),
+]

@@ -1,0 +1,38 @@
+"""All that one publication of the warehouse knows of a deployment or a failure."""
+
+from collections.abc import Mapping
+
+import duckdb
+
+from dora_pipeline.identifiers import EventType
+from dora_pipeline.pipeline.report_queries import filled, named_rows
+from dora_pipeline.report.details import Details
+from dora_pipeline.warehouse.queries import statement
+
+# The tables of a page, the event itself first, and the queries that give them.
+_TABLES: Mapping[EventType, Mapping[str, str]] = {
+    "deployment": {
+        "deployment": "details.deployment",
+        "commits": "details.deployment_commits",
+        "changes": "details.deployment_changes",
+        "failures": "details.deployment_failures",
+        "duplicates": "details.deployment_duplicates",
+    },
+    "failure": {"failure": "details.failure"},
+}
+
+
+def detail_queries(event_type: EventType, event_id: str) -> dict[str, str]:
+    """The SQL of each table of the page of an event."""
+    options = {"event_id": event_id}
+    return {name: filled(statement(query), options) for name, query in _TABLES[event_type].items()}
+
+
+def details(connection: duckdb.DuckDBPyConnection, event_type: EventType, event_id: str) -> Details | None:
+    """The tables of the page of an event; None where the publication has no event of the id."""
+    tables = {}
+    for name, text in detail_queries(event_type, event_id).items():
+        tables[name] = named_rows(connection, text)
+        if not tables[event_type]:
+            return None
+    return Details(event_type, event_id, tables)

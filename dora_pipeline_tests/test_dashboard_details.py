@@ -1,0 +1,303 @@
+"""The dashboard over HTTP, below its cards: the events behind a figure, pages of events, data, quality, metrics."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import quote
+
+import duckdb
+import pytest
+import yaml
+
+from dora_pipeline.intake.store import EventStore
+from dora_pipeline.report import links
+from dora_pipeline_tests.dashboards import Client, running_dashboard
+from dora_pipeline_tests.git_histories import History, git
+from dora_pipeline_tests.homes import TestHome, moment
+from dora_pipeline_tests.report_pages import Element, page, rows
+
+REPOSITORY = "github.com/organization/shop"
+HOSTILE = """</script><img src=x onerror=alert(2)>"'&"""
+# A slash, one that is written as a percent code, quotes, a parameter of SQL and letters of several bytes.
+SECOND = "second/%2F?#'\"<b>$event_id 🚀"
+RESTORED = "../restored;--'{passes}' & ü"
+INCIDENT = "https://me:secret@example.pagerduty.com/incidents/1"
+MAY = {"from": "2024-05-01", "to": "2024-05-31"}
+_MANY = 450
+
+
+def _fill(home: TestHome) -> None:
+    """A deployment that failed, was linked to a failure and rolled back; events that are left out; many of staging."""
+    clone = home.home.path.with_name("shop.git")
+    home.settings(
+        timezone="Europe/Berlin", environments={"production": ["prod"]}, repositories={REPOSITORY: str(clone)}
+    )
+    definition = {"schema-version": "v2.2", "dd-service": "shop", "team": "sales"}
+    (home.home.path / "services").mkdir()
+    (home.home.path / "services" / "shop.yaml").write_text(yaml.safe_dump(definition))
+    home.select("deployment", "deployment_event_api", "apm_deployment_tracking", at=moment("2024-05-01 00:00:00"))
+    home.select("failure", "failure_event_api", at=moment("2024-05-01 00:00:00"))
+    history, day = History(), 126 * 86_400
+    history.commit(message="Begin", committed=day)
+    history.commit(1, message=f"Add {HOSTILE}", committed=day)
+    history.commit(2, message="Faster checkout (#12)", committed=day + 3600)
+    history.commit(2, message="Cache it", authored=day - 3600)
+    history.commit(4, message="Fix the cache", authored=day)
+    shas = history.write(clone, {"main": 3})
+    git(clone, "update-ref", "refs/pull/12/head", shas[5])
+
+    def shop(finished: str, name: str, version: str, commit: int) -> None:
+        told = {"repository_url": f"https://{REPOSITORY}", "commit_sha": shas[commit]}
+        home.deploy("shop", finished, id=name, version=version, git=told, team="sales")
+
+    shop("2024-04-30 10:00:00", "early", "0", 1)
+    shop("2024-05-06 10:00:00", "first", "1", 1)
+    shop("2024-05-07 10:00:00", SECOND, "2", 3)
+    shop("2024-05-07 12:00:00", "back", "1", 1)
+    home.deploy("shop", "2024-05-07 12:00:00", id="collides", version="9", received="2024-05-08 00:00:00")
+    home.deploy("till", "2024-05-07 09:00:00", id="till", team="ops")
+    home.drop_export(
+        "one.jsonl", [{"timestamp": "2024-05-06T10:02:00Z", "service": "shop", "env": "prod", "version": "1"}]
+    )
+    home.fail(
+        ["shop", "till"],
+        "2024-05-07 11:00:00",
+        "2024-05-07 12:30:00",
+        id=RESTORED,
+        name="Checkout is slow",
+    )
+    home.fail(["shop"], "2024-05-08 09:00:00", id="open", name=HOSTILE, severity="high")
+    home.fail(["shop"], "2024-05-09 09:00:00", "2024-05-09 09:10:00", id="nowhere", env=None)
+    home.fail(["ghost"], "2024-05-09 09:00:00", "2024-05-09 09:20:00", id="ghost")
+    start = moment("2024-05-10 00:00:00")
+    moments = [(start + timedelta(minutes=number)).strftime("%Y-%m-%dT%H:%M:%SZ") for number in range(_MANY)]
+    many = [
+        {"id": f"m{number}", "service": f"s{number % 7}", "env": "staging", "started_at": at, "finished_at": at}
+        for number, at in enumerate(moments)
+    ]
+    with EventStore.at(home.home) as store:
+        store.append_many("deployment", many, received_at=moment("2024-05-11 00:00:00"))
+    home.run()
+    # Only pulled incidents have addresses.
+    home.home.warehouse.chmod(0o600)
+    with duckdb.connect(str(home.home.warehouse)) as connection:
+        for address, name in ((INCIDENT, RESTORED), ("javascript:alert(1)", "open")):
+            connection.execute("UPDATE core.failures SET url = $1 WHERE failure_id = $2", [address, name])
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
+    """A home that was filled once; every test only reads it."""
+    home = TestHome(tmp_path_factory.mktemp("filled") / "home")
+    _fill(home)
+    return home
+
+
+@pytest.fixture(scope="module")
+def client(filled: TestHome) -> Iterator[Client]:
+    """A browser on loopback."""
+    with running_dashboard(filled.home) as client:
+        yield client
+
+
+def _shown(client: Client, path: str, **question: str) -> Element:
+    answer = client.get(path, params={**MAY, **question})
+    assert answer.status_code == 200, answer.text
+    assert "<img" not in answer.text
+    return page(answer.text)
+
+
+# The events behind a figure
+
+
+def test_the_number_of_each_card_leads_to_the_events_that_it_is_made_of(client: Client) -> None:
+    root = _shown(client, "/")
+    expected = {
+        # first, second, back and till
+        "Deployment frequency": ("Deployments: 4", {"first", SECOND, "back", "till"}),
+        "Change lead time": ("Commits with a change lead time: 3", {SECOND}),
+        "Time to restore": ("Restored failures: 2", {RESTORED, "ghost"}),
+        "Change failure rate": ("Failures: 3", {RESTORED, "open", "ghost"}),
+        "Failed change rate": ("Failed changes: 1", {SECOND}),
+        "Failed deployment recovery time": ("Mended deployments: 1", {SECOND}),
+        "Rework rate": ("Deployments that are rework: 1", {"back"}),
+    }
+    assert {item.all("h3")[0].text for item in root.all("article")} == set(expected)
+    for item in root.all("article"):
+        title, events = expected[item.all("h3")[0].text]
+        (number,) = item.all("p", "figure")[0].all("a")
+        answer = client.get(number.attributes["href"])
+        assert answer.status_code == 200
+        explained = page(answer.text)
+        assert explained.all("h1")[0].text == title
+        found = {row[2] for row in rows(explained, "The newest first") if row[1] == "counted"}
+        assert found == events, title
+        for link in explained.all("tbody")[1].all("a"):
+            assert client.get(link.attributes["href"]).status_code == 200, link.attributes["href"]
+
+
+def test_what_is_left_out_of_a_figure_is_shown_with_the_reason(client: Client) -> None:
+    root = _shown(client, "/explain", figure="deployments", service="shop", **{"from": "2024-04-01"})
+    assert rows(root, "What the figure is made of") == [
+        ["counted", "3", "3"],
+        ["left out: it is older than the first selection of its source", "1", "1"],
+        ["left out: another source has it too, and counts in its place", "1", "1"],
+        ["left out: rejected: same second", "1", "0"],
+    ]
+    (early,) = (row for row in rows(root, "The newest first") if row[2] == "early")
+    # Times are those of the zone of the settings.
+    assert early[0] == "2024-04-30 12:00:00+02:00"
+    only = _shown(client, "/explain", figure="failures", reason="no_env")
+    assert [row[2] for row in rows(only, "The newest first")] == ["nowhere"]
+    assert only.all("h1")[0].text == "Failures: 3"
+
+
+def test_more_rows_than_a_page_holds_are_on_further_pages(client: Client) -> None:
+    options, found = {"figure": "deployments", "env": "staging", "reason": "(counted)"}, []
+    for number in (1, 2, 3):
+        root = _shown(client, "/explain", page=str(number), **options)
+        found += [row[2] for row in rows(root, "The newest first")]
+        assert f"page {number} of 3" in root.text
+    assert found == [f"m{number}" for number in reversed(range(_MANY))]
+    nav = [link.text for link in _shown(client, "/explain", page="2", **options).all("nav")[-1].all("a")]
+    assert nav == ["Newer", "Older"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/explain", 400, "figure: is missing; there are deployments, lead_time_commits"),
+        ("/explain?figure=happiness", 400, "figure: 'happiness' is none of those that there are"),
+        ("/explain?figure=deployments&page=0", 400, "page: '0' is no number of a page"),
+        ("/explain?figure=deployments&page=9", 400, "page: there are 1"),
+        ("/explain?figure=deployments&page=1&page=2", 400, "page: stands twice"),
+        ("/explain?figure=deployments&fgure=1", 400, "fgure: is no parameter"),
+        ("/explain?figure=deployments&service=shp", 404, "no event of a selected source names 'shp'; there is"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_words(client: Client, path: str, status: int, said: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert said in page(answer.text).text
+
+
+# An event's page
+
+
+def _event(client: Client, event_type: str, event_id: str) -> Element:
+    answer = client.get(f"/{event_type}s/{quote(event_id, safe='')}")
+    assert answer.status_code == 200, answer.text
+    assert "<img" not in answer.text
+    assert "script-src" not in answer.headers["content-security-policy"]
+    return page(answer.text)
+
+
+def _facts(root: Element) -> dict[str, str]:
+    return {item.all("dt")[0].text: item.all("dd")[0].text for item in root.all("div") if item.all("dt")}
+
+
+def _links(root: Element) -> set[str]:
+    return {link.attributes["href"] for link in root.all("a")}
+
+
+def test_the_page_of_a_deployment_says_all_that_is_known_of_it(filled: TestHome, client: Client) -> None:
+    root = _event(client, "deployment", SECOND)
+    ((sha, previous),) = filled.rows(
+        "SELECT commit_sha, previous_commit_sha FROM core.deployments WHERE deployment_id = $1", SECOND
+    )
+    facts = _facts(root)
+    assert facts["Finished: when it counts"] == "2024-05-07 12:00:00+02:00, on 2024-05-07"
+    assert facts["Kind"] == "standard"
+    assert facts["Commits are counted from"] == f"first, commit {previous}"
+    # The commits are of 2024-05-06: of midnight two, and one of an hour before it.
+    assert facts["Change lead time, mean over its commits"] == "1.4 d, 3 commits"
+    assert (
+        "It is a failed change: a rollback left it behind. back mended it (rollback), 2.0 h after its end." in root.text
+    )
+    commits = rows(root, "The newest first; merge commits are left out")
+    landed = {row[1]: row[4] for row in commits}
+    assert landed == {f"Add {HOSTILE}": "itself", "Cache it": sha, "Fix the cache": sha}
+    assert {row[1]: row[3] for row in commits}["Cache it"] == "1.5 d"
+    ((linked),) = rows(root, "Failures that are linked to it.")
+    assert linked[1:4] == ["Checkout is slow", "shop", "2024-05-07 13:00:00+02:00"]
+    assert linked[5:] == ["1.5 h", "the latest before the failure", "1.0 h", "first the latest before the failure"]
+    assert {
+        f"https://{REPOSITORY}/commit/{sha}",
+        f"https://{REPOSITORY}/pull/12",
+        "https://example.pagerduty.com/incidents/1",
+        "/deployments/back",
+        "/deployments/first",
+        f"/failures/{quote(RESTORED, safe='')}",
+    } <= _links(root)
+    for link in root.all("a"):
+        if link.attributes["href"].startswith("https:"):
+            assert link.attributes["rel"] == "noopener noreferrer"
+
+
+def test_rollbacks_and_duplicates_and_what_never_counted_have_pages_too(client: Client) -> None:
+    back = _event(client, "deployment", "back")
+    assert _facts(back)["Kind"] == "rollback"
+    assert f"It mended {SECOND} (rollback), a failed change: a rollback left it behind." in back.text
+    first = _event(client, "deployment", "first")
+    ((duplicate, *cells),) = rows(first, "They are one deployment")
+    assert cells[0] == "apm_deployment_tracking"
+    assert cells[-1] == "no"
+    assert rows(first, "Failures that would be linked")[0][8] == SECOND
+    other = _event(client, "deployment", duplicate)
+    assert "No figure counts it: another source has it too, and counts in its place: first." in other.text
+    early = _event(client, "deployment", "early")
+    assert "No figure counts it: it is older than the first selection of its source." in early.text
+
+
+def test_the_page_of_a_failure_names_its_deployment_the_rule_and_the_runner_up(client: Client) -> None:
+    root = _event(client, "failure", RESTORED)
+    assert _facts(root)["Restored"] == "2024-05-07 14:30:00+02:00, on 2024-05-07"
+    assert _facts(root)["Time to restore"] == "1.5 h"
+    shop, till = rows(root, "By impacted service")
+    assert shop[3:] == [SECOND, "the latest before the failure", "1.0 h", "first the latest before the failure"]
+    assert till[3:] == ["till", "the latest before the failure", "2.0 h", "none"]
+    # The password in the address is left out.
+    assert "https://example.pagerduty.com/incidents/1" in _links(root)
+    broken = _event(client, "failure", "open")
+    assert _facts(broken)["Restored"] == "it is open"
+    assert _facts(broken)["Page at its source"] == "none is known"
+    assert HOSTILE in broken.text
+    assert not any("javascript" in address for address in _links(broken))
+    assert "unlinked: its service is in neither catalog nor deployments" in _event(client, "failure", "ghost").text
+
+
+@pytest.mark.parametrize("event_id", ["nothing", "a\nb", "a\x00b", "'; DROP TABLE x; --", "%ff", "first/", "x" * 5000])
+def test_an_event_that_there_is_not_is_said_in_words(client: Client, event_id: str) -> None:
+    for event_type in ("deployment", "failure"):
+        answer = client.get(f"/{event_type}s/{quote(event_id, safe='')}")
+        assert answer.status_code == 404
+        assert f"The newest publication has no {event_type} with the id" in page(answer.text).text
+
+
+@pytest.mark.parametrize(
+    ("repository_id", "commit", "request_"),
+    [
+        ("github.com/org/app", "https://github.com/org/app/commit/abcdef1", "https://github.com/org/app/pull/7"),
+        ("gitlab.example.com/a/b/c", "https://gitlab.example.com/a/b/c/-/commit/abcdef1", None),
+        (
+            "bitbucket.org/org/app",
+            "https://bitbucket.org/org/app/commits/abcdef1",
+            "https://bitbucket.org/org/app/pull-requests/7",
+        ),
+        (
+            "dev.azure.com/org/my project/_git/app",
+            "https://dev.azure.com/org/my%20project/_git/app/commit/abcdef1",
+            "https://dev.azure.com/org/my%20project/_git/app/pullrequest/7",
+        ),
+        ("git.example.com/org/app", None, None),
+        ("github.com:2222/org/app", None, None),
+        ("srv/git/app", None, None),
+        (None, None, None),
+    ],
+)
+def test_commits_and_requests_have_addresses_where_the_host_is_known(
+    repository_id: str | None, commit: str | None, request_: str | None
+) -> None:
+    assert links.commit(repository_id, "abcdef1") == commit
+    assert links.request(repository_id, "A change (#7)") == request_
+    assert links.commit(repository_id, "abc\"'><b>") is None
+    assert links.request("gitlab.com/a/b", "A change (!7)") == "https://gitlab.com/a/b/-/merge_requests/7"

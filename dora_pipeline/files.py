@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,7 +45,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def regular_file(path: Path) -> BinaryIO:
+def regular_file(path: Path) -> BufferedReader:
     """A file, opened to be read. Raises OSError, also for what is no regular file: a pipe would never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -9,7 +9,7 @@ import pytest
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.sources.apm.export_files import ExportFile, Listing, copies, export_files, listing
+from dora_pipeline.sources.apm.export_files import ExportFile, KnownFile, Listing, copies, export_files, listing
 from dora_pipeline.sources.apm.export_reading import read_export
 
 
@@ -184,6 +184,31 @@ def test_files_with_the_same_bytes_are_copies_of_the_newest_and_then_of_the_firs
     assert copies(list(reversed(files))) == {"c.csv": "b.csv", "d.csv": "b.csv"}
     os.utime(tmp_path / "d.csv", (1_772_359_201, 1_772_359_201))
     assert copies(export_files(tmp_path)) == {"b.csv": "d.csv", "c.csv": "d.csv"}
+
+
+def test_files_that_are_as_they_were_are_not_compared_again(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.csv").write_bytes(b"same")
+        os.utime(tmp_path / f"{name}.csv", (1_772_359_200, 1_772_359_200))
+    files = export_files(tmp_path)
+    (tmp_path / "alone.csv").write_bytes(b"longer")
+    known = {
+        file.name: KnownFile(file.size, file.modified_at, None if file.name == "a.csv" else "a.csv") for file in files
+    }
+    # What cannot be read now was read when it was known.
+    for file in files:
+        file.path.rename(tmp_path / f"{file.name}.bak")
+    assert copies([*files, *export_files(tmp_path)], known) == {"b.csv": "a.csv", "c.csv": "a.csv"}
+    for file in files:
+        (tmp_path / f"{file.name}.bak").rename(file.path)
+    # One that came, changed or went may be the original of the others, or no copy any more.
+    (tmp_path / "d.csv").write_bytes(b"same")
+    assert copies(export_files(tmp_path), known) == {"a.csv": "d.csv", "b.csv": "d.csv", "c.csv": "d.csv"}
+    (tmp_path / "d.csv").unlink()
+    (tmp_path / "b.csv").write_bytes(b"some")
+    assert copies(export_files(tmp_path), known) == {"c.csv": "a.csv"}
+    (tmp_path / "a.csv").unlink()
+    assert copies(export_files(tmp_path), known) == {}
 
 
 def test_large_files_that_differ_in_their_last_byte_are_no_copies(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Landing of APM exports: files that were added, changed or removed since they were read last."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.events import ChangedEvents, changed_events, land_change
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.apm import APM_DEPLOYMENT_TRACKING
-from dora_pipeline.sources.apm.export_files import ExportFile, copies, listing
+from dora_pipeline.sources.apm.export_files import ExportFile, KnownFile, copies, listing
 from dora_pipeline.sources.apm.export_reading import read_export
 from dora_pipeline.sources.raw import SENT_SCHEMA
 from dora_pipeline.tables import LandedRejects, LandedVersionActivity, empty_frame
@@ -52,10 +52,10 @@ def land_exports(
         )
     with writer.transaction() as connection:
         inputs.note_left_out(connection, APM, name, left_out)
-    same = copies(files)
+    known = inputs.known_inputs(writer.connection, APM)
+    same = copies(files, _known_files(known.values(), f"{name}/"))
     told = {f"{name}/{file.name}": (file, f"{name}/{same[file.name]}" if file.name in same else None) for file in files}
     present = {path: Input(path, file.size, file.modified_at, content_of) for path, (file, content_of) in told.items()}
-    known = inputs.known_inputs(writer.connection, APM)
     gone = [path for path in known if path.startswith(f"{name}/") and path not in present]
     changed = [path for path, now in present.items() if known.get(path) != now]
     total = len(changed) + len(gone)
@@ -70,6 +70,17 @@ def land_exports(
         _land_export(session, told[path][0], present[path])
     if total:
         progress.step("read APM exports", total, total)
+
+
+def _known_files(known: Iterable[Input], folder: str) -> dict[str, KnownFile]:
+    """The inputs of a folder, by their names below it."""
+    return {
+        one.name.removeprefix(folder): KnownFile(
+            one.size, one.modified_at, one.content_of and one.content_of.removeprefix(folder)
+        )
+        for one in known
+        if one.name.startswith(folder)
+    }
 
 
 def _land_export(session: Session, file: ExportFile, told: Input) -> None:

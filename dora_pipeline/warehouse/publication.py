@@ -8,6 +8,7 @@ reading of this program.
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -26,6 +27,8 @@ _READABLE = 0o444
 # What DuckDB looks for beside a file of this name, whichever file it was written for. 1.x knows the first one only.
 _COMPANIONS = (".wal", ".wal.checkpoint", ".wal.recovery")
 _SECONDS_OF_A_SPILL = 86_400
+# FICLONE of linux/fs.h, which the module fcntl does not name.
+_CLONE = 0x40049409
 
 
 def working_file(home: Home) -> Path:
@@ -156,11 +159,21 @@ def _state_file(home: Home) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    # shutil.copyfile copies inside the kernel.
-    shutil.copyfile(source, target)
-    with target.open("rb+") as handle:
-        os.fchmod(handle.fileno(), _READABLE)
-        os.fsync(handle.fileno())
+    with source.open("rb") as read, target.open("wb") as written:
+        if not _is_cloned(read.fileno(), written.fileno()):
+            # Copies inside the kernel.
+            shutil.copyfile(source, target)
+        os.fchmod(written.fileno(), _READABLE)
+        os.fsync(written.fileno())
+
+
+def _is_cloned(source: int, target: int) -> bool:
+    """Whether a file shares the blocks of another one now, as XFS, Btrfs and some others can."""
+    try:
+        fcntl.ioctl(target, _CLONE, source)
+    except OSError:
+        return False
+    return True
 
 
 def _remove(path: Path) -> None:

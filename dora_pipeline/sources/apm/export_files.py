@@ -1,11 +1,12 @@
 """The export files of a folder. What does not belong here: anything that looks into the records of a file."""
 
 import errno
+import hashlib
 import os
 import re
 import stat
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,8 @@ TEXT_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv")
 COMPRESSIONS = (".gz", ".zst")
 ENDINGS = (*TEXT_ENDINGS, ".parquet", *(text + packed for text in TEXT_ENDINGS for packed in COMPRESSIONS))
 
-_BLOCK = 1 << 20
+# By so many bytes most files of one size differ.
+_BLOCK = 64 * 1024
 # Hidden files, notes for people, checksums and marks of writers, and the temporary files of editors and downloads.
 _NO_EXPORT = re.compile(
     r"[.~].*|.*~|README.*|Thumbs\.db|desktop\.ini|_SUCCESS|_(started|committed)_.*"
@@ -42,6 +44,15 @@ class ExportFile:
     path: Path
     size: int
     modified_at: datetime
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """An export as it was when it was read: size in bytes, last change (UTC), and whose copy it was."""
+
+    size: int
+    modified_at: datetime
+    original: str | None
 
 
 @dataclass(frozen=True)
@@ -180,36 +191,56 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def copies(files: Sequence[ExportFile]) -> dict[str, str]:
+def copies(files: Sequence[ExportFile], known: Mapping[str, KnownFile] | None = None) -> dict[str, str]:
     """For each file with the very same bytes as another that stands for both: its name, and the other's.
 
     The one that changed last stands for all, of those that changed together the first by name: what is told again is
     the newest.
-    Only files of equal size are compared. A file that cannot be read is nobody's copy; reading it tells why.
+    Only files of equal size are compared, and of those only where one of them is not as it was when it was `known`, by
+    name. A file that cannot be read is nobody's copy; reading it tells why.
     """
     by_size: dict[int, list[ExportFile]] = defaultdict(list)
     for file in sorted(sorted(files, key=lambda file: file.name), key=lambda file: file.modified_at, reverse=True):
         by_size[file.size].append(file)
+    known_by_size: dict[int, dict[str, KnownFile]] = defaultdict(dict)
+    for name, one in (known or {}).items():
+        known_by_size[one.size][name] = one
     found: dict[str, str] = {}
-    for alike in by_size.values():
-        originals: list[ExportFile] = []
-        for file in alike:
-            original = next((other for other in originals if _is_same(other.path, file.path)), None)
-            if original is None:
-                originals.append(file)
-            else:
-                found[file.name] = original.name
+    for size, alike in by_size.items():
+        before = known_by_size[size]
+        now = {file.name: file.modified_at for file in alike}
+        if now == {name: one.modified_at for name, one in before.items()}:
+            found |= {name: one.original for name, one in before.items() if one.original is not None}
+            continue
+        for same in _alike(alike):
+            found |= {file.name: same[0].name for file in same[1:]}
     return found
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def _alike(files: Sequence[ExportFile]) -> Iterator[Sequence[ExportFile]]:
+    """The groups of files with the same bytes, each in the order of the files."""
+    for begun_alike in _groups(files, lambda file: _digest(file.path, _BLOCK)):
+        yield from _groups(begun_alike, lambda file: _digest(file.path))
+
+
+def _groups(
+    files: Sequence[ExportFile], digest: Callable[[ExportFile], bytes | None]
+) -> Iterator[Sequence[ExportFile]]:
+    """The files with one digest, where they are several."""
+    groups: dict[bytes, list[ExportFile]] = defaultdict(list)
+    for file in files if len(files) > 1 else ():
+        found = digest(file)
+        if found is not None:
+            groups[found].append(file)
+    yield from (group for group in groups.values() if len(group) > 1)
+
+
+def _digest(path: Path, most: int | None = None) -> bytes | None:
+    """The digest of a file or of its beginning; None where it cannot be read."""
     try:
-        return all(left == right for left, right in zip(_blocks(one), _blocks(other), strict=True))
-    except (OSError, ValueError):
-        return False
-
-
-def _blocks(path: Path) -> Iterable[bytes]:
-    with regular_file(path) as stream:
-        while block := stream.read(_BLOCK):
-            yield block
+        with regular_file(path) as stream:
+            if most is not None:
+                return hashlib.sha256(stream.read(most)).digest()
+            return hashlib.file_digest(stream, "sha256").digest()
+    except OSError:
+        return None

@@ -12,6 +12,7 @@ import click
 import duckdb
 import pytest
 import sqlglot
+import yaml
 from packaging.version import Version
 from pydantic import BaseModel
 from sqlglot.errors import ErrorLevel
@@ -216,33 +217,76 @@ def test_relative_links_of_the_documents_lead_somewhere() -> None:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-def test_the_queries_of_the_readme_run(home: TestHome) -> None:
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
+    """A home that was loaded once, for what documents say of it."""
+    home = TestHome(tmp_path_factory.mktemp("loaded") / "home")
     home.select_events()
     home.deploy("shop", "2026-01-05 10:00:00")
+    home.deploy("shop", "2026-01-06 10:00:00", version="hotfix")
+    home.fail(["shop"], "2026-01-06 11:00:00")
     home.run()
+    return home
+
+
+def test_the_queries_of_the_readme_run(loaded: TestHome) -> None:
     queries = [query for language, text in BLOCKS if language == "sql" for query in text.split(";") if query.strip()]
     queries += re.findall(r'dora sql "([^"]+)"', README)
     assert len(queries) >= 3
     for query in queries:
-        assert home.rows(query), query
+        assert loaded.rows(query), query
 
 
 def test_the_ways_to_open_the_warehouse_that_the_guide_tells_read_and_do_not_write(
-    home: TestHome, monkeypatch: pytest.MonkeyPatch
+    loaded: TestHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home.select_events()
-    home.deploy("shop", "2026-01-05 10:00:00")
-    home.run()
-    monkeypatch.chdir(home.home.path)
+    monkeypatch.chdir(loaded.home.path)
     (python,) = re.findall(r"^\| Python \| `(duckdb\.connect\(.+\))` \|$", CLIENTS, re.MULTILINE)
     (attach,) = re.findall(r"`(ATTACH .+)` \|$", CLIENTS, re.MULTILINE)
     with eval(python, {"duckdb": duckdb}) as opened, duckdb.connect() as attaching:
         attaching.execute(attach)
         for connection in (opened, attaching):
             query = "SELECT deployments FROM metrics.summary('year', DATE '2026-01-01', DATE '2026-12-31')"
-            assert connection.execute(query).fetchall() == [(1,)]
+            assert connection.execute(query).fetchall() == [(2,)]
             with pytest.raises(duckdb.InvalidInputException, match="read-only"):
                 connection.execute("DELETE FROM core.deployments")
+    (snippet,) = [text for language, text in BLOCKS if language == "python"]
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    assert names["teams"].filter(deployments=2)["env"].to_list() == ["prod"]
+
+
+def _asked(query: str, values: dict[str, str]) -> str:
+    """A query as Grafana sends it: variables as SQL strings, and days of the dashboard's time."""
+    query = re.sub(r"\$\{(\w+):sqlstring\}", lambda match: f"'{values[match[1]]}'", query)
+    return query.replace("${__from:date:YYYY-MM-DD}", "2026-01-01").replace("${__to:date:YYYY-MM-DD}", "2026-01-31")
+
+
+def test_the_dashboard_for_grafana_asks_what_the_warehouse_answers(loaded: TestHome) -> None:
+    dashboard = json.loads((PROJECT / "docs" / "clients" / "grafana-dashboard.json").read_text(encoding="utf-8"))
+    (source,) = yaml.safe_load((PROJECT / "docs" / "clients" / "grafana-datasource.yaml").read_text())["datasources"]
+    variables = dashboard["templating"]["list"]
+    choices = {one["name"]: one["query"].split(",") for one in variables if one["type"] == "custom"}
+    (env,) = [loaded.rows(one["query"])[0][0] for one in variables if one["type"] == "query"]
+    wanted = {"type": source["type"], "uid": source["uid"]}
+    # Each panel with another of the pairs, since the answers to all of them take long.
+    pairs = list(zip(choices["by"], choices["grain"], strict=True))
+    figures = {}
+    with duckdb.connect(str(loaded.home.warehouse), read_only=True) as connection:
+        for panel in dashboard["panels"]:
+            (target,) = panel["targets"]
+            assert panel["datasource"] == target["datasource"] == wanted
+            by, grain = pairs[panel["id"] % len(pairs)]
+            answer = connection.sql(_asked(target["rawSql"], {"env": env, "by": by, "grain": grain}))
+            rows = answer.fetchall()
+            assert rows, panel["title"]
+            assert (target["format"] == 0) == (panel["type"] == "timeseries")
+            if panel["type"] == "timeseries":
+                assert answer.columns[:2] == ["time", "metric"]
+                assert str(answer.types[0]) == "TIMESTAMP"
+                figures[panel["title"]] = (by, grain, sum(row[2] or 0 for row in rows))
+    assert figures["Deployments"] == ("service", "day", 2)
+    assert figures["Change failure rate (failures / deployments)"] == ("repository", "quarter", 0.5)
 
 
 # Lock files

@@ -1,5 +1,8 @@
 """The dashboard over HTTP, below its cards: the events behind a figure, pages of events, data, quality, metrics."""
 
+import csv
+import io
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import quote
@@ -10,6 +13,7 @@ import yaml
 
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.report import links
+from dora_pipeline_tests.command import call
 from dora_pipeline_tests.dashboards import Client, running_dashboard
 from dora_pipeline_tests.git_histories import History, git
 from dora_pipeline_tests.homes import TestHome, moment
@@ -23,6 +27,7 @@ RESTORED = "../restored;--'{passes}' & ü"
 INCIDENT = "https://me:secret@example.pagerduty.com/incidents/1"
 MAY = {"from": "2024-05-01", "to": "2024-05-31"}
 _MANY = 450
+FORMULAS = ("=1+1", "@SUM(A1)", "＋1", "-1", "plain")
 
 
 def _fill(home: TestHome) -> None:
@@ -71,7 +76,13 @@ def _fill(home: TestHome) -> None:
     start = moment("2024-05-10 00:00:00")
     moments = [(start + timedelta(minutes=number)).strftime("%Y-%m-%dT%H:%M:%SZ") for number in range(_MANY)]
     many = [
-        {"id": f"m{number}", "service": f"s{number % 7}", "env": "staging", "started_at": at, "finished_at": at}
+        {
+            "id": f"m{number}",
+            "service": FORMULAS[number % len(FORMULAS)],
+            "env": "staging",
+            "started_at": at,
+            "finished_at": at,
+        }
         for number, at in enumerate(moments)
     ]
     with EventStore.at(home.home) as store:
@@ -301,3 +312,112 @@ def test_commits_and_requests_have_addresses_where_the_host_is_known(
     assert links.request(repository_id, "A change (#7)") == request_
     assert links.commit(repository_id, "abc\"'><b>") is None
     assert links.request("gitlab.com/a/b", "A change (!7)") == "https://gitlab.com/a/b/-/merge_requests/7"
+
+
+# Data
+
+
+def _code(root: Element) -> dict[str, str]:
+    """The SQL of each table."""
+    sections = ((item.all("h2")[0].text, item.all("code")[-1]) for item in root.all("section"))
+    return {name: "".join(str(part) for part in code.parts) for name, code in sections}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"grain": "day", "service": "shop"},
+        {"severity": "high"},
+        {"figure": "deployments", "env": "staging"},
+        {"figure": "failures", "reason": "no_env"},
+        {"deployment": SECOND},
+        {"failure": RESTORED},
+    ],
+)
+def test_the_sql_that_is_shown_gives_the_numbers_of_every_form(
+    filled: TestHome, client: Client, question: dict[str, str]
+) -> None:
+    asked = question if {"deployment", "failure"} & question.keys() else {**MAY, **question}
+    tables = client.get("/data.json", params=asked).json()
+    shown = _code(page(client.get("/sql", params=asked).text))
+    assert shown.keys() == tables.keys()
+    for name, text in shown.items():
+        values = [list(row.values()) for row in tables[name]]
+        assert json.loads(json.dumps(filled.rows(text), default=lambda at: at.isoformat())) == values
+        (_, *cells) = csv.reader(io.StringIO(client.get("/data.csv", params={**asked, "table": name}).text))
+        assert [[_text(cell) for cell in row] for row in cells] == [[_text(value) for value in row] for row in values]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ("; ".join(value) if isinstance(value, list) else "" if value is None else str(value)).removeprefix("'")
+
+
+def test_dora_sql_runs_what_is_shown(filled: TestHome, client: Client) -> None:
+    for name, text in _code(page(client.get("/sql", params=MAY).text)).items():
+        ran = call(filled.home.path, "sql", "--format", "csv", "--", text)
+        assert ran.code == 0, ran.err
+        (columns, *found) = csv.reader(io.StringIO(ran.out))
+        (named, *given) = csv.reader(io.StringIO(client.get("/data.csv", params={**MAY, "table": name}).text))
+        assert columns == named
+        assert [row[:8] for row in found] == [row[:8] for row in given]
+
+
+def test_the_data_of_a_question_are_the_figures_of_its_page(client: Client) -> None:
+    root = _shown(client, "/", grain="day")
+    (figures,) = client.get("/data.json", params=MAY).json()["figures"]
+    for title, column in (
+        ("Deployment frequency", "deployments"),
+        ("Change lead time", "lead_time_p50_seconds"),
+        ("Time to restore", "time_to_restore_p50_seconds"),
+        ("Failed deployment recovery time", "recovery_p50_seconds"),
+        ("Failed change rate", "failed_change_rate"),
+    ):
+        (found,) = (item for item in root.all("article") if item.all("h3")[0].text == title)
+        data = found.all("data")
+        assert (float(data[0].attributes["value"]) if data else None) == figures[column]
+    assert (figures["days"], figures["env"], figures["deployments"]) == ("asked", "production", 4)
+    trend = client.get("/data.json", params={**MAY, "grain": "day", "table": "trend"}).json()["trend"]
+    # till, SECOND and back
+    assert {row["period"]: row["deployments"] for row in trend}["2024-05-07"] == 3
+    assert len(trend) == 31
+    members = client.get("/data.json", params={**MAY, "table": "members"}).json()["members"]
+    assert {row["service"]: row["deployments"] for row in members if row["dimension"] == "service"} == {
+        "shop": 3,
+        "till": 1,
+        "ghost": 0,
+    }
+
+
+def test_what_a_spreadsheet_takes_for_a_formula_stays_text_in_csv(client: Client) -> None:
+    asked = {"figure": "deployments", "env": "staging", "reason": "(counted)"}
+    answer = client.get("/data.csv", params=asked)
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    assert answer.headers["content-disposition"] == 'attachment; filename="dora-events.csv"'
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    assert len(rows) == _MANY
+    assert {row["service"] for row in rows} == {"plain", "'-1", "'＋1", "'@SUM(A1)", "'=1+1"}
+    assert {row["service"] for row in client.get("/data.json", params=asked).json()["events"]} == set(FORMULAS)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/data.csv?deployment=nothing", 404, "no deployment with the id 'nothing'"),
+        ("/data.json?failure=a%00b", 404, "no failure with the id"),
+        ("/sql?deployment=first&env=production", 400, "deployment: stands alone"),
+        (
+            "/data.csv?table=secrets",
+            400,
+            "table: 'secrets' is none of those that there are; there are figures, members",
+        ),
+        ("/data.json?figure=happiness", 400, "figure: 'happiness' is none"),
+        ("/sql?service=shp", 404, "no event of a selected source names 'shp'"),
+    ],
+)
+def test_data_that_cannot_be_given_is_said_in_words(client: Client, path: str, status: int, said: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert said in page(answer.text).text

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from dora_pipeline.report import charts, links, ranking, words
 from dora_pipeline.report.answer import Answer
 from dora_pipeline.report.cards import cards
-from dora_pipeline.report.content import Report
+from dora_pipeline.report.content import Query, Report
 from dora_pipeline.report.details import LINK_RULES, WAYS, Details
 from dora_pipeline.report.distribution import distribution
 from dora_pipeline.report.explanation import COUNTED, FIGURES, Explanation, left_out_text
@@ -72,6 +72,11 @@ def explanation_page(explanation: Explanation) -> Page:
 def details_page(details: Details, zone: ZoneInfo) -> Page:
     """The page of a deployment or a failure; its times are those of the zone."""
     return _page(f"{details.event_type}.html", ("page.css", "answer.css"), details=details, zone=zone)
+
+
+def queries_page(queries: Sequence[Query], asked: str) -> Page:
+    """The page of the SQL of each table of another page, which the query string asks for."""
+    return _page("sql.html", ("page.css", "answer.css"), queries=queries, asked=asked)
 
 
 def nothing_page() -> Page:

@@ -49,15 +49,7 @@ def filtered(
     With a severity, sources of deployments are not there, with a source no other one is: what is made of the others is
     then NULL. The block gets the part.
     """
-    days = " OR ".join(f"m.day BETWEEN DATE '{days.first}' AND DATE '{days.last}'" for days in windows)
-    conditions = {
-        "source": PUBLISHED,
-        "passes": passes(values, tag),
-        "days": days,
-        "last_day": f"DATE '{max(days.last for days in windows)}'",
-        "is_selected": _is_selected(values),
-    }
-    with _open_part(connection, conditions) as part:
+    with _open_part(connection, conditions(values, tag, windows)) as part:
         yield part
 
 
@@ -67,48 +59,59 @@ def narrowed(
 ) -> Iterator[None]:
     """For the length of the block, the same for what has one of the names in a column, of a part made by `filtered`."""
     known = ", ".join(quoted(name) for name in names if name is not None)
-    passes = [f"m.{column} IN ({known})"] if known else []
+    named = [f"m.{column} IN ({known})"] if known else []
     if None in names:
-        passes.append(f"m.{column} IS NULL")
-    conditions = {
+        named.append(f"m.{column} IS NULL")
+    narrower = {
         "source": part.name,
-        "passes": f"({' OR '.join(passes) or 'FALSE'})",
+        "passes": f"({' OR '.join(named) or 'FALSE'})",
         "days": "TRUE",
         "last_day": "DATE '9999-12-31'",
         "is_selected": "TRUE",
     }
-    with _open_part(connection, conditions):
+    with _open_part(connection, narrower):
         yield
 
 
 @contextmanager
-def _open_part(connection: duckdb.DuckDBPyConnection, conditions: Mapping[str, str]) -> Iterator[Part]:
-    part = Part(f"part_{next(_NUMBERS)}", conditions)
+def _open_part(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -> Iterator[Part]:
+    part = Part(f"part_{next(_NUMBERS)}", given)
     try:
         for text in part.statements():
             connection.execute(text)
         yield part
     finally:
-        connection.execute(f"USE {conditions['source']}")
+        connection.execute(f"USE {given['source']}")
         connection.execute(f"DETACH IF EXISTS {part.name}")
+
+
+def conditions(values: Mapping[str, str | None], tag: str | None, windows: Sequence[Window]) -> dict[str, str]:
+    """What makes the tables of a part of the published warehouse: `sql/filtered/` has a place for each."""
+    return {
+        "source": PUBLISHED,
+        "passes": passes(values, tag),
+        "days": " OR ".join(f"m.day BETWEEN DATE '{days.first}' AND DATE '{days.last}'" for days in windows),
+        "last_day": f"DATE '{max(days.last for days in windows)}'",
+        "is_selected": _is_selected(values),
+    }
 
 
 def passes(values: Mapping[str, str | None], tag: str | None) -> str:
     """What a row called m, with the columns of metrics.measures, has to be to pass a filter."""
-    conditions = []
+    found = []
     for column, value in values.items():
         condition = f"m.{column} {'IS NULL' if value is None else f'= {quoted(value)}'}"
         # A failure that names no env can be of any: the statements say of which no rate is known by that.
-        conditions.append(f"({condition} OR m.env IS NULL)" if column == "env" and value is not None else condition)
+        found.append(f"({condition} OR m.env IS NULL)" if column == "env" and value is not None else condition)
     if tag is not None:
-        conditions.append(f"LIST_CONTAINS(m.tags, {quoted(tag)})")
-    return " AND ".join(conditions) or "TRUE"
+        found.append(f"LIST_CONTAINS(m.tags, {quoted(tag)})")
+    return " AND ".join(found) or "TRUE"
 
 
 def _is_selected(values: Mapping[str, str | None]) -> str:
-    conditions = ["s.is_selected"]
+    found = ["s.is_selected"]
     if "severity" in values:
-        conditions.append("s.event_type = 'failure'")
+        found.append("s.event_type = 'failure'")
     if values.get("source") is not None:
-        conditions.append(f"s.source = {quoted(values['source'] or '')}")
-    return " AND ".join(conditions)
+        found.append(f"s.source = {quoted(values['source'] or '')}")
+    return " AND ".join(found)

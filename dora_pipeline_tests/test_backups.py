@@ -21,6 +21,9 @@ from dora_pipeline.config import Home
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.backups import BackupError, back_up, restore
 from dora_pipeline.pipeline.progress import Silence
+from dora_pipeline.pipeline.runs import run
+from dora_pipeline.warehouse.parquet import export_tables
+from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline_tests.command import call, process, without_root
 from dora_pipeline_tests.full_homes import fill
 from dora_pipeline_tests.homes import TestHome
@@ -735,3 +738,32 @@ def test_a_home_that_is_not_there_is_not_backed_up_as_an_empty_one(tmp_path: Pat
     assert answer.code == 1
     assert f"{tmp_path}/hoem: there is no such folder" in answer.err
     assert list(tmp_path.iterdir()) == []
+
+
+class _Steps:
+    """A progress that keeps how far each step came."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, list[tuple[int, int]]] = {}
+
+    def step(self, name: str, done: int, total: int) -> None:
+        self.steps.setdefault(name, []).append((done, total))
+
+    def note(self, message: str) -> None:
+        """Notes are not kept."""
+
+
+def test_work_that_takes_long_tells_how_far_it_is(loaded: TestHome, tmp_path: Path) -> None:
+    steps = _Steps()
+    report = back_up(loaded.home, tmp_path / "dora.tar.gz", steps)
+    home = Home(tmp_path / "restored")
+    restore(home, tmp_path / "dora.tar.gz", steps)
+    run(home, rebuild=True, progress=steps)
+    with open_reader(home) as connection:
+        tables = export_tables(connection, tmp_path / "export", steps.step)
+    assert steps.steps["back up"] == [(done, len(report.files)) for done in range(len(report.files) + 1)]
+    assert steps.steps["export"] == [(done, len(tables)) for done in range(len(tables) + 1)]
+    assert {"restore (MB)", "read deployment_event_api", "judge events", "load days", "publish"} <= steps.steps.keys()
+    for name, told in steps.steps.items():
+        assert told == sorted(told, key=lambda one: one[0] / max(one[1], 1)), name
+        assert name == "restore (MB)" or told[-1][0] == told[-1][1], name

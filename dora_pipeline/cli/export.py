@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dora_pipeline.cli.display import console
+from dora_pipeline.cli.display import console, progress_bars
 from dora_pipeline.config import default_home
 from dora_pipeline.warehouse.parquet import export_tables
 from dora_pipeline.warehouse.reader import open_reader
@@ -17,6 +17,7 @@ def export_command(folder: Path) -> None:
 
     A former export in FOLDER is replaced at once when all is written; a folder that holds anything else is refused.
     """
-    with open_reader(default_home()) as connection:
-        for path, rows in export_tables(connection, folder):
-            console.print(f"{path}: {rows:,} rows", markup=False, soft_wrap=True)
+    with open_reader(default_home()) as connection, progress_bars() as bars:
+        written = export_tables(connection, folder, bars.step)
+    for path, rows in written:
+        console.print(f"{path}: {rows:,} rows", markup=False, soft_wrap=True)

@@ -11,7 +11,7 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,7 +25,7 @@ from dora_pipeline.pipeline.progress import Progress
 _FORMAT = 1
 _MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 1 << 30
-_PIECE = 1024 * 1024
+_PIECE = _MEGABYTE = 1024 * 1024
 # What damaged bytes make the libraries raise; the last three are tarfile's, of a damaged header.
 _DAMAGES = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, LookupError, ArithmeticError)
 # No backup holds these: a run would trust what it finds there.
@@ -99,8 +99,17 @@ def extracted(source: Path, folder: Path, progress: Progress) -> list[StoredFile
     found: dict[str, tuple[int, str]] = {}
     manifest: bytes | None = None
     try:
-        with gzip.open(source) as handle, tarfile.open(fileobj=handle, mode="r|") as archive:
-            for done, member in enumerate(archive):
+        size = source.stat().st_size
+        with (
+            source.open("rb") as compressed,
+            gzip.open(compressed) as handle,
+            tarfile.open(fileobj=handle, mode="r|") as archive,
+        ):
+
+            def read_so_far() -> None:
+                progress.step("restore (MB)", compressed.tell() // _MEGABYTE, max(size // _MEGABYTE, 1))
+
+            for member in archive:
                 content = archive.extractfile(member) if member.isreg() and _has_a_place(member.name) else None
                 if content is None or manifest is not None or member.name in found:
                     raise BackupError(
@@ -111,8 +120,8 @@ def extracted(source: Path, folder: Path, progress: Progress) -> list[StoredFile
                         raise _unreadable(source)
                     manifest = content.read()
                 else:
-                    found[member.name] = _write(folder / member.name, content)
-                progress.step("restore", done, done + 1)
+                    found[member.name] = _write(folder / member.name, content, read_so_far)
+                read_so_far()
             # The checksum of the whole file stands at its end.
             while handle.read(_PIECE):
                 pass
@@ -144,13 +153,14 @@ def _has_a_place(name: str) -> bool:
     return bool(path.parts) and path.parts[0] not in _NEVER_RESTORED
 
 
-def _write(path: Path, content: IO[bytes]) -> tuple[int, str]:
+def _write(path: Path, content: IO[bytes], each: Callable[[], None]) -> tuple[int, str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
     with path.open("xb") as handle:
         while piece := content.read(_PIECE):
             digest.update(piece)
             size += handle.write(piece)
+            each()
         handle.flush()
         os.fsync(handle.fileno())
     return size, digest.hexdigest()

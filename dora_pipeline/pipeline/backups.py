@@ -59,18 +59,21 @@ def back_up(home: Home, target: Path, progress: Progress, dagster_home: Path | N
         tarfile.open(fileobj=handle, mode="w:gz", compresslevel=6) as archive,
     ):
         found = backup_files(home, settings)
+        databases = list(_databases(home, dagster_home))
+        total = len(found.files) + len(databases)
         for done, (name, path) in enumerate(sorted(found.files.items())):
-            progress.step("back up", done, len(found.files))
+            progress.step("back up", done, total)
             report.files.append(add(archive, name, path))
-        progress.step("back up", len(found.files), len(found.files))
         report.notes += found.left_out[:_MOST_NAMED]
         if len(found.left_out) > _MOST_NAMED:
             report.notes.append(f"{len(found.left_out) - _MOST_NAMED} others are not in the backup, for such reasons")
         if dagster_home is not None and (dagster_home / "dagster.yaml").exists():
             report.files.append(add(archive, "dagster/dagster.yaml", dagster_home / "dagster.yaml"))
-        for name, path in _databases(home, dagster_home):
+        for done, (name, path) in enumerate(databases, start=len(found.files)):
+            progress.step("back up", done, total)
             with _copied(path, target.parent) as copy:
                 report.files.append(add(archive, name, copy))
+        progress.step("back up", total, total)
         add_manifest(archive, report.files)
     return report
 

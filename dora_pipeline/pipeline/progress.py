@@ -1,5 +1,7 @@
 """How a run tells what it is doing, without knowing who shows it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -21,3 +23,11 @@ class Silence:
 
     def note(self, message: str) -> None:
         """Show nothing."""
+
+
+@contextmanager
+def shown(progress: Progress, name: str) -> Iterator[None]:
+    """Show a step of one part for as long as the block lasts."""
+    progress.step(name, 0, 1)
+    yield
+    progress.step(name, 1, 1)

@@ -16,7 +16,7 @@ from dora_pipeline.pipeline.expectations import CheckResult
 from dora_pipeline.pipeline.failed_changes import judge_changes
 from dora_pipeline.pipeline.landing import judge, land, link, lost_files
 from dora_pipeline.pipeline.mirrors import Repositories
-from dora_pipeline.pipeline.progress import Progress, Silence
+from dora_pipeline.pipeline.progress import Progress, Silence, shown
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.pipeline.shrinkage import ShrinkGuard
 from dora_pipeline.selection import read_selection_log
@@ -114,7 +114,8 @@ def run(
         days = list(window) if window and not (rebuild or current.is_made_anew) else current.days.stale()
         rows = current.days.load_all(days)
         current.days.record_what_is_up_to_date(_known_days(home, settings))
-        current.publish()
+        with shown(progress, "publish"):
+            current.publish()
         report = RunReport(days, rows, current.days.stale(), warnings(writer.connection, settings))
     errors = current.all_errors()
     for error in errors[1:]:
@@ -157,8 +158,9 @@ def begin(
     loading.load_services(writer, located)
     today = day_of(datetime.now(UTC), settings.zone)
     look_up_commits(session, repositories, today - settings.reread)
-    judge_changes(session, repositories)
-    link(writer, settings)
+    with shown(progress, "judge changes, link failures"):
+        judge_changes(session, repositories)
+        link(writer, settings)
     days = DayLoads(session, located, repositories, guard)
     first = log.first_day(settings.zone)
     if first is not None:
@@ -168,7 +170,8 @@ def begin(
 
 def _land_and_judge(session: Session) -> Mapping[str, DoraError]:
     errors = land(session)
-    judge(session.writer, session.settings)
+    with shown(session.progress, "judge events"):
+        judge(session.writer, session.settings)
     return errors
 
 

@@ -1,6 +1,7 @@
 """Tables and views as Parquet files, for other engines."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -12,11 +13,13 @@ from dora_pipeline.warehouse.queries import count, quoted
 _SCHEMAS = ("core", "metrics")
 
 
-def export_tables(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[tuple[Path, int]]:
+def export_tables(
+    connection: duckdb.DuckDBPyConnection, folder: Path, step: Callable[[str, int, int], None]
+) -> list[tuple[Path, int]]:
     """Write each table and view of core and metrics to folder/schema/name.parquet: the files, and their rows.
 
-    They take the place of a former export at once, when all is written. Raises WarehouseError for a folder that holds
-    anything else, and where it cannot be written; then what was there stays.
+    They take the place of a former export at once, when all is written; `step` is told how many of them are. Raises
+    WarehouseError for a folder that holds anything else, and where it cannot be written; then what was there stays.
     """
     part, former = (folder.with_name(f"{folder.name}.{ending}") for ending in ("part", "former"))
     names = [table.table_name for table in (*TABLES, *VIEWS) if table.table_name.partition(".")[0] in _SCHEMAS]
@@ -25,7 +28,11 @@ def export_tables(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[t
         shutil.rmtree(part, ignore_errors=True)
         for schema in _SCHEMAS:
             (part / schema).mkdir(parents=True)
-        written = [(_file(folder, name), _write(connection, name, _file(part, name))) for name in names]
+        written = []
+        for done, name in enumerate(names):
+            step("export", done, len(names))
+            written.append((_file(folder, name), _write(connection, name, _file(part, name))))
+        step("export", len(names), len(names))
         shutil.rmtree(former, ignore_errors=True)
         if folder.exists():
             folder.rename(former)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.command import call
 from dora_pipeline_tests.homes import LONG_AGO, TestHome, moment
 
@@ -111,8 +112,21 @@ def test_what_cannot_be_explained_is_said(told: TestHome, arguments: tuple[str, 
 
 def test_sources_that_are_not_selected_any_more_are_left_out(home: TestHome) -> None:
     home.select_events()
+    # It is marked as failed, and as mended by a deployment of the other source.
     home.deploy("shop", "2024-05-06 10:00:00", version="1", id="one")
+    with EventStore.at(home.home) as store:
+        mark = {"change_failure": True, "remediation": {"id": "two", "type": "rollforward"}}
+        store.update("deployment", "one", mark, received_at=moment("2024-05-08 00:00:00"))
+    ready = {
+        "service": "shop",
+        "env": "prod",
+        "started_at": "2024-05-06T11:00:00Z",
+        "finished_at": "2024-05-06T11:00:00Z",
+    }
+    home.drop_export("ready.jsonl", [{"type": "dora_deployment", "id": "two", "attributes": ready | {"version": "2"}}])
     home.run()
     home.select("deployment", "apm_deployment_tracking", at=LONG_AGO.replace(year=LONG_AGO.year + 1))
     home.run()
-    assert explained(home, "deployments") == [("one", "not_selected")]
+    assert explained(home, "deployments") == [("one", "not_selected"), ("apm:two", None)]
+    assert explained(home, "rework_deployments") == [("apm:two", "not_selected")]
+    assert home.rows("SELECT SUM(deployments), SUM(rework_deployments) FROM metrics.daily") == [(1, 0)]

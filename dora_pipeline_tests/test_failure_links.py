@@ -211,7 +211,8 @@ def test_failures_without_an_env_or_a_link_are_told_with_what_to_do(home: TestHo
         "no_deployment (1, 20%, all days)"
     )
     assert told["failures_with_env"] == (
-        "services whose failures have no environment (1): shop (2 failures; set sources.failure_event_api.env)"
+        "services whose failures have no environment (3): shop (2 failures; set sources.failure_event_api.env), "
+        "ghost (1 failures; set sources.failure_event_api.env), spirit (1 failures; set sources.failure_event_api.env)"
     )
     home.settings(unlinked_share=0.6, sources={"failure_event_api": {"env": "prod"}})
     told = lines()

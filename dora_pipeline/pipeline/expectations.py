@@ -224,9 +224,9 @@ _LINKS = Expectation(
     findings.unlinked_failures,
 )
 _ENVS = Expectation(
-    "Every failure of a service that is deployed to an environment has one.",
-    "send it with the failure, or set env of its source in dora.yaml; until then the change failure rate of an "
-    "environment is not known",
+    "Where deployments have an environment, every failure has one.",
+    "send it with the failure, or set env of its source in dora.yaml; until then rates over failures of these "
+    "services, of their teams and of all are not known for an environment on the days of these failures",
     "services whose failures have no environment",
     "{service} ({failures:,} failures; set sources.{source}.env)",
     findings.query("failures_with_env"),

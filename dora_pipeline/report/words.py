@@ -30,7 +30,7 @@ _ODDITIES = {
     "negative_lead_time": "commits with a negative lead time: wrong clocks or cherry-picks; they are in the medians",
     "duplicate": "deployments that two sources have: counted once, the other row is marked",
     "deployment_without_env": "deployments without an environment: in the figures of no named one",
-    "failure_without_env": "failures without an environment: in the change failure rate of no named one",
+    "failure_without_env": "failures without an environment: while there are any, rates over failures are not known",
     "failure_without_service": "failures without a service: with a team only",
 }
 

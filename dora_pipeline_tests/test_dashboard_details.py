@@ -27,6 +27,7 @@ RESTORED = "../restored;--'{passes}' & ü"
 INCIDENT = "https://me:secret@example.pagerduty.com/incidents/1"
 MAY = {"from": "2024-05-01", "to": "2024-05-31"}
 _MANY = 450
+_UNKNOWN = "unlinked: its service is in neither catalog nor deployments"
 FORMULAS = ("=1+1", "@SUM(A1)", "＋1", "-1", "plain")
 
 
@@ -421,3 +422,32 @@ def test_data_that_cannot_be_given_is_said_in_words(client: Client, path: str, s
     answer = client.get(path)
     assert answer.status_code == status
     assert said in page(answer.text).text
+
+
+# Quality of the data
+
+
+def test_the_page_of_quality_says_what_dora_check_says_and_shows_what_it_is_about(
+    filled: TestHome, client: Client
+) -> None:
+    answer = client.get("/quality")
+    assert answer.status_code == 200
+    root = page(answer.text)
+    checked = call(filled.home.path, "check").out.splitlines()
+    said = [line.partition(": ")[2] for line in checked if line.startswith(("warning: ", "error: "))]
+    assert [item.text.partition(": ")[2] for item in root.all("h3")] == said
+    for line in checked:
+        if line.startswith(("  what to do: ", "  write: ")):
+            assert line.partition(": ")[2] in root.text
+    assert checked[-1] in root.text
+    assert rows(root, "The newest first, a row for each impacted service") == [
+        ["ghost", "", "ghost", "production", "no team", "failure_event_api", "2024-05-09 11:00:00+02:00", _UNKNOWN],
+    ]
+    unknown = {row[0]: row[1:3] for row in rows(root, "They have no team")}
+    assert unknown == {"till": ["1", "1"], "ghost": ["0", "1"], **{name: ["90", "0"] for name in FORMULAS}}
+    fresh = {row[0]: [row[2], row[4], row[5]] for row in rows(root, "Every source that was ever selected")}
+    assert fresh["failure_event_api"] == ["yes", "2024-05-09 11:00:00+02:00", "4"]
+    assert [row[:2] for row in rows(root, "Events that could not be used")] == [["same_second", "deployments"]]
+    tables = client.get("/data.json", params={"page": "quality"}).json()
+    for name, text in _code(page(client.get("/sql", params={"page": "quality"}).text)).items():
+        assert len(filled.rows(text)) == len(tables[name])

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dora_pipeline.config import Home
-from dora_pipeline.dashboard import answers, data, events, explanations, names
+from dora_pipeline.dashboard import answers, data, events, explanations, names, quality
 from dora_pipeline.dashboard.publications import Publications, TooBusy
 from dora_pipeline.dashboard.responses import message, with_common_headers
 from dora_pipeline.errors import DoraError
@@ -26,7 +26,7 @@ from dora_pipeline.report.question import WrongQuestion
 
 _log = logging.getLogger("dora_pipeline.dashboard")
 # One list for each kind of page.
-_ROUTES = [*answers.ROUTES, *explanations.ROUTES, *events.ROUTES, *data.ROUTES, *names.ROUTES]
+_ROUTES = [*answers.ROUTES, *explanations.ROUTES, *events.ROUTES, *data.ROUTES, *quality.ROUTES, *names.ROUTES]
 
 
 def make_app(home: Home, names_of_host: Iterable[str] = ()) -> Starlette:
@@ -35,6 +35,7 @@ def make_app(home: Home, names_of_host: Iterable[str] = ()) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Connections]]:
+        app.state.home = home
         app.state.publications = publications = Publications(home)
         try:
             # The server gives it to each connection.

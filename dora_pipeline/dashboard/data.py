@@ -1,7 +1,8 @@
 """`/data.csv`, `/data.json` and `/sql`: what a page shows as tables, and the SQL that makes them.
 
 They take the parameters of the page: those of a question, with `figure` and `reason` for the events behind a figure; or
-`deployment` or `failure`, with the id of one. Each table is what its SQL gives, so that both say the same.
+`deployment` or `failure`, with the id of one; or `page=quality`. Each table is what its SQL gives, so that both say the
+same.
 """
 
 import csv
@@ -25,6 +26,7 @@ from dora_pipeline.identifiers import EventType
 from dora_pipeline.pipeline.answer_queries import answer_queries
 from dora_pipeline.pipeline.details import detail_queries
 from dora_pipeline.pipeline.explanations import explained_query
+from dora_pipeline.pipeline.quality import quality_queries
 from dora_pipeline.report.answer import Catalog
 from dora_pipeline.report.content import Query
 from dora_pipeline.report.explanation import FIGURES
@@ -32,7 +34,7 @@ from dora_pipeline.report.page import nothing_page, queries_page
 from dora_pipeline.report.question import Question, WrongQuestion
 
 _MOST_ROWS = 100_000
-_OWN = ("figure", "reason", "deployment", "failure", "table")
+_OWN = ("figure", "reason", "deployment", "failure", "page", "table")
 _EVENT_TYPES: Sequence[EventType] = ("deployment", "failure")
 # What spreadsheets take for the beginning of a formula, in full width too.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
@@ -40,10 +42,16 @@ _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 @dataclass(frozen=True)
 class _View:
-    """What is asked for: an event, the events behind a figure, or the figures of a question."""
+    """What is asked for: an event, the events behind a figure, how good the data is, or the figures of a question."""
 
     question: Question
     own: Mapping[str, str]
+
+    def check(self) -> None:
+        """Raise WrongQuestion where it is about an event or a page, and about others too."""
+        alone = next((name for name in (*_EVENT_TYPES, "page") if name in self.own), None)
+        if alone and (self.question != Question() or self.own.keys() - {alone, "table"}):
+            raise WrongQuestion(alone, "stands alone, but for `table`")
 
     @property
     def event(self) -> tuple[EventType, str] | None:
@@ -53,6 +61,9 @@ class _View:
         """The SQL of each table; none where there is no event yet. Raises WrongQuestion."""
         if self.event is not None:
             return detail_queries(*self.event)
+        if "page" in self.own:
+            choice(self.own, "page", ("quality",))
+            return quality_queries()
         if known.newest_day is None:
             return {}
         if "figure" in self.own:
@@ -105,8 +116,7 @@ async def _answered(
 ) -> Response:
     question, own = asked(request, _OWN)
     view = _View(question, own)
-    if view.event is not None and (question != Question() or len(own.keys() - {"table"}) > 1):
-        raise WrongQuestion(view.event[0], "stands alone, but for `table`; a question is about many events")
+    view.check()
 
     def found(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Response:
         queries = view.queries(known)

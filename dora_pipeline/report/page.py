@@ -19,6 +19,7 @@ from dora_pipeline.report.content import Query, Report
 from dora_pipeline.report.details import LINK_RULES, WAYS, Details
 from dora_pipeline.report.distribution import distribution
 from dora_pipeline.report.explanation import COUNTED, FIGURES, Explanation, left_out_text
+from dora_pipeline.report.quality import Quality
 from dora_pipeline.report.question import COMPARISONS, GRAINS, NONE, PERIODS
 
 _TEMPLATES = Environment(
@@ -72,6 +73,11 @@ def explanation_page(explanation: Explanation) -> Page:
 def details_page(details: Details, zone: ZoneInfo) -> Page:
     """The page of a deployment or a failure; its times are those of the zone."""
     return _page(f"{details.event_type}.html", ("page.css", "answer.css"), details=details, zone=zone)
+
+
+def quality_page(quality: Quality) -> Page:
+    """The page of how far the data can be trusted."""
+    return _page("data_quality.html", ("page.css", "answer.css"), quality=quality)
 
 
 def queries_page(queries: Sequence[Query], asked: str) -> Page:

@@ -1,0 +1,29 @@
+"""`/quality`: what `dora check` says, unlinked failures, unknown services, and how fresh each source is."""
+
+import duckdb
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dora_pipeline.config import Home
+from dora_pipeline.dashboard.publications import Publications
+from dora_pipeline.dashboard.responses import html
+from dora_pipeline.pipeline.quality import quality
+from dora_pipeline.report.answer import Catalog
+from dora_pipeline.report.page import Page, quality_page
+from dora_pipeline.settings import read_settings
+
+
+async def show_quality(request: Request) -> Response:
+    """The page; settings are those of now."""
+    home: Home = request.app.state.home
+    settings = read_settings(home)
+
+    def page(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Page:
+        return quality_page(quality(connection, settings, known.zone))
+
+    publications: Publications = request.app.state.publications
+    return html(await publications.ask(page))
+
+
+ROUTES = [Route("/quality", show_quality, methods=["GET"])]

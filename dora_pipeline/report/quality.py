@@ -1,0 +1,26 @@
+"""How far the data can be trusted, as plain values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What a check found against the warehouse, what to do about it, and the lines to write."""
+
+    is_warning: bool
+    line: str
+    advice: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What `dora check` says, the worst first, of so many checks; and tables by the name of their query."""
+
+    zone: ZoneInfo
+    checks: int
+    complaints: Sequence[Complaint]
+    tables: Mapping[str, Sequence[Mapping[str, Any]]]

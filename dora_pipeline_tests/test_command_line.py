@@ -79,6 +79,7 @@ def test_init_writes_settings_a_log_and_an_example_service(home: TestHome, dora:
         assert f"wrote {home.home.path / name}" in answer.out
         assert (home.home.path / name).is_file()
     assert (home.home.path / "exports" / "apm").is_dir()
+    assert "\nnext: dora select deployments" in answer.out
     assert home.home.selection_log.read_text() == "event_type,selected_at,sources\n"
     assert read_settings(home.home) == read_settings(Home(home.home.path / "nowhere"))
     assert read_selection_log(home.home).entries == ()

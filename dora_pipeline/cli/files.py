@@ -61,11 +61,19 @@ _SERVICE = """\
 """
 
 
+_NEXT = (
+    "next: dora select deployments SOURCE… and dora select failures SOURCE… (dora select --help lists them), dora run;",
+    "      dora check says what is missing, at any time",
+)
+
+
 @click.command("init")
 def init_command() -> None:
     """Write commented settings, an empty selection log and an example service definition. Never overwrites."""
     for path, written in write_example_home(default_home()):
         console.print(f"{'wrote' if written else 'kept '} {path}", markup=False, soft_wrap=True)
+    for line in _NEXT:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def write_example_home(home: Home) -> list[tuple[Path, bool]]:

@@ -86,6 +86,8 @@ class DayLoads:
 
         Nothing of them is shown, and they are no partition of Dagster's: nobody else would load them.
         """
+        if not any(day < first for day in self.stale()):
+            return
         for table in loading.EVENT_TABLES:
             early = [day for day in stale_days(self._writer.connection, (table,)) if day < first]
             if early:
@@ -106,6 +108,8 @@ class DayLoads:
 
         What an interrupted run has left, and rejects that landed, would keep a run that loads no day from publishing.
         """
+        if not stale_days(self._writer.connection, loading.FOLLOWING_TABLES):
+            return
         for table in loading.FOLLOWING_TABLES:
             if stale_days(self._writer.connection, (table,)):
                 self.load(table, ())

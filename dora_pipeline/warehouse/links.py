@@ -73,10 +73,14 @@ def link_failures(connection: duckdb.DuckDBPyConnection, window_us: int, slack_u
     waiting = "SELECT (SELECT COUNT(*) FROM landing.changed_deployments) + (SELECT COUNT(*) FROM landing.unlinked_days)"
     if count(connection, waiting) == 0:
         return
-    connection.execute(
+    concerned = count(
+        connection,
         f"CREATE OR REPLACE TEMP TABLE failures_to_link AS {statement('landing.failures_to_link')}",
         {"slack_us": slack_us},
     )
+    if not concerned and count(connection, "SELECT COUNT(*) FROM landing.unlinked_days") == 0:
+        connection.execute("DELETE FROM landing.changed_deployments")
+        return
     is_replaced = """
         l.day IN (SELECT u.day FROM landing.unlinked_days AS u) OR EXISTS (
             FROM failures_to_link AS f

@@ -80,6 +80,9 @@ def require_rows(table: str, expected: int, found: int) -> None:
 
 
 def difference(known: str, new: str) -> str:
-    """The query of the rows that stand in one of two tables only, whichever input they are from."""
-    rows = "SELECT COLUMNS(lambda c: c <> 'input') FROM"
-    return f"({rows} {known} EXCEPT {rows} {new}) UNION ALL ({rows} {new} EXCEPT {rows} {known})"
+    """The query of the rows that stand in one of two tables only, whichever input they are from, each once."""
+    return f"""
+        SELECT COLUMNS(lambda c: c NOT IN ('input', 'is_new'))
+        FROM (SELECT *, FALSE AS is_new FROM {known} UNION ALL SELECT *, TRUE AS is_new FROM {new})
+        GROUP BY ALL HAVING MIN(is_new) = MAX(is_new)
+    """

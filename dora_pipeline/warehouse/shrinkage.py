@@ -9,7 +9,7 @@ import duckdb
 from dora_pipeline.tables import Deployments, Failures, Table
 from dora_pipeline.warehouse.inputs import read_property, write_property
 from dora_pipeline.warehouse.landing import APM
-from dora_pipeline.warehouse.queries import statement
+from dora_pipeline.warehouse.queries import count, statement
 from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 from dora_pipeline.warehouse.writer import Writer
 
@@ -33,11 +33,14 @@ class ComparedDay:
 
 
 def compared_days(writer: Writer, table: type[Table], days: Sequence[date]) -> list[ComparedDay]:
-    """The days of a table, compared with what landed.
+    """The days of a table, compared with what landed; none where nothing is shown on any of them.
 
     Without events of the event API: they are sent and taken back one by one, so that every loss is meant.
     """
     shown = f"{table.table_name} WHERE day IN (SELECT day FROM run_days) AND source NOT IN {_SENT_ONE_BY_ONE}"
+    from_others = f"SELECT COUNT(*) FROM {table.table_name} WHERE source NOT IN {_SENT_ONE_BY_ONE}"
+    if count(writer.connection, f"{from_others} AND day IN (SELECT UNNEST(?::DATE[]))", [list(days)]) == 0:
+        return []
     return _compared(writer, table, shown, "SELECT UNNEST(?::DATE[]) AS day", [list(days)])
 
 

@@ -1,7 +1,13 @@
 """Dagster as a test drives it: runs in this process on an instance of the test, ticks of schedules and sensors."""
 
-from collections.abc import Mapping
+import atexit
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import dagster as dg
@@ -20,6 +26,22 @@ DAILY = (
     "core/rejected_events",
     "metrics/daily",
 )
+
+
+@cache
+def _empty_instance() -> Path:
+    folder = Path(mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with DagsterInstance.local_temp(str(folder)):
+        return folder
+
+
+@contextmanager
+def instance_with_files(folder: Path) -> Iterator[DagsterInstance]:
+    """An instance of Dagster with its SQLite files in a new folder: copied, since Alembic makes them slowly."""
+    shutil.copytree(_empty_instance(), folder)
+    with DagsterInstance.local_temp(str(folder), overrides={"telemetry": {"enabled": False}}) as made:
+        yield made
 
 
 def job_run(

@@ -1,12 +1,14 @@
 """A home folder that a test fills as a user would: files dropped, events sent, sources selected; then `run`."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import duckdb
 import yaml
@@ -18,6 +20,7 @@ from dora_pipeline.pipeline.runs import RunReport, run
 from dora_pipeline.selection import append_selection
 from dora_pipeline.timeline import Window
 from dora_pipeline.warehouse.publication import working_file
+from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.writer import open_writer
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -29,6 +32,12 @@ FAILURES_BY_EVENT = ("failure_event_api",)
 def moment(text: str) -> datetime:
     """`2024-05-06 07:08:09` in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """DuckDB without a file: to start it takes longer than most queries of a test."""
+    return duckdb.connect()
 
 
 @cache
@@ -124,19 +133,33 @@ class TestHome:
 
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of a query of the published warehouse."""
-        with duckdb.connect(str(self.home.warehouse), read_only=True) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with self._reader() as connection:
             return connection.execute(query, list(parameters)).fetchall()
 
     def tables(self) -> dict[str, list[str]]:
         """Every row of core and metrics as text, sorted: what must be equal to the byte; all but when runs were."""
-        with duckdb.connect(str(self.home.warehouse), read_only=True) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with self._reader() as connection:
             told = "COLUMNS(lambda c: c <> 'last_run_at')"
             names = connection.execute(
-                "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE schema_name IN ('core', 'metrics')"
+                """
+                SELECT schema_name || '.' || table_name FROM duckdb_tables()
+                WHERE database_name = current_database() AND schema_name IN ('core', 'metrics')
+                """
             ).fetchall()
             return {
                 name: sorted(repr(row) for row in connection.execute(f"SELECT {told} FROM {name}").fetchall())
                 for (name,) in names
             }
+
+    @contextmanager
+    def _reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        name = f"warehouse_{uuid4().hex}"
+        with _database().cursor() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"ATTACH {quoted(str(self.home.warehouse))} AS {name} (READ_ONLY)")
+            try:
+                connection.execute(f"USE {name}")
+                yield connection
+            finally:
+                connection.execute("USE memory")
+                connection.execute(f"DETACH {name}")

@@ -20,7 +20,7 @@ from dora_pipeline.definitions import definitions
 from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.tables import Deployments
 from dora_pipeline.warehouse.publication import working_file
-from dora_pipeline_tests.dagster_runs import DAILY, days_run, job_run, sensor_tick, statuses
+from dora_pipeline_tests.dagster_runs import DAILY, days_run, instance_with_files, job_run, sensor_tick, statuses
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, TestHome
 from dora_pipeline_tests.test_shrinking_loads import sightings
 
@@ -43,8 +43,7 @@ def home(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> TestHome:
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
     """An instance of Dagster with its SQLite files in the folder of the test."""
-    (tmp_path / "dagster").mkdir()
-    with DagsterInstance.local_temp(str(tmp_path / "dagster")) as made:
+    with instance_with_files(tmp_path / "dagster") as made:
         yield made
 
 

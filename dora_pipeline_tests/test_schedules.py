@@ -10,7 +10,7 @@ import pytest
 from dagster import DagsterInstance
 
 from dora_pipeline.definitions import definitions
-from dora_pipeline_tests.dagster_runs import range_tags, schedule_tick
+from dora_pipeline_tests.dagster_runs import instance_with_files, range_tags, schedule_tick
 from dora_pipeline_tests.homes import TestHome, moment
 
 DAILY = dg.AssetKey(["metrics", "daily"])
@@ -27,9 +27,7 @@ def home(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> TestHome:
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
     """An instance of Dagster with files; schedules take no other."""
-    folder = tmp_path / "dagster"
-    folder.mkdir()
-    with DagsterInstance.local_temp(str(folder), overrides={"telemetry": {"enabled": False}}) as made:
+    with instance_with_files(tmp_path / "dagster") as made:
         yield made
 
 

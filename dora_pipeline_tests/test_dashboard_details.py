@@ -5,14 +5,21 @@ import io
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 import duckdb
 import pytest
 import yaml
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from starlette.routing import Route
 
+from dora_pipeline.dashboard.app import make_app
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.pipeline.gauges import watched_services
 from dora_pipeline.report import links
+from dora_pipeline.report.explanation import FIGURES
+from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline_tests.command import call
 from dora_pipeline_tests.dashboards import Client, running_dashboard
 from dora_pipeline_tests.git_histories import History, git
@@ -28,7 +35,7 @@ INCIDENT = "https://me:secret@example.pagerduty.com/incidents/1"
 MAY = {"from": "2024-05-01", "to": "2024-05-31"}
 _MANY = 450
 _UNKNOWN = "unlinked: its service is in neither catalog nor deployments"
-FORMULAS = ("=1+1", "@SUM(A1)", "＋1", "-1", "plain")
+FORMULAS = ("=1+1", "@SUM(A1)", "＋1", "-1", '"plain"\\n')
 
 
 def _fill(home: TestHome) -> None:
@@ -399,7 +406,7 @@ def test_what_a_spreadsheet_takes_for_a_formula_stays_text_in_csv(client: Client
     assert answer.headers["x-content-type-options"] == "nosniff"
     rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
     assert len(rows) == _MANY
-    assert {row["service"] for row in rows} == {"plain", "'-1", "'＋1", "'@SUM(A1)", "'=1+1"}
+    assert {row["service"] for row in rows} == {FORMULAS[4], "'-1", "'＋1", "'@SUM(A1)", "'=1+1"}
     assert {row["service"] for row in client.get("/data.json", params=asked).json()["events"]} == set(FORMULAS)
 
 
@@ -451,3 +458,62 @@ def test_the_page_of_quality_says_what_dora_check_says_and_shows_what_it_is_abou
     tables = client.get("/data.json", params={"page": "quality"}).json()
     for name, text in _code(page(client.get("/sql", params={"page": "quality"}).text)).items():
         assert len(filled.rows(text)) == len(tables[name])
+
+
+# Metrics for machines
+
+
+def _samples(text: str) -> dict[str, dict[tuple[str, ...], float]]:
+    """The value of each metric by the values of its labels, in the order of their names."""
+    return {
+        family.name: {
+            tuple(value for _, value in sorted(sample.labels.items())): sample.value for sample in family.samples
+        }
+        for family in text_string_to_metric_families(text)
+    }
+
+
+def test_metrics_are_current_values_by_service_in_the_format_of_openmetrics(client: Client) -> None:
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert answer.text.endswith("# EOF\n")
+    samples = _samples(answer.text)
+    assert samples["dora_deployments"] == {
+        ("production", "shop"): 3,
+        ("production", "till"): 1,
+        ("production", "ghost"): 0,
+        ("", "shop"): 0,
+        **{("staging", name): 90 for name in FORMULAS},
+    }
+    assert samples["dora_open_failures"]["production", "shop"] == 1
+    assert sum(samples["dora_open_failures"].values()) == 1
+    newest = samples["dora_newest_deployment_timestamp_seconds"]
+    assert newest["production", "shop"] == moment("2024-05-07 12:00:00").timestamp()
+    assert ("production", "ghost") not in newest
+    source = samples["dora_source_newest_event_timestamp_seconds"]
+    assert source["failure", "failure_event_api"] == moment("2024-05-09 09:00:00").timestamp()
+    assert set(samples["dora_stale_days"].values()) == {0}
+    assert samples["dora_last_run_timestamp_seconds"][()] > moment("2026-01-01 00:00:00").timestamp()
+    assert client.get("/metrics").text == answer.text
+
+
+def test_the_names_in_metrics_are_bounded_and_the_rest_is_summed_as_one(filled: TestHome) -> None:
+    with open_reader(filled.home) as connection:
+        found = {(row["service"], row["env"]): row for row in watched_services(connection, most=4)}
+    # Of one number of events, in the order of their names.
+    assert found.keys() == {("(rest)", "(rest)"), *((name, "staging") for name in sorted(FORMULAS)[:4])}
+    rest = found["(rest)", "(rest)"]
+    assert (rest["deployments"], rest["open_failures"]) == (3 + 1 + 90, 1)
+    assert rest["newest_failure_at"] == moment("2024-05-09 09:00:00")
+
+
+def test_the_guide_names_every_address_and_every_metric(filled: TestHome, client: Client) -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "dashboard.md").read_text(encoding="utf-8")
+    paths = [route.path for route in make_app(filled.home).routes if isinstance(route, Route)]
+    assert len(paths) >= 10
+    for path in paths:
+        assert f"`{path.replace('{event_id:event_id}', 'ID')}`" in guide, path
+    for metric in _samples(client.get("/metrics").text):
+        assert f"`{metric}`" in guide, metric
+    for figure in FIGURES:
+        assert f"`{figure}`" in guide, figure

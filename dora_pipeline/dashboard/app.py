@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dora_pipeline.config import Home
-from dora_pipeline.dashboard import answers, data, events, explanations, names, quality
+from dora_pipeline.dashboard import answers, data, events, explanations, monitoring, names, quality
 from dora_pipeline.dashboard.publications import Publications, TooBusy
 from dora_pipeline.dashboard.responses import message, with_common_headers
 from dora_pipeline.errors import DoraError
@@ -25,8 +25,16 @@ from dora_pipeline.report.answer import UnknownName
 from dora_pipeline.report.question import WrongQuestion
 
 _log = logging.getLogger("dora_pipeline.dashboard")
-# One list for each kind of page.
-_ROUTES = [*answers.ROUTES, *explanations.ROUTES, *events.ROUTES, *data.ROUTES, *quality.ROUTES, *names.ROUTES]
+# A module with its routes for each kind of page.
+_ROUTES = [
+    *answers.ROUTES,
+    *explanations.ROUTES,
+    *events.ROUTES,
+    *data.ROUTES,
+    *quality.ROUTES,
+    *monitoring.ROUTES,
+    *names.ROUTES,
+]
 
 
 def make_app(home: Home, names_of_host: Iterable[str] = ()) -> Starlette:

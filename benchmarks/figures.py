@@ -22,9 +22,10 @@ from dora_pipeline.warehouse.writer import STORAGE_VERSION
 
 _DEPLOYMENTS = """
 INSERT INTO core.deployments BY NAME
-SELECT 'd' || MD5(n::VARCHAR) AS deployment_id, 'deployment_event_api' AS source, 's' || (n * 7919 % 200) AS service,
+SELECT 'd' || MD5(n::VARCHAR) AS deployment_id, 'deployment_event_api' AS source,
+    's' || (n * 7919 % $services) AS service,
     CASE WHEN n % 3 = 0 THEN 'staging' ELSE 'production' END AS env,
-    CASE WHEN n % 11 > 0 THEN 't' || (n * 7919 % 200 % 12) END AS team, 'example.com/org/app' AS repository_id,
+    CASE WHEN n % 11 > 0 THEN 't' || (n * 7919 % $services % 12) END AS team, 'example.com/org/app' AS repository_id,
     finished_at AS started_at, finished_at, 'standard' AS kind,
     ['tier:' || (n % 5), 'region:' || (n % 3)] AS custom_tags,
     CASE WHEN n % 29 = 0 THEN 'd' || MD5((n - 1)::VARCHAR) END AS duplicate_of, n % 31 > 0 AS is_selected,
@@ -47,7 +48,7 @@ FROM (
 _FAILURES = """
 INSERT INTO core.failures BY NAME
 SELECT 'f' || n AS failure_id, 'failure_event_api' AS source,
-    CASE WHEN n % 50 > 0 THEN 's' || ((n + i) % 200) END AS service,
+    CASE WHEN n % 50 > 0 THEN 's' || ((n + i) % $services) END AS service,
     'production' AS env, 't' || (n % 12) AS team, started_at, 'example.com/org/app' AS repository_id, [] AS custom_tags,
     CASE WHEN n % 40 > 0 THEN started_at + TO_SECONDS(seconds) END AS finished_at,
     CASE WHEN n % 40 > 0 THEN seconds END AS time_to_restore_seconds,
@@ -115,14 +116,14 @@ def main() -> None:
             print(f"| {name} | {seconds:.2f} | {seconds / yardstick:.1f} |", flush=True)
 
 
-def filled(path: Path, deployments: int) -> duckdb.DuckDBPyConnection:
-    """A warehouse with so many deployments in core; metrics.daily is empty."""
+def filled(path: Path, deployments: int, services: int = 200) -> duckdb.DuckDBPyConnection:
+    """A warehouse with so many deployments of so many services in core; metrics.daily is empty."""
     connection = duckdb.connect(str(path), config={"storage_compatibility_version": STORAGE_VERSION})
     connection.execute("SET TimeZone = 'UTC'")
     ensure_schema(connection, replaces=False)
-    connection.execute(_DEPLOYMENTS, {"deployments": deployments})
+    connection.execute(_DEPLOYMENTS, {"deployments": deployments, "services": services})
     connection.execute(_COMMITS)
-    connection.execute(_FAILURES, {"deployments": deployments})
+    connection.execute(_FAILURES, {"deployments": deployments, "services": services})
     connection.execute(_FAILED_CHANGES, {"deployments": deployments})
     connection.execute(_LINKS)
     connection.execute(_SELECTIONS)

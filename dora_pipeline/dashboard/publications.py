@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock, Timer
 from typing import TypeVar
 
@@ -18,7 +20,8 @@ from dora_pipeline.warehouse.reader import PUBLISHED, explained, open_publicatio
 
 MOST_AT_ONCE = 2
 MOST_SECONDS = 30.0
-MEMORY = "600MB"
+# Of DuckDB; with Python and what it holds, a process stays below 600 MB.
+MEMORY = "450MB"
 
 Found = TypeVar("Found")
 
@@ -47,6 +50,7 @@ class Publications:
         self._lock = Lock()
         self._newest: Publication | None = None
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._spill = TemporaryDirectory(prefix="dora-dashboard-")
         self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "question")
 
     def identity(self) -> str:
@@ -79,6 +83,7 @@ class Publications:
         """Let go of the publication."""
         self._threads.shutdown()
         self._newest = None
+        self._spill.cleanup()
 
     def _found(self, act: Act[Found]) -> Found:
         publication = self._publication()
@@ -107,7 +112,7 @@ class Publications:
             return self._newest
 
     def _opened(self, identity: str) -> Publication:
-        connection = open_publication(self._home, MEMORY)
+        connection = open_publication(self._home, MEMORY, Path(self._spill.name))
         connection.execute(f"USE {PUBLISHED}")
         connection.execute("SET TimeZone = 'UTC'")
         with explained(self._home, connection):

@@ -31,21 +31,26 @@ def answer_queries(asked: Question, known: Catalog) -> dict[str, str]:
     bounds: dict[str, Value] = {"from_day": period.first, "to_day": period.last}
     figures = [
         f"SELECT '{name}' AS days, DATE '{window.first}' AS from_day, DATE '{window.last}' AS to_day,\n"
-        f"    x.* EXCLUDE (dimension, service, team)\nFROM (\n{_figures(question, window)}\n) AS x\n"
+        f"    x.* EXCLUDE (dimension, service, team)\nFROM (\n{_figures(question, window, 'env')}\n) AS x\n"
         f"WHERE x.dimension = 'env' AND {of_env}"
         for name, window in windows.items()
     ]
     trend = single_query(_filled("trends", {**bounds, "grain": question.points(period)}), filter_of)
-    members = f"SELECT x.*\nFROM (\n{_figures(question, period)}\n) AS x\nWHERE x.dimension <> 'env' AND {of_env}"
+    members = _figures(question, period, "service", "team")
     return {
         "figures": "\nUNION ALL\n".join(figures),
-        "members": members,
+        "members": f"SELECT x.*\nFROM (\n{members}\n) AS x\nWHERE {of_env}",
         "trend": f"SELECT x.*\nFROM (\n{trend}\n) AS x\nWHERE {of_env}",
     }
 
 
-def _figures(question: Question, window: Window) -> str:
-    options: dict[str, Value] = {"since_day": window.first, "from_day": window.first, "to_day": window.last}
+def _figures(question: Question, window: Window, *dimensions: str) -> str:
+    options: dict[str, Value] = {
+        "dimensions": dimensions,
+        "since_day": window.first,
+        "from_day": window.first,
+        "to_day": window.last,
+    }
     return single_query(_filled("figures", options), conditions(question.values, question.tag, [window]))
 
 

@@ -65,10 +65,10 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Question, known: Catalo
     queries = Queries(connection)
     bounds = {"env": env, "from_day": period.first, "to_day": period.last}
     with filtered(connection, question.values, question.tag, [period] if before is None else [period, before]) as part:
-        figures = _figures(queries, "Cards, services and teams", env, period)
+        figures = _figures(queries, "Cards and ranking", env, period, ("env", question.by))
         then = None
         if before is not None and first is not None and first <= before.first:
-            then = _figures(queries, "Cards, the days compared with", env, before)["env"].get(None, nothing)
+            then = _figures(queries, "Cards, the days compared with", env, before, ("env",))["env"].get(None, nothing)
         trends = queries.rows("trends", f"Trends by {grain}", grain=grain, from_day=period.first, to_day=period.last)
         lead_times = dict(queries.rows("lead_times", "Lead times", lower_ends=LOWER_ENDS, **bounds))
         ranking = None
@@ -96,10 +96,19 @@ def _script(part: Part) -> str:
     return "".join(f"{text.strip()};\n" for text in [opening, *part.statements()])
 
 
-def _figures(queries: Queries, title: str, env: str | None, window: Window) -> dict[str, dict[str | None, Figures]]:
-    """The figures of the environment (under None), and of each service and team in it, where there is an event."""
-    found: dict[str, dict[str | None, Figures]] = {"env": {}, "service": {}, "team": {}}
-    rows = queries.rows("figures", title, since_day=window.first, from_day=window.first, to_day=window.last)
+def _figures(
+    queries: Queries, title: str, env: str | None, window: Window, dimensions: Sequence[str]
+) -> dict[str, dict[str | None, Figures]]:
+    """The figures of the environment (under None), or of each service or team in it, where there is an event."""
+    found: dict[str, dict[str | None, Figures]] = {dimension: {} for dimension in dimensions}
+    rows = queries.rows(
+        "figures",
+        title,
+        dimensions=dimensions,
+        since_day=window.first,
+        from_day=window.first,
+        to_day=window.last,
+    )
     for dimension, service, of, team, *figures in rows:
         # Failures without a service have a row for each team.
         if of == env and not (dimension == "service" and service is None):

@@ -9,7 +9,7 @@ import duckdb
 
 from dora_pipeline.warehouse.queries import quoted, statement
 
-Value = date | str | int | Sequence[int] | None
+Value = date | str | int | Sequence[int] | Sequence[str] | None
 
 
 class Queries:
@@ -46,4 +46,4 @@ def _literal(value: Value) -> str:
         return f"DATE '{value}'"
     if isinstance(value, str):
         return quoted(value)
-    return str(value) if isinstance(value, int) else f"[{', '.join(map(str, value))}]"
+    return str(value) if isinstance(value, int) else f"[{', '.join(map(_literal, value))}]"

@@ -27,7 +27,12 @@ def environments(
     now = _by_env(rows_of_figures)
     earlier = _by_env(
         queries.rows(
-            "figures", "Cards, the period before", since_day=before.first, from_day=before.first, to_day=before.last
+            "figures",
+            "Cards, the period before",
+            dimensions=("env",),
+            since_day=before.first,
+            from_day=before.first,
+            to_day=before.last,
         )
     )
     year = _year_before(period.last)

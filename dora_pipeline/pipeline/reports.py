@@ -87,7 +87,9 @@ def _report(queries: Queries, settings: Settings, days: int) -> Report:
     before = Window(period.first - timedelta(days=days), period.first - timedelta(days=1))
     since = min(newest_day - timedelta(days=365), before.first)
     bounds = {"from_day": period.first, "to_day": period.last}
-    figures = queries.rows("figures", "Cards, services and teams", since_day=since, **bounds)
+    figures = queries.rows(
+        "figures", "Cards, services and teams", since_day=since, dimensions=("env", "service", "team"), **bounds
+    )
     all_environments = environments(queries, figures, before, period, since)
     shown = Excerpt.of(all_environments, _MOST_ENVIRONMENTS)
     names = {environment.env for environment in shown.rows}

@@ -33,14 +33,14 @@ def open_reader(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def open_publication(home: Home, memory: str) -> duckdb.DuckDBPyConnection:
+def open_publication(home: Home, memory: str, spill: Path) -> duckdb.DuckDBPyConnection:
     """A connection on which the published file is attached, read-only, beside databases in memory.
 
     It is an instance of its own: one that is opened later, after another publication, shares nothing with it. All
-    questions of its cursors have `memory` together, such as `600MB`; a cursor begins with `USE`. Raises WarehouseError
-    as `open_reader` does.
+    questions of its cursors have `memory` together, such as `600MB`, and put what goes beyond into the folder `spill`.
+    A cursor begins with `USE`. Raises WarehouseError as `open_reader` does.
     """
-    connection = duckdb.connect(config={"memory_limit": memory})
+    connection = duckdb.connect(config={"memory_limit": memory, "temp_directory": str(spill)})
     try:
         _opened(home, lambda home: _attach_published(connection, home))
     except WarehouseError:

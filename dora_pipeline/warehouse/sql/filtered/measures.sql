@@ -1,7 +1,9 @@
--- The rows of metrics.measures that pass a filter, of the days that are asked for.
+-- metrics.measures of a part: what was left behind is NULL.
 SELECT
-    m.measure, m.seconds, m.day, m.service, m.env, m.team, m.repository_id, m.source, m.severity,
+    c.measure, c.seconds, c.day, c.service, c.env, c.team,
+    CAST(NULL AS VARCHAR) AS repository_id,
+    CAST(NULL AS VARCHAR) AS source,
+    CAST(NULL AS VARCHAR) AS severity,
     CAST(NULL AS VARCHAR[]) AS tags,
-    m.event_id, m.occurred_at
-FROM {source}.metrics.measures AS m
-WHERE ({days}) AND {passes}
+    c.event_id, c.occurred_at
+FROM {counted} AS c

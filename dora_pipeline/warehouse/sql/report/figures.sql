@@ -1,5 +1,5 @@
 -- The figures of the days from $from_day to $to_day as one period: the columns of metrics.summary by env, by service and
--- env, and by team and env. Whoever has an event since $since_day has a row; open failures are those of any age.
+-- env, and by team and env, of those that $dimensions names. Whoever has an event since $since_day has a row; open failures are those of any age.
 WITH beginnings AS (
     {metrics.beginnings}
 ),
@@ -13,7 +13,7 @@ known AS (
         FROM beginnings AS b
     ) AS p
 ),
-events AS (
+events AS NOT MATERIALIZED (
     SELECT
         CASE WHEN m.day >= $from_day THEN m.measure END AS measure, m.seconds, m.day, m.service, m.env, m.team, m.event_id,
         CASE WHEN m.measure IN ('failure', 'restore') THEN FALSE ELSE TRUE END AS is_of_deployment
@@ -26,7 +26,7 @@ events AS (
     FROM core.failures AS f
     WHERE f.is_selected AND f.finished_at IS NULL AND f.day <= $to_day
 ),
-placed AS (
+placed AS NOT MATERIALIZED (
     SELECT
         k.measure, k.seconds, k.day, k.event_id, k.is_of_deployment, x.dimension,
         CASE WHEN x.dimension = 'service' THEN k.service END AS service,
@@ -40,8 +40,9 @@ placed AS (
         UNION ALL
         SELECT 'team' AS dimension
     ) AS x
+    WHERE LIST_CONTAINS($dimensions, x.dimension)
 ),
-counted AS (
+counted AS NOT MATERIALIZED (
     SELECT p.measure, p.seconds, p.dimension, p.service, p.env, p.team FROM placed AS p WHERE p.is_of_deployment
     UNION ALL
     SELECT f.measure, f.seconds, f.dimension, f.service, f.env, f.team

@@ -1,10 +1,9 @@
 -- How many commits of an environment have a lead time in each step of $lower_ends (seconds), by the step's lower end; -1 has
--- those below 0.
-SELECT x.lower_end, COUNT(*) AS commits
+-- those below 0. The function counts by upper ends, hence the signs.
+SELECT CASE WHEN x.step.key <= 0 THEN CAST(-x.step.key AS BIGINT) ELSE -1 END AS lower_end, x.step.value AS commits
 FROM (
-    SELECT COALESCE(LIST_MAX([e FOR e IN $lower_ends IF e <= m.seconds]), -1) AS lower_end
+    SELECT UNNEST(MAP_ENTRIES(HISTOGRAM(-m.seconds, [CAST(-e AS DOUBLE) FOR e IN $lower_ends]))) AS step
     FROM metrics.measures AS m
     WHERE m.measure = 'commit' AND m.env IS NOT DISTINCT FROM $env AND m.day >= $from_day AND m.day <= $to_day
 ) AS x
-GROUP BY x.lower_end
-ORDER BY x.lower_end
+ORDER BY lower_end

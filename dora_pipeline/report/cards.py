@@ -317,6 +317,8 @@ def _duration_difference(now: float, before: float) -> str:
 def _rate_difference(now: float, before: float) -> str:
     if now == before:
         return "As high as"
+    if round(abs(now - before) * 100, 1) == 0:
+        return "Nearly as high as"
     return f"{_sign(now - before)}{abs(now - before) * 100:,.1f} points: {'higher' if now > before else 'lower'} than"
 
 

@@ -141,7 +141,7 @@ _OTHERS = (
     ),
 )
 # How far an axis follows an interval: up to so many times the largest value.
-_MOST_OF_INTERVAL = 2
+_MOST_OF_INTERVAL = 4
 
 
 def charts(points: Sequence[Point], grain: str) -> list[Chart]:

@@ -43,7 +43,7 @@ def distribution(numbers: Mapping[int, int]) -> Chart:
         marks.append(Mark(round(x + 1, 1), round(ground - size, 1), round(step - 2, 1), size, True, said))
         labels.append(Label(round(x, 1), HEIGHT - 7, label))
     most = max(zip(values, (title for *_, title in bars), strict=True))
-    summary = f"{counted(total, 'commit')}, most of them {most[1]}." if total else "No commit with a lead time."
+    summary = f"{counted(total, 'commit')}, most often {most[1]}." if total else "No commit with a lead time."
     return Chart(
         "Change lead times of commits",
         summary,

@@ -81,7 +81,7 @@ def test_failures_are_counted_against_deployments_of_their_own_service_and_envir
     home.deploy("shop", "2024-05-06T09:30:00", env="staging")
     home.deploy("cart", "2024-05-06T09:30:00")
     home.fail(["shop"], "2024-05-06T10:00:00")
-    home.fail(["shop"], "2024-05-06T11:00:00", env=None)
+    home.fail(["till"], "2024-05-06T11:00:00", env=None)
     home.run()
     assert home.rows(
         "SELECT service, env, deployments, failures, change_failure_rate FROM metrics.daily ORDER BY ALL NULLS LAST"
@@ -89,7 +89,7 @@ def test_failures_are_counted_against_deployments_of_their_own_service_and_envir
         ("cart", "prod", 1, 0, 0.0),
         ("shop", "prod", 1, 1, 1.0),
         ("shop", "staging", 1, 0, 0.0),
-        ("shop", None, 0, 1, None),
+        ("till", None, 0, 1, None),
     ]
 
 

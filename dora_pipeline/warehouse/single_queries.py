@@ -29,11 +29,17 @@ def single_query(text: str, conditions: Mapping[str, str]) -> str:
     # A macro knows the tables that it was made with, so what it stands for takes its place.
     whole = _NAMES.sub(lambda match: _FILTERED[match[1]], _SUMMARY_BY.sub(_summary_by, text))
     parts = [
-        f"{name} AS (\n{statement('filtered.' + table.partition('.')[2]).format(**conditions).strip()}\n)"
+        f"{name} AS (\n{_filtered(table, conditions)}\n)"
         for table, name in _FILTERED.items()
         if re.search(rf"\b{name}\b", whole)
     ]
     return f"WITH {', '.join(parts)}\nSELECT * FROM (\n{whole}\n)"
+
+
+def _filtered(table: str, conditions: Mapping[str, str]) -> str:
+    # A client may have the file open under any name.
+    text = statement(f"filtered.{table.partition('.')[2]}").replace("{source}.", "")
+    return text.format(**conditions).strip()
 
 
 def _summary_by(call: re.Match[str]) -> str:

@@ -90,7 +90,7 @@ def _open_part(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) 
 
 def conditions(values: Mapping[str, str | None], tag: str | None, windows: Sequence[Window]) -> dict[str, str]:
     """What makes the tables of a part of the published warehouse: `sql/filtered/` has a place for each."""
-    found = {
+    return {
         "source": PUBLISHED,
         "passes": passes(values, tag),
         "days": " OR ".join(f"m.day BETWEEN DATE '{days.first}' AND DATE '{days.last}'" for days in _joined(windows)),
@@ -98,7 +98,6 @@ def conditions(values: Mapping[str, str | None], tag: str | None, windows: Seque
         "last_day": f"DATE '{max(days.last for days in windows)}'",
         "is_selected": _is_selected(values),
     }
-    return {**found, "counted": f"(\n{statement('filtered.counted').format(**found)})"}
 
 
 def _joined(windows: Sequence[Window]) -> Sequence[Window]:

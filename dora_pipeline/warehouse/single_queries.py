@@ -37,9 +37,10 @@ def single_query(text: str, conditions: Mapping[str, str]) -> str:
 
 
 def _filtered(table: str, conditions: Mapping[str, str]) -> str:
+    text = statement(f"filtered.{table.partition('.')[2]}")
+    text = text.replace("{counted}", f"(\n{statement('filtered.counted')})")
     # A client may have the file open under any name.
-    text = statement(f"filtered.{table.partition('.')[2]}").replace("{source}.", "")
-    return text.format(**conditions).strip()
+    return text.replace("{source}.", "").format(**conditions).strip()
 
 
 def _summary_by(call: re.Match[str]) -> str:

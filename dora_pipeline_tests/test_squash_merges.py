@@ -67,9 +67,17 @@ def requests(remote: Path) -> Mapping[str, str]:
     commit("E", "D", message="Add e (!5)")
     # What it holds is in the first request already.
     commit("F", "E", message="Once more (#6)")
-    shas = history.write(remote, {"main": names["F"]})
+    # Not squashed, with the number in the subjects of its own commits.
+    commit("g1", "E", message="Begin g (#7)")
+    commit("g2", "g1", message="End g (#7)")
+    # The branch took main in after it had been squashed.
+    commit("h1", "g2")
+    commit("H", "g2", message="Add h (#8)")
+    commit("h2", "h1", "H")
+    shas = history.write(remote, {"main": names["F"], "release": names["H"]})
     found = {name: shas[number] for name, number in names.items()}
     heads = {"pull/1": "a2", "pull/2": "b3", "merge-requests/4": "d1", "merge-requests/5": "e1", "pull/6": "a2"}
+    heads |= {"pull/7": "g2", "pull/8": "h2"}
     for ref, name in heads.items():
         git(remote, "update-ref", f"refs/{ref}/head", found[name])
     return found
@@ -89,8 +97,10 @@ def test_squash_merges_count_by_their_original_commits_and_each_commit_once(
     patterned(home, "docs", "docs/**")
     for day, (name, commit) in enumerate({"p1": "root", "p2": "A"}.items(), start=1):
         deploy(home, name, day, sha[commit], service="docs")
+    for day, (name, commit) in enumerate({"f1": "E", "f2": "g2", "f3": "H"}.items(), start=1):
+        deploy(home, name, day, sha[commit], service="fast")
     (warning,) = [warning for warning in home.run().warnings if warning.name == "squash_merges_expanded"]
-    assert f"{REPOSITORY} (1 of 6)" in warning.line
+    assert f"{REPOSITORY} (1 of 7)" in warning.line
 
     last = {"C": None, "d1": "D", "e1": "E", "F": None}
     assert brought(home, "two") == {sha["a1"]: (sha["A"], False), sha["a2"]: (sha["A"], False)}
@@ -101,6 +111,8 @@ def test_squash_merges_count_by_their_original_commits_and_each_commit_once(
     assert brought(home, "s2") == {sha["a1"]: (None, False), sha["a2"]: (None, False)}
     assert brought(home, "s3") == {sha["a1"]: (sha["A"], True), sha["a2"]: (sha["A"], True)}
     assert brought(home, "p2") == {sha["a2"]: (sha["A"], False)}
+    assert brought(home, "f2") == {sha["g1"]: (None, False), sha["g2"]: (None, False)}
+    assert brought(home, "f3") == {sha["h1"]: (sha["H"], False)}
     assert {name: reasons(home)[name] for name in ("four", "back", "forth", "s3")} == {
         "four": None,
         "back": "no_commits",
@@ -110,7 +122,7 @@ def test_squash_merges_count_by_their_original_commits_and_each_commit_once(
     assert home.rows(
         "SELECT lead_time_commits, lead_time_mean_seconds FROM core.deployments WHERE deployment_id = 'two'"
     ) == [(2, 2 * DAY - 1.5 * HOUR)]
-    assert home.rows("SELECT COUNT(*) FROM metrics.measures WHERE measure = 'commit'") == [(2 + 2 + 4 + 2 + 1,)]
+    assert home.rows("SELECT COUNT(*) FROM metrics.measures WHERE measure = 'commit'") == [(2 + 2 + 4 + 2 + 1 + 2 + 1,)]
     assert home.rows(
         "SELECT DISTINCT landed_subject, reverts FROM landing.range_commits WHERE commit_sha IN (?, ?) "
         "AND landed_as_sha <> commit_sha ORDER BY ALL",

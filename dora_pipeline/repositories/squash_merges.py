@@ -1,13 +1,15 @@
 """The original commits that a squash commit stands for, by the head of its pull or merge request.
 
 A squash commit has one parent and names a request; it stands for the commits, no merges, that the head of the request
-reaches and its own parent does not. What does not belong here: the fetching of heads (`mirror.py`).
+reaches and its own parent does not. It is none of them itself, nor is what was made on top of it: a request that was
+merged as it is may have its number in the subjects of its own commits. What does not belong here: the fetching of heads
+(`mirror.py`).
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dora_pipeline.repositories.graph import Commit
+from dora_pipeline.repositories.graph import Commit, CommitGraph
 from dora_pipeline.repositories.messages import Message
 from dora_pipeline.repositories.mirror import Mirror
 from dora_pipeline.repositories.reading import Reading, with_heads
@@ -68,9 +70,15 @@ def squash_merges(
     reading = with_heads(mirror, reading, set(head_of.values()), {candidates[sha] for sha in head_of})
     originals = {}
     for sha, head in head_of.items():
-        found = [commit for commit in reading.graph.difference(candidates[sha], head) if not commit.is_merge]
+        found = _originals(reading.graph.difference(candidates[sha], head), sha)
         if found:
             originals[sha] = found
     return SquashMerges(
         reading, frozenset(candidates), originals, frozenset(candidates.keys() - head_of.keys()), heads.is_final
     )
+
+
+def _originals(commits: Sequence[Commit], landed: str) -> list[Commit]:
+    """Those of the commits, each before its parents, that may have become the one that landed."""
+    later = CommitGraph(commits).descendants(landed)
+    return [commit for commit in commits if not commit.is_merge and commit.sha not in later]

@@ -1,6 +1,6 @@
 """Which days of which tables no longer match what has landed, kept in landing.stale_days."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 import duckdb
@@ -51,9 +51,3 @@ def mark_days_of_services(connection: duckdb.DuckDBPyConnection, services: Itera
     for table in (Deployments, Failures):
         landed = f"SELECT day FROM {_LANDED[table]} WHERE service IN (SELECT service FROM named_services)"
         mark_days(connection, [table], landed)
-
-
-def mark_listed_days(connection: duckdb.DuckDBPyConnection, table: type[Table], days: Sequence[date]) -> None:
-    """Mark the days."""
-    connection.execute("CREATE OR REPLACE TEMP TABLE listed_days AS SELECT UNNEST(?::DATE[]) AS day", [list(days)])
-    mark_days(connection, [table], "SELECT day FROM listed_days")

@@ -58,10 +58,11 @@ def main() -> None:
         command = [sys.executable, "-m", "dora_pipeline.cli", "dashboard", "--port", "0"]
         environment = {**os.environ, "DORA_HOME": str(folder)}
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            address = process.stdout.readline().split()[-1]
-            _ask(address, process.pid)
-            process.terminate()
+            try:
+                assert process.stdout is not None
+                _ask(process.stdout.readline().split()[-1], process.pid)
+            finally:
+                process.terminate()
 
 
 def _ask(address: str, process: int) -> None:

@@ -21,7 +21,7 @@ from dora_pipeline.warehouse.reader import PUBLISHED, explained, open_publicatio
 MOST_AT_ONCE = 2
 MOST_SECONDS = 30.0
 # Of DuckDB; with Python and what it holds, a process stays below 600 MB.
-MEMORY = "450MB"
+MEMORY = "350MB"
 
 Found = TypeVar("Found")
 

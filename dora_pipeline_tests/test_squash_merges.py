@@ -68,7 +68,7 @@ def requests(remote: Path) -> Mapping[str, str]:
     # What it holds is in the first request already.
     commit("F", "E", message="Once more (#6)")
     # Not squashed, with the number in the subjects of its own commits.
-    commit("g1", "E", message="Begin g (#7)")
+    commit("g1", "F", message="Begin g (#7)")
     commit("g2", "g1", message="End g (#7)")
     # The branch took main in after it had been squashed.
     commit("h1", "g2")
@@ -97,7 +97,7 @@ def test_squash_merges_count_by_their_original_commits_and_each_commit_once(
     patterned(home, "docs", "docs/**")
     for day, (name, commit) in enumerate({"p1": "root", "p2": "A"}.items(), start=1):
         deploy(home, name, day, sha[commit], service="docs")
-    for day, (name, commit) in enumerate({"f1": "E", "f2": "g2", "f3": "H"}.items(), start=1):
+    for day, (name, commit) in enumerate({"f1": "F", "f2": "g2", "f3": "H"}.items(), start=1):
         deploy(home, name, day, sha[commit], service="fast")
     (warning,) = [warning for warning in home.run().warnings if warning.name == "squash_merges_expanded"]
     assert f"{REPOSITORY} (1 of 7)" in warning.line
@@ -137,7 +137,8 @@ def test_squash_merges_count_by_their_original_commits_and_each_commit_once(
     assert home.rows("SELECT DISTINCT UNNEST(unexpanded) FROM landing.commit_ranges") == [(sha["C"],)]
     expanded = home.tables()
 
-    # The remote drops the heads of requests; then a mirror with a broken commit is made again.
+    # The remote drops the heads of requests; then a mirror with a broken commit, which two of the heads
+    # reach, is made again.
     for ref in git(remote, "for-each-ref", "--format=%(refname)", "refs/pull", "refs/merge-requests").split():
         git(remote, "update-ref", "-d", ref)
     (mirror,) = home.home.git.glob("*.git")

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dora_pipeline.errors import RepositoryError
-from dora_pipeline.repositories.git import TRANSFER_TIMEOUT, run_query, run_transfer
+from dora_pipeline.repositories.git import TRANSFER_TIMEOUT, lines, run_query, run_transfer
 from dora_pipeline.repositories.remotes import Remote, remote_of
 from dora_pipeline.repositories.resolution import FULL_SHA, chunks, resolve
 from dora_pipeline.repositories.transfers import (
@@ -153,17 +153,7 @@ class Mirror:
         if not refspecs or not self.exists:
             return
         with self._held() as lock, self._explained(remote):
-            waiting = list(chunks(refspecs))
-            for _ in range(len(waiting) + _MAXIMUM_REQUESTS):
-                if not waiting:
-                    break
-                chunk = waiting.pop(0)
-                try:
-                    fetch(self.path, remote, chunk, lock)
-                except RepositoryError:
-                    # One unknown commit fails the whole request: ask for each half.
-                    middle = len(chunk) // 2
-                    waiting += [half for half in (chunk[:middle], chunk[middle:]) if half and len(chunk) > 1]
+            _by_halves(refspecs, lambda part: fetch(self.path, remote, part, lock))
             write_commit_graph(self.path)
 
     def _object_format(self) -> str | None:
@@ -212,11 +202,14 @@ class Mirror:
         """Brings the heads of requests that the old mirror has, as far as it can be read: the remote may have dropped
         them."""
         bundle = self._part / "requests.bundle"
-        patterns = [f"--glob={ref}" for ref in _HEADS_OF_REQUESTS]
-        with suppress(RepositoryError):
+
+        def bring(refs: list[str]) -> None:
             # Not a fetch from the old mirror, which fails where any branch of it is broken.
-            run_query(self.path, ["bundle", "create", "--quiet", str(bundle), *patterns])
-            fetch(self._part, Remote(str(bundle)), [f"+{ref}:{ref}" for ref in _HEADS_OF_REQUESTS], lock)
+            run_query(self.path, ["bundle", "create", "--quiet", str(bundle), "--stdin"], lines(refs))
+            fetch(self._part, Remote(str(bundle)), [f"+{ref}:{ref}" for ref in refs], lock)
+
+        with suppress(RepositoryError):
+            _by_halves(sorted(self.heads_of_requests()), bring)
         remove(bundle)
 
     @contextmanager
@@ -261,6 +254,23 @@ def folder_name(repository_id: str) -> str:
     """A name for file systems: readable, and with a digest that keeps similar identifiers apart."""
     readable = re.sub(r"[^a-z0-9._-]+", "-", repository_id.lower()).strip("-.")[-80:]
     return f"{readable}-{hashlib.sha256(repository_id.encode()).hexdigest()[:12]}".lstrip("-.")
+
+
+def _by_halves(names: list[str], do: Callable[[list[str]], None]) -> None:
+    """Does it for many names at a time, and for each half where it fails: one bad name fails the whole.
+
+    Best effort: ends after some 64 failures.
+    """
+    waiting: list[list[str]] = list(chunks(names))
+    for _ in range(len(waiting) + _MAXIMUM_REQUESTS):
+        if not waiting:
+            break
+        part = waiting.pop(0)
+        try:
+            do(part)
+        except RepositoryError:
+            middle = len(part) // 2
+            waiting += [half for half in (part[:middle], part[middle:]) if half and len(part) > 1]
 
 
 def _taken(lock: int) -> bool:

@@ -43,6 +43,7 @@ def _flag(description: str, **options: Any) -> dy.Bool:
 _SERVICE = "Service, as its sources name it, trimmed."
 _ENV = "Environment, under its canonical name."
 _REPOSITORY = "Repository as host/path in lower case."
+_RECOVERY = "End of the remediation - end of the failed deployment; NULL where it did not end later."
 _TAGS = (
     "Tags, key:value, each once: the event's own, then those of its service in the catalog, then language: and each of "
     "the service's languages."
@@ -248,7 +249,7 @@ class FailedChanges(Table):
     rule = _text("Name of the rule; NULL for the other ways.", nullable=True)
     remediation_id = _text("The deployment that mended it; NULL: none is known.", nullable=True)
     remediation_type = _text("rollback or rollforward.", nullable=True)
-    recovery_seconds = _number("End of the remediation - end of the failed deployment.", nullable=True)
+    recovery_seconds = _number(_RECOVERY, nullable=True)
     is_selected = _flag("Whether the deployment's source is selected now.")
     day = _day("Day of the failed deployment.")
 
@@ -329,7 +330,7 @@ class DeploymentOutcomes(View):
     way = _text("What says so: mark, rollback, revert or rule; NULL where nothing does.", nullable=True)
     rule = _text("Name of the rule; NULL for the other ways.", nullable=True)
     remediation_id = _text("The deployment that mended it.", nullable=True)
-    recovery_seconds = _number("End of the remediation - end of the deployment.", nullable=True)
+    recovery_seconds = _number(_RECOVERY, nullable=True)
     linked_failures = _whole("Failures that are linked to it, each once.")
     failure_ids = _texts("Their ids, in order.")
     agreement = _text("both; failure_only: failures are linked, and it is no failed change; change_only; none.")
@@ -661,7 +662,7 @@ class JudgedChanges(Table):
     remediation_id = _text("The deployment that mended it.", nullable=True)
     remediation_type = _text("rollback or rollforward.", nullable=True)
     remediation_day = _day("Day of the deployment that mended it.", nullable=True)
-    recovery_seconds = _number("End of the remediation - end of the failed deployment.", nullable=True)
+    recovery_seconds = _number(_RECOVERY, nullable=True)
     day = _day("Day of the failed deployment.")
 
 

@@ -96,7 +96,8 @@ def _failed_change(
             mender = marks.named.get(remediation_id)
     if way is None:
         return None
-    recovery = (mender.told.finished_at - row.told.finished_at).total_seconds() if mender else None
+    is_later = mender is not None and mender.told.finished_at > row.told.finished_at
+    recovery = (mender.told.finished_at - row.told.finished_at).total_seconds() if mender and is_later else None
     return FailedChange(way, rule, remediation_id, kind, recovery)
 
 

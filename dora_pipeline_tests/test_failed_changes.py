@@ -130,6 +130,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
     deploy(home, "yes by a rejected", "1", "2", "3")
     home.deploy("yes by a rejected", f"{DAY}T02:00:00", version="4", id="yes by a rejected 9")
     mark(home, "yes by a rejected 1", failed=True, id="yes by a rejected 9", type="rollforward")
+    # What was there already mended nothing.
+    deploy(home, "yes by an earlier", "1", "2", "3")
+    mark(home, "yes by an earlier 1", failed=True, id="yes by an earlier 1", type="rollforward")
+    mark(home, "yes by an earlier 2", failed=True, id="yes by an earlier 0", type="rollforward")
     mark(home, "no 1", failed=False)
     mark(home, "no to a hotfix 0", failed=False)
     mark(home, "no and the next 0", failed=False)
@@ -180,6 +184,8 @@ def test_a_mark_stands_over_all_and_names_what_mended_it_or_takes_what_was_found
     assert failed(home, "yes by") == [(1, "mark", None, 2, "rollforward", 1.0)]
     assert failed(home, "yes elsewhere") == [rolled_back(1, 3), (2, "mark", None, 4, "rollforward", 2.0)]
     assert failed(home, "yes by a rejected") == [(1, "mark", None, 9, "rollforward", None)]
+    by_earlier = [(1, "mark", None, 1, "rollforward", None), (2, "mark", None, 0, "rollforward", None)]
+    assert failed(home, "yes by an earlier") == by_earlier
     assert failed(home, "yes by a former id") == [(1, "mark", None, 5, "rollforward", 4.0)]
     rows = home.rows("SELECT * EXCLUDE day FROM core.failed_changes WHERE deployment_id = 'yes by nobody 1'")
     assert rows == [("yes by nobody 1", "yes by nobody", "prod", None, "mark", None, "unknown", "rollback", None, True)]

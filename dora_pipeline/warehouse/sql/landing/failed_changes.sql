@@ -95,7 +95,10 @@ failed AS (
 )
 SELECT
     f.deployment_id, d.service, f.way, u.name AS rule, f.remediation_id, f.remediation_type, r.day AS remediation_day,
-    CAST(DATE_DIFF('microsecond', d.finished_at, r.finished_at) AS DOUBLE) / 1000000 AS recovery_seconds, d.day
+    -- A mark may name any deployment; one that was there already mended nothing.
+    CASE WHEN r.finished_at > d.finished_at
+         THEN CAST(DATE_DIFF('microsecond', d.finished_at, r.finished_at) AS DOUBLE) / 1000000 END AS recovery_seconds,
+    d.day
 FROM failed AS f
 INNER JOIN chains AS d ON f.deployment_id = d.deployment_id
 LEFT JOIN change_failure_rules AS u ON f.rule = u.rule

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,7 +15,7 @@ import pytest
 import requests
 
 from dora_pipeline.report import verdicts
-from dora_pipeline_tests.command import command_line, environment
+from dora_pipeline_tests.command import call, command_line, environment
 from dora_pipeline_tests.dashboards import Client, card, running_dashboard
 from dora_pipeline_tests.git_histories import History
 from dora_pipeline_tests.homes import TestHome
@@ -125,6 +126,27 @@ def test_the_cards_of_a_question_are_computed_from_its_events_alone(
     expected = _figures(filled, condition, NEWEST - timedelta(days=days - 1), NEWEST)
     for title, value in expected.items():
         assert card(root, title)[0] == pytest.approx(value), title
+
+
+def test_the_page_of_a_question_as_a_file_has_the_figures_of_the_live_one_and_leads_nowhere(
+    filled: TestHome, client: Client
+) -> None:
+    live = client.page(env="production", team="sales", period="30d")
+    answer = call(filled.home.path, "report", "--env", "production", "--team", "sales")
+    path = Path(answer.out.strip())
+    assert path.parent == filled.home.path / "report"
+    text = path.read_text(encoding="utf-8")
+    root = page(text)
+    for title in ("Deployment frequency", "Change lead time", "Change failure rate", "Time to restore"):
+        assert card(root, title) == card(live, title)
+    assert [link.attributes["href"] for link in root.all("a")] == []
+    assert (root.all("form"), root.all("script")) == ([], [])
+    assert "Content-Security-Policy" in text
+
+    hostile = call(filled.home.path, "report", "--service", HOSTILE)
+    assert "<img" not in Path(hostile.out.strip()).read_text(encoding="utf-8")
+    unknown = call(filled.home.path, "report", "--service", "shpo")
+    assert (unknown.code, unknown.err) == (1, "dora: service: no event of a selected source names 'shpo'\n")
 
 
 def test_days_of_ones_own_are_compared_with_those_before_or_those_of_the_year_before(

@@ -67,7 +67,7 @@ def dora(debug: bool) -> None:
 def main() -> None:
     """Run a command: 0 done, 1 failed with one clear line on stderr, 2 wrong usage."""
     try:
-        dora(standalone_mode=False)
+        dora(prog_name="dora", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()

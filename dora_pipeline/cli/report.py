@@ -1,10 +1,12 @@
-"""`dora report`: write the report page."""
+"""`dora report`: write the report page, or that of one question."""
 
 import click
 
 from dora_pipeline.cli.display import console
 from dora_pipeline.config import default_home
+from dora_pipeline.pipeline.answers import write_answer
 from dora_pipeline.pipeline.reports import DAYS, write_report
+from dora_pipeline.report.question import Question
 
 
 @click.command("report")
@@ -15,6 +17,13 @@ from dora_pipeline.pipeline.reports import DAYS, write_report
     show_default=True,
     help="Length of the period of the figures, compared with as many days before.",
 )
-def report_command(days: int) -> None:
-    """Write the report page, and print its path."""
-    console.print(str(write_report(default_home(), days)), markup=False, soft_wrap=True)
+@click.option("--env", help="Only this environment; with --team or --service alone, the first one.")
+@click.option("--team", help="Only this team.")
+@click.option("--service", help="Only this service.")
+def report_command(days: int, env: str | None, team: str | None, service: str | None) -> None:
+    """Write the report page, or the page of one environment, team or service, and print its path."""
+    named = {"env": env, "team": team, "service": service}
+    parameters = [(name, value) for name, value in named.items() if value is not None]
+    question = Question.of(parameters)
+    written = write_answer(default_home(), question, days) if parameters else write_report(default_home(), days)
+    console.print(str(written), markup=False, soft_wrap=True)

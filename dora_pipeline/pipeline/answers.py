@@ -3,26 +3,34 @@
 Every figure comes from the events of its question: medians under any filter are exact.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 
+from dora_pipeline.config import Home
 from dora_pipeline.pipeline.report_queries import Queries, Value
 from dora_pipeline.pipeline.report_trends import from_first_deployment, last_day, production_first
-from dora_pipeline.pipeline.reports import rates_since
+from dora_pipeline.pipeline.reports import ReportError, put_page, rates_since
 from dora_pipeline.report.answer import Answer, Catalog, NamedEnvironment
 from dora_pipeline.report.content import Environment, Figures, Point, Query, SelectedSource
 from dora_pipeline.report.distribution import LOWER_ENDS
+from dora_pipeline.report.page import answer_file
 from dora_pipeline.report.question import COLUMNS, NONE, Question
 from dora_pipeline.report.ranking import Ranked, Ranking, worst_first
 from dora_pipeline.timeline import OLDEST_INSTANT, Window, day_of
 from dora_pipeline.warehouse.filtered import Part, filtered, narrowed
+from dora_pipeline.warehouse.reader import PUBLISHED, explained, open_publication
 
 _MOST_TAGS = 200
 _MOST_RANKED = 50
+_MEMORY = "1GB"
 _FILTER = "The filter: to be run first"
 
 
@@ -89,6 +97,36 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Question, known: Catalo
         ranking,
         [Query(_FILTER, _script(part)), *(Query(title, text) for title, text in queries.texts.items())],
     )
+
+
+def write_answer(home: Home, asked: Question, days: int) -> Path:
+    """Write the page of a question over the newest `days`, in `report/` under a name of its own; the path of the file.
+
+    Raises WrongQuestion for what no event names, WarehouseError where nothing can be read, and ReportError where there
+    is no event yet, or the file cannot be written.
+    """
+    with TemporaryDirectory(prefix="dora-report-") as spill:
+        connection = open_publication(home, _MEMORY, Path(spill))
+        try:
+            connection.execute(f"USE {PUBLISHED}")
+            connection.execute("SET TimeZone = 'UTC'")
+            with explained(home, connection):
+                known = catalog(connection)
+                if known.newest_day is None:
+                    raise ReportError("there is no event of a selected source yet; `dora check` says what is missing")
+                question = asked.but(from_day=known.newest_day - timedelta(days=days - 1))
+                found = answer(connection, question, known)
+        finally:
+            connection.close()
+    path = home.path / "report" / _file_name(asked)
+    put_page(path, answer_file(found))
+    return path
+
+
+def _file_name(asked: Question) -> str:
+    """A name that no other question has, and says which this is as far as a file's name may."""
+    plain = re.sub(r"[^a-z0-9.]+", "-", asked.query.lower()).strip("-.")[:80]
+    return f"{plain}-{blake2b(asked.query.encode(), digest_size=4).hexdigest()}.html"
 
 
 def _script(part: Part) -> str:

@@ -62,7 +62,7 @@ def write_report(home: Home, days: int = DAYS) -> Path:
                 f"{home.warehouse}: cannot be read for the report; `dora run` brings it up to date: {reason}"
             ) from error
     path = home.path / "report" / "index.html"
-    _put(path, page(report))
+    put_page(path, page(report))
     return path
 
 
@@ -158,7 +158,8 @@ def _queries(queries: Queries) -> list[Query]:
     return [Query(title, text) for title, text in queries.texts.items()]
 
 
-def _put(path: Path, text: str) -> None:
+def put_page(path: Path, text: str) -> None:
+    """Put a page in place, whole. Raises ReportError where it cannot be written."""
     temporary = path.with_name(f"{path.name}.writing-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

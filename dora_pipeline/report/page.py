@@ -62,7 +62,12 @@ def page(report: Report) -> str:
 
 def answer_page(answer: Answer) -> Page:
     """The page of a question. Every text of the answer is escaped, whatever it holds."""
-    return _page("answer.html", ("page.css", "answer.css"), "answer.js", answer=answer)
+    return _page("answer.html", ("page.css", "answer.css"), "answer.js", answer=answer, is_live=True)
+
+
+def answer_file(answer: Answer) -> str:
+    """The HTML of the page of a question as a file, from which nothing more can be asked."""
+    return _page("answer.html", ("page.css", "answer.css"), policy_in_page=True, answer=answer, is_live=False).html
 
 
 def explanation_page(explanation: Explanation) -> Page:

@@ -1,10 +1,8 @@
 """Mirrors that cannot be read or used any more: the next run makes them again from the remote, and says so."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 from dora_pipeline_tests.git_histories import History, git
 from dora_pipeline_tests.homes import TestHome
@@ -74,20 +72,26 @@ DAMAGES = [
 ]
 
 
-def deploy(home: TestHome, deployment_id: str, finished: str, sha: str) -> None:
-    home.deploy(
-        "shop", finished, id=deployment_id, git={"commit_sha": sha, "repository_url": f"https://{REPOSITORY}.git"}
-    )
+def deploy(home: TestHome, deployment_id: str, finished: str, sha: str, repository: str = REPOSITORY) -> None:
+    """A deployment of a service of its own for each repository."""
+    git = {"commit_sha": sha, "repository_url": f"https://{repository}.git"}
+    home.deploy(f"shop of {repository}", finished, id=deployment_id, git=git)
 
 
-def loaded(home: TestHome, remote: Path) -> tuple[Path, list[str]]:
-    """A home with two deployments, whose mirror lacks the third commit; the mirror, and the SHAs from 1."""
+def write_history(remote: Path) -> list[str]:
+    """Three commits in a remote, of which the branch has two; the SHAs from 1."""
     history = History()
     history.commit(files={"src/a": "1"})
     history.commit(1, committed=3600, files={"src/a": "2"})
     history.commit(2, committed=7200, files={"src/a": "3"})
     shas = list(history.write(remote, {"main": 3}))
     git(remote, "update-ref", "refs/heads/main", shas[2])
+    return shas
+
+
+def loaded(home: TestHome, remote: Path) -> tuple[Path, list[str]]:
+    """A home with two deployments, whose mirror lacks the third commit; the mirror, and the SHAs from 1."""
+    shas = write_history(remote)
     deploy(home, "first", "2024-01-02T00:00:00", shas[1])
     deploy(home, "second", "2024-01-03T00:00:00", shas[2])
     home.run()
@@ -97,43 +101,70 @@ def loaded(home: TestHome, remote: Path) -> tuple[Path, list[str]]:
     return mirror, shas
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_mirror_is_made_again_with_a_word_and_the_new_event_loads(
-    home: TestHome, remote: Path, damage: Callable[[Path], None]
-) -> None:
-    mirror, shas = loaded(home, remote)
-    damage(mirror)
-    deploy(home, "third", "2024-01-04T00:00:00", shas[3])
+def loaded_with_many(home: TestHome, folder: Path, names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
+    """The same with a repository and two deployments for each name; the mirrors by name, and the SHAs from 1."""
+    remotes = {name: folder / f"{name}.git" for name in names}
+    home.settings(repositories={f"example.com/{name}": str(remote) for name, remote in remotes.items()})
+    home.select_events()
+    for name, remote in remotes.items():
+        shas = write_history(remote)
+        deploy(home, f"{name} 1", "2024-01-02T00:00:00", shas[1], f"example.com/{name}")
+        deploy(home, f"{name} 2", "2024-01-03T00:00:00", shas[2], f"example.com/{name}")
+    home.run()
+    assert {reason for name, reason in reasons(home).items() if name.endswith(" 2")} == {None}
+    mirrors = {}
+    for name, remote in remotes.items():
+        git(remote, "update-ref", "refs/heads/main", shas[3])
+        # Names are of one length, so that none is the beginning of another.
+        (mirrors[name],) = home.home.git.glob(f"*{name}*.git")
+    return mirrors, shas
+
+
+def test_damaged_mirrors_are_made_again_with_a_word_and_the_new_events_load(home: TestHome, tmp_path: Path) -> None:
+    damages = {f"app{number:02}": damage for number, damage in enumerate(DAMAGES)}
+    mirrors, shas = loaded_with_many(home, tmp_path, list(damages))
+    for name, damage in damages.items():
+        damage(mirrors[name])
+        deploy(home, f"{name} 3", "2024-01-04T00:00:00", shas[3], f"example.com/{name}")
     home.notes.notes.clear()
     home.run()
-    assert reasons(home) == {"first": "first_deployment", "second": None, "third": None}
-    assert brought(home, "third") == {shas[3]: 22 * 3600.0 + 2 * 24 * 3600}
-    (word,) = [note for note in home.notes.notes if REPOSITORY in note]
-    assert "was made again from" in word
+    of_each = {"1": "first_deployment", "2": None, "3": None}
+    expected = {f"{name} {number}": reason for name in damages for number, reason in of_each.items()}
+    assert reasons(home) == expected
+    for name in damages:
+        assert brought(home, f"{name} 3") == {shas[3]: 22 * 3600.0 + 2 * 24 * 3600}
+        (word,) = [
+            note for note in home.notes.notes if f"example.com/{name}:" in note or f"example.com/{name} " in note
+        ]
+        assert "was made again from" in word
     home.notes.notes.clear()
     home.run(rebuild=True)
-    assert reasons(home) == {"first": "first_deployment", "second": None, "third": None}
-    assert not [note for note in home.notes.notes if REPOSITORY in note]
+    assert reasons(home) == expected
+    assert not [note for note in home.notes.notes if "example.com/" in note]
 
 
-@pytest.mark.parametrize("damage", [remove_objects, remove_head, damage_every_object])
-def test_where_it_cannot_be_made_again_the_rest_loads_and_a_later_run_mends_it(
-    home: TestHome, remote: Path, damage: Callable[[Path], None]
+def test_where_they_cannot_be_made_again_the_rest_loads_and_a_later_run_mends_them(
+    home: TestHome, tmp_path: Path
 ) -> None:
-    mirror, shas = loaded(home, remote)
-    damage(mirror)
-    away = remote.rename(remote.with_name("away.git"))
-    deploy(home, "third", "2024-01-04T00:00:00", shas[3])
+    damages = {"app1": remove_objects, "app2": remove_head, "app3": damage_every_object}
+    mirrors, shas = loaded_with_many(home, tmp_path, list(damages))
+    for name, damage in damages.items():
+        damage(mirrors[name])
+        (tmp_path / f"{name}.git").rename(tmp_path / f"{name}.away")
+        deploy(home, f"{name} 3", "2024-01-04T00:00:00", shas[3], f"example.com/{name}")
     home.deploy("cart", "2024-01-04T00:00:00", id="other")
     home.notes.notes.clear()
     home.run()
-    assert reasons(home)["third"] in ("repository_missing", "commit_missing")
+    for name in damages:
+        assert reasons(home)[f"{name} 3"] in ("repository_missing", "commit_missing")
     assert reasons(home)["other"] == "no_commit"
-    assert any("cannot be fetched" in note for note in home.notes.notes)
-    away.rename(remote)
-    home.settings(repositories={REPOSITORY: str(remote)}, reread="5000d")
+    assert sum("cannot be fetched" in note for note in home.notes.notes) >= len(damages)
+    for name in damages:
+        (tmp_path / f"{name}.away").rename(tmp_path / f"{name}.git")
+    repositories = {f"example.com/{name}": str(tmp_path / f"{name}.git") for name in damages}
+    home.settings(repositories=repositories, reread="5000d")
     home.run()
-    assert reasons(home)["third"] is None
+    assert [reasons(home)[f"{name} 3"] for name in damages] == [None] * len(damages)
 
 
 def test_a_mirror_that_lost_old_commits_alone_is_made_again(home: TestHome, remote: Path) -> None:
@@ -153,7 +184,7 @@ def test_a_mirror_that_lost_folders_alone_is_made_again(home: TestHome, remote: 
         (mirror / "objects" / tree[:2] / tree[2:]).unlink(missing_ok=True)
     home.home.services.mkdir()
     (home.home.services / "shop.yaml").write_text(
-        f"schema-version: v2.2\ndd-service: shop\nlinks: [{{name: Source, type: repo, url: 'https://{REPOSITORY}'}}]\n"
+        f"schema-version: v2.2\ndd-service: 'shop of {REPOSITORY}'\nlinks: [{{name: Source, type: repo, url: 'https://{REPOSITORY}'}}]\n"
         "extensions: {datadoghq.com/dora-metrics: {source_patterns: ['src/**']}}\n"
     )
     home.run()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,15 +23,22 @@ MANIFEST = "manifest.json"
 SERVICES = "SELECT service FROM core.deployments ORDER BY service"
 
 
-@pytest.fixture
-def loaded(home: TestHome) -> TestHome:
-    """A home with three segments of deployments, of one event each, and one of failures."""
+@pytest.fixture(scope="module")
+def three_segments(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
+    """A home with three segments of deployments, of one event each, and one of failures. Copy it."""
+    home = TestHome(tmp_path_factory.mktemp("segments") / "home")
     home.select_events()
     home.fail(["shop"], "2024-05-06 06:00:00")
     for number in range(1, 4):
         home.deploy(f"service-{number}", f"2024-05-06 07:0{number}:00", version="1")
         home.run()
     return home
+
+
+@pytest.fixture
+def loaded(three_segments: TestHome, tmp_path: Path) -> TestHome:
+    """A copy of that home."""
+    return TestHome(Path(shutil.copytree(three_segments.home.path, tmp_path / "loaded")))
 
 
 @pytest.fixture

@@ -353,7 +353,9 @@ def test_the_published_file_is_readable_by_duckdb_1_2(loaded: TestHome) -> None:
     content = loaded.home.warehouse.read_bytes()[:20]
     assert content[8:12] == b"DUCK"
     assert struct.unpack("<Q", content[12:20])[0] in (64, 65)
-    assert loaded.rows("SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal") == [("v1.2.0+",)]
+    assert loaded.rows("SELECT tags['storage_version'] FROM duckdb_databases() WHERE path IS NOT NULL") == [
+        ("v1.2.0+",)
+    ]
 
 
 def test_every_table_and_column_has_a_comment(loaded: TestHome) -> None:

@@ -187,16 +187,23 @@ def test_verdicts_agree_with_published_intervals() -> None:
 
 
 def test_of_a_severity_or_a_source_only_that_is_told_which_it_can_tell(client: Client) -> None:
-    for question in ({"severity": "high"}, {"source": "failure_event_api"}):
+    for question, reason in (
+        ({"severity": "high"}, "The question is of failures of a severity, and deployments have none."),
+        ({"source": "failure_event_api"}, "The question is of a source of failures."),
+    ):
         root = client.page(**question)
-        assert card(root, "Deployment frequency")[0] is None
-        assert card(root, "Change failure rate")[0] is None
+        for title in ("Deployment frequency", "Change failure rate"):
+            number, text = card(root, title)
+            assert number is None
+            assert reason in text
         assert card(root, "Time to restore")[0] is not None
     # Of every other failure: 12, 14, … minutes; 80 days hold the first 20.
     assert card(client.page(severity="high", period="7d"), "Time to restore")[0] == 600
     root = client.page(source="deployment_event_api")
     assert card(root, "Deployment frequency")[0] == 65
-    assert card(root, "Change failure rate")[0] is None
+    number, text = card(root, "Change failure rate")
+    assert number is None
+    assert "The question is of a source of deployments." in text
 
 
 # Over time, and where

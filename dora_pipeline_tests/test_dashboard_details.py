@@ -21,7 +21,7 @@ from dora_pipeline.report import links
 from dora_pipeline.report.explanation import FIGURES
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline_tests.command import call
-from dora_pipeline_tests.dashboards import Client, running_dashboard
+from dora_pipeline_tests.dashboards import Client, card, running_dashboard
 from dora_pipeline_tests.git_histories import History, git
 from dora_pipeline_tests.homes import TestHome, moment
 from dora_pipeline_tests.report_pages import Element, page, rows
@@ -123,6 +123,15 @@ def _shown(client: Client, path: str, **question: str) -> Element:
     assert answer.status_code == 200, answer.text
     assert "<img" not in answer.text
     return page(answer.text)
+
+
+def test_a_card_without_a_rate_says_which_days_have_one(client: Client) -> None:
+    # Sources are selected since 02:00 of 1 May in Berlin.
+    said = "A rate needs a period that begins on 2024-05-02 or later"
+    number, text = card(_shown(client, "/"), "Change failure rate")
+    assert number is None
+    assert f"{said}; choose one." in text
+    assert said not in card(_shown(client, "/", **{"from": "2024-05-02"}), "Change failure rate")[1]
 
 
 # The events behind a figure

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from dora_pipeline.report import verdicts
 from dora_pipeline.report.content import UNKNOWN, Environment, Figures
+from dora_pipeline.report.question import Question
 from dora_pipeline.report.words import (
     count_text,
     counted,
@@ -105,12 +106,13 @@ def cards(
     before: Window | None,
     failures_since: date | None,
     rates_since: date | None,
+    question: Question | None = None,
 ) -> list[Card]:
     """Deployment frequency, change lead time, change failure rate and time to restore, then what DORA adds since 2024.
 
     `before` are the days that the period is compared with, None for a card without comparison. `failures_since` is the
-    day from which failures are known, None where no source of failures is selected; `rates_since` the first one from
-    whose start deployments and failures are.
+    day from which failures are known, None where no source of failures is selected or asked about; `rates_since` the
+    first one from whose start deployments and failures are. `question` is that of the dashboard, None in a file.
     """
     now, then = environment.now, environment.before or UNKNOWN
     are_failures_known = failures_since is not None and before is not None and failures_since <= before.first
@@ -121,7 +123,7 @@ def cards(
         compared.card(
             "Deployment frequency",
             "deployments",
-            _frequency(now, _frequency_notes(environment, period)),
+            _frequency(now, _frequency_notes(environment, period, question)),
             _frequency(then),
             verdicts.of_counts(now.deployments, days, then.deployments, days_before),
         ),
@@ -136,7 +138,7 @@ def cards(
         compared.card(
             "Change failure rate",
             "failures",
-            _failure_rate(now, _rate_notes(now, period, failures_since, rates_since)),
+            _failure_rate(now, _rate_notes(now, period, failures_since, rates_since, question)),
             _failure_rate(known),
             verdicts.of_counts(now.failures, now.deployments, known.failures, known.deployments),
         ),
@@ -223,10 +225,10 @@ def _recovery_time(figures: Figures) -> verdicts.Estimate:
     return figures.recovery_p50_seconds, figures.recovery_p50_seconds_low, figures.recovery_p50_seconds_high
 
 
-def _frequency_notes(environment: Environment, period: Window) -> list[str]:
+def _frequency_notes(environment: Environment, period: Window, question: Question | None) -> list[str]:
     number, first = environment.now.deployments, environment.first_deployment_day
     if number is None:
-        return ["No source of deployments is selected."]
+        return [_unknown("deployment", "failure", question)]
     if first is not None and first > period.first:
         days = (period.last - first).days + 1
         return [f"{frequency_text(number, days)} over the {counted(days, 'day')} since the first deployment"]
@@ -263,21 +265,35 @@ def _interval_notes(low: float | None, high: float | None, text: Callable[[float
     return [] if low is None or high is None else [f"95 % interval: {text(low)} to {text(high)}"]
 
 
-def _rate_notes(now: Figures, period: Window, failures_since: date | None, rates_since: date | None) -> list[str]:
+def _rate_notes(
+    now: Figures, period: Window, failures_since: date | None, rates_since: date | None, question: Question | None
+) -> list[str]:
     notes = []
     if failures_since is None:
-        return ["No source of failures is selected."]
+        return [_unknown("failure", "deployment", question)]
+    if now.deployments is None:
+        return [_unknown("deployment", "failure", question)]
     if period.first < failures_since:
         notes.append(f"Failures are known only since {day_text(failures_since)}.")
     if rates_since is not None and period.first < rates_since:
-        days = (period.last - rates_since).days + 1
-        command = f", as dora report --days {days} shows it" if days > 0 else ""
-        notes.append(f"A rate needs a period that begins on {day_text(rates_since)} or later{command}.")
+        days, advice = (period.last - rates_since).days + 1, ""
+        if days > 0:
+            advice = f", as dora report --days {days} shows it" if question is None else "; choose one"
+        notes.append(f"A rate needs a period that begins on {day_text(rates_since)} or later{advice}.")
     if now.failures_without_env:
         notes.append(_without_env(now.failures_without_env, "failure"))
-    elif now.deployments is not None and 0 < now.deployments < _FEW_DEPLOYMENTS:
+    elif 0 < now.deployments < _FEW_DEPLOYMENTS:
         notes.append(f"Few deployments: one failure more adds {100 / now.deployments:.1f} points.")
     return notes
+
+
+def _unknown(what: str, other: str, question: Question | None) -> str:
+    """Why nothing is known of events of one type, where those of the other are asked about."""
+    if question is not None and question.severity is not None and what == "deployment":
+        return "The question is of failures of a severity, and deployments have none."
+    if question is not None and question.source is not None:
+        return f"The question is of a source of {other}s."
+    return f"No source of {what}s is selected."
 
 
 def _restore_notes(now: Figures) -> list[str]:

@@ -1,8 +1,9 @@
-"""Addresses that a server of this program listens on."""
+"""Where the servers of this program listen, and how they log."""
 
 import os
 import socket
 from ipaddress import ip_address
+from typing import Any
 
 from dora_pipeline.errors import ConfigError
 
@@ -33,3 +34,17 @@ def address_of(listening: socket.socket) -> str:
     """Where a socket listens, as `127.0.0.1:8080` or `[::1]:8080`."""
     host, port = listening.getsockname()[:2]
     return f"{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def logging_of(logger: str) -> dict[str, Any]:
+    """How a server logs: lines on stderr, those of `logger`, and of uvicorn what is worth a warning."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "loggers": {
+            "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+            logger: {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        },
+    }

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.publications import Publications
+from dora_pipeline.dashboard.publications import publications_of
 from dora_pipeline.dashboard.responses import html, redirection, unchanged
 from dora_pipeline.pipeline.answers import answer
 from dora_pipeline.report.answer import Catalog
@@ -23,7 +23,7 @@ async def show_answer(request: Request) -> Response:
     question = Question.of(parameters)
     if len(parameters) != len(parse_qsl(question.query)):
         return redirection(f"/?{question.query}" if question.query else "/")
-    publications: Publications = request.app.state.publications
+    publications = publications_of(request)
     tag = _tag(publications.identity(), question)
     same = unchanged(request, tag)
     if same is not None:

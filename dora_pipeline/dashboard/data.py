@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dora_pipeline.dashboard.events import no_event
-from dora_pipeline.dashboard.publications import Publications
+from dora_pipeline.dashboard.publications import publications_of
 from dora_pipeline.dashboard.questions import asked, choice
 from dora_pipeline.dashboard.responses import html
 from dora_pipeline.identifiers import EventType
@@ -126,8 +126,7 @@ async def _answered(
             return no_event(*view.event)
         return act(connection, view, queries)
 
-    publications: Publications = request.app.state.publications
-    return await publications.ask(found)
+    return await publications_of(request).ask(found)
 
 
 def _table(connection: duckdb.DuckDBPyConnection, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:

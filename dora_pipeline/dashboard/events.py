@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.publications import Publications
+from dora_pipeline.dashboard.publications import publications_of
 from dora_pipeline.dashboard.responses import html, message
 from dora_pipeline.identifiers import EventType
 from dora_pipeline.pipeline.details import details
@@ -44,8 +44,7 @@ async def _shown(request: Request, event_type: EventType) -> Response:
         found = details(connection, event_type, event_id)
         return None if found is None else details_page(found, known.zone)
 
-    publications: Publications = request.app.state.publications
-    found = await publications.ask(page)
+    found = await publications_of(request).ask(page)
     return no_event(event_type, event_id) if found is None else html(found)
 
 

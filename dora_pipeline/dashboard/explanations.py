@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.publications import Publications
+from dora_pipeline.dashboard.publications import publications_of
 from dora_pipeline.dashboard.questions import asked, choice
 from dora_pipeline.dashboard.responses import html
 from dora_pipeline.pipeline.explanations import explanation
@@ -25,8 +25,7 @@ async def show_explanation(request: Request) -> Response:
             return nothing_page()
         return explanation_page(explanation(connection, question, known, figure, own.get("reason"), page))
 
-    publications: Publications = request.app.state.publications
-    return html(await publications.ask(made))
+    return html(await publications_of(request).ask(made))
 
 
 def _page(text: str) -> int:

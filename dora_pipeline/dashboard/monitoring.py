@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.publications import Publications
+from dora_pipeline.dashboard.publications import publications_of
 from dora_pipeline.pipeline.gauges import Row, watched_services, watched_sources, watched_tables
 from dora_pipeline.report.answer import Catalog
 
@@ -22,7 +22,7 @@ _SOURCE = ("event_type", "source")
 
 async def send_gauges(request: Request) -> Response:
     """The values of the newest publication; they change with the next one only."""
-    publications: Publications = request.app.state.publications
+    publications = publications_of(request)
     identity = publications.identity()
     known_identity, text = getattr(request.app.state, "gauges", (None, b""))
     if known_identity != identity:

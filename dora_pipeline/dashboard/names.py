@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.publications import Publications
+from dora_pipeline.dashboard.publications import publications_of
 from dora_pipeline.report.answer import Catalog
 
 _MOST = 50
@@ -19,8 +19,7 @@ async def find_services(request: Request) -> Response:
         names = [name for name in known.names.get("service", ()) if name is not None and text in name.lower()]
         return sorted(names, key=lambda name: not name.lower().startswith(text))[:_MOST]
 
-    publications: Publications = request.app.state.publications
-    return JSONResponse(await publications.ask(found))
+    return JSONResponse(await publications_of(request).ask(found))
 
 
 ROUTES = [Route("/services.json", find_services, methods=["GET"])]

@@ -11,12 +11,13 @@ from threading import Lock, Timer
 from typing import TypeVar
 
 import duckdb
+from starlette.requests import Request
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError, WarehouseError
 from dora_pipeline.pipeline.answers import catalog
 from dora_pipeline.report.answer import Catalog
-from dora_pipeline.warehouse.reader import PUBLISHED, explained, open_publication
+from dora_pipeline.warehouse.reader import asking, open_publication
 
 MOST_AT_ONCE = 2
 MOST_SECONDS = 30.0
@@ -37,6 +38,12 @@ class Publication:
     identity: str
     catalog: Catalog
     connection: duckdb.DuckDBPyConnection = field(repr=False)
+
+
+def publications_of(request: Request) -> "Publications":
+    """What the app of a request asks."""
+    found: Publications = request.app.state.publications
+    return found
 
 
 Act = Callable[[duckdb.DuckDBPyConnection, Catalog], Found]
@@ -87,21 +94,18 @@ class Publications:
 
     def _found(self, act: Act[Found]) -> Found:
         publication = self._publication()
-        cursor = publication.connection.cursor()
-        end = Timer(MOST_SECONDS, cursor.interrupt)
-        end.start()
-        try:
-            cursor.execute(f"USE {PUBLISHED}")
-            cursor.execute("SET TimeZone = 'UTC'")
-            with explained(self._home, cursor):
+        with asking(self._home, publication.connection) as cursor:
+            end = Timer(MOST_SECONDS, cursor.interrupt)
+            end.start()
+            try:
                 return act(cursor, publication.catalog)
-        except duckdb.InterruptException:
-            raise TooBusy(f"it takes more than {MOST_SECONDS:g} seconds; ask for fewer days, or for one team") from None
-        except duckdb.OutOfMemoryException:
-            raise TooBusy(f"it takes more than {MEMORY} of memory; ask for fewer days, or for one team") from None
-        finally:
-            end.cancel()
-            cursor.close()
+            except duckdb.InterruptException:
+                advice = f"it takes more than {MOST_SECONDS:g} seconds; ask for fewer days, or for one team"
+                raise TooBusy(advice) from None
+            except duckdb.OutOfMemoryException:
+                raise TooBusy(f"it takes more than {MEMORY} of memory; ask for fewer days, or for one team") from None
+            finally:
+                end.cancel()
 
     def _publication(self) -> Publication:
         with self._lock:
@@ -113,7 +117,5 @@ class Publications:
 
     def _opened(self, identity: str) -> Publication:
         connection = open_publication(self._home, MEMORY, Path(self._spill.name))
-        connection.execute(f"USE {PUBLISHED}")
-        connection.execute("SET TimeZone = 'UTC'")
-        with explained(self._home, connection):
-            return Publication(identity, catalog(connection), connection)
+        with asking(self._home, connection) as cursor:
+            return Publication(identity, catalog(cursor), connection)

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dora_pipeline.config import Home
-from dora_pipeline.dashboard.publications import Publications
+from dora_pipeline.dashboard.publications import publications_of
 from dora_pipeline.dashboard.responses import html
 from dora_pipeline.pipeline.quality import quality
 from dora_pipeline.report.answer import Catalog
@@ -22,8 +22,7 @@ async def show_quality(request: Request) -> Response:
     def page(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Page:
         return quality_page(quality(connection, settings, known.zone))
 
-    publications: Publications = request.app.state.publications
-    return html(await publications.ask(page))
+    return html(await publications_of(request).ask(page))
 
 
 ROUTES = [Route("/quality", show_quality, methods=["GET"])]

@@ -9,19 +9,9 @@ import uvicorn
 from dora_pipeline.config import Home
 from dora_pipeline.dashboard.app import make_app
 from dora_pipeline.intake.web.connections import ClientConnection
-from dora_pipeline.listening import BACKLOG, address_of, listening_socket
+from dora_pipeline.listening import BACKLOG, address_of, listening_socket, logging_of
 
 _GRACE_SECONDS = 5
-_LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {
-        "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        "dora_pipeline.dashboard": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-    },
-}
 
 
 class DashboardServer:
@@ -48,7 +38,7 @@ class DashboardServer:
             self._app,
             http=ClientConnection,
             ws="none",
-            log_config=_LOGGING,
+            log_config=logging_of("dora_pipeline.dashboard"),
             access_log=False,
             server_header=False,
             backlog=BACKLOG,

@@ -1,13 +1,11 @@
 """The figures of a question as tables, each of one query that any client can run."""
 
-from collections.abc import Mapping
-
 from dora_pipeline.pipeline.report_queries import Value, filled
 from dora_pipeline.report.answer import Catalog
 from dora_pipeline.report.question import Question
 from dora_pipeline.timeline import Window
 from dora_pipeline.warehouse.filtered import conditions
-from dora_pipeline.warehouse.queries import quoted, statement
+from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.single_queries import single_query
 
 
@@ -19,13 +17,12 @@ def answer_queries(asked: Question, known: Catalog) -> dict[str, str]:
     """
     assert known.newest_day is not None, "there is nothing to ask about"
     question = known.resolved(asked)
-    first = known.environment(asked).first_deployment_day
     env = "NULL" if question.values["env"] is None else quoted(question.values["env"])
     of_env = f"x.env IS NOT DISTINCT FROM {env}"
     period = question.window(known.newest_day)
     before = question.compared(period)
     windows = {"asked": period}
-    if before is not None and first is not None and first <= before.first:
+    if before is not None and known.environment(question).reaches_back_over(before):
         windows["compared"] = before
     filter_of = conditions(question.values, question.tag, [period])
     bounds: dict[str, Value] = {"from_day": period.first, "to_day": period.last}
@@ -35,7 +32,7 @@ def answer_queries(asked: Question, known: Catalog) -> dict[str, str]:
         f"WHERE x.dimension = 'env' AND {of_env}"
         for name, window in windows.items()
     ]
-    trend = single_query(_filled("trends", {**bounds, "grain": question.points(period)}), filter_of)
+    trend = single_query(filled("report.trends", {**bounds, "grain": question.points(period)}), filter_of)
     members = _figures(question, period, "service", "team")
     return {
         "figures": "\nUNION ALL\n".join(figures),
@@ -51,8 +48,4 @@ def _figures(question: Question, window: Window, *dimensions: str) -> str:
         "from_day": window.first,
         "to_day": window.last,
     }
-    return single_query(_filled("figures", options), conditions(question.values, question.tag, [window]))
-
-
-def _filled(name: str, options: Mapping[str, Value]) -> str:
-    return filled(statement(f"report.{name}"), options)
+    return single_query(filled("report.figures", options), conditions(question.values, question.tag, [window]))

@@ -9,24 +9,23 @@ from datetime import date, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 
 from dora_pipeline.config import Home
 from dora_pipeline.pipeline.report_queries import Queries, Value
-from dora_pipeline.pipeline.report_trends import from_first_deployment, last_day, production_first
-from dora_pipeline.pipeline.reports import ReportError, put_page, rates_since
+from dora_pipeline.pipeline.report_trends import from_first_deployment, point_of, production_first
+from dora_pipeline.pipeline.reports import ReportError, known_since, put_page, rates_since
 from dora_pipeline.report.answer import Answer, Catalog, NamedEnvironment
 from dora_pipeline.report.content import Environment, Figures, Point, Query, SelectedSource
 from dora_pipeline.report.distribution import LOWER_ENDS
 from dora_pipeline.report.page import answer_file
-from dora_pipeline.report.question import COLUMNS, NONE, Question
+from dora_pipeline.report.question import COLUMNS, Question
 from dora_pipeline.report.ranking import Ranked, Ranking, worst_first
-from dora_pipeline.timeline import OLDEST_INSTANT, Window, day_of
+from dora_pipeline.timeline import OLDEST_INSTANT, Window
 from dora_pipeline.warehouse.filtered import Part, filtered, narrowed
-from dora_pipeline.warehouse.reader import PUBLISHED, explained, open_publication
+from dora_pipeline.warehouse.reader import asking, open_publication
 
 _MOST_TAGS = 200
 _MOST_RANKED = 50
@@ -62,9 +61,8 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Question, known: Catalo
     Raises WrongQuestion for what the publication does not know, or days that are too many or not there yet.
     """
     assert known.newest_day is not None, "there is nothing to ask about"
-    environment = known.environment(asked)
-    known.check(asked)
-    question = asked.but(env=NONE if environment.env is None else environment.env)
+    question = known.resolved(asked)
+    environment = known.environment(question)
     env, first = environment.env, environment.first_deployment_day
     period = question.window(known.newest_day)
     grain = question.points(period)
@@ -75,14 +73,14 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Question, known: Catalo
     with filtered(connection, question.values, question.tag, [period] if before is None else [period, before]) as part:
         figures = _figures(queries, "Cards and ranking", env, period, ("env", question.by))
         then = None
-        if before is not None and first is not None and first <= before.first:
+        if before is not None and environment.reaches_back_over(before):
             then = _figures(queries, "Cards, the days compared with", env, before, ("env",))["env"].get(None, nothing)
         trends = queries.rows("trends", f"Trends by {grain}", grain=grain, from_day=period.first, to_day=period.last)
         lead_times = dict(queries.rows("lead_times", "Lead times", lower_ends=LOWER_ENDS, **bounds))
         ranking = None
         if question.service is None:
             ranking = _ranking(connection, part, queries, question, figures[question.by], grain=grain, **bounds)
-    points = [_point(row[1:], grain) for row in trends if row[0] == env]
+    points = [point_of(row[1:], grain) for row in trends if row[0] == env]
     return Answer(
         question,
         known,
@@ -108,14 +106,12 @@ def write_answer(home: Home, asked: Question, days: int) -> Path:
     with TemporaryDirectory(prefix="dora-report-") as spill:
         connection = open_publication(home, _MEMORY, Path(spill))
         try:
-            connection.execute(f"USE {PUBLISHED}")
-            connection.execute("SET TimeZone = 'UTC'")
-            with explained(home, connection):
-                known = catalog(connection)
+            with asking(home, connection) as cursor:
+                known = catalog(cursor)
                 if known.newest_day is None:
                     raise ReportError("there is no event of a selected source yet; `dora check` says what is missing")
                 question = asked.but(from_day=known.newest_day - timedelta(days=days - 1))
-                found = answer(connection, question, known)
+                found = answer(cursor, question, known)
         finally:
             connection.close()
     path = home.path / "report" / _file_name(asked)
@@ -168,16 +164,11 @@ def _ranking(
     teams: dict[str, str] = {}
     with narrowed(connection, part, COLUMNS[question.by], [name for name, _ in shown]):
         for name, *row in queries.rows("member_trends", dimension=question.by, **bounds):
-            points.setdefault(name, []).append(_point(row, str(bounds["grain"])))
+            points.setdefault(name, []).append(point_of(row, str(bounds["grain"])))
         if question.by == "service":
             teams = dict(queries.rows("teams", since_day=bounds["from_day"]))
     rows = [Ranked(name, of, teams.get(name or ""), points.get(name, [])) for name, of in shown]
     return Ranking(question.by, question.sort, rows, len(ranked))
-
-
-def _point(row: Sequence[Any], grain: str) -> Point:
-    first, is_whole, is_provisional, *figures = row
-    return Point(Window(first, last_day(first, grain)), is_whole, Figures(*figures), is_provisional)
 
 
 def _nothing(known: Catalog, question: Question) -> Figures:
@@ -201,9 +192,5 @@ def _since(event_type: str, known: Catalog, question: Question) -> date | None:
     """The day from which events of the type are known, None where none of its sources is asked about."""
     if event_type == "deployment" and question.severity is not None:
         return None
-    firsts = [
-        source.first_selected_at
-        for source in known.sources
-        if source.event_type == event_type and question.source in (None, source.source)
-    ]
-    return day_of(min(firsts), known.zone) if firsts else None
+    asked = [source for source in known.sources if question.source in (None, source.source)]
+    return known_since(asked, event_type, known.zone)

@@ -7,7 +7,6 @@ import duckdb
 from dora_pipeline.identifiers import EventType
 from dora_pipeline.pipeline.report_queries import filled, named_rows
 from dora_pipeline.report.details import Details
-from dora_pipeline.warehouse.queries import statement
 
 # The tables of a page, the event itself first, and the queries that give them.
 _TABLES: Mapping[EventType, Mapping[str, str]] = {
@@ -25,7 +24,7 @@ _TABLES: Mapping[EventType, Mapping[str, str]] = {
 def detail_queries(event_type: EventType, event_id: str) -> dict[str, str]:
     """The SQL of each table of the page of an event."""
     options = {"event_id": event_id}
-    return {name: filled(statement(query), options) for name, query in _TABLES[event_type].items()}
+    return {name: filled(query, options) for name, query in _TABLES[event_type].items()}
 
 
 def details(connection: duckdb.DuckDBPyConnection, event_type: EventType, event_id: str) -> Details | None:

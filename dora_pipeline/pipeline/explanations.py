@@ -7,7 +7,7 @@ from dora_pipeline.report.answer import Catalog
 from dora_pipeline.report.explanation import COUNTED, ExplainedEvent, Explanation, ReasonCount
 from dora_pipeline.report.question import Question, WrongQuestion
 from dora_pipeline.warehouse.filtered import passes
-from dora_pipeline.warehouse.queries import quoted, statement
+from dora_pipeline.warehouse.queries import quoted
 
 _ROWS = 200
 # Of an environment; what was rejected has none, and no id.
@@ -21,7 +21,7 @@ def explained_query(question: Question, known: Catalog, figure: str, reason: str
     options: dict[str, Value] = {"figure": figure, "from_day": period.first, "to_day": period.last}
     is_of_env = question.values.get("env") is not None
     # What is filled in first holds nothing that comes from outside.
-    return filled(statement("report.explained"), options).format(
+    return filled("report.explained", options).format(
         passes=passes(question.values, question.tag),
         without_env=_WITHOUT_ENV if is_of_env else "NULL",
         has_reason=_has_reason(reason),

@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 def watched_services(connection: duckdb.DuckDBPyConnection, most: int = _MOST) -> Sequence[Row]:
     """The counted deployments, open failures and newest events of the services with most events, and of the rest."""
-    return named_rows(connection, filled(statement("monitoring.services"), {"most": most, "rest": REST}))
+    return named_rows(connection, filled("monitoring.services", {"most": most, "rest": REST}))
 
 
 def watched_sources(connection: duckdb.DuckDBPyConnection) -> Sequence[Row]:

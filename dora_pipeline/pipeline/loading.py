@@ -80,9 +80,9 @@ def load_services(writer: Writer, catalog: Catalog) -> int:
     with writer.transaction() as connection:
         changed = replace_table(connection, Services, frame)
         if changed.height:
-            mark_days_of_services(connection, changed["service"].unique().to_list())
-            wait_for_commits(connection, "SELECT service FROM named_services")
-            wait_for_changes(connection, "SELECT service FROM named_services")
+            services = mark_days_of_services(connection, changed["service"].unique().to_list())
+            wait_for_commits(connection, services)
+            wait_for_changes(connection, services)
             links.wait_for_owners(connection, changed)
     return frame.height
 

@@ -21,7 +21,7 @@ class Queries:
 
     def rows(self, name: str, title: str = "", /, **parameters: Value) -> list[tuple[Any, ...]]:
         """The rows of a query whose `$name`s are the parameters; with a title, the page shows its text."""
-        text = filled(statement(f"report.{name}"), parameters)
+        text = filled(f"report.{name}", parameters)
         if title:
             self.texts[title] = text
         return self._connection.execute(text).fetchall()
@@ -34,9 +34,9 @@ def named_rows(connection: duckdb.DuckDBPyConnection, text: str) -> list[dict[st
     return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
 
 
-def filled(text: str, parameters: Mapping[str, Value]) -> str:
-    """The statement with its parameters written into it, so that it can be copied."""
-    return re.sub(r"\$(\w+)", lambda match: _literal(parameters[match[1]]), text).strip()
+def filled(name: str, parameters: Mapping[str, Value]) -> str:
+    """A statement of `sql/` with its parameters written into it, so that it can be copied."""
+    return re.sub(r"\$(\w+)", lambda match: _literal(parameters[match[1]]), statement(name)).strip()
 
 
 def _literal(value: Value) -> str:

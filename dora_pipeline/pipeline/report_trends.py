@@ -37,7 +37,7 @@ def environments(
     )
     year = _year_before(period.last)
     trends = {
-        grain: points_by_env(
+        grain: _points(
             queries.rows("trends", f"Trends by {grain}", grain=grain, from_day=first, to_day=period.last),
             grain,
         )
@@ -62,14 +62,18 @@ def _by_env(rows: Sequence[tuple[Any, ...]]) -> dict[str | None, Figures]:
     return {env: Figures(*figures) for kind, _, env, _, *figures in rows if kind == "env"}
 
 
-def points_by_env(rows: Sequence[tuple[Any, ...]], grain: str) -> dict[str | None, list[Point]]:
-    """The points of each environment, of the rows of the query of trends. Whether one is provisional is left out: that
-    depends on the clock.
-    """
+def _points(rows: Sequence[tuple[Any, ...]], grain: str) -> dict[str | None, list[Point]]:
     points: dict[str | None, list[Point]] = {}
-    for env, first, is_whole, _, *figures in rows:
-        points.setdefault(env, []).append(Point(Window(first, last_day(first, grain)), is_whole, Figures(*figures)))
+    for env, *row in rows:
+        # Whether a period is provisional depends on the clock, and what a file says does not.
+        points.setdefault(env, []).append(replace(point_of(row, grain), is_provisional=False))
     return points
+
+
+def point_of(row: Sequence[Any], grain: str) -> Point:
+    """A point of a trend by its row: first day, whether it is whole, whether it is provisional, figures."""
+    first, is_whole, is_provisional, *figures = row
+    return Point(Window(first, _last_day(first, grain)), is_whole, Figures(*figures), is_provisional)
 
 
 def _year_before(day: date) -> date:
@@ -78,8 +82,7 @@ def _year_before(day: date) -> date:
     return date(month // 12, month % 12 + 1, 1)
 
 
-def last_day(first: date, grain: str) -> date:
-    """The last day of the period that begins with the day."""
+def _last_day(first: date, grain: str) -> date:
     days = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}[grain]
     if grain in ("day", "week"):
         return first + timedelta(days=days - 1)

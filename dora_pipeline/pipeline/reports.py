@@ -70,8 +70,7 @@ def _report(queries: Queries, settings: Settings, days: int) -> Report:
     zone = settings.zone
     ((newest_day, newest_event_at, read_at),) = queries.rows("span")
     sources = [SelectedSource(*row) for row in queries.rows("sources", "Selected sources")]
-    firsts = [source.first_selected_at for source in sources if source.event_type == "failure"]
-    failures_since = day_of(min(firsts), zone) if firsts else None
+    failures_since = known_since(sources, "failure", zone)
     since_both = rates_since(sources, zone)
     if newest_day is None:
         rejected = queries.rows("rejected", "Rejected events", from_day=None, to_day=None)
@@ -141,17 +140,24 @@ def _report(queries: Queries, settings: Settings, days: int) -> Report:
     )
 
 
+def known_since(sources: Sequence[SelectedSource], event_type: str, zone: ZoneInfo) -> date | None:
+    """The day from which events of a type are known; None where none of the sources tells of them."""
+    begins = _first_selection(sources, event_type)
+    return None if begins is None else day_of(begins, zone)
+
+
 def rates_since(sources: Sequence[SelectedSource], zone: ZoneInfo) -> date | None:
     """The first day from whose start deployments and failures are known; None while a type has no selected source."""
-    beginnings: dict[str, datetime] = {}
-    for source in sources:
-        known = beginnings.get(source.event_type, source.first_selected_at)
-        beginnings[source.event_type] = min(known, source.first_selected_at)
-    if len(beginnings) < 2:
+    deployments, failures = _first_selection(sources, "deployment"), _first_selection(sources, "failure")
+    if deployments is None or failures is None:
         return None
-    begins = max(beginnings.values())
+    begins = max(deployments, failures)
     day = day_of(begins, zone)
     return day if start_of(day, zone) == begins else day + timedelta(days=1)
+
+
+def _first_selection(sources: Sequence[SelectedSource], event_type: str) -> datetime | None:
+    return min((source.first_selected_at for source in sources if source.event_type == event_type), default=None)
 
 
 def _queries(queries: Queries) -> list[Query]:

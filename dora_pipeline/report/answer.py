@@ -25,6 +25,10 @@ class NamedEnvironment:
     first_deployment_day: date | None
     deployments: int
 
+    def reaches_back_over(self, window: Window) -> bool:
+        """Whether it was deployed to before the window, or as it began: its figures of all these days are known."""
+        return self.first_deployment_day is not None and self.first_deployment_day <= window.first
+
 
 @dataclass(frozen=True)
 class Catalog:

@@ -18,8 +18,7 @@ def explanation(question: Question, figure: str, reason: str | None = None, page
 
 def data(question: Question, form: str, figure: str | None = None, reason: str | None = None) -> str:
     """What a page shows in another form: `csv`, `json` or `sql`."""
-    path = "/sql" if form == "sql" else f"/data.{form}"
-    return _address(path, question, {"figure": figure, "reason": reason})
+    return _address(_path(form), question, {"figure": figure, "reason": reason})
 
 
 def event(event_type: str, event_id: str) -> str:
@@ -29,8 +28,7 @@ def event(event_type: str, event_id: str) -> str:
 
 def event_data(event_type: str, event_id: str, form: str, table: str | None = None) -> str:
     """The same in another form; of several tables, CSV has one."""
-    path = "/sql" if form == "sql" else f"/data.{form}"
-    return f"{path}?{urlencode({event_type: event_id, **({'table': table} if table else {})})}"
+    return f"{_path(form)}?{urlencode({event_type: event_id, **({'table': table} if table else {})})}"
 
 
 def repository(repository_id: str | None) -> str | None:
@@ -78,6 +76,10 @@ def _kind(host: str) -> str | None:
         return "azure"
     # Companies call the hosts of their own so.
     return next((kind for kind in ("github", "gitlab") if kind in host.split(".")), None)
+
+
+def _path(form: str) -> str:
+    return "/sql" if form == "sql" else f"/data.{form}"
 
 
 def _address(path: str, question: Question, own: dict[str, str | int | None]) -> str:

@@ -29,20 +29,25 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.globals.update(links=links, COUNTED=COUNTED, FIGURES=FIGURES, left_out_text=left_out_text)
-_TEMPLATES.globals.update(LINK_RULES=LINK_RULES, WAYS=WAYS)
 _TEMPLATES.globals.update(
     words=words,
     charts=charts,
     cards=cards,
+    links=links,
     distribution=distribution,
     sparkline=ranking.sparkline,
+    left_out_text=left_out_text,
     RANKED=ranking.COLUMNS,
     COMPARISONS=COMPARISONS,
+    COUNTED=COUNTED,
+    FIGURES=FIGURES,
     GRAINS=GRAINS,
+    LINK_RULES=LINK_RULES,
     NONE=NONE,
     PERIODS=PERIODS,
+    WAYS=WAYS,
 )
+_STYLES = ("page.css", "answer.css")
 
 
 @dataclass(frozen=True)
@@ -56,38 +61,43 @@ class Page:
 def page(report: Report) -> str:
     """The HTML of the report, a file. Every text of the report is escaped, whatever it holds."""
     return _page(
-        "page.html", ("page.css",), "page.js", policy_in_page=True, report=report, quiet_days=_quiet_days(report)
+        "page.html",
+        "page.js",
+        styles=("page.css",),
+        policy_in_page=True,
+        report=report,
+        quiet_days=_quiet_days(report),
     ).html
 
 
 def answer_page(answer: Answer) -> Page:
     """The page of a question. Every text of the answer is escaped, whatever it holds."""
-    return _page("answer.html", ("page.css", "answer.css"), "answer.js", answer=answer, is_live=True)
+    return _page("answer.html", "answer.js", answer=answer, is_live=True)
 
 
 def answer_file(answer: Answer) -> str:
     """The HTML of the page of a question as a file, from which nothing more can be asked."""
-    return _page("answer.html", ("page.css", "answer.css"), policy_in_page=True, answer=answer, is_live=False).html
+    return _page("answer.html", policy_in_page=True, answer=answer, is_live=False).html
 
 
 def explanation_page(explanation: Explanation) -> Page:
     """The page of the events behind a figure."""
-    return _page("explanation.html", ("page.css", "answer.css"), explanation=explanation)
+    return _page("explanation.html", explanation=explanation)
 
 
 def details_page(details: Details, zone: ZoneInfo) -> Page:
     """The page of a deployment or a failure; its times are those of the zone."""
-    return _page(f"{details.event_type}.html", ("page.css", "answer.css"), details=details, zone=zone)
+    return _page(f"{details.event_type}.html", details=details, zone=zone)
 
 
 def quality_page(quality: Quality) -> Page:
     """The page of how far the data can be trusted."""
-    return _page("data_quality.html", ("page.css", "answer.css"), quality=quality)
+    return _page("data_quality.html", quality=quality)
 
 
 def queries_page(queries: Sequence[Query], asked: str) -> Page:
     """The page of the SQL of each table of another page, which the query string asks for."""
-    return _page("sql.html", ("page.css", "answer.css"), queries=queries, asked=asked)
+    return _page("sql.html", queries=queries, asked=asked)
 
 
 def nothing_page() -> Page:
@@ -97,11 +107,16 @@ def nothing_page() -> Page:
 
 def message_page(title: str, message: str, links: Sequence[tuple[str, str]] = ()) -> Page:
     """A page that says why there is no other one; `links` are texts with addresses that may help."""
-    return _page("message.html", ("page.css", "answer.css"), title=title, message=message, links=links)
+    return _page("message.html", title=title, message=message, links=links)
 
 
 def _page(
-    template: str, styles: Sequence[str], script: str | None = None, *, policy_in_page: bool = False, **values: Any
+    template: str,
+    script: str | None = None,
+    *,
+    styles: Sequence[str] = _STYLES,
+    policy_in_page: bool = False,
+    **values: Any,
 ) -> Page:
     style, program = "".join(map(_text, styles)), _text(script) if script else ""
     # Nothing but this style and this script may run or be fetched, even if a name were to slip through.

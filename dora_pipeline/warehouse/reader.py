@@ -27,7 +27,7 @@ def open_reader(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = _opened(home, open_published)
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        with explained(home, connection):
+        with _explained(home, connection):
             yield connection
     finally:
         connection.close()
@@ -37,8 +37,8 @@ def open_publication(home: Home, memory: str, spill: Path) -> duckdb.DuckDBPyCon
     """A connection on which the published file is attached, read-only, beside databases in memory.
 
     It is an instance of its own: one that is opened later, after another publication, shares nothing with it. All
-    questions of its cursors have `memory` together, such as `600MB`, and put what goes beyond into the folder `spill`.
-    A cursor begins with `USE`. Raises WarehouseError as `open_reader` does.
+    questions of `asking` have `memory` together, such as `600MB`, and put what goes beyond into the folder `spill`.
+    Raises WarehouseError as `open_reader` does.
     """
     connection = duckdb.connect(config={"memory_limit": memory, "temp_directory": str(spill)})
     try:
@@ -50,7 +50,23 @@ def open_publication(home: Home, memory: str, spill: Path) -> duckdb.DuckDBPyCon
 
 
 @contextlib.contextmanager
-def explained(home: Home, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def asking(home: Home, publication: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A cursor on a connection of `open_publication`, whose unqualified names are those of the published file.
+
+    Times are UTC. Raises WarehouseError where the file lacks what the block reads.
+    """
+    cursor = publication.cursor()
+    try:
+        cursor.execute(f"USE {PUBLISHED}")
+        cursor.execute("SET TimeZone = 'UTC'")
+        with _explained(home, cursor):
+            yield cursor
+    finally:
+        cursor.close()
+
+
+@contextlib.contextmanager
+def _explained(home: Home, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """For the length of the block, that the file lacks what is read is a WarehouseError that names the versions."""
     try:
         yield

@@ -45,9 +45,10 @@ def mark_all_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[type[T
         mark_days(connection, [table], known + landed)
 
 
-def mark_days_of_services(connection: duckdb.DuckDBPyConnection, services: Iterable[str]) -> None:
-    """Mark every day on which one of the services has events."""
+def mark_days_of_services(connection: duckdb.DuckDBPyConnection, services: Iterable[str]) -> str:
+    """Mark every day on which one of the services has events; the query of the services."""
     connection.execute("CREATE OR REPLACE TEMP TABLE named_services AS SELECT UNNEST(?) AS service", [list(services)])
+    named = "SELECT service FROM named_services"
     for table in (Deployments, Failures):
-        landed = f"SELECT day FROM {_LANDED[table]} WHERE service IN (SELECT service FROM named_services)"
-        mark_days(connection, [table], landed)
+        mark_days(connection, [table], f"SELECT day FROM {_LANDED[table]} WHERE service IN ({named})")
+    return named

@@ -24,23 +24,13 @@ from dora_pipeline.intake.web.app import IntakeSettings, make_app
 from dora_pipeline.intake.web.certificates import Certificate, Tls
 from dora_pipeline.intake.web.connections import ClientConnection
 from dora_pipeline.intake.web.monitoring import METRICS_FOLDER
-from dora_pipeline.listening import BACKLOG, address_of, is_loopback, listening_socket
+from dora_pipeline.listening import BACKLOG, address_of, is_loopback, listening_socket, logging_of
 
 WEBHOOK_SECRETS = "PAGERDUTY_WEBHOOK_SECRETS"
 # Longer than nginx keeps its connections to us, so that it never writes into one that just ended.
 _KEEP_ALIVE_SECONDS = 75
 _GRACE_SECONDS = 20
 _HEALTH_SECONDS = 30
-_LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {
-        "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        "dora_pipeline.intake": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-    },
-}
 
 
 class IntakeServer:
@@ -112,7 +102,7 @@ class IntakeServer:
             workers=self._workers,
             http=ClientConnection,
             ws="none",
-            log_config=_LOGGING,
+            log_config=logging_of("dora_pipeline.intake"),
             access_log=False,
             server_header=False,
             backlog=BACKLOG,

@@ -9,37 +9,14 @@ first run.
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import duckdb
+from stopwatch import Stages
 
-from dora_pipeline.pipeline import events
-from dora_pipeline.warehouse.event_records import EventRecords
 from dora_pipeline.warehouse.writer import STORAGE_VERSION
 from dora_pipeline_tests import large_homes
 from dora_pipeline_tests.homes import TestHome
-
-
-class Stopwatch:
-    """Processor seconds of this process, all threads, spent in what it wraps."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def wrapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, its time taken."""
-
-        def timed(*given: Any, **options: Any) -> Any:
-            began = time.process_time()
-            try:
-                return function(*given, **options)
-            finally:
-                self.seconds += time.process_time() - began
-
-        return timed
 
 
 def main() -> None:
@@ -51,20 +28,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         home = TestHome(Path(folder) / "home")
         large_homes.send(home, options.events)
-        finding, keeping = Stopwatch(), Stopwatch()
-        # The one place that calls it.
-        events.settle = finding.wrapped(events.settle)
-        EventRecords.put = keeping.wrapped(EventRecords.put)
-        began = time.process_time()
-        home.run()
-        seconds = time.process_time() - began
+        stages = Stages(
+            {
+                "finding": ["dora_pipeline.pipeline.events.settle"],
+                "keeping": ["dora_pipeline.warehouse.event_records.EventRecords.put"],
+            }
+        )
+        with stages.measured() as seconds:
+            home.run()
         published = home.home.warehouse.stat().st_size
         size = size_alone(home, Path(folder) / "alone.duckdb")
     print(
         "| events | run cpu µs an event | finding | keeping | table bytes | bytes an event | published bytes | share |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    each = [f"{taken / options.events * 1e6:.0f}" for taken in (seconds, finding.seconds, keeping.seconds)]
+    taken = (sum(seconds.values()), seconds["finding"], seconds["keeping"])
+    each = [f"{one / options.events * 1e6:.0f}" for one in taken]
     sizes = [f"{size:,}", f"{size / options.events:.0f}", f"{published:,}", f"{size / published:.0%}"]
     print("|", " | ".join([f"{options.events:,}", *each, *sizes]), "|")
 

@@ -1,0 +1,87 @@
+"""Processor seconds of parts of the program, for benchmarks."""
+
+import importlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from inspect import isgeneratorfunction
+from typing import Any
+
+
+class Stages:
+    """Processor seconds of this process, all threads, in functions by stage; what a stage calls of others is theirs.
+
+    `functions` are the functions of each stage, by the module that calls them: `package.module.function`, or a method
+    of a class. What is in none is "the rest".
+    """
+
+    def __init__(self, functions: Mapping[str, Sequence[str]]) -> None:
+        self._seconds: dict[str, float] = {}
+        self._running = ["the rest"]
+        self._since = time.process_time()
+        for stage, names in functions.items():
+            for name in names:
+                self._wrap(stage, name)
+
+    @contextmanager
+    def measured(self) -> Iterator[dict[str, float]]:
+        """The seconds of each stage in the block, when it has ended."""
+        self._turn()
+        self._seconds.clear()
+        seconds: dict[str, float] = {}
+        yield seconds
+        self._turn()
+        seconds |= self._seconds
+
+    def _turn(self) -> None:
+        now = time.process_time()
+        stage = self._running[-1]
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + now - self._since
+        self._since = now
+
+    @contextmanager
+    def _in(self, stage: str) -> Iterator[None]:
+        self._turn()
+        self._running.append(stage)
+        try:
+            yield
+        finally:
+            self._turn()
+            self._running.pop()
+
+    def _wrap(self, stage: str, name: str) -> None:
+        owner, attribute = _owner(name)
+        function: Callable[..., Any] = getattr(owner, attribute)
+
+        @wraps(function)
+        def timed(*given: Any, **options: Any) -> Any:
+            with self._in(stage):
+                return function(*given, **options)
+
+        @wraps(function)
+        def timed_steps(*given: Any, **options: Any) -> Iterator[Any]:
+            steps = iter(function(*given, **options))
+            yield from self._each(stage, steps)
+
+        setattr(owner, attribute, timed_steps if isgeneratorfunction(function) else timed)
+
+    def _each(self, stage: str, steps: Iterable[Any]) -> Iterator[Any]:
+        iterator = iter(steps)
+        while True:
+            with self._in(stage):
+                try:
+                    step = next(iterator)
+                except StopIteration:
+                    return
+            yield step
+
+
+def _owner(name: str) -> tuple[Any, str]:
+    """The module or class that holds what a name names, and the last part of the name."""
+    path, _, attribute = name.rpartition(".")
+    try:
+        return importlib.import_module(path), attribute
+    except ModuleNotFoundError:
+        module, _, owner = path.rpartition(".")
+        return getattr(importlib.import_module(module), owner), attribute

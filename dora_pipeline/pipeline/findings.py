@@ -1,18 +1,18 @@
 """What checks look at: questions to the whole warehouse, with the bounds that settings and experience give."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import duckdb
-import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import EventType, plain_environment
 from dora_pipeline.pipeline.landing import microseconds
 from dora_pipeline.tables import Deployments, Failures, Table
 from dora_pipeline.timeline import day_of
-from dora_pipeline.warehouse.checks import Finding, check
+from dora_pipeline.warehouse.checks import Finding, Row, check, check_rows
 
 # A failure that is open for longer is more likely forgotten than failing.
 _OPEN_FOR = timedelta(days=30)
@@ -45,40 +45,34 @@ def _recent_day(settings: Settings) -> dict[str, object]:
 
 def rejected_shares(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     """Sources and reasons of which too large a share is rejected."""
-    shares = check(connection, "rejected_share", _recent_day(settings)).rows
-    much = shares.filter(pl.col("share") > settings.rejected_share)
-    # Those of all days come first; the last days are told only where all days hide it.
-    much = much.unique(["source", "reason"], keep="first", maintain_order=True)
+    shares = check_rows(connection, "rejected_share", _recent_day(settings))
+    much: dict[tuple[str, str], Row] = {}
+    for row in shares:
+        if row["share"] > settings.rejected_share:
+            # Those of all days come first; the last days are told only where all days hide it.
+            much.setdefault((row["source"], row["reason"]), row)
     # Where none is too large, all are shown, to be looked at.
-    return Finding(much if much.height else shares, wrong=int(much["rejected"].sum()))
+    return Finding(list(much.values()) or shares, wrong=_sum(much.values(), "rejected"))
 
 
 def missing_commits(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     """Reasons why deployments lack their commits, where too many do."""
-    reasons = check(connection, "commits_known", _recent_day(settings)).rows
-    periods = reasons.partition_by("period", maintain_order=True)
+    periods = _periods(check_rows(connection, "commits_known", _recent_day(settings)))
     for period in periods:
-        lacking = period.filter("is_lacking")
-        if float(lacking["share"].sum()) > settings.missing_commits_share:
-            return Finding(lacking, wrong=int(lacking["deployments"].sum()))
-    return Finding(periods[0] if periods else reasons, wrong=0)
+        lacking = [row for row in period if row["is_lacking"]]
+        if sum(row["share"] for row in lacking) > settings.missing_commits_share:
+            return Finding(lacking, wrong=_sum(lacking, "deployments"))
+    return Finding(periods[0] if periods else (), wrong=0)
 
 
 def unlinked_failures(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     """Reasons why failures are linked to none, where too many are."""
-    reasons = check(connection, "failures_linked", _recent_day(settings)).rows
-    periods = reasons.partition_by("period", maintain_order=True)
+    periods = _periods(check_rows(connection, "failures_linked", _recent_day(settings)))
     for period in periods:
-        unlinked = int(period["failures"].sum())
-        if unlinked / period["all_failures"][0] > settings.unlinked_share:
+        unlinked = _sum(period, "failures")
+        if unlinked / period[0]["all_failures"] > settings.unlinked_share:
             return Finding(period, wrong=unlinked)
-    return Finding(periods[0] if periods else reasons, wrong=0)
-
-
-def views(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
-    """Services of which linked failures and failed changes disagree."""
-    # Disagreement is a figure, not an error: the rows are shown, and nothing is wrong.
-    return Finding(check(connection, "views_agree").rows, wrong=0)
+    return Finding(periods[0] if periods else (), wrong=0)
 
 
 def late_sources(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
@@ -94,11 +88,11 @@ def late_sources(connection: duckdb.DuckDBPyConnection, table: type[Table], sett
 def unknown_environments(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     """Environments that the settings do not name; `setting` names each, as an alias of one that looks like it."""
     if not settings.environments:
-        return Finding(pl.DataFrame(), wrong=0)
+        return Finding((), wrong=0)
     options = {"event_type": _EVENT_TYPES[table], "environments": list(settings.environments)}
     found = check(connection, "environments_known", options)
-    lines = [_line_of_environment(str(env), settings) for env in found.rows["env"]]
-    return Finding(found.rows.with_columns(pl.Series("setting", lines, pl.String)), found.wrong)
+    rows = [{**row, "setting": _line_of_environment(row["env"], settings)} for row in found.rows]
+    return Finding(rows, found.wrong)
 
 
 def _line_of_environment(env: str, settings: Settings) -> str:
@@ -111,11 +105,10 @@ def _line_of_environment(env: str, settings: Settings) -> str:
 def environments_apart(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     """Environments whose names look like one, where no setting says which are: a row for each such group."""
     if settings.environments:
-        return Finding(pl.DataFrame(), wrong=0)
-    counted = check(connection, "environments_apart").rows
+        return Finding((), wrong=0)
     alike: dict[str, list[str]] = {}
-    for name in counted["env"]:
-        alike.setdefault(plain_environment(name), []).append(name)
+    for row in check_rows(connection, "environments_apart"):
+        alike.setdefault(plain_environment(row["env"]), []).append(row["env"])
     rows = [
         {
             "envs": " and ".join(names),
@@ -124,7 +117,7 @@ def environments_apart(connection: duckdb.DuckDBPyConnection, table: type[Table]
         for names in alike.values()
         if names[1:]
     ]
-    return Finding(pl.DataFrame(rows, schema={"envs": pl.String, "setting": pl.String}), wrong=len(rows))
+    return Finding(rows, wrong=len(rows))
 
 
 def early_events(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
@@ -140,14 +133,9 @@ def negative_lead_times(connection: duckdb.DuckDBPyConnection, table: type[Table
 
 def unexpanded_squash_merges(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     """Repositories with too many squash commits that count themselves."""
-    found = check(connection, "squash_merges_expanded").rows
-    much = found.filter(pl.col("share") > _UNEXPANDED_SHARE)
-    return Finding(much if much.height else found, wrong=int(much["unexpanded"].sum()))
-
-
-def redeliveries(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
-    """Services and environments whose commits came again."""
-    return Finding(check(connection, "delivered_once").rows, wrong=0)
+    found = check_rows(connection, "squash_merges_expanded")
+    much = [row for row in found if row["share"] > _UNEXPANDED_SHARE]
+    return Finding(much or found, wrong=_sum(much, "unexpanded"))
 
 
 def long_open_failures(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
@@ -159,9 +147,14 @@ def idle_rules(connection: duckdb.DuckDBPyConnection, table: type[Table], settin
     """Rules of the settings that match nothing."""
     # The rules that stand by default need not fit everybody.
     rules = settings.change_failure_rules if "change_failure_rules" in settings.model_fields_set else ()
-    found = [
-        check(connection, "rules_matched", {"name": rule.name, "field": rule.field, "pattern": rule.matches}).rows
-        for rule in rules
-    ]
-    rows = pl.concat(found) if found else pl.DataFrame()
-    return Finding(rows, rows.height)
+    options = [{"name": rule.name, "field": rule.field, "pattern": rule.matches} for rule in rules]
+    rows = [row for option in options for row in check_rows(connection, "rules_matched", option)]
+    return Finding(rows, len(rows))
+
+
+def _periods(rows: Iterable[Row]) -> list[list[Row]]:
+    return [list(group) for _, group in groupby(rows, key=lambda row: row["period"])]
+
+
+def _sum(rows: Iterable[Row], name: str) -> int:
+    return sum(row[name] for row in rows)

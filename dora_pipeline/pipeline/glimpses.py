@@ -1,11 +1,9 @@
 """What a table looks like at a glance: some rows, and a plot of the last days."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
-
-import polars as pl
 
 from dora_pipeline.pipeline.plots import Plot
 from dora_pipeline.tables import (
@@ -54,12 +52,13 @@ def glimpse(writer: Writer, table: type[Table], until: date | None) -> Glimpse:
     told = [name for name in newest.columns if newest[name].null_count() < newest.height]
     # People know events by their services and times, so ids stand last.
     names = sorted(told, key=lambda name: name.endswith(("_id", "_sha")))
-    return Glimpse(shown_rows(newest.select(names)), _plot(writer, table, until) if until and table in _PLOTS else None)
+    rows = shown_rows(newest.select(names).to_dicts())
+    return Glimpse(rows, _plot(writer, table, until) if until and table in _PLOTS else None)
 
 
-def shown_rows(frame: pl.DataFrame) -> list[dict[str, Shown]]:
+def shown_rows(rows: Iterable[Mapping[str, object]]) -> list[dict[str, Shown]]:
     """The rows with values that any table on a page can hold: times and lists as text, long texts cut."""
-    return [{name: _shown(value) for name, value in row.items()} for row in frame.iter_rows(named=True)]
+    return [{name: _shown(value) for name, value in row.items()} for row in rows]
 
 
 def _plot(writer: Writer, table: type[Table], until: date) -> Plot:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import duckdb
-import polars as pl
 
 from dora_pipeline.errors import WarehouseError
-from dora_pipeline.warehouse.queries import frame, quoted, statement
+from dora_pipeline.warehouse.queries import named_rows, quoted, statement
 
 _ORDER = "ORDER BY table_name LIKE 'landing.%' DESC, first_day, table_name, measure, source"
 
@@ -37,13 +37,14 @@ class Discrepancy:
         )
 
 
-def account_rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> pl.DataFrame:
+def account_rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> list[dict[str, Any]]:
     """What does not add up in some tables: the columns of `sql/checks/accounts.sql`, nothing of others.
 
     Days that wait to be loaded are left out: refused ones, and those that have changed and were not asked for.
     """
     named = ", ".join(map(quoted, tables))
-    return frame(connection, f"SELECT * FROM ({statement('checks.accounts')}) WHERE table_name IN ({named}) {_ORDER}")
+    query = f"SELECT * FROM ({statement('checks.accounts')}) WHERE table_name IN ({named}) {_ORDER}"
+    return named_rows(connection, query)
 
 
 def discrepancies(connection: duckdb.DuckDBPyConnection) -> list[Discrepancy]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
-import polars as pl
 
 from dora_pipeline.tables import (
     Deployments,
@@ -16,9 +16,13 @@ from dora_pipeline.tables import (
     Table,
 )
 from dora_pipeline.warehouse.accounts import account_rows
-from dora_pipeline.warehouse.queries import frame, statement
+from dora_pipeline.warehouse.queries import named_rows, statement
+
+Row = Mapping[str, Any]
 
 _EXAMPLES = 10
+# So many are counted at a time.
+_BATCH = 10_000
 _JUDGED: Mapping[type[Table], Sequence[str]] = {
     Deployments: (JudgedDeployments.table_name,),
     Failures: (JudgedFailures.table_name,),
@@ -28,15 +32,15 @@ _JUDGED: Mapping[type[Table], Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """The rows that a check shows, and the number of things that are wrong."""
+    """The first of the rows that a check shows, and the number of things that are wrong."""
 
-    rows: pl.DataFrame
+    rows: Sequence[Row]
     wrong: int
 
     @property
-    def examples(self) -> pl.DataFrame:
+    def examples(self) -> Sequence[Row]:
         """The first of the rows."""
-        return self.rows.head(_EXAMPLES)
+        return self.rows[:_EXAMPLES]
 
 
 def repeated_keys(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> Finding:
@@ -52,16 +56,28 @@ def repeated_keys(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> 
 def accounts(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> Finding:
     """What does not add up in a table; in that of deployments or failures also what was not judged."""
     rows = account_rows(connection, [table.table_name, *_JUDGED.get(table, ())])
-    return Finding(rows, rows.height)
+    return Finding(rows, len(rows))
 
 
 def check(connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None) -> Finding:
-    """The rows that `sql/checks/<name>.sql` finds, each of them wrong."""
+    """The rows that `sql/checks/<name>.sql` finds, each of them wrong; the first of them are kept."""
     return _finding(connection, statement(f"checks.{name}"), parameters)
+
+
+def check_rows(
+    connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None
+) -> list[dict[str, Any]]:
+    """All rows that `sql/checks/<name>.sql` finds, which need not be wrong."""
+    return named_rows(connection, statement(f"checks.{name}"), parameters)
 
 
 def _finding(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object] | None = None
 ) -> Finding:
-    rows = frame(connection, query, parameters)
-    return Finding(rows, rows.height)
+    found = connection.execute(query, parameters or {})
+    names = [column[0] for column in found.description]
+    examples = [dict(zip(names, row, strict=True)) for row in found.fetchmany(_EXAMPLES)]
+    wrong = len(examples)
+    while rows := found.fetchmany(_BATCH):
+        wrong += len(rows)
+    return Finding(examples, wrong)

@@ -45,10 +45,19 @@ def count(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequenc
     return int(row[0]) if row else 0
 
 
+def named_rows(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of a query's result by the names of its columns. For few rows: a frame of many takes less memory."""
+    found = connection.execute(query, parameters or {})
+    names = [column[0] for column in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
 def frame(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object] | None = None
 ) -> "pl.DataFrame":
-    """The result of a query."""
+    """The result of a query, which is planned twice: once for the names and types of its columns."""
     found: pl.DataFrame = connection.sql(query, params=parameters).pl()
     return found
 

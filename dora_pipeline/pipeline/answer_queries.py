@@ -2,7 +2,7 @@
 
 from dora_pipeline.pipeline.report_queries import Value, filled
 from dora_pipeline.report.answer import Catalog
-from dora_pipeline.report.question import Question
+from dora_pipeline.report.question import MEMBERS, Question
 from dora_pipeline.timeline import Window
 from dora_pipeline.warehouse.filtered import conditions
 from dora_pipeline.warehouse.queries import quoted
@@ -33,17 +33,18 @@ def answer_queries(asked: Question, known: Catalog) -> dict[str, str]:
         for name, window in windows.items()
     ]
     trend = single_query(filled("report.trends", {**bounds, "grain": question.points(period)}), filter_of)
-    members = _figures(question, period, "service", "team")
+    members = "\nUNION ALL\n".join(f"FROM (\n{_figures(question, period, member)}\n)" for member in MEMBERS)
     return {
         "figures": "\nUNION ALL\n".join(figures),
-        "members": f"SELECT x.*\nFROM (\n{members}\n) AS x\nWHERE {of_env}",
+        "members": f"SELECT x.*\nFROM (\n{members}\n) AS x\nWHERE {of_env}\n"
+        "ORDER BY x.dimension, x.deployments DESC, x.failures DESC, x.service, x.team",
         "trend": f"SELECT x.*\nFROM (\n{trend}\n) AS x\nWHERE {of_env}",
     }
 
 
-def _figures(question: Question, window: Window, *dimensions: str) -> str:
+def _figures(question: Question, window: Window, dimension: str) -> str:
     options: dict[str, Value] = {
-        "dimensions": dimensions,
+        "dimension": dimension,
         "since_day": window.first,
         "from_day": window.first,
         "to_day": window.last,

@@ -4,7 +4,6 @@ Every figure comes from the events of its question: medians under any filter are
 """
 
 import re
-from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -14,17 +13,17 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from dora_pipeline.config import Home
-from dora_pipeline.pipeline.report_queries import Queries, Value
+from dora_pipeline.pipeline.report_queries import Queries
 from dora_pipeline.pipeline.report_trends import from_first_deployment, point_of, production_first
 from dora_pipeline.pipeline.reports import ReportError, known_since, put_page, rates_since
 from dora_pipeline.report.answer import Answer, Catalog, NamedEnvironment
-from dora_pipeline.report.content import Environment, Figures, Point, Query, SelectedSource
+from dora_pipeline.report.content import Environment, Figures, Query, SelectedSource
 from dora_pipeline.report.distribution import LOWER_ENDS
 from dora_pipeline.report.page import answer_file
 from dora_pipeline.report.question import COLUMNS, Question
-from dora_pipeline.report.ranking import Ranked, Ranking, worst_first
+from dora_pipeline.report.ranking import Ranked, Ranking
 from dora_pipeline.timeline import OLDEST_INSTANT, Window
-from dora_pipeline.warehouse.filtered import Part, filtered, narrowed
+from dora_pipeline.warehouse.filtered import Part, filtered, narrow
 from dora_pipeline.warehouse.reader import asking, open_publication
 
 _MOST_TAGS = 200
@@ -71,20 +70,20 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Question, known: Catalo
     queries = Queries(connection)
     bounds = {"env": env, "from_day": period.first, "to_day": period.last}
     with filtered(connection, question.values, question.tag, [period] if before is None else [period, before]) as part:
-        figures = _figures(queries, "Cards and ranking", env, period, ("env", question.by))
+        figures = _figures(queries, "Cards", env, period, "env")
         then = None
         if before is not None and environment.reaches_back_over(before):
-            then = _figures(queries, "Cards, the days compared with", env, before, ("env",))["env"].get(None, nothing)
+            then = _figures(queries, "Cards, the days compared with", env, before, "env").get(env, nothing)
         trends = queries.rows("trends", f"Trends by {grain}", grain=grain, from_day=period.first, to_day=period.last)
         lead_times = dict(queries.rows("lead_times", "Lead times", lower_ends=LOWER_ENDS, **bounds))
         ranking = None
         if question.service is None:
-            ranking = _ranking(connection, part, queries, question, figures[question.by], grain=grain, **bounds)
+            ranking = _ranking(connection, queries, question, period, env, grain)
     points = [point_of(row[1:], grain) for row in trends if row[0] == env]
     return Answer(
         question,
         known,
-        Environment(env, first, figures["env"].get(None, nothing), then),
+        Environment(env, first, figures.get(env, nothing), then),
         period,
         before,
         _since("failure", known, question),
@@ -131,44 +130,53 @@ def _script(part: Part) -> str:
 
 
 def _figures(
-    queries: Queries, title: str, env: str | None, window: Window, dimensions: Sequence[str]
-) -> dict[str, dict[str | None, Figures]]:
-    """The figures of the environment (under None), or of each service or team in it, where there is an event."""
-    found: dict[str, dict[str | None, Figures]] = {dimension: {} for dimension in dimensions}
+    queries: Queries, title: str, env: str | None, window: Window, dimension: str
+) -> dict[str | None, Figures]:
+    """The figures of the environment, or of each service or team in it, by its name, where there is an event."""
+    found: dict[str | None, Figures] = {}
     rows = queries.rows(
         "figures",
         title,
-        dimensions=dimensions,
+        dimension=dimension,
         since_day=window.first,
         from_day=window.first,
         to_day=window.last,
     )
-    for dimension, service, of, team, *figures in rows:
+    for _, service, of, team, *figures in rows:
         # Failures without a service have a row for each team.
         if of == env and not (dimension == "service" and service is None):
-            found[dimension][team if dimension == "team" else service] = Figures(*figures)
+            found[{"env": of, "service": service, "team": team}[dimension]] = Figures(*figures)
     return found
 
 
 def _ranking(
     connection: duckdb.DuckDBPyConnection,
-    part: Part,
     queries: Queries,
     question: Question,
-    figures: Mapping[str | None, Figures],
-    **bounds: Value,
+    period: Window,
+    env: str | None,
+    grain: str,
 ) -> Ranking:
-    ranked = worst_first(list(figures.items()), question.sort)
-    shown = ranked[:_MOST_RANKED]
-    points: dict[str | None, list[Point]] = {}
-    teams: dict[str, str] = {}
-    with narrowed(connection, part, COLUMNS[question.by], [name for name, _ in shown]):
-        for name, *row in queries.rows("member_trends", dimension=question.by, **bounds):
-            points.setdefault(name, []).append(point_of(row, str(bounds["grain"])))
-        if question.by == "service":
-            teams = dict(queries.rows("teams", since_day=bounds["from_day"]))
-    rows = [Ranked(name, of, teams.get(name or ""), points.get(name, [])) for name, of in shown]
-    return Ranking(question.by, question.sort, rows, len(ranked))
+    bounds = {"env": env, "from_day": period.first, "to_day": period.last}
+    ranked = queries.rows(
+        "ranked",
+        "Ranking, the order",
+        dimension=question.by,
+        sort=question.sort,
+        since_day=period.first,
+        most=_MOST_RANKED,
+        skipped=0,
+        **bounds,
+    )
+    names = [name for name, _ in ranked]
+    narrow(connection, COLUMNS[question.by], names)
+    figures = _figures(queries, "Ranking, the figures", env, period, question.by)
+    courses: dict[str | None, list[float | None]] = {}
+    for name, figure in queries.rows("member_trends", dimension=question.by, grain=grain, sort=question.sort, **bounds):
+        courses.setdefault(name, []).append(figure)
+    teams = dict(queries.rows("teams", since_day=period.first)) if question.by == "service" else {}
+    rows = [Ranked(name, figures[name], teams.get(name), courses.get(name, [])) for name in names]
+    return Ranking(question.by, question.sort, rows, ranked[0][1] if ranked else 0)
 
 
 def _nothing(known: Catalog, question: Question) -> Figures:

@@ -21,7 +21,7 @@ def environments(
 ) -> list[Environment]:
     """Every environment that has an event since the day: production first, then by number of deployments.
 
-    `rows_of_figures` are those of the query of figures for the period.
+    `rows_of_figures` are those of the query of figures by env for the period.
     """
     rows = queries.rows("environments", since_day=since, to_day=period.last)
     now = _by_env(rows_of_figures)
@@ -29,7 +29,7 @@ def environments(
         queries.rows(
             "figures",
             "Cards, the period before",
-            dimensions=("env",),
+            dimension="env",
             since_day=before.first,
             from_day=before.first,
             to_day=before.last,
@@ -59,7 +59,7 @@ def environments(
 
 
 def _by_env(rows: Sequence[tuple[Any, ...]]) -> dict[str | None, Figures]:
-    return {env: Figures(*figures) for kind, _, env, _, *figures in rows if kind == "env"}
+    return {env: Figures(*figures) for _, _, env, _, *figures in rows}
 
 
 def _points(rows: Sequence[tuple[Any, ...]], grain: str) -> dict[str | None, list[Point]]:

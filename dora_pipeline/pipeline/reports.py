@@ -86,10 +86,11 @@ def _report(queries: Queries, settings: Settings, days: int) -> Report:
     before = Window(period.first - timedelta(days=days), period.first - timedelta(days=1))
     since = min(newest_day - timedelta(days=365), before.first)
     bounds = {"from_day": period.first, "to_day": period.last}
-    figures = queries.rows(
-        "figures", "Cards, services and teams", since_day=since, dimensions=("env", "service", "team"), **bounds
-    )
-    all_environments = environments(queries, figures, before, period, since)
+    figures = {
+        dimension: queries.rows("figures", title, since_day=since, dimension=dimension, **bounds)
+        for dimension, title in (("env", "Cards"), ("service", "Services"), ("team", "Teams"))
+    }
+    all_environments = environments(queries, figures["env"], before, period, since)
     shown = Excerpt.of(all_environments, _MOST_ENVIRONMENTS)
     names = {environment.env for environment in shown.rows}
     places = {environment.env: place for place, environment in enumerate(all_environments)}
@@ -98,8 +99,7 @@ def _report(queries: Queries, settings: Settings, days: int) -> Report:
     def members(dimension: str, most: int) -> Excerpt[Member]:
         rows = [
             Member(service, env, team or teams.get(service), Figures(*values))
-            for kind, service, env, team, *values in figures
-            if kind == dimension
+            for _, service, env, team, *values in figures[dimension]
         ]
         # The query sorts by deployments within an environment; sorting keeps that.
         return Excerpt.of(sorted(rows, key=lambda row: places[row.env]), most)

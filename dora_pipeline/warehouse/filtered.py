@@ -17,7 +17,11 @@ from dora_pipeline.warehouse.queries import quoted, statement
 from dora_pipeline.warehouse.reader import PUBLISHED
 
 _MACROS = ("metrics.period", "metrics.wilson_low", "metrics.wilson_high", "metrics.median_rank", "metrics.summary_by")
-_TABLES = (("metrics", "counted"), ("core", "failures"), ("core", "source_selections"), ("landing", "properties"))
+_MEASURES = ["deployment", "commit", "failed_change", "recovery", "rework", "linked_failure", "failure", "restore"]
+_NAMES = ("service", "env", "team")
+# As they are published: what the measures take of these is of a deployment that passes.
+_WHOLE = ("core.deployment_commits", "core.failed_changes", "core.failure_links")
+_FILTERED = ("core.deployments", "core.failures", "core.source_selections", "landing.properties", "metrics.counted")
 _NUMBERS = count(1)
 
 
@@ -30,14 +34,20 @@ class Part:
 
     def statements(self) -> list[str]:
         """What makes the part on a connection on which its source is attached."""
-        tables = [
-            f"CREATE TABLE {schema}.{table} AS\n{statement(f'filtered.{table}').format(**self.conditions)}"
-            for schema, table in _TABLES
+        return [
+            f"ATTACH ':memory:' AS {self.name}",
+            f"USE {self.name}",
+            *(f"CREATE SCHEMA {schema}" for schema in ("core", "landing", "metrics")),
+            f"CREATE TYPE metrics.measure_name AS ENUM ({', '.join(map(quoted, _MEASURES))})",
+            *(f"CREATE TYPE metrics.{column}_name AS ENUM (\n{self._text('names', column)})" for column in _NAMES),
+            *(f"CREATE VIEW {table} AS FROM {self.conditions['source']}.{table}" for table in _WHOLE),
+            *(f"CREATE TABLE {table} AS\n{self._text(table.partition('.')[2])}" for table in _FILTERED),
+            f"CREATE VIEW metrics.measures AS\n{statement('filtered.measures')}",
+            *(statement(macro) for macro in _MACROS),
         ]
-        schemas = [f"CREATE SCHEMA {schema}" for schema in ("core", "landing", "metrics")]
-        opening = [f"ATTACH ':memory:' AS {self.name}", f"USE {self.name}"]
-        view = f"CREATE VIEW metrics.measures AS\n{statement('filtered.measures').format(counted='metrics.counted')}"
-        return [*opening, *schemas, *tables, view, *(statement(macro) for macro in _MACROS)]
+
+    def _text(self, name: str, column: str = "") -> str:
+        return statement(f"filtered.{name}").format(column=column, **self.conditions)
 
 
 @contextmanager
@@ -51,41 +61,26 @@ def filtered(
     With a severity, sources of deployments are not there, with a source no other one is: what is made of the others is
     then NULL. The block gets the part.
     """
-    with _open_part(connection, conditions(values, tag, windows)) as part:
-        yield part
-
-
-@contextmanager
-def narrowed(
-    connection: duckdb.DuckDBPyConnection, part: "Part", column: str, names: Sequence[str | None]
-) -> Iterator[None]:
-    """For the length of the block, the same for what has one of the names in a column, of a part made by `filtered`."""
-    known = ", ".join(quoted(name) for name in names if name is not None)
-    named = [f"m.{column} IN ({known})"] if known else []
-    if None in names:
-        named.append(f"m.{column} IS NULL")
-    narrower = {
-        "source": part.name,
-        "passes": f"({' OR '.join(named) or 'FALSE'})",
-        "days": "TRUE",
-        "first_day": "DATE '0001-01-01'",
-        "last_day": "DATE '9999-12-31'",
-        "is_selected": "TRUE",
-    }
-    with _open_part(connection, narrower):
-        yield
-
-
-@contextmanager
-def _open_part(connection: duckdb.DuckDBPyConnection, given: Mapping[str, str]) -> Iterator[Part]:
-    part = Part(f"part_{next(_NUMBERS)}", given)
+    part = Part(f"part_{next(_NUMBERS)}", conditions(values, tag, windows))
     try:
         for text in part.statements():
             connection.execute(text)
         yield part
     finally:
-        connection.execute(f"USE {given['source']}")
+        connection.execute(f"USE {PUBLISHED}")
         connection.execute(f"DETACH IF EXISTS {part.name}")
+
+
+def narrow(connection: duckdb.DuckDBPyConnection, column: str, names: Sequence[str | None]) -> None:
+    """From here to the end of the block of `filtered`, take only what has one of the names in a column."""
+    known = ", ".join(quoted(name) for name in names if name is not None)
+    named = [f"m.{column} IN ({known})"] if known else []
+    if None in names:
+        named.append(f"m.{column} IS NULL")
+    for table in ("core.failures", "metrics.counted"):
+        connection.execute(
+            f"CREATE OR REPLACE TABLE {table} AS SELECT m.* FROM {table} AS m WHERE {' OR '.join(named) or 'FALSE'}"
+        )
 
 
 def conditions(values: Mapping[str, str | None], tag: str | None, windows: Sequence[Window]) -> dict[str, str]:

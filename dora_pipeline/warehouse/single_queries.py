@@ -16,6 +16,11 @@ _FILTERED = {
     "core.failures": "asked_failures",
     "core.source_selections": "asked_source_selections",
 }
+_PARTS = {
+    "asked_measures": "SELECT m.* FROM metrics.measures AS m WHERE ({days}) AND {passes}",
+    "asked_failures": "SELECT m.* FROM (SELECT f.*, f.custom_tags AS tags FROM core.failures AS f) AS m WHERE {passes}",
+    "asked_source_selections": "SELECT s.* FROM core.source_selections AS s WHERE {is_selected}",
+}
 _NAMES = re.compile(r"\b(" + "|".join(re.escape(name) for name in _FILTERED) + r")\b")
 _SUMMARY_BY = re.compile(r"metrics\.summary_by\(([^()]*)\)")
 _SUMMARY_BY_OPTIONS = ("dimension", "grain", "from_day", "to_day")
@@ -29,18 +34,11 @@ def single_query(text: str, conditions: Mapping[str, str]) -> str:
     # A macro knows the tables that it was made with, so what it stands for takes its place.
     whole = _NAMES.sub(lambda match: _FILTERED[match[1]], _SUMMARY_BY.sub(_summary_by, text))
     parts = [
-        f"{name} AS (\n{_filtered(table, conditions)}\n)"
-        for table, name in _FILTERED.items()
+        f"{name} AS (\n{text.format(**conditions)}\n)"
+        for name, text in _PARTS.items()
         if re.search(rf"\b{name}\b", whole)
     ]
     return f"WITH {', '.join(parts)}\nSELECT * FROM (\n{whole}\n)"
-
-
-def _filtered(table: str, conditions: Mapping[str, str]) -> str:
-    text = statement(f"filtered.{table.partition('.')[2]}")
-    text = text.replace("{counted}", f"(\n{statement('filtered.counted')})")
-    # A client may have the file open under any name.
-    return text.replace("{source}.", "").format(**conditions).strip()
 
 
 def _summary_by(call: re.Match[str]) -> str:

@@ -6,4 +6,4 @@ SELECT
     CAST(NULL AS VARCHAR) AS severity,
     CAST(NULL AS VARCHAR[]) AS tags,
     c.event_id, c.occurred_at
-FROM {counted} AS c
+FROM metrics.counted AS c

@@ -69,27 +69,15 @@ members AS (
         OR CASE WHEN dimension IN ('service', 'team', 'repository', 'source', 'severity', 'all', 'env') OR dimension LIKE 'tag:_%' THEN FALSE
                 ELSE CAST(ERROR('dimension is one of service, team, repository, source, severity, all, env, tag:<key>') AS BOOLEAN) END
 ),
-counted AS (
-    SELECT m.measure, m.seconds, m.period, m.env, m.member
+failures AS MATERIALIZED (
+    SELECT DISTINCT m.measure, m.seconds, m.period, m.event_id, m.env, m.member
     FROM placed AS m
-    WHERE m.measure NOT IN ('failure', 'restore', 'open_failure')
-    UNION ALL
-    SELECT f.measure, f.seconds, f.period, f.env, f.member
-    FROM (
-        SELECT DISTINCT m.measure, m.seconds, m.period, m.event_id, m.env, m.member
-        FROM placed AS m
-        WHERE m.measure IN ('failure', 'restore', 'open_failure')
-    ) AS f
-    UNION ALL
-    SELECT CAST(NULL AS VARCHAR) AS measure, CAST(NULL AS DOUBLE) AS seconds, p.period, n.env, n.member
-    FROM members AS n
-    CROSS JOIN periods AS p
-    WHERE p.source IS NULL OR p.source = n.member
+    WHERE m.measure IN ('failure', 'restore', 'open_failure')
 ),
 without_env AS (
     SELECT m.period, m.member, {metrics.without_env}
-    FROM counted AS m
-    WHERE m.env IS NULL AND m.measure IN ('failure', 'restore')
+    FROM failures AS m
+    WHERE m.env IS NULL
     GROUP BY m.period, m.member
 )
 SELECT
@@ -104,7 +92,19 @@ FROM (
         SELECT
             m.period, m.env, m.member, m.measure,
             {metrics.statistics}
-        FROM counted AS m
+        FROM (
+            SELECT d.measure, d.seconds, d.period, d.env, d.member
+            FROM placed AS d
+            WHERE d.measure NOT IN ('failure', 'restore', 'open_failure')
+            UNION ALL
+            SELECT f.measure, f.seconds, f.period, f.env, f.member
+            FROM failures AS f
+            UNION ALL
+            SELECT CAST(NULL AS VARCHAR) AS measure, CAST(NULL AS DOUBLE) AS seconds, p.period, n.env, n.member
+            FROM members AS n
+            CROSS JOIN periods AS p
+            WHERE p.source IS NULL OR p.source = n.member
+        ) AS m
         GROUP BY m.period, m.env, m.member, m.measure
     ) AS x
     GROUP BY x.period, x.env, x.member

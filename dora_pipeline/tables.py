@@ -853,6 +853,7 @@ class RangeCommits(Table):
     reverts = _texts("SHAs, whole or abbreviated, of commits that its message says it reverts.")
     landed_subject = _text("The same of the squash commit; NULL without one.", nullable=True)
     landed_reverts = _texts("The same of the squash commit; empty without one.")
+    landings = _texts("All squash commits that stand for it, those of other branches and before the range too.")
 
 
 class RepeatedCommits(Table):

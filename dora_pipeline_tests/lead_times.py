@@ -56,6 +56,10 @@ def delivered_by_git(
         if number:
             head = heads.get(f"refs/{'pull' if number[1] == '#' else 'merge-requests'}/{number[2]}/head")
             originals[sha] = commits(f"{sha}^..{head}") if head else []
+    landings: dict[str, set[str]] = {}
+    for squash, shas in originals.items():
+        for sha in shas:
+            landings.setdefault(sha, set()).add(squash)
     rows: list[tuple[str, str, str | None, bool]] = []
     for service in sorted({item.service for item in deployments}):
         history = sorted((item for item in deployments if item.service == service), key=lambda item: item.day)
@@ -72,7 +76,7 @@ def delivered_by_git(
                 if not originals.get(sha):
                     found.setdefault(sha, None)
             rows += [
-                (this.deployment_id, sha, landed, sha in had or landed in had or sha in has_row)
+                (this.deployment_id, sha, landed, sha in has_row or bool(had & {sha, *landings.get(sha, ())}))
                 for sha, landed in found.items()
             ]
             has_row |= found.keys()

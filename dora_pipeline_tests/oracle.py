@@ -2,9 +2,10 @@
 the deployments inferred from sightings. Commits, failed changes, links and metrics are in the other `oracle_` modules.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 
@@ -107,7 +108,8 @@ class FailedChange:
 class JudgedDeployment:
     """A row of core.deployments, and what follows from it; `brought` is None where commits are not known.
 
-    `kind` is not judged for duplicates. `is_behind` says whether its commit is in the history of the one before.
+    `kind` is not judged for duplicates. `commit` is the whole SHA that the repository knows; `is_behind` says whether
+    it is in the history of the one before.
     """
 
     told: Deployment
@@ -117,6 +119,7 @@ class JudgedDeployment:
     duplicate_of: str | None = None
     kind: str | None = None
     previous: str | None = None
+    commit: str | None = None
     is_behind: bool = False
     brought: Sequence[Brought] | None = None
     lead_time_reason: str | None = None
@@ -195,8 +198,12 @@ def _is_same(one: Deployment, other: Deployment, window: timedelta) -> bool:
     if (one.service, one.env) != (other.service, other.env) or abs(one.finished_at - other.finished_at) > window:
         return False
     same_version = one.version is not None and one.version == other.version
-    same_commit = one.commit_sha is not None and one.commit_sha == other.commit_sha
-    return same_version or same_commit
+    return same_version or is_same_commit(one.commit_sha, other.commit_sha)
+
+
+def is_same_commit(one: str | None, other: str | None) -> bool:
+    """Whether two SHAs, short ones too, may be one."""
+    return bool(one and other) and (str(one).startswith(str(other)) or str(other).startswith(str(one)))
 
 
 def histories(rows: Sequence[JudgedDeployment]) -> list[list[JudgedDeployment]]:
@@ -250,17 +257,66 @@ class Sighting:
     service: str
     env: str | None
     version: str
+    commit_sha: str | None = None
 
 
 def inferred_deployments(sightings: Sequence[Sighting], quiet_gap: timedelta) -> set[Sighting]:
     """The sightings at which a deployment happened: walk through them in the order of time."""
     found: set[Sighting] = set()
-    pairs = {(sighting.service, sighting.env) for sighting in sightings}
-    for pair in pairs:
-        seen = sorted({s for s in sightings if (s.service, s.env) == pair}, key=lambda s: (s.at, s.version))
+    pairs: dict[tuple[str, str | None], set[Sighting]] = {}
+    for sighting in sightings:
+        pairs.setdefault((sighting.service, sighting.env), set()).add(sighting)
+    for pair in pairs.values():
+        seen = sorted(pair, key=lambda s: (s.at, s.version))
         for sighting in seen:
             before = [other for other in seen if other.at < sighting.at]
             own = [other.at for other in before if other.version == sighting.version]
             if not own or (sighting.at - max(own) > quiet_gap and any(other.at > max(own) for other in before)):
                 found.add(sighting)
     return found
+
+
+def deployments_of_sightings(
+    sightings: Sequence[Sighting], ready: Iterable[Deployment], rules: Rules, quiet_gap: timedelta
+) -> list[Deployment]:
+    """The inferred deployments, but for those that a ready event of the same source and version tells near by.
+
+    The commit is the first that a sighting of the version names, at the first sight or later on that day.
+    """
+    events: dict[tuple[str, str | None, str | None], list[datetime]] = {}
+    for event in ready:
+        events.setdefault((event.service, event.env, event.version), []).append(event.started_at)
+    commits: dict[tuple[object, ...], list[tuple[datetime, str]]] = {}
+    for seen in sightings:
+        if seen.commit_sha:
+            day = seen.at.astimezone(rules.zone).date()
+            commits.setdefault((seen.service, seen.env, seen.version, day), []).append((seen.at, seen.commit_sha))
+    found = []
+    for seen in inferred_deployments([replace(seen, commit_sha=None) for seen in sightings], quiet_gap):
+        place = (seen.service, seen.env, seen.version)
+        if any(abs(at - seen.at) <= rules.merge_window for at in events.get(place, ())):
+            continue
+        named = [
+            named for named in commits.get((*place, seen.at.astimezone(rules.zone).date()), ()) if named[0] >= seen.at
+        ]
+        event_id = inferred_id(seen)
+        found.append(
+            Deployment(
+                event_id,
+                "apm_deployment_tracking",
+                *place,
+                min(named)[1] if named else None,
+                None,
+                seen.at,
+                seen.at,
+                (seen.at, event_id),
+            )
+        )
+    return found
+
+
+def inferred_id(seen: Sighting) -> str:
+    """The id of a deployment inferred at a first sight: a digest of service, env, version and microsecond."""
+    microseconds = (seen.at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    parts = (seen.service, "\x1e" if seen.env is None else seen.env, seen.version, str(microseconds))
+    return "apm:" + hashlib.md5("\x1f".join(parts).encode(), usedforsecurity=False).hexdigest()

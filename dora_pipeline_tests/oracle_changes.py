@@ -103,7 +103,7 @@ def _failed_change(
 
 def _content(row: JudgedDeployment) -> str | None:
     told = row.told
-    return told.version if told.commit_sha is None else f"commit {told.commit_sha}"
+    return told.version if told.commit_sha is None else f"commit {row.commit or told.commit_sha}"
 
 
 def _rollbacks(history: History, repository: Repository | None) -> Iterator[tuple[int, int]]:
@@ -130,8 +130,7 @@ def _rollbacks(history: History, repository: Repository | None) -> Iterator[tupl
 
 
 def _has(repository: Repository | None, row: JudgedDeployment, other: JudgedDeployment) -> bool:
-    sha, commit = row.told.commit_sha, other.told.commit_sha
-    return bool(repository and sha and commit in repository.histories[sha])
+    return bool(repository and row.commit and other.commit in repository.histories[row.commit])
 
 
 def _messages(row: JudgedDeployment, repository: Repository) -> set[Commit]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.oracle import is_same_commit
 
 _TAG = "deployment_id:"
 
@@ -78,7 +79,7 @@ def _first(
     if failure.service is None:
         found.append(("team", near))
     else:
-        found.append(("commit", [one for one in before if _is_same(one.commit_sha, failure.commit_sha)]))
+        found.append(("commit", [one for one in before if is_same_commit(one.commit_sha, failure.commit_sha)]))
         found.append(("version", [one for one in before if failure.version and one.version == failure.version]))
         found.append(("latest", near))
     for rule, candidates in found:
@@ -100,10 +101,6 @@ def _before(failure: Failed, counted: Sequence[Deployed], rules: Rules) -> list[
         and (failure.service or failure.team)
         and one.finished_at <= failure.started_at + (timedelta(0) if one.kind == "rollback" else rules.slack)
     ]
-
-
-def _is_same(one: str | None, other: str | None) -> bool:
-    return bool(one and other) and (str(one).startswith(str(other)) or str(other).startswith(str(one)))
 
 
 def _reason(failure: Failed, counted: Sequence[Deployed], everything: Sequence[Deployed], rules: Rules) -> str:

@@ -191,6 +191,56 @@ def test_a_range_waits_as_it_is_while_its_remote_is_silent_and_is_looked_up_as_s
     assert home.run().days == []
 
 
+def test_what_a_request_is_does_not_depend_on_the_branch_it_landed_on_nor_on_where_ranges_begin(
+    home: TestHome, remote: Path
+) -> None:
+    history = History()
+    names = {"root": history.commit()}
+
+    def commit(name: str, *parents: str, message: str | None = None) -> None:
+        numbers = [names[parent] for parent in parents]
+        names[name] = history.commit(*numbers, committed=len(names) * HOUR, message=message or name)
+
+    commit("one", "root")
+    commit("a1", "one")
+    commit("A", "one", message="Add a (#1)")
+    # Stacked on the first, which is in the first deployment's history.
+    commit("b1", "a1")
+    commit("B", "A", message="Add b (#2)")
+    commit("c1", "B")
+    # A part of the third, squashed into its branch.
+    commit("p1", "c1")
+    commit("p2", "p1")
+    commit("P", "c1", message="A part (#4)")
+    commit("C", "B", message="Add c (#3)")
+    # The release lacks what main has before the third.
+    commit("pick", "root", message="Add c (#3)")
+    commit("pick again", "pick", message="Add b (#2)")
+    shas = history.write(remote, {"main": names["C"], "release": names["pick again"]})
+    sha = {name: shas[number] for name, number in names.items()}
+    for number, name in {1: "a1", 2: "b1", 3: "P", 4: "p2"}.items():
+        git(remote, "update-ref", f"refs/pull/{number}/head", sha[name])
+    for service, deployed in {"main": ["A", "B", "C"], "release": ["root", "pick", "pick again"]}.items():
+        for day, name in enumerate(deployed, start=1):
+            deploy(home, f"{service}-{name}", day, sha[name], service=service)
+    for day, name in enumerate(["C", "pick", "b1"], start=1):
+        deploy(home, f"moved-{name}", day, sha[name], service="moved")
+    home.run()
+    assert brought(home, "main-B") == {sha["a1"]: (sha["B"], True), sha["b1"]: (sha["B"], False)}
+    parts = ("c1", "p1", "p2")
+    assert brought(home, "main-C") == {sha[name]: (sha["C"], False) for name in parts}
+    assert brought(home, "release-pick") == {sha[name]: (sha["pick"], False) for name in parts}
+    again = sha["pick again"]
+    assert brought(home, "release-pick again") == {sha["a1"]: (again, False), sha["b1"]: (again, False)}
+    # All of it was on main, whichever branch has it now.
+    assert brought(home, "moved-pick") == {sha[name]: (sha["pick"], True) for name in parts}
+    assert brought(home, "moved-b1") == {sha["one"]: (None, True), sha["a1"]: (None, True), sha["b1"]: (None, True)}
+    assert reasons(home)["moved-b1"] == "redelivered"
+    before = home.tables()
+    home.run(rebuild=True)
+    assert home.tables() == before
+
+
 def random_repository(choose: random.Random, remote: Path) -> tuple[list[str], list[str]]:
     """A main branch of squash merges, merges and plain commits; the SHAs of main, and of the heads of requests."""
     history = History()

@@ -33,7 +33,7 @@ ALTER TABLE landing.judged_deployments DROP COLUMN remediation_id;
 ALTER TABLE landing.judged_deployments DROP COLUMN remediation_type;
 UPDATE landing.properties SET value = '1' WHERE name = 'schema_version';
 """
-_VERSION_9 = "UPDATE landing.properties SET value = '9' WHERE name = 'schema_version'"
+_VERSION_10 = "UPDATE landing.properties SET value = '10' WHERE name = 'schema_version'"
 _VERSION = "SELECT value FROM landing.properties WHERE name = 'schema_version'"
 
 
@@ -93,8 +93,8 @@ def materialized(home: TestHome, day: str) -> dg.ExecuteInProcessResult:
 def test_a_run_makes_an_older_warehouse_anew_and_says_so(old: TestHome, expected: Tables) -> None:
     old.run()
     assert without_times(old.tables()) == expected
-    assert old.rows(_VERSION) == [("8",)]
-    assert len([note for note in old.notes.notes if "it is made anew in version 8" in note]) == 1
+    assert old.rows(_VERSION) == [("9",)]
+    assert len([note for note in old.notes.notes if "it is made anew in version 9" in note]) == 1
     assert list(old.run().days) == []
 
 
@@ -159,30 +159,30 @@ def test_a_lost_working_folder_and_a_run_of_one_day_take_no_other_day_away(
 
 @pytest.mark.parametrize("lost", ["nothing", "the working folder"])
 def test_a_newer_warehouse_is_refused_in_a_sentence_and_stays(old: TestHome, lost: str) -> None:
-    change(old, _VERSION_9)
+    change(old, _VERSION_10)
     before = old.home.warehouse.read_bytes()
     if lost != "nothing":
         shutil.rmtree(old.home.work)
-    with pytest.raises(WarehouseError, match=r"has schema version 9, this program knows version 8; use the newer"):
+    with pytest.raises(WarehouseError, match=r"has schema version 10, this program knows version 9; use the newer"):
         old.run()
     assert old.home.warehouse.read_bytes() == before
 
 
 def test_going_back_to_an_older_program_is_a_rebuild(old: TestHome, expected: Tables) -> None:
-    change(old, _VERSION_9)
+    change(old, _VERSION_10)
     old.run(rebuild=True)
     assert without_times(old.tables()) == expected
 
 
 def test_a_newer_warehouse_that_cannot_be_read_is_told_in_a_sentence(old: TestHome) -> None:
-    change(old, f"{_VERSION_9}; DROP TABLE landing.source_states")
+    change(old, f"{_VERSION_10}; DROP TABLE landing.source_states")
     answer = call(old.home.path, "sources")
     assert answer.code == 1
     (line,) = answer.err.splitlines()
-    assert "schema version 9, this program knows version 8" in line
+    assert "schema version 10, this program knows version 9" in line
 
 
 def test_a_version_that_is_no_number_is_refused(old: TestHome) -> None:
     change(old, "UPDATE landing.properties SET value = 'two' WHERE name = 'schema_version'")
-    with pytest.raises(WarehouseError, match="schema version two, this program knows version 8"):
+    with pytest.raises(WarehouseError, match="schema version two, this program knows version 9"):
         old.run()

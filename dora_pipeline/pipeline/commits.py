@@ -17,13 +17,11 @@ from dora_pipeline.repositories.graph import CommitGraph
 from dora_pipeline.repositories.ranges import Range
 from dora_pipeline.tables import DeliveredTips, DeploymentRanges, empty_frame
 from dora_pipeline.warehouse import commits
-from dora_pipeline.warehouse.ranges import keep_ranges, landed_commits, range_id, unknown_ranges
+from dora_pipeline.warehouse.ranges import Landed, keep_ranges, landed_commits, range_id, unknown_ranges
 from dora_pipeline.warehouse.writer import Writer
 
 # A service in an environment, in one of the histories of deployments.
 _History = tuple[str, str, str | None]
-# A commit of a range, and the squash commit that stands for it.
-_Landed = tuple[str, str | None]
 # Commits that have all that was delivered, with the days on which they were deployed; then also until when they had.
 _Tips = Mapping[str, date]
 _TipRow = tuple[str, date, date | None]
@@ -145,7 +143,7 @@ class _Answers:
                 ranges[key], keys[question.deployment_id] = found, key
         unknown = unknown_ranges(self._writer, list(ranges), asks_requests=self._asks_requests)
         cached = landed_commits(self._writer, [key for key in ranges if key not in unknown])
-        originals = {sha for landed in cached.values() for sha, squash in landed if squash}
+        originals = {sha for commits in cached.values() for landed in commits for sha in _shas(landed) if landed[2]}
         before = {sha for history in tips.values() for sha in history}
         present = self._repositories.present(mirror, originals | before)
         heads = {shas[question.head_sha] for question in questions if question.head_sha in shas}
@@ -160,8 +158,9 @@ class _Answers:
         self.differing_ranges |= keep_ranges(self._writer, repository_id, found_ranges.ranges, found_ranges.commits)
         for key in unknown:
             cached[key] = []
-        for key, sha, squash in found_ranges.commits.select("range_id", "commit_sha", "landed_as_sha").iter_rows():
-            cached[key].append((sha, squash))
+        names = ("range_id", "commit_sha", "landed_as_sha", "landings")
+        for key, sha, squash, landings in found_ranges.commits.select(names).iter_rows():
+            cached[key].append((sha, squash, landings))
         unseen = (originals | before) - present
         return _Known(None, shas, keys, cached, found_ranges.reading.graph, unseen)
 
@@ -175,9 +174,10 @@ class _Answers:
         for day, asked in groupby(questions, lambda question: question.day):
             for question in asked:
                 landed = known.landed.get(known.range_ids.get(question.deployment_id, ""), [])
-                shas = {sha for commit in landed for sha in commit if sha} - known.unseen
-                had = delivered.repeated(shas)
-                self.had.extend((question.deployment_id, *commit) for commit in landed if not had.isdisjoint(commit))
+                had = delivered.repeated({sha for commit in landed for sha in _shas(commit)} - known.unseen)
+                self.had.extend(
+                    (question.deployment_id, *commit[:2]) for commit in landed if not had.isdisjoint(_shas(commit))
+                )
                 if head := known.shas.get(question.head_sha):
                     delivered.add(head)
             for gone in live.keys() - delivered.tips - known.unseen:
@@ -196,7 +196,7 @@ class _Known:
     missing: str | None = None
     shas: Mapping[str, str] = field(default_factory=dict)
     range_ids: Mapping[str, str] = field(default_factory=dict)
-    landed: Mapping[str, list[_Landed]] = field(default_factory=dict)
+    landed: Mapping[str, list[Landed]] = field(default_factory=dict)
     graph: CommitGraph | None = None
     unseen: Set[str] = frozenset()
 
@@ -212,6 +212,12 @@ class _Known:
         asked = (question.repository_id, question.base_sha, question.head_sha, question.patterns, question.is_ranged)
         found = (head, base, self.range_ids.get(question.deployment_id), reason, is_behind)
         return question.deployment_id, *question.in_history, *asked, *found, question.day
+
+
+def _shas(landed: Landed) -> set[str]:
+    """A commit, and what stands for it."""
+    sha, squash, landings = landed
+    return {sha, squash or sha, *landings}
 
 
 def _kept(tips: _Tips) -> Iterator[_TipRow]:

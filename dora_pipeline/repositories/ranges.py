@@ -33,6 +33,7 @@ _COMMITS: dict[str, Any] = {
     "reverts": pl.List(pl.String),
     "landed_subject": pl.String,
     "landed_reverts": pl.List(pl.String),
+    "landings": pl.List(pl.String),
 }
 _RANGES: dict[str, Any] = {
     "range_id": pl.String,
@@ -90,7 +91,7 @@ def read_ranges(
     said = messages(mirror, landed)
     squashed = SquashMerges(reading)
     if heads_of_requests is not None:
-        squashed = squash_merges(mirror, reading, landed.values(), said, heads_of_requests)
+        squashed = squash_merges(mirror, reading, list(landed.values()), said, heads_of_requests)
         said |= messages(mirror, (commit.sha for item in landed for commit in squashed.of(item)))
     touching = {
         patterns: touching_commits(mirror, squashed.reading.tips, patterns)
@@ -105,7 +106,7 @@ def read_ranges(
         rows.extend(row for commit in counted.landed for row in counted.rows(key, commit, said))
         candidates = [commit.sha for commit in commits if commit.sha in squashed.candidates]
         unexpanded = sorted(squashed.unexpanded.intersection(candidates))
-        is_final = squashed.is_final or not unexpanded
+        is_final = squashed.is_final([commit for commit in commits if not commit.is_merge])
         range_rows.append((key, item.base, item.head, list(item.patterns), len(candidates), unexpanded, is_final))
     return FoundRanges(squashed.reading, *_frames(range_rows, rows))
 
@@ -146,7 +147,9 @@ class _Counted:
         landed_subject = landed.subject if landed else None
         landed_reverts = list(landed.reverts) if landed else []
         times = (commit.authored_at, commit.committed_at)
-        return key, commit.sha, landed_as, place, touches, *times, own.subject, reverts, landed_subject, landed_reverts
+        texts = (own.subject, reverts, landed_subject, landed_reverts)
+        landings = sorted(self._squashed.landings.get(commit.sha, ()))
+        return key, commit.sha, landed_as, place, touches, *times, *texts, landings
 
     def _counts(self, commit: Commit) -> bool:
         return any(self._touches(item) for item in self._squashed.of(commit.sha) or [commit])

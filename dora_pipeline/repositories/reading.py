@@ -69,6 +69,12 @@ def with_heads(mirror: Mirror, reading: Reading, heads: Collection[str], bases: 
     return Reading(reading.graph.with_newer(newer), reading.heads | {*heads}, reading.floor)
 
 
+def commits_since(mirror: Mirror, reading: Reading, second: int) -> list[Commit]:
+    """The commits, no merges, of the branches and of what was read, that are no older than a second since 1970."""
+    arguments = ["--no-merges", f"--max-age={second}", "--branches"]
+    return _commits(mirror, sorted(reading.heads), *arguments)
+
+
 def _read(mirror: Mirror, heads: frozenset[str], floor: str | None) -> Reading:
     return Reading(CommitGraph(_commits(mirror, _tips(heads, floor))), heads, floor)
 
@@ -77,8 +83,8 @@ def _tips(heads: Collection[str], floor: str | None) -> list[str]:
     return [*sorted(heads), *([f"^{floor}"] if floor else [])]
 
 
-def _commits(mirror: Mirror, tips: list[str]) -> list[Commit]:
-    arguments = ["rev-list", "--date-order", "--format=%H,%at,%ct,%P", "--stdin"]
+def _commits(mirror: Mirror, tips: list[str], *limits: str) -> list[Commit]:
+    arguments = ["rev-list", "--date-order", "--format=%H,%at,%ct,%P", *limits, "--stdin"]
     answer = run_query(mirror.path, arguments, lines(tips))
     return [_commit(line) for line in answer.splitlines() if not line.startswith("commit ")]
 

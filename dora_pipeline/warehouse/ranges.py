@@ -10,7 +10,7 @@ from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 from dora_pipeline.warehouse.writer import Writer
 
 # Bump when the rows of a range change, so that every range is looked up again.
-_VERSION = "2"
+_VERSION = "3"
 
 
 def range_id(repository_id: str, base_sha: str, head_sha: str, patterns: Sequence[str], squash_merges: str) -> str:
@@ -55,15 +55,20 @@ def unknown_ranges(writer: Writer, range_ids: Sequence[str], *, asks_requests: b
     return set(range_ids) - {row[0] for row in known}
 
 
-def landed_commits(writer: Writer, range_ids: Sequence[str]) -> dict[str, list[tuple[str, str | None]]]:
-    """Of each of the ranges its commits, each with the squash commit that stands for it."""
-    found: dict[str, list[tuple[str, str | None]]] = {key: [] for key in range_ids}
+# A commit of a range, the squash commit of the range that stands for it, and all that do.
+Landed = tuple[str, str | None, Sequence[str]]
+
+
+def landed_commits(writer: Writer, range_ids: Sequence[str]) -> dict[str, list[Landed]]:
+    """The commits of each of the ranges."""
+    found: dict[str, list[Landed]] = {key: [] for key in range_ids}
     rows = writer.connection.execute(
-        "SELECT range_id, commit_sha, landed_as_sha FROM landing.range_commits WHERE range_id IN (SELECT UNNEST(?))",
+        "SELECT range_id, commit_sha, landed_as_sha, landings FROM landing.range_commits "
+        "WHERE range_id IN (SELECT UNNEST(?))",
         [list(range_ids)],
     ).fetchall()
-    for key, sha, landed_as in rows:
-        found[key].append((sha, landed_as))
+    for key, *landed in rows:
+        found[key].append((landed[0], landed[1], landed[2]))
     return found
 
 

@@ -48,6 +48,10 @@ _TAGS = (
     "Tags, key:value, each once: the event's own, then those of its service in the catalog, then language: and each of "
     "the service's languages."
 )
+_REJECTED_RECORDS = (
+    "Records that the row stands for: 1; more for those of an export after its first 1,000 unusable ones, told by "
+    "reason, service, env and day, with the first of them."
+)
 _INPUT = (
     "The input that it is from, of several the newest: an export file or a file of raw/, by its path below the home."
 )
@@ -265,6 +269,7 @@ class RejectedEvents(Table):
     service = _text("Service, where it could be read.", nullable=True)
     occurred_at = _moment("When it happened, where it could be read.", nullable=True)
     payload = dy.String(description="The record as it came, as JSON.", metadata={"duckdb_type": "JSON"})
+    records = _whole(_REJECTED_RECORDS)
     detected_at = _moment("When its input arrived: receipt of an event, last change of an export file.")
     day = _day("Day of occurred_at, else of detected_at.")
 
@@ -529,6 +534,7 @@ class LandedRejects(Table):
     service = _text("Service, where it could be read.", nullable=True)
     occurred_at = _moment("When it happened, where it could be read.", nullable=True)
     payload = dy.String(description="The record as it came, as JSON.", metadata={"duckdb_type": "JSON"})
+    records = _whole(_REJECTED_RECORDS)
     detected_at = _moment("When its input arrived.")
     day = _day("Day of occurred_at, else of detected_at.")
 

@@ -18,7 +18,7 @@ from unittest.mock import patch
 import duckdb
 import numpy as np
 import pyarrow as pa
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
 from dora_pipeline.intake.web.bodies import DeploymentsListRequest
@@ -34,7 +34,7 @@ FIXED = settings(
     derandomize=not MANY,
     database=None,
     deadline=None,
-    phases=[Phase.generate] if MANY else [Phase.generate, Phase.shrink],
+    phases=[Phase.explicit, Phase.generate] if MANY else [Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
 
@@ -341,6 +341,10 @@ def few_bytes(first: int, block: int = 4 << 20) -> Iterator[None]:
 
 
 Outcome = tuple[object, ...]
+LONG_NUMBER = jsonl({**GOOD, "service": "shop"}).strip().replace(b"}", b', "team": ' + b"9" * 5_000 + b"}")
+DEEPEST_LINE = (
+    jsonl({**GOOD, "service": "shop", "extra": 0}).strip().replace(b": 0", b": " + b'{"a":' * 99 + b"1" + b"}" * 99)
+)
 
 
 def outcome(name: str, content: bytes) -> Outcome:
@@ -359,6 +363,8 @@ def outcome(name: str, content: bytes) -> Outcome:
 
 
 @FIXED
+@example(LONG_NUMBER)
+@example(DEEPEST_LINE)
 @given(json_lines())
 def test_a_line_of_json_is_told_alike_alone_and_among_others(line: bytes) -> None:
     good = jsonl(GOOD)
@@ -374,6 +380,8 @@ def test_a_line_of_json_is_told_alike_alone_and_among_others(line: bytes) -> Non
 
 
 @FIXED
+@example(LONG_NUMBER)
+@example(DEEPEST_LINE)
 @given(json_lines())
 def test_an_object_is_told_alike_in_a_line_and_in_an_array(line: bytes) -> None:
     try:

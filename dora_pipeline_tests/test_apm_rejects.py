@@ -107,9 +107,10 @@ def test_after_a_thousand_bad_lines_the_others_are_only_counted(tmp_path: Path) 
     found = reading(written(tmp_path / "x.jsonl", b"junk\n" * 2_500 + jsonl(*RECORDS)))
     assert (found.records, found.rejected.height, found.activity.rows()) == (2_503, 1_001, ACTIVITY)
     [others] = found.rejected.filter(~found.rejected["record"].str.starts_with("line ")).rows(named=True)
-    assert (others["reason"], json.loads(others["payload"])) == (
+    assert (others["reason"], others["records"], json.loads(others["payload"])) == (
         "line_unreadable",
-        {"file": "x.jsonl", "records": 1_500},
+        1_500,
+        {"file": "x.jsonl"},
     )
 
 
@@ -252,26 +253,30 @@ def test_times_may_be_epochs_of_any_unit_or_iso_texts_with_an_offset(tmp_path: P
     ]
 
 
-def test_records_without_a_version_are_grouped_by_service_environment_and_day(tmp_path: Path) -> None:
+def test_unusable_records_are_shown_each_and_those_after_a_thousand_by_kind_and_day(tmp_path: Path) -> None:
     days = ["2026-03-01T22:30:00Z", "2026-03-01T23:30:00Z", "2026-03-01T22:15:00Z", "2026-03-03T10:00:00Z"]
+    first = [{**GOOD, "version": None, "number": number} for number in range(1_000)]
     records = [{**GOOD, "timestamp": day, "version": None, "env": env} for day in days for env in ("prod", "prd")]
     records += [{**GOOD, "version": None, "service": "cart", "env": None}]
     settings = Settings(timezone="Europe/Berlin", environments={"production": ("prod", "prd")})
-    found = reading(written(tmp_path / "x.jsonl", jsonl(*records)), settings)
-    told = found.rejected.select("service", "occurred_at", "day").sort("service", "day").rows()
-    assert told == [
-        ("cart", datetime(2026, 3, 1, 10, tzinfo=UTC), date(2026, 3, 1)),
-        ("shop", datetime(2026, 3, 1, 22, 15, tzinfo=UTC), date(2026, 3, 1)),
-        ("shop", datetime(2026, 3, 1, 23, 30, tzinfo=UTC), date(2026, 3, 2)),
-        ("shop", datetime(2026, 3, 3, 10, tzinfo=UTC), date(2026, 3, 3)),
+    found = reading(written(tmp_path / "x.jsonl", jsonl(*first, *records)), settings)
+    is_first = found.rejected["record"].is_in([f"line {number}" for number in range(1, 1_001)])
+    payloads = [json.loads(text) for text in found.rejected.filter(is_first)["payload"]]
+    assert sorted((payload["line"], payload["record"]["number"]) for payload in payloads) == [
+        (number + 1, number) for number in range(1_000)
     ]
-    payloads = [json.loads(text) for text in found.rejected.sort("service", "day")["payload"]]
-    assert [payload["records"] for payload in payloads] == [1, 4, 2, 2]
-    assert [payload["line"] for payload in payloads] == [9, 1, 3, 7]
+    others = found.rejected.filter(~is_first).sort("service", "day")
+    assert others.select("service", "occurred_at", "day", "records").rows() == [
+        ("cart", datetime(2026, 3, 1, 10, tzinfo=UTC), date(2026, 3, 1), 1),
+        ("shop", datetime(2026, 3, 1, 22, 15, tzinfo=UTC), date(2026, 3, 1), 4),
+        ("shop", datetime(2026, 3, 1, 23, 30, tzinfo=UTC), date(2026, 3, 2), 2),
+        ("shop", datetime(2026, 3, 3, 10, tzinfo=UTC), date(2026, 3, 3), 2),
+    ]
+    payloads = [json.loads(text) for text in others["payload"]]
+    assert [payload["line"] for payload in payloads] == [1_009, 1_001, 1_003, 1_007]
     assert payloads[1]["record"] == records[0]
-    assert found.rejected["record"].n_unique() == 4
-    assert all(name.startswith("version_missing/") for name in found.rejected["record"])
-    assert found.records == 9
+    assert found.rejected["record"].n_unique() == found.rejected.height == 1_004
+    assert found.rejected["records"].sum() == found.records == 1_009
 
 
 def test_records_without_hits_are_one_sighting_and_those_with_none_are_no_sighting(tmp_path: Path) -> None:
@@ -356,11 +361,11 @@ def test_records_without_a_zone_are_rejected_where_no_record_has_hits(tmp_path: 
     table = pa.Table.from_pylist(rows)
     naive = table.set_column(0, "timestamp", table["timestamp"].cast(pa.timestamp("us")))
     found = reading(written(tmp_path / name, csv_bytes(*rows) if name == "x.csv" else parquet_bytes(naive)))
-    assert reasons(found) == ["time_without_zone"]
-    payload = json.loads(found.rejected["payload"][0])
-    assert (payload["records"], payload["record"]["timestamp"]) == (2, "2024-05-06 07:08:08")
-    assert payload.get("line") == (2 if name == "x.csv" else None)
-    assert payload.get("row") == (1 if name == "x.parquet" else None)
+    assert reasons(found) == ["time_without_zone"] * 2
+    payloads = [json.loads(text) for text in found.rejected["payload"]]
+    assert [payload["record"]["timestamp"] for payload in payloads] == ["2024-05-06 07:08:08", "2024-05-06 07:08:09"]
+    assert [payload.get("line") for payload in payloads] == ([2, 3] if name == "x.csv" else [None] * 2)
+    assert [payload.get("row") for payload in payloads] == ([1, 2] if name == "x.parquet" else [None] * 2)
 
 
 @pytest.mark.parametrize("version", ["N/A", "n/a", " none ", "NULL", "Unknown", ""])
@@ -382,7 +387,7 @@ def test_a_record_whose_keys_are_in_other_case_is_shown_as_it_came_with_its_plac
     found = reading(written(tmp_path / "x.jsonl", jsonl(GOOD, record)))
     assert reasons(found) == ["time_missing"]
     shown = {**record, "note": "n" * 2_000}
-    assert json.loads(found.rejected["payload"][0]) == {"file": "x.jsonl", "line": 2, "record": shown, "records": 1}
+    assert json.loads(found.rejected["payload"][0]) == {"file": "x.jsonl", "line": 2, "record": shown}
 
 
 def test_a_record_of_very_many_fields_is_cut(tmp_path: Path) -> None:

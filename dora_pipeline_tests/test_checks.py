@@ -146,15 +146,16 @@ def test_a_source_all_of_which_is_older_than_its_first_selection_is_named(home: 
 def test_rejected_sightings_are_a_share_of_sightings_and_each_is_counted_once(home: TestHome) -> None:
     home.select("deployment", "apm_deployment_tracking")
     at = f"{DAY}T10:00:00Z"
-    good = {"timestamp": at, "service": "s", "env": "e", "version": "1", "hits": 57}
-    home.drop_export("one.jsonl", [good, {"timestamp": at}])
+    good = {"timestamp": at, "service": "s", "env": "e", "version": "1", "hits": 98_500}
+    home.drop_export("one.jsonl", [good, *[{"timestamp": at}] * 1_500])
     home.run()
     told = results(home, RejectedEvents)["rejected_share"]
     assert (told.passed, told.wrong) == (True, 0)
     home.settings(rejected_share=0.01)
     told = results(home, RejectedEvents)["rejected_share"]
-    assert (told.passed, told.wrong) == (False, 1)
-    assert columns(told, "rejected", "events", "period") == [(1, 57, "all days")]
+    assert (told.passed, told.wrong) == (False, 1_500)
+    assert columns(told, "rejected", "events", "period") == [(1_500, 98_500, "all days")]
+    assert home.rows("SELECT COUNT(*), SUM(records) FROM core.rejected_events") == [(1_001, 1_500)]
 
 
 # Services and environments

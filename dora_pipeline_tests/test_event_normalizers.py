@@ -416,6 +416,7 @@ def test_a_reject_tells_where_when_and_what() -> None:
         "occurred_at": NOON,
         "payload": '{"services": ["shop", "cart"], "started_at": 1714996800, "team": "web", "name": "ä", '
         '"finished_at": 1714996799}',
+        "records": 1,
         "detected_at": RECEIVED,
         "day": date(2024, 5, 7),
     }

@@ -13,6 +13,7 @@ from dora_pipeline.assets.partitions import daily_partitions
 from dora_pipeline.assets.resources import Warehouse
 from dora_pipeline.assets.tables import table_assets
 from dora_pipeline.errors import DoraError, WarehouseError
+from dora_pipeline.warehouse.version import SCHEMA_VERSION
 from dora_pipeline_tests.command import call
 from dora_pipeline_tests.full_homes import FIRST_DAY, fill
 from dora_pipeline_tests.homes import TestHome
@@ -33,7 +34,7 @@ ALTER TABLE landing.judged_deployments DROP COLUMN remediation_id;
 ALTER TABLE landing.judged_deployments DROP COLUMN remediation_type;
 UPDATE landing.properties SET value = '1' WHERE name = 'schema_version';
 """
-_VERSION_10 = "UPDATE landing.properties SET value = '10' WHERE name = 'schema_version'"
+_NEWER = "UPDATE landing.properties SET value = '999' WHERE name = 'schema_version'"
 _VERSION = "SELECT value FROM landing.properties WHERE name = 'schema_version'"
 
 
@@ -93,8 +94,8 @@ def materialized(home: TestHome, day: str) -> dg.ExecuteInProcessResult:
 def test_a_run_makes_an_older_warehouse_anew_and_says_so(old: TestHome, expected: Tables) -> None:
     old.run()
     assert without_times(old.tables()) == expected
-    assert old.rows(_VERSION) == [("9",)]
-    assert len([note for note in old.notes.notes if "it is made anew in version 9" in note]) == 1
+    assert old.rows(_VERSION) == [(SCHEMA_VERSION,)]
+    assert len([note for note in old.notes.notes if f"it is made anew in version {SCHEMA_VERSION}" in note]) == 1
     assert list(old.run().days) == []
 
 
@@ -159,30 +160,31 @@ def test_a_lost_working_folder_and_a_run_of_one_day_take_no_other_day_away(
 
 @pytest.mark.parametrize("lost", ["nothing", "the working folder"])
 def test_a_newer_warehouse_is_refused_in_a_sentence_and_stays(old: TestHome, lost: str) -> None:
-    change(old, _VERSION_10)
+    change(old, _NEWER)
     before = old.home.warehouse.read_bytes()
     if lost != "nothing":
         shutil.rmtree(old.home.work)
-    with pytest.raises(WarehouseError, match=r"has schema version 10, this program knows version 9; use the newer"):
+    refused = f"has schema version 999, this program knows version {SCHEMA_VERSION}; use the newer"
+    with pytest.raises(WarehouseError, match=refused):
         old.run()
     assert old.home.warehouse.read_bytes() == before
 
 
 def test_going_back_to_an_older_program_is_a_rebuild(old: TestHome, expected: Tables) -> None:
-    change(old, _VERSION_10)
+    change(old, _NEWER)
     old.run(rebuild=True)
     assert without_times(old.tables()) == expected
 
 
 def test_a_newer_warehouse_that_cannot_be_read_is_told_in_a_sentence(old: TestHome) -> None:
-    change(old, f"{_VERSION_10}; DROP TABLE landing.source_states")
+    change(old, f"{_NEWER}; DROP TABLE landing.source_states")
     answer = call(old.home.path, "sources")
     assert answer.code == 1
     (line,) = answer.err.splitlines()
-    assert "schema version 10, this program knows version 9" in line
+    assert f"schema version 999, this program knows version {SCHEMA_VERSION}" in line
 
 
 def test_a_version_that_is_no_number_is_refused(old: TestHome) -> None:
     change(old, "UPDATE landing.properties SET value = 'two' WHERE name = 'schema_version'")
-    with pytest.raises(WarehouseError, match="schema version two, this program knows version 9"):
+    with pytest.raises(WarehouseError, match=f"schema version two, this program knows version {SCHEMA_VERSION}"):
         old.run()

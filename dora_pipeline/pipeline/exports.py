@@ -133,6 +133,7 @@ def _unreadable(file: ExportFile, settings: Settings, error: SourceUnavailable) 
             "event_type": "deployment",
             "reason": "file_unreadable",
             "payload": payload,
+            "records": 1,
             "detected_at": file.modified_at,
             "day": day_of(file.modified_at, settings.zone),
         },

@@ -163,6 +163,7 @@ def rejected(
         event_type=pl.lit(event_type),
         service=pl.col("services").list.first(),
         occurred_at=occurred_at,
+        records=pl.lit(1),
         detected_at=pl.col("received_at"),
     )
     return landed(

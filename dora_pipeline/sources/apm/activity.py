@@ -1,4 +1,4 @@
-"""Sessions with comparable texts: the rows of `landing.version_activity`; and unusable records, grouped by such."""
+"""Sessions with comparable texts: the rows of `landing.version_activity`; and unusable records with such."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> pl.DataFra
 
 
 def comparable_unusable(unusable: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-    """Unusable records grouped by their trimmed service and canonical environment."""
+    """Unusable records with their trimmed service and canonical environment."""
     return grouped(_comparable(unusable, settings))
 
 

@@ -1,4 +1,4 @@
-"""All chunks of a file made into sessions and groups of rejected records, several parts at a time."""
+"""All chunks of a file made into sessions and rejected records, several parts at a time."""
 
 import re
 from collections import deque
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dora_pipeline.sources.apm.chunks import TEXTS, Chunk, Part
 from dora_pipeline.sources.apm.documents import Told
-from dora_pipeline.sources.apm.faults import Fault, Faults, json_payload
+from dora_pipeline.sources.apm.faults import MOST_ROWS, Fault, Faults, json_payload, place_text
 from dora_pipeline.sources.apm.instants import REASONS, Microseconds, day_numbers, in_range, instants
 from dora_pipeline.sources.apm.sessions import SCHEMA, Cut, joined, sessions_of
 
@@ -27,14 +27,16 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 # What can be wrong with a record; 0 means nothing.
 _TROUBLES = (*REASONS, "field_type", "service_missing", "version_missing")
 
-# Records that could not be used: those of one reason, service, env and day together, with the first of them as it came
-# (`shown`, JSON) and where it stands in the order of the file. `first` is the earliest of their times.
+# Records that could not be used: the first MOST_ROWS of a file a row each; of the others those of one reason, service,
+# env and day together, with the first of them as it came (`shown`, JSON), its `place` in words, and where that stands
+# in the `order` of the file. `first` is the earliest of their times.
 UNUSABLE_SCHEMA = {
     "reason": pl.String,
     "day": pl.Int64,
     "service": pl.String,
     "env": pl.String,
     "order": pl.String,
+    "place": pl.String,
     "shown": pl.String,
     "first": pl.Int64,
     "records": pl.Int64,
@@ -169,28 +171,29 @@ def _unusable(chunk: Chunk, trouble: npt.NDArray[np.integer], at: Microseconds, 
             "records": np.ones(len(chosen), np.int64),
         }
     ).with_columns(pl.when(pl.Series(is_timed)).then(pl.col("day", "first")))
-    groups = frame.group_by(_GROUP).agg(pl.col("position", "first").min(), pl.col("records").sum())
-    origins = [_origin(chunk, position) for position in groups["position"]]
-    return groups.with_columns(
-        pl.Series("order", [order for order, _ in origins], pl.String),
-        pl.Series("shown", [shown for _, shown in origins], pl.String),
+    others = frame[MOST_ROWS:].group_by(_GROUP).agg(pl.col("position", "first").min(), pl.col("records").sum())
+    rows = pl.concat([frame[:MOST_ROWS], others], how="diagonal")
+    origins = [_origin(chunk, position) for position in rows["position"]]
+    return rows.with_columns(
+        pl.Series(name, texts, pl.String)
+        for name, texts in zip(("order", "place", "shown"), zip(*origins, strict=True), strict=True)
     ).select(*UNUSABLE_SCHEMA)
 
 
-def _origin(chunk: Chunk, position: int) -> tuple[str, str]:
+def _origin(chunk: Chunk, position: int) -> tuple[str, str, str]:
     place, record = chunk.origin(position)
     problem = chunk.problems[position].as_py()
     shown = dict(place) | {"record": record} | ({} if problem is None else {"problem": problem})
-    return "/".join(f"{number:012}" for _, number in place), json_payload(shown)
+    return "/".join(f"{number:012}" for _, number in place), place_text(place), json_payload(shown)
 
 
 _GROUP = ("reason", "day", "service", "env")
 
 
 def grouped(unusable: pl.DataFrame) -> pl.DataFrame:
-    """One row for each reason, service, env and day, with the first of its records in the file."""
-    return (
-        unusable.group_by(_GROUP)
-        .agg(pl.col("order", "shown").sort_by("order").first(), pl.col("first").min(), pl.col("records").sum())
-        .select(*UNUSABLE_SCHEMA)
-    )
+    """The first MOST_ROWS records, and one row for the others of each reason, service, env and day."""
+    ordered = unusable.sort("order")
+    is_apart = (pl.col("records") == 1) & ((pl.col("records") == 1).cum_sum() <= MOST_ROWS)
+    others = ordered.filter(~is_apart).group_by(_GROUP, maintain_order=True)
+    together = others.agg(pl.col("order", "place", "shown").first(), pl.col("first").min(), pl.col("records").sum())
+    return pl.concat([ordered.filter(is_apart), together.select(*UNUSABLE_SCHEMA)])

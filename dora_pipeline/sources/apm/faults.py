@@ -25,6 +25,8 @@ class Fault:
     shown: Mapping[str, object]
     service: str | None = None
     occurred_at: datetime | None = None
+    # More than one where it stands for others of its kind.
+    records: int = 1
 
 
 class Damaged(Exception):
@@ -58,7 +60,7 @@ class Faults:
     def all(self) -> list[Fault]:
         """The kept faults, and one for the others of each reason."""
         return self.rows + [
-            Fault(f"{reason}/others", reason, {"records": count}) for reason, count in sorted(self.left_out.items())
+            Fault(f"{reason}/others", reason, {}, records=count) for reason, count in sorted(self.left_out.items())
         ]
 
     def __len__(self) -> int:
@@ -67,7 +69,12 @@ class Faults:
 
 def fault_at(place: Place, reason: str, **shown: object) -> Fault:
     """The fault of a record that stands at a place."""
-    return Fault(", ".join(f"{word} {number}" for word, number in place) or "file", reason, dict(place) | shown)
+    return Fault(place_text(place), reason, dict(place) | shown)
+
+
+def place_text(place: Place) -> str:
+    """A place in words, as `line 3, item 2`; `file` for the file itself."""
+    return ", ".join(f"{word} {number}" for word, number in place) or "file"
 
 
 def missing_columns(place: Place, missing: Iterable[str], found: Iterable[str]) -> Fault:

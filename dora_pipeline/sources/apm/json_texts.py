@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dora_pipeline.json_values import is_deeper, json_reader
+from dora_pipeline.json_values import is_deeper
 from dora_pipeline.sources.apm.chunks import (
     CHUNK_RECORDS,
     FORGIVEN,
@@ -31,14 +31,12 @@ from dora_pipeline.sources.apm.chunks import (
 from dora_pipeline.sources.apm.documents import Told, entries
 from dora_pipeline.sources.apm.faults import MOST_TEXT, Damaged, Fault, Place
 from dora_pipeline.sources.apm.lines import MOST_LINE_BYTES, Block, line_blocks, line_fault, numbered_lines
-from dora_pipeline.sources.apm.texts import Texts, first_texts, texts_of_json
+from dora_pipeline.sources.apm.texts import Texts, first_texts, texts_of_json, value_of_json
 
 MOST_DOCUMENT_BYTES = 256 << 20
 DEEPEST = 100
 # Fewer are read by Python before DuckDB has begun.
 _FEW_BYTES = 1 << 16
-# More are no whole number that could be of use, and Python refuses to read the longest.
-_MOST_DIGITS = 400
 _QUERY = (Path(__file__).parent / "json_texts.sql").read_text(encoding="utf-8")
 _READER: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
@@ -214,28 +212,23 @@ def document_parts(stream: BinaryIO) -> Iterator[Part]:
         size = f"larger than {MOST_DOCUMENT_BYTES >> 20} MiB"
         raise Damaged(f"one document {size}; export it as JSONL, a record a line", reason="document_too_large")
     try:
-        value = parsed(document.decode("utf-8-sig"))
+        text = document.decode("utf-8-sig")
+        # An array of records nests each as deeply as a line of its own.
+        value = parsed(text, DEEPEST + text.lstrip().startswith("["))
     except ValueError as error:
         raise Damaged(error, text=document[: 4 * MOST_TEXT].decode("utf-8", "replace")) from error
     for entry in gathered(entries(value, ())):
         yield partial(iter, [entry])
 
 
-def parsed(text: str) -> object:
+def parsed(text: str, deepest: int = DEEPEST) -> object:
     """The JSON value of a text.
 
-    Raises ValueError also for what is no JSON to others: NaN, halves of characters, and more than DEEPEST levels.
+    Raises ValueError also for what is no JSON to others: NaN, halves of characters, and more than so many levels.
     """
-    value: object = _READ(text)
-    if is_deeper(text, value, DEEPEST):
+    value: object = value_of_json(text)
+    if is_deeper(text, value, deepest):
         raise ValueError("nested too deeply")
     if "\\u" in text:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
-
-
-def _whole(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
-
-
-_READ = json_reader(whole=_whole)

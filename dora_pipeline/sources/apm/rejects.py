@@ -21,8 +21,8 @@ def rejected_frame(
 ) -> pl.DataFrame:
     """The columns of `landing.rejected_events` but `input`, sorted by record.
 
-    One row for each fault of the file of that name, and one for the unusable records (`compaction.UNUSABLE_SCHEMA`) of
-    each reason, service, env and day, with the first of them as it came and the number of `records`.
+    One row for each fault of the file of that name and each row of unusable records (`compaction.UNUSABLE_SCHEMA`),
+    with the first of its records as it came.
     """
     schema = {name: kind for name, kind in empty_frame(LandedRejects).schema.items() if name != "input"}
     rows = [
@@ -36,16 +36,18 @@ def rejected_frame(
             "service": fault.service,
             "occurred_at": fault.occurred_at,
             "payload": json_payload({"file": name} | dict(fault.shown)),
+            "records": fault.records,
         }
-        for fault in (*faults, *_groups(unusable, detected_at, settings))
+        for fault in (*faults, *_faults(unusable, detected_at, settings))
     ]
     return pl.DataFrame(rows, schema=schema, orient="row").sort("record", "reason", "payload")
 
 
-def _groups(unusable: pl.DataFrame, detected_at: datetime, settings: Settings) -> Iterator[Fault]:
+def _faults(unusable: pl.DataFrame, detected_at: datetime, settings: Settings) -> Iterator[Fault]:
     for row in unusable.iter_rows(named=True):
         occurred_at = None if row["first"] is None else _EPOCH + timedelta(microseconds=row["first"])
         day: date = day_of(occurred_at or detected_at, settings.zone)
         digest = hashlib.sha256(json.dumps([row["service"], row["env"]]).encode()).hexdigest()[:16]
-        shown = json.loads(row["shown"]) | {"records": row["records"]}
-        yield Fault(f"{row['reason']}/{digest}/{day}", row["reason"], shown, row["service"], occurred_at)
+        record = row["place"] if row["records"] == 1 else f"{row['reason']}/{digest}/{day}"
+        shown = json.loads(row["shown"])
+        yield Fault(record, row["reason"], shown, row["service"], occurred_at, row["records"])

@@ -3,7 +3,6 @@
 What has to be looked at once per text is then not looked at once per record, and records are sorted by numbers.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +12,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dora_pipeline.json_values import json_reader
+
 Flags = npt.NDArray[np.bool_]
 
+# More are no whole number that could be of use, and Python refuses to read the longest.
+_MOST_DIGITS = 400
 _TEXT_TYPES = {
     pa.string(),
     pa.large_string(),
@@ -76,7 +79,7 @@ def texts_of_json(array: pa.Array, *, whole_numbers: bool) -> tuple[Texts, Flags
     if pc.any(is_odd).as_py():
         decoded = texts.to_pylist()
         for place in np.flatnonzero(is_odd.to_numpy(zero_copy_only=False)):
-            decoded[place] = usable_text(json.loads(values[place].as_py()), whole_numbers=whole_numbers)
+            decoded[place] = usable_text(value_of_json(values[place].as_py()), whole_numbers=whole_numbers)
         texts = pa.array(decoded, pa.string())
     return _with_dictionary(column, texts)
 
@@ -105,6 +108,14 @@ def first_texts(columns: Sequence[Texts]) -> Texts:
         return columns[0]
     plain = [_decoded(texts.column) for texts in columns]
     return Texts(pc.coalesce(*(pc.if_else(pc.equal(column, ""), None, column) for column in plain)))
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+
+
+# Raises ValueError for what is no JSON.
+value_of_json = json_reader(whole=_whole)
 
 
 def usable_text(value: object, *, whole_numbers: bool) -> str | None:

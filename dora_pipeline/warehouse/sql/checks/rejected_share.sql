@@ -18,7 +18,7 @@ usable AS (
     GROUP BY p.period, e.source
 ),
 rejected AS (
-    SELECT p.period, p.place, r.source, r.reason, COUNT(*) AS rejected
+    SELECT p.period, p.place, r.source, r.reason, CAST(SUM(r.records) AS BIGINT) AS rejected
     FROM core.rejected_events AS r
     JOIN periods AS p ON p.first_day IS NULL OR r.day >= p.first_day
     GROUP BY p.period, p.place, r.source, r.reason

@@ -5,7 +5,7 @@ WITH sources AS (
     FROM core.source_selections AS s
     GROUP BY s.source
 )
-SELECT l.event_type, l.source, l.reason, l.service, l.occurred_at, l.payload, l.detected_at, l.day
+SELECT l.event_type, l.source, l.reason, l.service, l.occurred_at, l.payload, l.records, l.detected_at, l.day
 FROM landing.rejected_events AS l
 INNER JOIN sources AS s ON l.source = s.source
 WHERE l.day IN (SELECT r.day FROM run_days AS r)
@@ -17,7 +17,7 @@ SELECT
         'deployment_id', d.deployment_id, 'service', d.service, 'env', d.env, 'version', d.version,
         'commit_sha', d.commit_sha, 'started_at', CAST(d.started_at AS VARCHAR), 'finished_at', CAST(d.finished_at AS VARCHAR)
     ) AS payload,
-    d.received_at AS detected_at, d.day
+    1 AS records, d.received_at AS detected_at, d.day
 FROM landing.judged_deployments AS d
 WHERE d.history = 'rejected' AND d.day IN (SELECT r.day FROM run_days AS r)
 UNION ALL
@@ -27,6 +27,6 @@ SELECT
         'failure_id', f.failure_id, 'service', f.service, 'env', f.env, 'team', f.team, 'name', f.name,
         'started_at', CAST(f.started_at AS VARCHAR), 'finished_at', CAST(f.finished_at AS VARCHAR)
     ) AS payload,
-    f.received_at AS detected_at, f.day
+    1 AS records, f.received_at AS detected_at, f.day
 FROM landing.judged_failures AS f
 WHERE f.is_rejected AND f.day IN (SELECT r.day FROM run_days AS r)

@@ -11,6 +11,6 @@ LEFT JOIN (
     SELECT v.source, MAX(v.occurred_at) AS newest_event_at, COUNT(*) AS events FROM core.events AS v GROUP BY v.source
 ) AS e ON s.source = e.source
 LEFT JOIN (
-    SELECT r.source, COUNT(*) AS rejected FROM core.rejected_events AS r GROUP BY r.source
+    SELECT r.source, CAST(SUM(r.records) AS BIGINT) AS rejected FROM core.rejected_events AS r GROUP BY r.source
 ) AS x ON s.source = x.source
 ORDER BY s.source

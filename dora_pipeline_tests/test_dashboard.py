@@ -45,6 +45,8 @@ def _fill(home: TestHome) -> None:
     for number in range(4):
         home.deploy("mail", f"{NEWEST - timedelta(days=number)} 12:00:00", version=f"v{number}", team="ops")
         home.deploy("mail", f"{NEWEST - timedelta(days=number)} 11:00:00", version=f"v{number}", env="staging")
+    for number in range(110):
+        home.deploy(f"side-{number:03}", f"{NEWEST} 11:00:00", version="1", env="staging", team="ops")
     home.deploy(HOSTILE, f"{NEWEST} 01:00:00", version="1", team=HOSTILE)
     for number in range(20):
         day = NEWEST - timedelta(days=number * 4)
@@ -257,6 +259,33 @@ def test_services_and_teams_are_ranked_and_those_of_few_events_follow(filled: Te
     assert "Where it is bad" not in client.page(service="till").text
 
 
+def test_a_ranking_of_many_services_goes_on_by_links_without_losing_or_repeating_one(client: Client) -> None:
+    address, seen, captions = "/?env=staging&period=30d&sort=deployments", [], []
+    while address:
+        answer = client.get(address)
+        assert answer.status_code == 200, answer.text
+        root = page(answer.text)
+        seen += [row[0].split()[0] for row in rows(root, "The small pictures")]
+        captions += [item.text for item in root.all("caption") if "small pictures" in item.text]
+        links = {link.text: link.attributes["href"] for link in root.all("a")}
+        address = links.get("Next", "")
+    assert seen == ["mail", *(f"side-{number:03}" for number in range(110))]
+    assert [caption.partition("by day. ")[2] for caption in captions] == [
+        "1 to 50 of 111 services are shown.",
+        "51 to 100 of 111 services are shown.",
+        "101 to 111 of 111 services are shown.",
+    ]
+    assert links["Before"] == "/?env=staging&period=30d&sort=deployments&rank=51#ranking"
+    # Sorted by another column, or asked of other days, it begins anew.
+    assert links["Change lead time"] == "/?env=staging&period=30d&sort=lead_time#ranking"
+    assert links["last 7 days"] == "/?env=staging&period=7d&sort=deployments"
+    (all_of_them,) = (item.all("a")[1] for item in root.all("p", "forms") if item.text.startswith("All services"))
+    whole = client.get(all_of_them.attributes["href"]).json()
+    assert sum(row["dimension"] == "service" for row in whole["members"]) == 111
+    beyond = client.get("/?env=staging&rank=112")
+    assert (beyond.status_code, "rank: there are fewer services" in beyond.text) == (400, True)
+
+
 def test_clusters_are_shown_only_where_they_are_asked_for_and_bear_their_year(client: Client) -> None:
     assert "Elite" not in client.page().text
     clusters = rows(client.page(clusters="2024"), "Accelerate State of DevOps, 2024.")
@@ -297,6 +326,7 @@ def test_the_queries_of_a_page_give_its_figures(
         ("from=2001-01-01", "from: 2001-01-01 to 2024-05-30 is more than 3,660 days"),
         ("from=2020-01-01&grain=day", "grain: 1,612 days by day are too many to draw"),
         ("tag=sales", "tag: 'sales' is not key:value"),
+        ("rank=0", "rank: '0' is no number from 1 on"),
         ("team=a&team=b", "team: stands twice, with different values"),
         ("team=a%00b", "team: holds a character that cannot be printed"),
         (f"team={'a' * 501}", "team: is longer than 500 characters"),

@@ -204,7 +204,7 @@ def assert_said(client: Client, path: str, status: int, said: str) -> None:
     [
         ("/explain", 400, "figure: is missing; there are deployments, lead_time_commits"),
         ("/explain?figure=happiness", 400, "figure: 'happiness' is none of those that there are"),
-        ("/explain?figure=deployments&page=0", 400, "page: '0' is no number of a page"),
+        ("/explain?figure=deployments&page=0", 400, "page: '0' is no number from 1 on"),
         ("/explain?figure=deployments&page=9", 400, "page: there are 1"),
         ("/explain?figure=deployments&page=1&page=2", 400, "page: stands twice"),
         ("/explain?figure=deployments&fgure=1", 400, "fgure: is no parameter"),

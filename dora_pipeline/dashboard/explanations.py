@@ -12,13 +12,13 @@ from dora_pipeline.pipeline.explanations import explanation
 from dora_pipeline.report.answer import Catalog
 from dora_pipeline.report.explanation import FIGURES
 from dora_pipeline.report.page import Page, explanation_page, nothing_page
-from dora_pipeline.report.question import WrongQuestion
+from dora_pipeline.report.question import whole_number
 
 
 async def show_explanation(request: Request) -> Response:
     """A page of the events behind `figure`, or of those that one `reason` leaves out of it."""
     question, own = asked(request, ("figure", "reason", "page"))
-    figure, page = choice(own, "figure", FIGURES), _page(own.get("page", "1"))
+    figure, page = choice(own, "figure", FIGURES), whole_number("page", own.get("page", "1"))
 
     def made(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Page:
         if known.newest_day is None:
@@ -26,12 +26,6 @@ async def show_explanation(request: Request) -> Response:
         return explanation_page(explanation(connection, question, known, figure, own.get("reason"), page))
 
     return html(await publications_of(request).ask(made))
-
-
-def _page(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
-        raise WrongQuestion("page", f"{text[:60]!r} is no number of a page")
-    return int(text)
 
 
 ROUTES = [Route("/explain", show_explanation, methods=["GET"])]

@@ -20,7 +20,7 @@ from dora_pipeline.report.answer import Answer, Catalog, NamedEnvironment
 from dora_pipeline.report.content import Environment, Figures, Query, SelectedSource
 from dora_pipeline.report.distribution import LOWER_ENDS
 from dora_pipeline.report.page import answer_file
-from dora_pipeline.report.question import COLUMNS, Question
+from dora_pipeline.report.question import COLUMNS, Question, WrongQuestion
 from dora_pipeline.report.ranking import Ranked, Ranking
 from dora_pipeline.timeline import OLDEST_INSTANT, Window
 from dora_pipeline.warehouse.filtered import Part, filtered, narrow
@@ -165,9 +165,11 @@ def _ranking(
         sort=question.sort,
         since_day=period.first,
         most=_MOST_RANKED,
-        skipped=0,
+        skipped=question.rank - 1,
         **bounds,
     )
+    if not ranked and question.rank > 1:
+        raise WrongQuestion("rank", f"there are fewer {question.by}s; begin with the first")
     names = [name for name, _ in ranked]
     narrow(connection, COLUMNS[question.by], names)
     figures = _figures(queries, "Ranking, the figures", env, period, question.by)
@@ -176,7 +178,8 @@ def _ranking(
         courses.setdefault(name, []).append(figure)
     teams = dict(queries.rows("teams", since_day=period.first)) if question.by == "service" else {}
     rows = [Ranked(name, figures[name], teams.get(name), courses.get(name, [])) for name in names]
-    return Ranking(question.by, question.sort, rows, ranked[0][1] if ranked else 0)
+    total = ranked[0][1] if ranked else 0
+    return Ranking(question.by, question.sort, rows, total, question.rank, _MOST_RANKED)
 
 
 def _nothing(known: Catalog, question: Question) -> Figures:

@@ -60,7 +60,7 @@ class Catalog:
         """The question with its environment named. Raises WrongQuestion, UnknownName for what no event names."""
         environment = self.environment(question)
         self.check(question)
-        return question.but(env=NONE if environment.env is None else environment.env)
+        return question.but(env=NONE if environment.env is None else environment.env, rank=question.rank)
 
     def check(self, question: Question) -> None:
         """Raise UnknownName for a value that no event names."""

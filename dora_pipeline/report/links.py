@@ -16,9 +16,11 @@ def explanation(question: Question, figure: str, reason: str | None = None, page
     return _address("/explain", question, own)
 
 
-def data(question: Question, form: str, figure: str | None = None, reason: str | None = None) -> str:
-    """What a page shows in another form: `csv`, `json` or `sql`."""
-    return _address(_path(form), question, {"figure": figure, "reason": reason})
+def data(
+    question: Question, form: str, figure: str | None = None, reason: str | None = None, table: str | None = None
+) -> str:
+    """What a page shows, or one table of it, in another form: `csv`, `json` or `sql`."""
+    return _address(_path(form), question, {"figure": figure, "reason": reason, "table": table})
 
 
 def event(event_type: str, event_id: str) -> str:
@@ -83,5 +85,5 @@ def _path(form: str) -> str:
 
 
 def _address(path: str, question: Question, own: dict[str, str | int | None]) -> str:
-    texts = [question.query, urlencode({name: value for name, value in own.items() if value is not None})]
+    texts = [question.but().query, urlencode({name: value for name, value in own.items() if value is not None})]
     return f"{path}?{'&'.join(filter(None, texts))}"

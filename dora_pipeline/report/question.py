@@ -62,6 +62,7 @@ class Question:
     """The parameters of a page, by their names in its URL but for `from` and `to`; None is what was not given.
 
     `from_day` and `to_day` are both included, and take the place of `period`; without `to_day` they end with the data.
+    `rank` is that of the first row of the ranking that is shown.
     """
 
     env: str | None = None
@@ -78,6 +79,7 @@ class Question:
     compare: str = "previous"
     by: str = "service"
     sort: str = "failure_rate"
+    rank: int = 1
     clusters: str | None = None
 
     @classmethod
@@ -107,6 +109,8 @@ class Question:
         for name in ("from", "to"):
             if name in given:
                 values[_NAMES[name]] = _day(name, given[name])
+        if "rank" in given:
+            values["rank"] = whole_number("rank", given["rank"])
         if "from" in given:
             values.pop("period", None)
         question = cls(**values)
@@ -126,8 +130,8 @@ class Question:
         return urlencode({name: str(text) for name, text in texts.items() if text != _DEFAULTS[_NAMES[name]]})
 
     def but(self, **changes: Any) -> "Question":
-        """The same question with other values of these attributes."""
-        return replace(self, **changes)
+        """The same question with other values of these attributes, its ranking from the first row on."""
+        return replace(self, **{"rank": 1, **changes})
 
     @property
     def values(self) -> dict[str, str | None]:
@@ -190,6 +194,13 @@ def _first_day(period: str, newest_day: date) -> date:
     if period == "year":
         return newest_day.replace(month=1, day=1)
     return newest_day - timedelta(days=int(period.removesuffix("d")) - 1)
+
+
+def whole_number(name: str, text: str) -> int:
+    """The number from 1 that the value of a parameter is. Raises WrongQuestion."""
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
+        raise WrongQuestion(name, f"{_brief(text)!r} is no number from 1 on")
+    return int(text)
 
 
 def _year_before(day: date) -> date:

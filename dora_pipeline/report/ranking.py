@@ -31,12 +31,35 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The first rows of `total`, by a column of COLUMNS, largest first; `by` is `service` or `team`."""
+    """Rows of a ranking of `total` by a column of COLUMNS, largest first; `by` is `service` or `team`.
+
+    `first` is the rank of the first row; a page before or after it has `most` rows.
+    """
 
     by: str
     sort: str
     rows: Sequence[Ranked]
     total: int
+    first: int = 1
+    most: int = 50
+
+    @property
+    def last(self) -> int:
+        """The rank of the last row."""
+        return self.first + len(self.rows) - 1
+
+    @property
+    def pages(self) -> Sequence[tuple[str, int]]:
+        """Other pages of rows: what they are called, and their first rank; none where all rows are shown."""
+        before, after = max(1, self.first - self.most), self.first + self.most
+        end = (self.total - 1) // self.most * self.most + 1
+        pages = [
+            ("First", 1, before > 1),
+            ("Before", before, self.first > 1),
+            ("Next", after, after <= self.total),
+            ("Last", end, end > after),
+        ]
+        return [(name, rank) for name, rank, is_there in pages if is_there]
 
 
 def sparkline(values: Sequence[float | None]) -> tuple[int, int, list[str], list[tuple[float, float]]]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import duckdb
 import pytest
@@ -33,7 +33,9 @@ SECOND = "second/%2F?#'\"<b>$event_id 🚀"
 RESTORED = "../restored;--'{passes}' & ü"
 INCIDENT = "https://me:secret@example.pagerduty.com/incidents/1"
 MAY = {"from": "2024-05-01", "to": "2024-05-31"}
+DOTS = (".", "..", "...", "a.b-c_d~e")
 _MANY = 450
+_IDS = [*DOTS, *(f"m{number}" for number in range(len(DOTS), _MANY))]
 _UNKNOWN = "unlinked: its service is in neither catalog nor deployments"
 FORMULAS = ("=1+1", "@SUM(A1)", "＋1", "-1", '"plain"\\n')
 
@@ -85,7 +87,7 @@ def _fill(home: TestHome) -> None:
     moments = [(start + timedelta(minutes=number)).strftime("%Y-%m-%dT%H:%M:%SZ") for number in range(_MANY)]
     many = [
         {
-            "id": f"m{number}",
+            "id": _IDS[number],
             "service": FORMULAS[number % len(FORMULAS)],
             "env": "staging",
             "started_at": at,
@@ -187,7 +189,7 @@ def test_more_rows_than_a_page_holds_are_on_further_pages(client: Client) -> Non
         root = _shown(client, "/explain", page=str(number), **options)
         found += [row[2] for row in rows(root, "The newest first")]
         assert f"page {number} of 3" in root.text
-    assert found == [f"m{number}" for number in reversed(range(_MANY))]
+    assert found == _IDS[::-1]
     nav = [link.text for link in _shown(client, "/explain", page="2", **options).all("nav")[-1].all("a")]
     assert nav == ["Newer", "Older"]
 
@@ -261,7 +263,7 @@ def test_the_page_of_a_deployment_says_all_that_is_known_of_it(filled: TestHome,
         "https://example.pagerduty.com/incidents/1",
         "/deployments/back",
         "/deployments/first",
-        f"/failures/{quote(RESTORED, safe='')}",
+        f"/failures?{urlencode({'id': RESTORED})}",
     } <= _links(root)
     for link in root.all("a"):
         if link.attributes["href"].startswith("https:"):
@@ -298,6 +300,25 @@ def test_the_page_of_a_failure_names_its_deployment_the_rule_and_the_runner_up(c
     assert HOSTILE in broken.text
     assert not any("javascript" in address for address in _links(broken))
     assert "unlinked: its service is in neither catalog nor deployments" in _event(client, "failure", "ghost").text
+
+
+def test_an_event_is_reached_by_its_link_whatever_browsers_and_proxies_do_to_a_path(client: Client) -> None:
+    """`requests` takes dots out of a path, as a browser does."""
+    answer = client.get("/explain?figure=deployments&env=staging&page=3")
+    links = {link.text: link.attributes["href"] for link in page(answer.text).all("a")}
+    assert [links[event_id] for event_id in DOTS] == [
+        "/deployments?id=.",
+        "/deployments?id=..",
+        "/deployments/...",
+        "/deployments/a.b-c_d~e",
+    ]
+    for event_id in DOTS:
+        assert page(client.get(links[event_id]).text).all("h1")[0].text == f"Deployment {event_id}"
+    shop = page(client.get("/explain?figure=deployments&service=shop").text)
+    (second,) = (link.attributes["href"] for link in shop.all("a") if link.text == SECOND)
+    assert second.startswith("/deployments?id=second%2F%252F%3F")
+    assert page(client.get(second).text).all("h1")[0].text == f"Deployment {SECOND}"
+    assert_said(client, "/failures", 400, "id: is missing; it is that of the failure")
 
 
 @pytest.mark.parametrize("event_id", ["nothing", "a\nb", "a\x00b", "'; DROP TABLE x; --", "%ff", "first/", "x" * 5000])

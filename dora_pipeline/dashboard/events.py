@@ -1,4 +1,7 @@
-"""`/deployments/ID` and `/failures/ID`: all that is known of one event, whatever its id holds."""
+"""`/deployments/ID` and `/failures/ID`: all that is known of one event, whatever its id holds.
+
+`/deployments?id=ID` and `/failures?id=ID` are the same for ids that browsers and proxies would change in a path.
+"""
 
 import duckdb
 from starlette.convertors import Convertor, register_url_convertor
@@ -7,11 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dora_pipeline.dashboard.publications import publications_of
+from dora_pipeline.dashboard.questions import asked
 from dora_pipeline.dashboard.responses import html, message
 from dora_pipeline.identifiers import EventType
 from dora_pipeline.pipeline.details import details
 from dora_pipeline.report.answer import Catalog
 from dora_pipeline.report.page import Page, details_page
+from dora_pipeline.report.question import WrongQuestion
 
 
 class _IdConvertor(Convertor[str]):
@@ -38,7 +43,9 @@ async def show_failure(request: Request) -> Response:
 
 
 async def _shown(request: Request, event_type: EventType) -> Response:
-    event_id: str = request.path_params["event_id"]
+    event_id = request.path_params.get("event_id") or asked(request, ("id",))[1].get("id")
+    if event_id is None:
+        raise WrongQuestion("id", f"is missing; it is that of the {event_type}")
 
     def page(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Page | None:
         found = details(connection, event_type, event_id)
@@ -58,6 +65,8 @@ def no_event(event_type: EventType, event_id: str) -> Response:
 
 
 ROUTES = [
+    Route("/deployments", show_deployment, methods=["GET"]),
     Route("/deployments/{event_id:event_id}", show_deployment, methods=["GET"]),
+    Route("/failures", show_failure, methods=["GET"]),
     Route("/failures/{event_id:event_id}", show_failure, methods=["GET"]),
 ]

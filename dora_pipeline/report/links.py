@@ -25,7 +25,10 @@ def data(
 
 def event(event_type: str, event_id: str) -> str:
     """The page of a deployment or a failure, whatever its id holds."""
-    return f"/{event_type}s/{quote(event_id, safe='')}"
+    # Of a path browsers take `.` and `..` away, and proxies decode what is encoded; of a query neither does.
+    if event_id in (".", "..") or quote(event_id, safe="") != event_id:
+        return f"/{event_type}s?{urlencode({'id': event_id})}"
+    return f"/{event_type}s/{event_id}"
 
 
 def event_data(event_type: str, event_id: str, form: str, table: str | None = None) -> str:

@@ -382,7 +382,9 @@ class Daily(Table):
     recovery_p50_seconds = _number(
         "Failed deployment recovery time: median from their end to the remediation's.", nullable=True
     )
-    rework_deployments = _whole("Deployments of the day that mended a failed change, each once.", nullable=True)
+    rework_deployments = _whole(
+        "Deployments of the day that mended a failed change that had ended before, each once.", nullable=True
+    )
     rework_rate = _number("rework_deployments / deployments; NULL without deployments.", nullable=True)
     linked_failures = _whole("Deployments of the day that at least one failure is linked to.", nullable=True)
     linked_failure_rate = _number("linked_failures / deployments; NULL as change_failure_rate is.", nullable=True)

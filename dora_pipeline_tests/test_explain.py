@@ -130,3 +130,21 @@ def test_sources_that_are_not_selected_any_more_are_left_out(home: TestHome) -> 
     assert explained(home, "deployments") == [("one", "not_selected"), ("apm:two", None)]
     assert explained(home, "rework_deployments") == [("apm:two", "not_selected")]
     assert home.rows("SELECT SUM(deployments), SUM(rework_deployments) FROM metrics.daily") == [(1, 0)]
+
+
+def test_a_remediation_that_was_there_before_what_it_is_said_to_have_mended_is_no_rework(home: TestHome) -> None:
+    home.select_events()
+    for number, name in enumerate(("one", "two", "three", "four"), start=1):
+        home.deploy("shop", f"2024-05-0{5 + number} 10:00:00", version=name, id=name)
+    with EventStore.at(home.home) as store:
+        for failed, remediation in {"two": "one", "three": "four"}.items():
+            mark = {"change_failure": True, "remediation": {"id": remediation, "type": "rollback"}}
+            store.update("deployment", failed, mark, received_at=moment("2024-05-10 00:00:00"))
+    home.run()
+    assert explained(home, "failed_changes") == [("two", None), ("three", None)]
+    assert explained(home, "recoveries") == [("two", "remediation_before"), ("three", None)]
+    assert explained(home, "rework_deployments") == [("one", "remediation_before"), ("four", None)]
+    figures = "failed_changes, recoveries, recovery_p50_seconds, rework_deployments, rework_rate"
+    assert home.rows(f"SELECT {figures} FROM metrics.summary('week', '2024-05-06', '2024-05-12')") == [
+        (2, 1, 86_400.0, 1, 0.25)
+    ]

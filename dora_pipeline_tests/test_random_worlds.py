@@ -47,7 +47,8 @@ class Expected:
     def __init__(self, world: World, repository: oracle_commits.Repository, stage: int) -> None:
         selections = [one for part in SELECTIONS[: stage + 1] for one in part]
         self.rules = oracle.Rules(selections, ZoneInfo(ZONE), world.teams)
-        self.deployments, rejected = oracle.judged_deployments(world.told_deployments(stage, self.rules), self.rules)
+        self.told = world.told_deployments(stage, self.rules)
+        self.deployments, rejected = oracle.judged_deployments(self.told, self.rules)
         self.failures, rejected_failures = oracle.judged_failures(world.told_failures(stage), self.rules)
         self.rejected: list[Row] = [(*names, None) for names in rejected]
         self.rejected += [(source, service, None, name) for source, service, name in rejected_failures]
@@ -66,9 +67,37 @@ class Expected:
         counted = [row for row in self.deployments if row.is_selected and row.failed]
         self.outcomes = oracle_metrics.Outcomes(
             mended={row.told.deployment_id: row.failed.recovery for row in counted if row.failed},
-            mending=frozenset(row.failed.remediation_id for row in counted if row.failed and row.failed.remediation_id),
+            mending=frozenset(
+                row.failed.remediation_id or "" for row in counted if row.failed and row.failed.recovery is not None
+            ),
             linked=frozenset(link[0] for link in self.links.values() if link[0]),
         )
+
+    def explained(self, service: str, env: str | None, first: date, last: date) -> list[Row]:
+        """The figures, each with the ids of the events that it is made of."""
+        found: list[Row] = []
+        for row in self.deployments:
+            is_asked = row.told.service == service and env in (None, row.told.env) and first <= row.day <= last
+            if not (is_asked and row.is_selected and row.duplicate_of is None):
+                continue
+            event_id = row.told.deployment_id
+            numbers = {
+                "deployments": 1,
+                "lead_time_deployments": int(bool(row.lead_times)),
+                "lead_time_commits": len(row.lead_times),
+                "failed_changes": int(row.failed is not None),
+                "recoveries": int(row.failed is not None and row.failed.recovery is not None),
+                "rework_deployments": int(event_id in self.outcomes.mending),
+                "linked_failures": int(event_id in self.outcomes.linked),
+            }
+            found += [(figure, event_id) for figure, number in numbers.items() for _ in range(number)]
+        for failure in self.failures:
+            if failure.service == service and env in (None, failure.told.env) and failure.is_selected:
+                days = {"failures": failure.day, "restores": failure.restored_day}
+                found += [
+                    (figure, failure.told.failure_id) for figure, day in days.items() if day and first <= day <= last
+                ]
+        return found
 
     def outcome(self, row: JudgedDeployment) -> Row:
         """The row of metrics.deployment_outcomes."""
@@ -229,6 +258,26 @@ def assert_summaries_are(home: TestHome, expected: Expected) -> None:
             assert_same(home.rows(query, dimension, *span), _rows(oracle_metrics.summary_by(*events, dimension, *span)))
 
 
+def assert_explained(home: TestHome, expected: Expected, choose: random.Random) -> None:
+    """The events of each figure, of some services and envs in some days; what is left out has a reason."""
+    rejected = {name for names in expected.rejected for name in names[2:]}
+    services = sorted({row.told.service for row in expected.deployments})
+    for service in choose.sample(services, 8):
+        env = choose.choice(["production", "staging", None])
+        days = choose.choice([(date(2023, 1, 1), date(2026, 1, 1)), (date(2024, 3, 30), date(2024, 4, 1))])
+        rows = home.rows(
+            "SELECT figure, event_id, reason, is_counted FROM metrics.explain(?, ?, ?, ?)", *days, service, env
+        )
+        assert all(is_counted == (reason is None) for *_, reason, is_counted in rows)
+        found = [(figure, event_id) for figure, event_id, _, is_counted in rows if is_counted]
+        assert_same(found, expected.explained(service, env, *days))
+        told = [row for row in expected.told if row.service == service and (env is None or row.env == env)]
+        zone = expected.rules.zone
+        ids = {row.deployment_id for row in told if days[0] <= row.finished_at.astimezone(zone).date() <= days[1]}
+        listed = [event_id for figure, event_id, *_ in rows if figure == "deployments" and event_id is not None]
+        assert sorted(listed) == sorted(ids - rejected)
+
+
 def _rows(figures: Mapping[tuple[object, ...], Mapping[str, Any]]) -> list[Row]:
     return [(*names, *values.values()) for names, values in figures.items()]
 
@@ -267,6 +316,7 @@ def test_every_row_of_a_world_is_what_the_oracles_say_in_stages_and_made_anew(tm
         home.run(rebuild=True)
         assert home.tables() == before
     assert_summaries_are(home, expected)
+    assert_explained(home, expected, choose)
     # A world in which a rule finds nothing tells nothing of it.
     rules = {rule["name"] for rule in RULES}
     links = {"deployment_id", "commit", "version", "latest", "team", "no_service", "no_deployment", "too_long_ago"}

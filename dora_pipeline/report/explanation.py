@@ -34,6 +34,7 @@ _LEFT_OUT = {
     "no_author_time": "the commit has no author time that can be used",
     "not_restored": "it is open",
     "no_remediation": "no deployment is known that mended it",
+    "remediation_before": "the remediation was there before what it is said to have mended",
     "no_service": "unlinked: it names no service that is deployed",
     "unknown_service": "unlinked: its service is in neither catalog nor deployments",
     "no_deployment": "unlinked: its service has no earlier deployment in the environment",

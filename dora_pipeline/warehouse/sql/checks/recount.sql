@@ -22,7 +22,9 @@ events AS (
     SELECT 'recoveries' AS counted, x.day FROM core.failed_changes AS x WHERE x.is_selected AND x.recovery_seconds IS NOT NULL
     UNION ALL
     SELECT 'rework_deployments' AS counted, d.day FROM deployments AS d
-    WHERE d.deployment_id IN (SELECT x.remediation_id FROM core.failed_changes AS x WHERE x.is_selected)
+    WHERE d.deployment_id IN (
+        SELECT x.remediation_id FROM core.failed_changes AS x WHERE x.is_selected AND x.recovery_seconds IS NOT NULL
+    )
     UNION ALL
     SELECT 'linked_failures' AS counted, d.day FROM deployments AS d
     WHERE d.deployment_id IN (SELECT l.deployment_id FROM core.failure_links AS l WHERE l.is_selected)

@@ -65,7 +65,10 @@ FROM deployments AS d
 INNER JOIN core.failed_changes AS c ON d.event_id = c.deployment_id AND d.day = c.day
 UNION ALL
 SELECT
-    'recoveries', d.left_out, CASE WHEN c.recovery_seconds IS NULL THEN 'no_remediation' END,
+    'recoveries', d.left_out, 
+    CASE WHEN c.recovery_seconds IS NOT NULL THEN NULL
+         WHEN c.remediation_id IN (SELECT y.deployment_id FROM core.deployments AS y) THEN 'remediation_before'
+         ELSE 'no_remediation' END,
     d.event_type, d.event_id, d.source, d.service,
     d.env, d.team, d.repository_id, d.severity, d.tags, d.day, d.occurred_at, c.recovery_seconds,
     CONCAT_WS(', ', c.remediation_type, 'mended by ' || c.remediation_id)
@@ -73,11 +76,13 @@ FROM deployments AS d
 INNER JOIN core.failed_changes AS c ON d.event_id = c.deployment_id AND d.day = c.day
 UNION ALL
 SELECT
-    'rework_deployments', COALESCE(d.left_out, CASE WHEN NOT c.is_selected THEN 'not_selected' END), CAST(NULL AS VARCHAR), d.event_type, d.event_id, d.source, d.service,
+    'rework_deployments', COALESCE(d.left_out, CASE WHEN NOT c.is_selected THEN 'not_selected' END),
+    CASE WHEN c.recoveries = 0 THEN 'remediation_before' END, d.event_type, d.event_id, d.source, d.service,
     d.env, d.team, d.repository_id, d.severity, d.tags, d.day, d.occurred_at, CAST(NULL AS DOUBLE), 'mends ' || c.mended
 FROM deployments AS d
 INNER JOIN (
-    SELECT x.remediation_id, x.is_selected, STRING_AGG(x.deployment_id, ', ' ORDER BY x.deployment_id) AS mended
+    SELECT x.remediation_id, x.is_selected, COUNT(x.recovery_seconds) AS recoveries,
+        STRING_AGG(x.deployment_id, ', ' ORDER BY x.deployment_id) AS mended
     FROM core.failed_changes AS x
     GROUP BY x.remediation_id, x.is_selected
 ) AS c ON d.event_id = c.remediation_id

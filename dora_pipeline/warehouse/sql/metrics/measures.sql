@@ -36,7 +36,9 @@ SELECT
     'rework' AS measure, CAST(NULL AS DOUBLE) AS seconds, d.day, d.service, d.env, d.team, d.repository_id, d.source,
     CAST(NULL AS VARCHAR) AS severity, d.custom_tags AS tags, d.deployment_id AS event_id, d.finished_at AS occurred_at
 FROM deployments AS d
-WHERE d.deployment_id IN (SELECT x.remediation_id FROM core.failed_changes AS x WHERE x.is_selected)
+WHERE d.deployment_id IN (
+    SELECT x.remediation_id FROM core.failed_changes AS x WHERE x.is_selected AND x.recovery_seconds IS NOT NULL
+)
 UNION ALL
 SELECT
     'linked_failure' AS measure, CAST(NULL AS DOUBLE) AS seconds, d.day, d.service, d.env, d.team, d.repository_id, d.source,

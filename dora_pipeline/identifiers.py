@@ -21,10 +21,10 @@ _SCHEME = re.compile(r"^(?:(?:[a-z][a-z0-9+.-]*:)?//|(?:https?|ssh):/)", re.IGNO
 _SCP_STYLE = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[^:/\s@]+):(?!\d+/)(?![^/]*@)(?P<path>[^\s]+)$")
 # The second form is a password with a slash in it. No two attempts look at the same text: that takes linear time.
 _CREDENTIALS = re.compile(r"://(?:[^/\s\"@]*+@|[^/\s\"@:]*+:(?!\d*+/)(?:[^\s\"@:]|:(?!//))*+@)+")
-# The same without a scheme, where a host and a path follow; what may stand before it is no part of it, so that it takes
-# linear time.
+# The same without a scheme, where a host and a path follow, or a token alone, which is longer than the name of a user;
+# what may stand before it is no part of it, so that it takes linear time.
 _BARE_CREDENTIALS = re.compile(
-    r"""(?<![^\s"',;(<])((?:https?:/|ssh:/|//)?)[^\s"',;(<>@:/]{1,255}+:(?!/)[^\s"',;(<>@]{1,255}+@"""
+    r"""(?<![^\s"',;(<])((?:https?:/|ssh:/|//)?)(?:[^\s"',;(<>@:/]{1,255}+:(?!/)[^\s"',;(<>@]{1,255}+|[\w-]{20,255}+)@"""
     r"""(?=[\w-]+(?:\.[\w-]+)+(?::\d+)?[:/][\w~./-])""",
     re.IGNORECASE,
 )

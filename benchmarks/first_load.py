@@ -37,7 +37,7 @@ _LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 _MORE = 300
 _BATCH = 10_000
 
-# One in each step of time, so that no two of a service are of one second.
+# One in each step of time, so that no two of a service are of one second; what is seen within the hour is no return.
 _DEPLOYMENTS = """
     SELECT
         i, $first + (i - $begin) * step + CAST(HASH(i, $seed) % step AS BIGINT) AS moment,
@@ -49,7 +49,7 @@ _DEPLOYMENTS = """
 """
 _SIGHTINGS = f"""
     SELECT
-        MAKE_TIMESTAMPTZ((moment + part * CAST(HASH(i, part, $seed) % 20000 AS BIGINT)) * 1000000) AS "timestamp",
+        MAKE_TIMESTAMPTZ((moment + part * CAST(HASH(i, part, $seed) % 1700 AS BIGINT)) * 1000000) AS "timestamp",
         service, env, version
     FROM ({_DEPLOYMENTS}) CROSS JOIN RANGE(3) AS p(part)
     ORDER BY 1, service

@@ -9,8 +9,8 @@ import duckdb
 from dora_pipeline.tables import Deployments, Failures, RejectedEvents
 from dora_pipeline.warehouse import links
 from dora_pipeline.warehouse.failed_changes import wait_for_changes
-from dora_pipeline.warehouse.landing import APM, replace_deployments
-from dora_pipeline.warehouse.queries import count, difference, insert, statement
+from dora_pipeline.warehouse.landing import APM, replace_deployments, wait_for_services
+from dora_pipeline.warehouse.queries import count, difference, insert, require_rows, statement
 from dora_pipeline.warehouse.staleness import mark_days
 
 
@@ -24,21 +24,21 @@ def infer_deployments(connection: duckdb.DuckDBPyConnection, quiet_gap_us: int, 
         SELECT service, env, MIN(from_day) AS from_day FROM landing.changed_pairs GROUP BY service, env
         """
     )
-    connection.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE known_deployments AS
-        SELECT d.* FROM landing.deployments AS d
+    of_changed = f"""
+        FROM landing.deployments AS d
         JOIN changed_pairs AS p ON d.service = p.service AND d.env IS NOT DISTINCT FROM p.env AND d.day >= p.from_day
-        WHERE d.source = ? AND d.input IS NULL
-        """,
-        [APM],
-    )
-    inferred = count(
-        connection,
-        f"CREATE OR REPLACE TEMP TABLE new_deployments AS {statement('landing.inferred_deployments')}",
-        {"quiet_gap_us": quiet_gap_us, "merge_window_us": merge_window_us},
-    )
-    replace_deployments(connection, "known_deployments", "new_deployments", inferred)
+        WHERE d.source = '{APM}' AND d.input IS NULL
+    """
+    parameters = {"quiet_gap_us": quiet_gap_us, "merge_window_us": merge_window_us}
+    inferred = statement("landing.inferred_deployments")
+    if count(connection, f"CREATE OR REPLACE TEMP TABLE known_deployments AS SELECT d.* {of_changed}"):
+        rows = count(connection, f"CREATE OR REPLACE TEMP TABLE new_deployments AS {inferred}", parameters)
+        replace_deployments(connection, "known_deployments", "new_deployments", rows)
+    else:
+        # Nothing to compare with: whole rows are written once.
+        rows = count(connection, f"INSERT INTO landing.deployments BY NAME {inferred}", parameters)
+        require_rows("landing.deployments", rows, count(connection, f"SELECT COUNT(*) {of_changed}"))
+        wait_for_services(connection, f"SELECT d.service, d.day, d.started_at {of_changed}")
     connection.execute("DELETE FROM landing.changed_pairs")
 
 
@@ -52,30 +52,33 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
         SELECT service, MIN(from_day) AS from_day FROM landing.changed_services GROUP BY service
         """
     )
-    connection.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE known_judged AS
-        SELECT j.* FROM landing.judged_deployments AS j
-        JOIN changed_services AS c ON j.service = c.service AND j.day >= c.from_day
-        """
-    )
-    connection.execute("CREATE OR REPLACE TEMP TABLE new_judged AS SELECT * FROM landing.judged_deployments LIMIT 0")
-    judged = count(
-        connection,
-        f"INSERT INTO new_judged BY NAME {statement('landing.judged_deployments')}",
-        {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us},
-    )
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {difference('known_judged', 'new_judged')}")
-    mark_days(connection, (Deployments, RejectedEvents), "SELECT day FROM differing")
-    links.wait_for_deployments(connection, "SELECT deployment_id, service, team, finished_at FROM differing")
-    wait_for_changes(connection, "SELECT service FROM differing")
-    connection.execute(
-        """
-        DELETE FROM landing.judged_deployments AS j
-        WHERE EXISTS (FROM changed_services AS c WHERE j.service = c.service AND j.day >= c.from_day)
-        """
-    )
-    insert(connection, "landing.judged_deployments", "new_judged", judged)
+    of_changed = """
+        FROM landing.judged_deployments AS j JOIN changed_services AS c ON j.service = c.service AND j.day >= c.from_day
+    """
+    parameters = {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us}
+    judged = statement("landing.judged_deployments")
+    if count(connection, f"CREATE OR REPLACE TEMP TABLE known_judged AS SELECT j.* {of_changed}"):
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE new_judged AS SELECT * FROM landing.judged_deployments LIMIT 0"
+        )
+        rows = count(connection, f"INSERT INTO new_judged BY NAME {judged}", parameters)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {difference('known_judged', 'new_judged')}")
+        connection.execute(
+            """
+            DELETE FROM landing.judged_deployments AS j
+            WHERE EXISTS (FROM changed_services AS c WHERE j.service = c.service AND j.day >= c.from_day)
+            """
+        )
+        insert(connection, "landing.judged_deployments", "new_judged", rows)
+        differing = "FROM differing AS j"
+    else:
+        # Nothing to compare with: whole rows are written once.
+        rows = count(connection, f"INSERT INTO landing.judged_deployments BY NAME {judged}", parameters)
+        require_rows("landing.judged_deployments", rows, count(connection, f"SELECT COUNT(*) {of_changed}"))
+        differing = of_changed
+    mark_days(connection, (Deployments, RejectedEvents), f"SELECT j.day {differing}")
+    links.wait_for_deployments(connection, f"SELECT j.deployment_id, j.service, j.team, j.finished_at {differing}")
+    wait_for_changes(connection, f"SELECT j.service {differing}")
     connection.execute("INSERT INTO landing.changed_ranges FROM changed_services")
     connection.execute("DELETE FROM landing.changed_services")
 

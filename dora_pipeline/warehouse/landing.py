@@ -193,20 +193,26 @@ def replace_deployments(connection: duckdb.DuckDBPyConnection, known: str, new: 
         """
     )
     insert(connection, "landing.deployments", new, rows)
-    connection.execute(
+    wait_for_services(
+        connection,
         """
-        INSERT INTO landing.changed_services
-        SELECT service, MIN(LEAST(day, CAST(started_at AS DATE))) - 2
-        FROM (
-            SELECT service, day, started_at FROM changed_deployments
-            UNION ALL
-            SELECT d.service, d.day, d.started_at FROM landing.deployments AS d
-            JOIN changed_deployments AS c ON d.source = c.source AND d.deployment_id = c.deployment_id
-        )
-        GROUP BY service
-        """
+        SELECT service, day, started_at FROM changed_deployments
+        UNION ALL
+        SELECT d.service, d.day, d.started_at FROM landing.deployments AS d
+        JOIN changed_deployments AS c ON d.source = c.source AND d.deployment_id = c.deployment_id
+        """,
     )
     return "changed_deployments"
+
+
+def wait_for_services(connection: duckdb.DuckDBPyConnection, changed: str) -> None:
+    """Let the services of changed deployments wait for `judge_deployments`; a query of service, day and started_at."""
+    connection.execute(
+        f"""
+        INSERT INTO landing.changed_services
+        SELECT service, MIN(LEAST(day, CAST(started_at AS DATE))) - 2 FROM ({changed}) GROUP BY service
+        """
+    )
 
 
 def _replace_rejects(

@@ -1,57 +1,98 @@
 -- Deployments by the rules of selection, same second, merging and history, for the services in changed_services from
 -- their from_day on. Of what was judged before from_day only the last deployment with a commit is looked back at.
-WITH sources AS (
+-- Verdicts are found over few columns, and only where there is something to find; whole rows are read once, at the end.
+WITH services AS (
+    SELECT c.service, c.from_day, ROW_NUMBER() OVER (ORDER BY c.service) AS service_number
+    FROM changed_services AS c
+),
+sources AS (
     SELECT
-        s.source,
-        MIN(s.first_selected_at) AS first_selected_at,
-        MAX(CASE WHEN s.is_selected THEN s.priority END) AS priority
-    FROM core.source_selections AS s
-    WHERE s.event_type = 'deployment'
-    GROUP BY s.source
+        x.source, x.first_selected_at, x.priority, ROW_NUMBER() OVER (ORDER BY x.source) AS source_number,
+        -- Selected sources share one history; unselected ones, duplicates and rejected ones have their own.
+        CASE WHEN x.priority IS NULL THEN 'unselected ' || x.source ELSE 'selected' END AS history
+    FROM (
+        SELECT
+            s.source, MIN(s.first_selected_at) AS first_selected_at,
+            MAX(CASE WHEN s.is_selected THEN s.priority END) AS priority
+        FROM core.source_selections AS s
+        WHERE s.event_type = 'deployment'
+        GROUP BY s.source
+    ) AS x
 ),
 -- Two days more than are judged, for what may merge and what decides which whole SHA a short one is; and whatever
 -- started in the same second, however long it took.
-seconds AS (
-    SELECT DISTINCT d.service, DATE_TRUNC('second', d.started_at) AS started_second
-    FROM landing.deployments AS d
-    INNER JOIN changed_services AS c ON d.service = c.service
-    WHERE d.day >= c.from_day - 2
-),
-events AS (
-    SELECT DISTINCT d.source, d.deployment_id
-    FROM landing.deployments AS d
-    INNER JOIN seconds AS x ON d.service = x.service AND DATE_TRUNC('second', d.started_at) = x.started_second
-),
 told AS (
     SELECT
-        t.source, t.deployment_id, t.service, t.env, t.version, t.team, t.repository_id, t.commit_sha,
-        t.started_at, t.finished_at, t.custom_tags, t.change_failure, t.remediation_id, t.remediation_type,
-        t.received_at, t.day, s.priority,
-        ROW_NUMBER() OVER (
-            PARTITION BY t.source, t.service, DATE_TRUNC('second', t.started_at)
-            ORDER BY t.received_at, t.deployment_id
-        ) AS place_in_second
-    FROM landing.deployments AS t
-    INNER JOIN events AS e ON t.source = e.source AND t.deployment_id = e.deployment_id
-    INNER JOIN sources AS s ON t.source = s.source
-    WHERE t.finished_at >= s.first_selected_at
+        d.deployment_id, d.env, d.version, d.commit_sha, d.started_at, d.finished_at, d.received_at, d.day,
+        EPOCH_US(d.started_at) // 1000000 AS started_second, c.service_number, c.from_day, s.source_number, s.source,
+        s.priority, s.history
+    FROM landing.deployments AS d
+    INNER JOIN services AS c ON d.service = c.service
+    INNER JOIN sources AS s ON d.source = s.source
+    WHERE d.finished_at >= s.first_selected_at AND (
+        d.day >= c.from_day - 2 OR (d.service, EPOCH_US(d.started_at) // 1000000) IN (
+            SELECT (x.service, EPOCH_US(x.started_at) // 1000000)
+            FROM landing.deployments AS x
+            INNER JOIN services AS y ON x.service = y.service
+            -- A day of any time zone is that of UTC or one beside it.
+            WHERE x.day >= y.from_day - 2 AND CAST(x.started_at AS DATE) <= y.from_day - 2
+        )
+    )
 ),
--- What selected sources told near each other; `w` may be the one that counts in the place of `d`, or the other way round.
+crowded AS (
+    SELECT t.source_number, t.service_number, t.started_second
+    FROM told AS t
+    GROUP BY t.source_number, t.service_number, t.started_second
+    HAVING COUNT(*) > 1
+),
+rejected AS (
+    SELECT x.deployment_id
+    FROM (
+        SELECT
+            t.deployment_id,
+            ROW_NUMBER() OVER (
+                PARTITION BY t.source_number, t.service_number, t.started_second ORDER BY t.received_at, t.deployment_id
+            ) AS place
+        FROM told AS t
+        INNER JOIN crowded AS c
+            ON t.source_number = c.source_number AND t.service_number = c.service_number AND t.started_second = c.started_second
+    ) AS x
+    WHERE x.place > 1
+),
+-- What selected sources told, in slots of time: what may merge lies in the same one, or in one beside it.
+placed AS (
+    SELECT
+        t.deployment_id, t.source, t.service_number, t.env, t.version, t.commit_sha, t.finished_at, t.priority,
+        EPOCH_US(t.finished_at) // ($merge_window_us + 1) AS slot,
+        t.priority > p.first_one AS has_higher, t.priority < p.last_one AS has_lower
+    FROM told AS t
+    INNER JOIN (SELECT MIN(s.priority) AS first_one, MAX(s.priority) AS last_one FROM sources AS s) AS p
+        ON p.first_one < p.last_one
+    LEFT JOIN rejected AS r ON t.deployment_id = r.deployment_id
+    WHERE t.priority IS NOT NULL AND r.deployment_id IS NULL
+),
+lower_ones AS (
+    SELECT p.*, p.slot + n.slots AS near_slot
+    FROM placed AS p
+    CROSS JOIN (SELECT -1 AS slots UNION ALL SELECT 0 AS slots UNION ALL SELECT 1 AS slots) AS n
+    WHERE p.has_higher
+),
+-- What selected sources told near each other: `w` may be the one that counts in the place of `d`.
 near AS (
     SELECT
-        d.deployment_id, d.commit_sha, d.priority, w.deployment_id AS other_id, w.commit_sha AS other_sha,
-        w.priority AS other_priority, w.finished_at AS other_finished_at, w.version = d.version AS has_same_version,
+        d.deployment_id, d.source, d.commit_sha, d.priority, d.finished_at,
+        w.deployment_id AS other_id, w.commit_sha AS other_sha, w.priority AS other_priority, w.finished_at AS other_finished_at,
+        w.version = d.version AS has_same_version,
         ABS(DATE_DIFF('microsecond', w.finished_at, d.finished_at)) AS apart
-    FROM told AS d
-    CROSS JOIN (SELECT -1 AS days UNION ALL SELECT 0 AS days UNION ALL SELECT 1 AS days) AS near_by
-    INNER JOIN told AS w
-        ON w.service = d.service
+    FROM lower_ones AS d
+    INNER JOIN placed AS w
+        ON w.service_number = d.service_number
         AND w.env IS NOT DISTINCT FROM d.env
-        AND w.day = d.day + near_by.days
-        AND w.priority <> d.priority
+        AND w.slot = d.near_slot
+        AND w.priority < d.priority
         AND ABS(DATE_DIFF('microsecond', w.finished_at, d.finished_at)) <= $merge_window_us
         AND (w.version = d.version OR STARTS_WITH(w.commit_sha, d.commit_sha) OR STARTS_WITH(d.commit_sha, w.commit_sha))
-    WHERE d.place_in_second = 1 AND w.place_in_second = 1
+    WHERE w.has_lower
 ),
 -- A short SHA stands for one whole SHA only, even where two that are told near it begin alike: the nearest.
 whole AS (
@@ -63,88 +104,94 @@ whole AS (
                 LENGTH(n.other_sha) DESC, COALESCE(n.has_same_version, FALSE) DESC, n.apart, n.other_priority,
                 n.other_finished_at, n.other_id
         ) AS place
-    FROM near AS n
+    FROM (
+        SELECT
+            x.deployment_id, x.commit_sha, x.other_id, x.other_sha, x.other_priority, x.other_finished_at,
+            x.has_same_version, x.apart
+        FROM near AS x
+        UNION ALL
+        SELECT
+            x.other_id, x.other_sha, x.deployment_id, x.commit_sha, x.priority, x.finished_at,
+            x.has_same_version, x.apart
+        FROM near AS x
+    ) AS n
     WHERE LENGTH(n.other_sha) > LENGTH(n.commit_sha) AND STARTS_WITH(n.other_sha, n.commit_sha)
 ),
 matches AS (
     SELECT
-        n.deployment_id,
-        n.other_id AS duplicate_of,
+        n.deployment_id, n.source, n.other_id,
         ROW_NUMBER() OVER (
             PARTITION BY n.deployment_id ORDER BY n.other_priority, n.apart, n.other_finished_at, n.other_id
         ) AS place
     FROM near AS n
     LEFT JOIN whole AS d ON n.deployment_id = d.deployment_id AND d.place = 1
     LEFT JOIN whole AS w ON n.other_id = w.deployment_id AND w.place = 1
-    WHERE n.other_priority < n.priority
-        AND (
-            n.has_same_version
-            OR STARTS_WITH(COALESCE(w.commit_sha, n.other_sha), COALESCE(d.commit_sha, n.commit_sha))
-            OR STARTS_WITH(COALESCE(d.commit_sha, n.commit_sha), COALESCE(w.commit_sha, n.other_sha))
-        )
+    WHERE n.has_same_version
+        OR STARTS_WITH(COALESCE(w.commit_sha, n.other_sha), COALESCE(d.commit_sha, n.commit_sha))
+        OR STARTS_WITH(COALESCE(d.commit_sha, n.commit_sha), COALESCE(w.commit_sha, n.other_sha))
 ),
-counted AS (
-    SELECT
-        t.source, t.deployment_id, t.service, t.env, t.version, t.team, t.repository_id, t.commit_sha,
-        t.started_at, t.finished_at, t.custom_tags, t.change_failure, t.remediation_id, t.remediation_type,
-        t.received_at, t.day, m.duplicate_of,
-        CASE WHEN t.priority IS NULL THEN FALSE ELSE TRUE END AS is_selected,
-        -- Selected sources share one history; unselected ones, duplicates and rejected ones have their own.
-        CASE WHEN t.place_in_second > 1 THEN 'rejected'
-             WHEN m.duplicate_of IS NOT NULL THEN 'duplicates of ' || t.source
-             WHEN t.priority IS NULL THEN 'unselected ' || t.source
-             ELSE 'selected' END AS history
-    FROM told AS t
-    INNER JOIN changed_services AS c ON t.service = c.service
-    LEFT JOIN matches AS m ON t.deployment_id = m.deployment_id AND m.place = 1
-    WHERE t.day >= c.from_day
+set_apart AS (
+    SELECT m.deployment_id, m.other_id AS duplicate_of, 'duplicates of ' || m.source AS history
+    FROM matches AS m
+    WHERE m.place = 1
+    UNION ALL
+    SELECT r.deployment_id, CAST(NULL AS VARCHAR) AS duplicate_of, 'rejected' AS history
+    FROM rejected AS r
 ),
 earlier AS (
-    SELECT j.deployment_id, j.service, j.env, j.commit_sha, j.started_at, j.finished_at, j.history
+    SELECT j.deployment_id, c.service_number, j.env, j.commit_sha, j.started_at, j.finished_at, j.history
     FROM landing.judged_deployments AS j
-    INNER JOIN changed_services AS c ON j.service = c.service
-    WHERE j.day < c.from_day AND j.commit_sha IS NOT NULL
+    INNER JOIN services AS c ON j.service = c.service
+    WHERE j.day < c.from_day AND j.commit_sha IS NOT NULL AND j.duplicate_of IS NULL
 ),
+-- Those with a commit, which alone look back and are looked back at; duplicates are not.
 chain AS (
-    SELECT c.deployment_id, c.service, c.env, c.commit_sha, c.started_at, c.finished_at, c.history FROM counted AS c
+    SELECT
+        t.deployment_id, t.service_number, t.env, t.commit_sha, t.started_at, t.finished_at,
+        COALESCE(a.history, t.history) AS history
+    FROM told AS t
+    LEFT JOIN set_apart AS a ON t.deployment_id = a.deployment_id
+    WHERE t.day >= t.from_day AND t.commit_sha IS NOT NULL AND a.duplicate_of IS NULL
     UNION ALL
-    SELECT e.deployment_id, e.service, e.env, e.commit_sha, e.started_at, e.finished_at, e.history
+    SELECT e.deployment_id, e.service_number, e.env, e.commit_sha, e.started_at, e.finished_at, e.history
     FROM earlier AS e
     INNER JOIN (
-        SELECT x.history, x.service, x.env, MAX(x.finished_at) AS last_at
+        SELECT x.history, x.service_number, x.env, MAX(x.finished_at) AS last_at
         FROM earlier AS x
-        GROUP BY x.history, x.service, x.env
+        GROUP BY x.history, x.service_number, x.env
     ) AS l
-        ON e.history = l.history AND e.service = l.service AND e.env IS NOT DISTINCT FROM l.env AND e.finished_at = l.last_at
+        ON e.history = l.history AND e.service_number = l.service_number AND e.env IS NOT DISTINCT FROM l.env
+        AND e.finished_at = l.last_at
 ),
 looked_back AS (
     SELECT
-        c.deployment_id, c.history,
-        LAST_VALUE(CASE WHEN c.commit_sha IS NOT NULL THEN c.deployment_id END IGNORE NULLS) OVER (
-            PARTITION BY c.history, c.service, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        c.deployment_id,
+        LAG(c.deployment_id) OVER (
+            PARTITION BY c.history, c.service_number, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
         ) AS previous_deployment_id,
-        LAST_VALUE(c.commit_sha IGNORE NULLS) OVER (
-            PARTITION BY c.history, c.service, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        LAG(c.commit_sha) OVER (
+            PARTITION BY c.history, c.service_number, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
         ) AS previous_commit_sha,
-        LAST_VALUE(CASE WHEN c.commit_sha IS NOT NULL THEN c.finished_at END IGNORE NULLS) OVER (
-            PARTITION BY c.history, c.service, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        LAG(c.finished_at) OVER (
+            PARTITION BY c.history, c.service_number, c.env ORDER BY c.finished_at, c.started_at, c.deployment_id
         ) AS previous_finished_at
     FROM chain AS c
 )
 SELECT
-    c.deployment_id, c.source, c.service, c.env, c.version, c.team, c.repository_id, c.commit_sha,
-    c.started_at, c.finished_at, c.custom_tags, c.change_failure, c.remediation_id, c.remediation_type,
-    c.received_at, c.history, c.duplicate_of, c.is_selected,
-    CASE WHEN c.duplicate_of IS NULL AND c.commit_sha IS NOT NULL THEN l.previous_deployment_id END AS previous_deployment_id,
-    CASE WHEN c.duplicate_of IS NULL AND c.commit_sha IS NOT NULL THEN l.previous_commit_sha END AS previous_commit_sha,
-    CASE WHEN c.duplicate_of IS NOT NULL THEN 'duplicate'
-         WHEN c.commit_sha IS NULL THEN 'no_commit'
+    d.deployment_id, d.source, d.service, d.env, d.version, d.team, d.repository_id, d.commit_sha,
+    d.started_at, d.finished_at, d.custom_tags, d.change_failure, d.remediation_id, d.remediation_type,
+    d.received_at, COALESCE(a.history, s.history) AS history, a.duplicate_of,
+    CASE WHEN s.priority IS NULL THEN FALSE ELSE TRUE END AS is_selected,
+    l.previous_deployment_id, l.previous_commit_sha,
+    CASE WHEN a.duplicate_of IS NOT NULL THEN 'duplicate'
+         WHEN d.commit_sha IS NULL THEN 'no_commit'
          WHEN l.previous_commit_sha IS NULL THEN 'first_deployment'
-         WHEN DATE_DIFF('microsecond', l.previous_finished_at, c.finished_at) > $longest_gap_us THEN 'previous_too_old'
+         WHEN DATE_DIFF('microsecond', l.previous_finished_at, d.finished_at) > $longest_gap_us THEN 'previous_too_old'
          END AS lead_time_reason,
-    c.day
-FROM counted AS c
-INNER JOIN looked_back AS l ON c.deployment_id = l.deployment_id AND c.history = l.history
+    d.day
+FROM landing.deployments AS d
+INNER JOIN changed_services AS c ON d.service = c.service
+INNER JOIN sources AS s ON d.source = s.source
+LEFT JOIN set_apart AS a ON d.deployment_id = a.deployment_id
+LEFT JOIN looked_back AS l ON d.deployment_id = l.deployment_id
+WHERE d.day >= c.from_day AND d.finished_at >= s.first_selected_at

@@ -64,6 +64,14 @@ def test_sql_as_csv_with_lists_and_times(sql: Sql) -> None:
     assert rows[2] == ["2", "[]", "2024-05-07 10:00:00+00", ""]
 
 
+def test_a_query_may_begin_with_a_comment_and_an_option_is_one_still(sql: Sql) -> None:
+    answer = sql("-- Of all days.\nSELECT COUNT(*) AS deployments FROM core.deployments", "--format", "csv")
+    assert (answer.code, answer.out.split()) == (0, ["deployments", "2"]), answer.err
+    assert "give one query, not 0" in sql("-- nothing else").err
+    wrong = sql("--fromat", "csv", "SELECT 1")
+    assert (wrong.code, "No such option" in wrong.err) == (2, True)
+
+
 def test_sql_as_json_with_lists_and_times(sql: Sql) -> None:
     query = "SELECT version, custom_tags, finished_at, team, day FROM core.deployments ORDER BY finished_at;"
     answer = sql(query, "--format", "json")

@@ -75,7 +75,13 @@ class _Statement:
     is_query: bool
 
 
-@click.command("sql")
+class _SqlCommand(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take a query that begins with a comment for what it is, where an option is one word."""
+        return super().parse_args(ctx, [f"\n{text}" if re.match(r"--.*\s", text) else text for text in args])
+
+
+@click.command("sql", cls=_SqlCommand)
 @click.argument("query", required=False)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--files", is_flag=True, help="Let the query read files, such as FROM 'budget.csv'. It never writes any.")

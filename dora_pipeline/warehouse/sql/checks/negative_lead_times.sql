@@ -4,7 +4,7 @@ SELECT
     COUNT(CASE WHEN c.lead_time_seconds < 0 THEN 1 END) AS negative,
     CAST(COUNT(CASE WHEN c.lead_time_seconds < 0 THEN 1 END) AS DOUBLE) / COUNT(*) AS share,
     MIN(c.lead_time_seconds) AS least_seconds,
-    MIN_BY(c.commit_sha, ROW(c.lead_time_seconds, c.commit_sha)) AS commit_sha
+    MIN_BY(c.commit_sha, ROW(c.lead_time_seconds, c.commit_sha)) FILTER (WHERE c.lead_time_seconds < 0) AS commit_sha
 FROM core.deployment_commits AS c
 WHERE c.lead_time_seconds IS NOT NULL AND NOT c.is_redelivery
 GROUP BY c.service, c.env

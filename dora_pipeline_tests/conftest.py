@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline_tests.dashboards import Client, running_dashboard
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.lead_times import REPOSITORY
 from dora_pipeline_tests.sending import FakeIntake, Sender
@@ -16,6 +17,13 @@ from dora_pipeline_tests.vendors.server import FakeVendor
 # Nothing fails for being slow: a machine may have other work.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="module")
+def client(filled: TestHome) -> Iterator[Client]:
+    """A browser on the dashboard of the home that a module has filled."""
+    with running_dashboard(filled.home) as client:
+        yield client
 
 
 @pytest.fixture

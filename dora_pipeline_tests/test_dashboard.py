@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -70,13 +69,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
     home = TestHome(tmp_path_factory.mktemp("filled") / "home")
     _fill(home)
     return home
-
-
-@pytest.fixture(scope="module")
-def client(filled: TestHome) -> Iterator[Client]:
-    """A browser on loopback."""
-    with running_dashboard(filled.home) as client:
-        yield client
 
 
 def _figures(home: TestHome, condition: str, first: date, last: date) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -21,7 +20,7 @@ from dora_pipeline.report import links
 from dora_pipeline.report.explanation import FIGURES
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline_tests.command import call
-from dora_pipeline_tests.dashboards import Client, card, running_dashboard
+from dora_pipeline_tests.dashboards import Client, card
 from dora_pipeline_tests.git_histories import History, git
 from dora_pipeline_tests.homes import TestHome, moment
 from dora_pipeline_tests.report_pages import Element, page, rows
@@ -111,13 +110,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
     home = TestHome(tmp_path_factory.mktemp("filled") / "home")
     _fill(home)
     return home
-
-
-@pytest.fixture(scope="module")
-def client(filled: TestHome) -> Iterator[Client]:
-    """A browser on loopback."""
-    with running_dashboard(filled.home) as client:
-        yield client
 
 
 def _shown(client: Client, path: str, **question: str) -> Element:

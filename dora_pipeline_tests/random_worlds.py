@@ -151,7 +151,7 @@ def _deployments(
         place = max(0, min(len(repository.main) - 1, place + choose.choice([-2, -1, 0, 0, 1, 1, 2, 3])))
         sha = choose.choice([repository.main[place]] * 5 + [choose.choice(heads), None])
         version = f"v{sha[:4]}" if sha else choose.choice(["w1", "w2", "w-hotfix", None])
-        if sha == repository.main[place] and choose.random() < 0.3:
+        if sha and choose.random() < 0.3:
             sha = sha[: choose.choice([7, 9, 12])]
         if choose.random() < 0.03:
             sha = choose.choice([UNKNOWN_SHA, UNKNOWN_SHA[:8]])

@@ -225,7 +225,12 @@ def test_what_a_request_is_does_not_depend_on_the_branch_it_landed_on_nor_on_whe
             deploy(home, f"{service}-{name}", day, sha[name], service=service)
     for day, name in enumerate(["C", "pick", "b1"], start=1):
         deploy(home, f"moved-{name}", day, sha[name], service="moved")
+    # The beginning of what no branch has, and no squash commit names.
+    git(remote, "update-ref", "refs/pull/5/head", sha["p1"])
+    for day, name in enumerate([sha["c1"], sha["p1"][:9].upper()], start=1):
+        deploy(home, f"part-{day}", day, name, service="part")
     home.run()
+    assert brought(home, "part-2") == {sha["p1"]: (None, False)}
     assert brought(home, "main-B") == {sha["a1"]: (sha["B"], True), sha["b1"]: (sha["B"], False)}
     parts = ("c1", "p1", "p2")
     assert brought(home, "main-C") == {sha[name]: (sha["C"], False) for name in parts}

@@ -10,6 +10,7 @@ from dora_pipeline.pipeline.session import Session
 from dora_pipeline.repositories.mirror import Mirror
 from dora_pipeline.repositories.patterns import has_files
 from dora_pipeline.repositories.ranges import FoundRanges, Range, read_ranges
+from dora_pipeline.repositories.resolution import is_abbreviated
 from dora_pipeline.repositories.squash_merges import Heads
 
 Answer = TypeVar("Answer")
@@ -31,7 +32,7 @@ class Repositories:
         # Those that were fetched, and whether that went well; those that were searched for missing commits.
         self._fetched: dict[str, bool] = {}
         self._searched: set[str] = set()
-        self._offered: dict[str, set[str] | None] = {}
+        self._offered: dict[str, Mapping[str, str] | None] = {}
         self._made_again: set[str] = set()
         self._unreadable: set[str] = set()
         self._matched: dict[tuple[str, tuple[str, ...], bool], bool | None] = {}
@@ -60,6 +61,7 @@ class Repositories:
             self._searched.add(name)
             if name not in self._unreadable and self._fetch(mirror):
                 self._answer(mirror, lambda: mirror.fetch_commits(mirror.missing(wanted)))
+                self._answer(mirror, lambda: mirror.fetch_requests(self._requests_of(mirror, mirror.missing(wanted))))
             if mirror.exists and len(self._answer(mirror, lambda: mirror.resolve(wanted)) or {}) < len(wanted):
                 # Either the remote has no such commits, or the mirror has lost them.
                 self._answer(mirror, mirror.check)
@@ -105,7 +107,7 @@ class Repositories:
         offered = self._offered_requests(mirror)
         if offered is None:
             return Heads(known, is_final=False)
-        wanted = missing & offered
+        wanted = missing & offered.keys()
         if wanted:
             try:
                 mirror.fetch_requests(wanted)
@@ -114,8 +116,14 @@ class Repositories:
             known = mirror.heads_of_requests()
         return Heads(known, is_final=wanted <= known.keys())
 
-    def _offered_requests(self, mirror: Mirror) -> set[str] | None:
-        """The requests whose heads the remote has, asked once a run; None where it cannot be asked."""
+    def _requests_of(self, mirror: Mirror, shas: Iterable[str]) -> list[str]:
+        """The requests of the remote whose heads begin with one of the abbreviated SHAs, which git does not fetch."""
+        short = tuple(sha.lower() for sha in shas if is_abbreviated(sha))
+        offered = self._offered_requests(mirror) if short else None
+        return [ref for ref, head in (offered or {}).items() if head.startswith(short)]
+
+    def _offered_requests(self, mirror: Mirror) -> Mapping[str, str] | None:
+        """The heads of requests that the remote has, asked once a run; None where it cannot be asked."""
         name = mirror.repository_id
         if self._fetches and name not in self._offered:
             self._offered[name] = None

@@ -128,13 +128,13 @@ class Mirror:
         arguments = ["for-each-ref", "--format=%(refname) %(objectname)", *_HEADS_OF_REQUESTS]
         return dict(line.split() for line in run_query(self.path, arguments).splitlines())
 
-    def offered_requests(self) -> set[str]:
-        """The refs under which the remote has heads of requests. Raises RepositoryError where it cannot be asked."""
+    def offered_requests(self) -> dict[str, str]:
+        """The heads of requests that the remote has, by ref. Raises RepositoryError where it cannot be asked."""
         remote = self._remote()
         with self._held() as lock, self._explained(remote):
             arguments = ["ls-remote", "--quiet", "--end-of-options", remote.address, *_HEADS_OF_REQUESTS]
             answer, _ = run_transfer(self.path, arguments, remote.variables, (lock,))
-        return {line.partition("\t")[2] for line in answer.splitlines()}
+        return {ref: sha for sha, _, ref in (line.partition("\t") for line in answer.splitlines())}
 
     def fetch_requests(self, refs: Collection[str]) -> None:
         """Fetches heads of requests, many at a time, and keeps them under their own names; best effort as above."""

@@ -29,6 +29,12 @@ def resolve(repository: Path, shas: Collection[str]) -> dict[str, str]:
     return {sha: found[lowered] for sha, lowered in asked.items() if lowered in found}
 
 
+def is_abbreviated(sha: str) -> bool:
+    """Whether it is a SHA of 7 or more digits that is not whole."""
+    lowered = sha.lower()
+    return _ABBREVIATED_SHA.fullmatch(lowered) is not None and FULL_SHA.fullmatch(lowered) is None
+
+
 def chunks(arguments: list[str]) -> Iterator[list[str]]:
     """The arguments, so many at a time as a command line surely takes."""
     for start in range(0, len(arguments), _ARGUMENTS_A_PROCESS):

@@ -4,23 +4,26 @@ A home may have had several stores, one after the other: one was lost and made a
 `DORA_INTAKE_URL` names another. What was read of each stays.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import polars as pl
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.intake.store import EventStore, StoredEvent, Withdrawals
-from dora_pipeline.intake.store.event import Attributes, History, StoredType, amended, merged
+from dora_pipeline.intake.store import RAW_COLUMNS, EventStore, Withdrawals
+from dora_pipeline.intake.store.event import Attributes, StoredType, amended, merged
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.manifest import Manifest
 from dora_pipeline.sources.raw import (
     FIRST_BRANCH,
+    SENT_SCHEMA,
     RawRecord,
     Segment,
     read_segment,
@@ -53,15 +56,12 @@ def fresh_segments(
     Each comes with the newest states of its events, which have the columns of SENT_SCHEMA, and `input`: the segment
     that told the newest. Raises SourceUnavailable for segments that cannot be read, or are not as they were.
     """
-    if session.fetches:
-        _fetch(session, event_type, source, folder)
     known = inputs.known_inputs(session.writer.connection, source)
-    there = {segment: input_of(session.home, segment.path) for segment in segments(folder)}
-    fresh = [segment for segment, told in there.items() if told.name not in known]
-    for done, (segment, found) in enumerate(_newest_states(event_type, source, fresh, list(there)), start=1):
-        names = pl.Series("input", [there[newest].name for _, newest in found], pl.String)
-        yield there[segment], record_frame([record for record, _ in found]).with_columns(names)
-        session.progress.step(f"read {source}", done, len(fresh))
+    former = segments(folder)
+    yield from _unread(session, event_type, source, [one for one in former if _name(session, one) not in known], former)
+    if session.fetches:
+        yield from _fetched(session, event_type, source, folder, former)
+    there = {segment: input_of(session.home, segment.path) for segment in former}
     for segment, told in there.items():
         if told.name in known and told.size != known[told.name].size:
             raise SourceUnavailable(
@@ -69,6 +69,37 @@ def fresh_segments(
                 f"{segment.path}: was changed since it was read: it has {told.size:,} bytes, not "
                 f"{known[told.name].size:,}; restore the file from a backup and run again",
             )
+
+
+def _unread(
+    session: Session, event_type: StoredType, source: str, fresh: Sequence[Segment], there: Sequence[Segment]
+) -> Iterator[tuple[Input, pl.DataFrame]]:
+    for done, (segment, found) in enumerate(_newest_states(event_type, source, fresh, there), start=1):
+        names = pl.Series("input", [_name(session, newest) for _, newest in found], pl.String)
+        yield (
+            input_of(session.home, segment.path),
+            record_frame([record for record, _ in found]).with_columns(names),
+        )
+        session.progress.step(f"read {source}", done, len(fresh))
+
+
+def _fetched(
+    session: Session, event_type: StoredType, source: str, folder: Path, former: Sequence[Segment]
+) -> Iterator[tuple[Input, pl.DataFrame]]:
+    """What the intake received since the last time; where several stores tell, what they tell together."""
+    fetched: list[Segment] = []
+    for segment, records in _fetch(session, event_type, source, folder):
+        fetched.append(segment)
+        if len({one.branch for one in (*former, segment)}) < 2:
+            told = input_of(session.home, segment.path)
+            yield told, records.with_columns(input=pl.lit(told.name))
+            session.progress.step(f"read {source}", len(fetched), len(fetched))
+    if len({one.branch for one in (*former, *fetched)}) > 1:
+        yield from _unread(session, event_type, source, fetched, [*former, *fetched])
+
+
+def _name(session: Session, segment: Segment) -> str:
+    return segment.path.relative_to(session.home.path).as_posix()
 
 
 def first_unread(store: EventStore, event_type: StoredType, source: str, landed: Sequence[Segment]) -> int | None:
@@ -83,7 +114,10 @@ def first_unread(store: EventStore, event_type: StoredType, source: str, landed:
     return unread[0].sequence if unread else None
 
 
-def _fetch(session: Session, event_type: StoredType, source: str, folder: Path) -> None:
+def _fetch(
+    session: Session, event_type: StoredType, source: str, folder: Path
+) -> Iterator[tuple[Segment, pl.DataFrame]]:
+    """Segments of what the store holds since the last time, each when it is written, with its records (SENT_SCHEMA)."""
     known, lost = segments(folder), Manifest(session.home.raw).lost(source)
     gaps = {segment.branch for path in lost if path.parent == folder and (segment := segment_at(path))}
     with EventStore.at(session.home) as store:
@@ -92,14 +126,16 @@ def _fetch(session: Session, event_type: StoredType, source: str, folder: Path) 
         if not usable:
             note = "what was lost of it is read again from the intake's store"
         last = first
-        while events := store.changed_since(event_type, last, _BATCH):
+        while rows := store.rows_changed_since(event_type, last, _BATCH):
             withdrawals = store.withdrawals(event_type, first)
             # Asked for after the events: nothing that they hold is newer.
             mark = store.mark()
-            records = [_record(event, withdrawals) for event in events]
             if note and last == first and known:
                 session.progress.note(f"{source}: {note}")
-            last = write_segment(folder, records, branch, mark).last
+            records = _records(rows, withdrawals)
+            segment = write_segment(folder, records, branch, mark)
+            last = segment.last
+            yield segment, records.select(pl.col(list(SENT_SCHEMA))).with_columns(pl.col("history").fill_null("{}"))
 
 
 def _place(store: EventStore, event_type: StoredType, source: str, known: Sequence[Segment]) -> tuple[int, str, str]:
@@ -143,26 +179,24 @@ def _was_all_read(
     return after == last
 
 
-def raw_record(event: StoredEvent) -> RawRecord:
-    """An event of the intake's store as the raw layer keeps it."""
-    return RawRecord(
-        event.sequence,
-        event.event_id,
-        event.received_at,
-        event.changed_at,
-        event.is_deleted,
-        event.attributes,
-        is_named=event.is_named,
-        former_id=event.former_id,
-        history=None if event.history == History() else asdict(event.history),
-        refusal=event.refusal,
+def _records(rows: Sequence[Sequence[Any]], withdrawals: Withdrawals) -> pl.DataFrame:
+    """Rows of the store as the raw layer keeps them: SENT_SCHEMA, and `is_begun_anew`."""
+    names = [{"event_id": "record_id"}.get(name, name) for name in RAW_COLUMNS]
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    moments = {name: pl.Int64 for name, kind in SENT_SCHEMA.items() if isinstance(kind, pl.Datetime)}
+    records = pl.DataFrame(columns, schema={name: moments.get(name, SENT_SCHEMA[name]) for name in names})
+    records = records.with_columns(
+        pl.col(list(moments)).cast(pl.Datetime("us", "UTC")),
+        is_begun_anew=pl.col("record_id").is_in(list(withdrawals.deleted)),
     )
-
-
-def _record(event: StoredEvent, withdrawals: Withdrawals) -> RawRecord:
-    is_reopened = event.event_id in withdrawals.reopened
-    attributes = {"finished_at": None, **event.attributes} if is_reopened else event.attributes
-    return replace(raw_record(event), attributes=attributes, is_begun_anew=event.event_id in withdrawals.deleted)
+    is_reopened = records["record_id"].is_in(list(withdrawals.reopened))
+    if not is_reopened.any():
+        return records
+    attributes = [
+        json.dumps({"finished_at": None, **json.loads(text)}, separators=(",", ":")) if reopened else text
+        for text, reopened in zip(records["attributes"], is_reopened, strict=True)
+    ]
+    return records.with_columns(attributes=pl.Series(attributes, dtype=pl.String))
 
 
 def _newest_states(

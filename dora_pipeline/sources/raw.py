@@ -52,6 +52,11 @@ _WHERE_KNOWN = ("is_named", "former_id", "history", "refusal")
 FIRST_BRANCH = "00000000"
 
 _NAME = re.compile(r"(\d+)-(\d+)(?:\.([0-9a-f]{8})\.(\d+)-([0-9a-f]+))?\.jsonl\.gz")
+# What stands in a string of JSON as it is.
+_PLAIN = r"^[ !#-\[\]-~]*$"
+# Half as small again as it could be takes a fifth of the time.
+_COMPRESSION = 6
+_LINES_AT_ONCE = 1_000
 _RECORD_ID = re.compile(rb'"record_id":("(?:[^"\\]|\\.)*")')
 
 
@@ -109,14 +114,21 @@ def segment_at(path: Path) -> Segment | None:
     return Segment(path, int(first), int(last), branch, (int(sequence), text))
 
 
-def write_segment(folder: Path, records: Sequence[RawRecord], branch: str, mark: tuple[int, str]) -> Segment:
-    """Keep records, ordered by sequence, in a new segment; it is there whole or not at all."""
+def write_segment(folder: Path, records: pl.DataFrame, branch: str, mark: tuple[int, str]) -> Segment:
+    """Keep records, ordered by sequence, in a new segment; it is there whole or not at all.
+
+    They have the columns of SENT_SCHEMA, and `is_begun_anew`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    first, last = records[0].sequence, records[-1].sequence
+    first, last = records["sequence"][0], records["sequence"][-1]
     path = folder / f"{first:012}-{last:012}.{branch}.{mark[0]:012}-{mark[1]}.jsonl.gz"
-    with whole_file(path) as file, gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as packed:
-        for record in records:
-            packed.write(_line(record))
+    lines = records.select(_line(records)).to_series()
+    with (
+        whole_file(path) as file,
+        gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=_COMPRESSION) as packed,
+    ):
+        for some in lines.to_frame("line").iter_slices(_LINES_AT_ONCE):
+            packed.write("".join(some["line"]).encode())
     return Segment(path, first, last, branch, mark)
 
 
@@ -144,12 +156,12 @@ def _row(record: RawRecord) -> tuple[object, ...]:
         record.received_at,
         record.changed_at,
         record.is_deleted,
-        json.dumps(record.attributes),
+        json.dumps(record.attributes, separators=(",", ":")),
         record.refusal,
         record.sequence,
         record.is_named,
         record.former_id,
-        json.dumps(record.history or {}),
+        json.dumps(record.history or {}, separators=(",", ":")),
     )
 
 
@@ -169,20 +181,52 @@ def _records(segment: Segment, ids: Collection[str] | None) -> Iterator[RawRecor
         raise ValueError(f"it holds the records {'-'.join(map(str, ends)) or 'of nothing'}")
 
 
-def _line(record: RawRecord) -> bytes:
-    fields = {
-        "sequence": record.sequence,
-        "record_id": record.record_id,
-        "received_at": record.received_at.isoformat(),
-        "changed_at": record.changed_at.isoformat(),
-        "is_deleted": record.is_deleted,
-        "attributes": record.attributes,
-    }
-    if record.is_begun_anew:
-        fields["is_begun_anew"] = True
-    known = {name: getattr(record, name) for name in _WHERE_KNOWN}
-    fields |= {name: value for name, value in known.items() if value is not None}
-    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+def _line(records: pl.DataFrame) -> pl.Expr:
+    """The line of each record, as `json.dumps` without blanks spells it."""
+
+    def moment(name: str) -> pl.Expr:
+        return pl.col(name).dt.strftime('"%Y-%m-%dT%H:%M:%S%.6f+00:00"')
+
+    def flag(name: str) -> pl.Expr:
+        return pl.when(name).then(pl.lit("true")).otherwise(pl.lit("false"))
+
+    def where_known(name: str, value: pl.Expr) -> pl.Expr:
+        return (
+            pl.when(pl.col(name).is_not_null()).then(pl.concat_str(pl.lit(f',"{name}":'), value)).otherwise(pl.lit(""))
+        )
+
+    texts = {name: pl.lit(_json_strings(records[name])) for name in ("record_id", "former_id", "refusal")}
+    return pl.concat_str(
+        pl.lit('{"sequence":'),
+        pl.col("sequence"),
+        pl.lit(',"record_id":'),
+        texts["record_id"],
+        pl.lit(',"received_at":'),
+        moment("received_at"),
+        pl.lit(',"changed_at":'),
+        moment("changed_at"),
+        pl.lit(',"is_deleted":'),
+        flag("is_deleted"),
+        pl.lit(',"attributes":'),
+        pl.col("attributes"),
+        pl.when("is_begun_anew").then(pl.lit(',"is_begun_anew":true')).otherwise(pl.lit("")),
+        where_known("is_named", flag("is_named")),
+        where_known("former_id", texts["former_id"]),
+        where_known("history", pl.col("history")),
+        where_known("refusal", texts["refusal"]),
+        pl.lit("}\n"),
+    )
+
+
+def _json_strings(texts: pl.Series) -> pl.Series:
+    """Texts as strings of JSON in ASCII."""
+    frame = texts.alias("text").to_frame()
+    plain = pl.format('"{}"', pl.col("text"))
+    others = frame.filter(~pl.col("text").str.contains(_PLAIN))["text"].unique()
+    spelled = pl.col("text").replace_strict(
+        others, [json.dumps(text) for text in others], return_dtype=pl.String, default=plain
+    )
+    return frame.select(spelled if len(others) else plain).to_series()
 
 
 def _record(fields: dict[str, Any]) -> RawRecord:

@@ -13,7 +13,7 @@ from secrets import token_hex
 from time import monotonic
 from typing import Any, Literal, Self
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, delete, insert, or_, select, type_coerce
 from sqlalchemy.engine import URL
 
 from dora_pipeline.config import Home
@@ -26,6 +26,19 @@ from dora_pipeline.intake.store.search import condition
 from dora_pipeline.timeline import instant
 
 SEARCH_SECONDS = 10.0
+# What `rows_changed_since` gives of an event.
+RAW_COLUMNS = (
+    "sequence",
+    "event_id",
+    "received_at",
+    "changed_at",
+    "is_deleted",
+    "attributes",
+    "is_named",
+    "former_id",
+    "history",
+    "refusal",
+)
 # Bytes: an ordinary event with its indexes, and many large ones.
 _SMALLEST_PROBE = 32 * 1024
 _LARGEST_PROBE = 8 * 1024 * 1024
@@ -142,6 +155,18 @@ class EventStore:
         Sequences are in commit order: no later answer holds one below the last of this.
         """
         return self._found(event_type, schema.events.c.sequence > sequence, limit)
+
+    def rows_changed_since(self, event_type: StoredType, sequence: int, limit: int) -> list[Row[Any]]:
+        """As `changed_since`, but as rows of RAW_COLUMNS: times in microseconds since 1970, JSON as text."""
+        columns = schema.events.c
+        # Nothing is made of a value that is not asked for: there may be millions.
+        wanted = [
+            type_coerce(column, BigInteger) if isinstance(column.type, schema.Moment) else column
+            for column in (columns[name] for name in RAW_COLUMNS)
+        ]
+        query = select(*wanted).where(columns.event_type == event_type, columns.sequence > sequence)
+        with self._reading() as connection:
+            return list(connection.execute(query.order_by(columns.sequence).limit(limit)))
 
     def mark(self) -> tuple[int, str]:
         """The state that a store with events is in: its newest sequence, and what stands beside that."""

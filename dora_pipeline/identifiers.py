@@ -46,7 +46,7 @@ _ENVIRONMENTS = {
     "test": "testing",
     "tst": "testing",
 }
-_NO_VERSION = {"", "n/a", "none", "null", "unknown"}
+NO_VERSION = {"", "n/a", "none", "null", "unknown"}
 # Hosts under which code hosts answer as well: browsers' form, and SSH over the port of HTTPS.
 _OTHER_HOSTS = {
     "www.github.com": "github.com",
@@ -115,7 +115,7 @@ def _under_one_host(host: str, path: str) -> str:
 def version_of(text: str | None) -> str | None:
     """The trimmed version; None where it says that there is none: blank, N/A, none, null or unknown in any case."""
     version = (text or "").strip()
-    return None if version.lower() in _NO_VERSION else version
+    return None if version.lower() in NO_VERSION else version
 
 
 def plain_environment(name: str) -> str:

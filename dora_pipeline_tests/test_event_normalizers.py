@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dora_pipeline.config import Settings
+from dora_pipeline.intake.store.event import json_text
 from dora_pipeline.sources.event_api.deployments import normalize_deployments
 from dora_pipeline.sources.event_api.failures import normalize_failures
 from dora_pipeline.sources.event_rules import Normalized
@@ -546,6 +547,62 @@ def test_every_record_ends_in_exactly_one_frame(texts: list[str]) -> None:
         assert normalized.events.select(key, "service").is_duplicated().sum() == 0
         for payload in normalized.rejected["payload"]:
             json.loads(payload)
+
+
+# Where what is read as columns ends, and what is read one by one begins.
+TEXTS = (
+    "shop",
+    "b c",
+    "v1.2",
+    SHA,
+    "N/A",
+    "none",
+    " shop",
+    "shop ",
+    " ",
+    "é",
+    'q"',
+    "\\",
+    "{",
+    "}",
+    ",",
+    "\t",
+    "x" * 300,
+)
+TIMES = (SECOND, SECOND * 10**6 + 1, 5, -5, 10**17, 10**18, 2**64, SECOND + 0.5, str(SECOND), "2024-05-06T12:00:00Z")
+CLOCKS = ("2024-05-06T12:00:00.5+00:00", "2024-05-06T12:00:00.1234567Z", "2024-02-30T12:00:00Z", "2024-05-06T12:00:60Z")
+EDGES = (
+    "1999-12-31T23:59:59Z",
+    "2000-01-01T00:00:00Z",
+    "2199-12-31T23:59:59.999999Z",
+    "2200-01-01T00:00:00Z",
+    "0000-01-01",
+)
+ODDITIES = (None, True, False, 1, 1.5, [], {}, ["shop"], ["shop", "shop"], ["a", "b"], {"id": "r", "type": "rollback"})
+
+
+def test_many_events_are_read_as_few_are() -> None:
+    values = (*TEXTS, *TIMES, *CLOCKS, *EDGES, *ODDITIES)
+    fields = ("service", "services", "env", "team", "version", "name", "severity", "custom_tags", "change_failure")
+    changes: list[dict[str, Any]] = [
+        {name: value}
+        for name in (*fields, "git", "remediation", "started_at", "finished_at", "more")
+        for value in values
+    ]
+    changes += [
+        {"git": {name: value}} for name in ("commit_sha", "repository_id", "repository_url") for value in values
+    ]
+    changes += [{"remediation": {name: value}} for name in ("id", "type") for value in values]
+    mapped = Settings(environments={"production": ("sh*",)})
+    for normalize, told in ((normalize_deployments, deployment), (normalize_failures, failure)):
+        texts = [json_text(told(env="prod", version="v1") | change) for change in changes]
+        texts += ["{}", "[]", "no JSON", '{"service":"shop",', '{"services":["shop"],']
+        everything = records(*texts)
+        parts = [normalize(part, mapped) for part in everything.iter_slices(50)]
+        whole = normalize(everything, mapped)
+        assert whole.events.height > 400
+        assert whole.events.equals(pl.concat(part.events for part in parts))
+        assert whole.rejected.equals(pl.concat(part.rejected for part in parts))
 
 
 @pytest.mark.parametrize("version", ["N/A", "none", " NULL ", "Unknown", ""])

@@ -32,7 +32,9 @@ from dora_pipeline.intake.store.event import (
     stored_event,
     trouble,
 )
-from dora_pipeline.intake.store.identity import canonical_key, differ, is_given
+from dora_pipeline.intake.store.identity import canonical_key, differ, is_given, plain_key
+from dora_pipeline.sources.event_rules import moment_expression
+from dora_pipeline.sources.plain_events import FEW, plain_columns
 from dora_pipeline.sources.raw import SENT_SCHEMA
 from dora_pipeline.sources.source import Normalized
 from dora_pipeline.tables import LandedEventRecords
@@ -147,7 +149,7 @@ class _Rules:
         named = _with_event_names(records)
         is_alone = pl.len().over("event") == 1
         alone, others = named.filter(is_alone), named.filter(~is_alone)
-        keys = [self._key(_attributes(text)) for text in alone["attributes"]]
+        keys = self._keys(alone["attributes"])
         usable, _ = self._read(others)
         together = {name: self._key(nested(_fields(event, after=None))) for name, event in _by_event(usable).items()}
         of_others = [together.get(name) for name in others["event"]]
@@ -167,6 +169,28 @@ class _Rules:
         united = [_row(event) for group in alike.values() for event in self._events(group)]
         alone = named.filter(is_alone).select(_COLUMNS)
         return pl.concat([alone, unusable.select(_COLUMNS), pl.DataFrame(united, schema=alone.schema, orient="row")])
+
+    def _keys(self, texts: pl.Series) -> pl.Series:
+        """The identities of records that stand alone, by their attributes."""
+        if len(texts) < FEW:
+            return pl.Series([self._key(_attributes(text)) for text in texts], dtype=pl.String)
+        plain = plain_columns(texts, self._event_type).with_columns(moment_expression("started").alias("started_at"))
+        named = {env: json_text([self._settings.environment(env)]) for env in plain["env"].drop_nulls().unique()}
+        envs = pl.col("env").replace_strict(named, default="[]", return_dtype=pl.String) if named else pl.lit("[]")
+        seconds = pl.col("started_at").dt.epoch("us") // 1_000_000
+        read = plain.select("is_plain", "service", second=seconds, env=envs)
+        rows = zip(read.iter_rows(), texts, strict=True)
+        return pl.Series(
+            [
+                self._key(_attributes(text))
+                if not is_plain
+                else None
+                if second is None
+                else plain_key(service, second, env)
+                for (is_plain, service, second, env), text in rows
+            ],
+            dtype=pl.String,
+        )
 
     def _key(self, attributes: Attributes) -> str | None:
         return canonical_key(self._event_type, attributes, self._settings.environment)

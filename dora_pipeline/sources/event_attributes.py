@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 
 import polars as pl
 
-from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.identifiers import EventType, without_credentials
 from dora_pipeline.json_values import json_value
+from dora_pipeline.sources.plain_events import FEW, plain_columns
 from dora_pipeline.timeline import InstantError, instant
 
 LONGEST_PAYLOAD = 20_000
@@ -113,9 +114,28 @@ class Attributes:
 
 
 def attribute_columns(
-    texts: Iterable[str | None], fields_of: Callable[[Attributes], dict[str, object]]
+    texts: pl.Series, fields_of: Callable[[Attributes], dict[str, object]], event_type: EventType | None = None
 ) -> pl.DataFrame:
-    """COLUMNS, one row per JSON text; `fields_of` reads what the type of event has."""
+    """COLUMNS, one row per JSON text; `fields_of` reads what the type of event has.
+
+    With `event_type` it is that of the Event API, and many of them are read as columns where they can be.
+    """
+    if event_type is None or len(texts) < FEW:
+        return _one_by_one(texts, fields_of)
+    plain = plain_columns(texts, event_type).with_row_index()
+    is_plain = plain["is_plain"]
+    read = plain.filter("is_plain").with_columns(
+        is_readable=pl.lit(True),
+        is_typed=pl.lit(True),
+        services=pl.concat_list("service"),
+        custom_tags=pl.col("custom_tags").fill_null("[]").str.json_decode(pl.List(pl.String)),
+    )
+    others = _one_by_one(texts.filter(~is_plain), fields_of).with_columns(plain.filter(~is_plain)["index"])
+    columns = [*COLUMNS, "index"]
+    return pl.concat([read.select(columns), others.select(columns)]).sort("index").drop("index")
+
+
+def _one_by_one(texts: Iterable[str | None], fields_of: Callable[[Attributes], dict[str, object]]) -> pl.DataFrame:
     rows = [_row(text, fields_of) for text in texts]
     # Lists go through text: Polars would make a series of each.
     flat = {name: pl.String if name in _LISTS else dtype for name, dtype in COLUMNS.items()}

@@ -9,7 +9,7 @@ import dataframely as dy
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.identifiers import COMMIT_SHA, repository_id
+from dora_pipeline.identifiers import COMMIT_SHA, EventType, repository_id
 from dora_pipeline.sources.event_attributes import Attributes, attribute_columns, payload
 from dora_pipeline.sources.source import Normalized
 from dora_pipeline.tables import LandedFailures, LandedRejects, Table
@@ -68,19 +68,24 @@ def judged_failures(
 
 
 def read_records(
-    records: pl.DataFrame, settings: Settings, fields_of: Callable[[Attributes], dict[str, object]]
+    records: pl.DataFrame,
+    settings: Settings,
+    fields_of: Callable[[Attributes], dict[str, object]],
+    event_type: EventType | None = None,
 ) -> pl.DataFrame:
     """The records that are not deleted, with columns for their fields and a reason for each time that has none.
+
+    `event_type` is that of records of the Event API, whose fields have its names and types.
 
     `refusal` is why a record was refused before, for those that were.
     """
     kept = records.filter(~pl.col("is_deleted").fill_null(False))
     if "refusal" not in kept.columns:
         kept = kept.with_columns(refusal=pl.lit(None, dtype=pl.String))
-    columns = attribute_columns(kept["attributes"], fields_of)
+    columns = attribute_columns(kept["attributes"], fields_of, event_type)
     return (
         pl.concat([kept, columns], how="horizontal")
-        .with_columns(started_at=_moment("started"), finished_at=_moment("finished"))
+        .with_columns(started_at=moment_expression("started"), finished_at=moment_expression("finished"))
         .with_columns(started_trouble=_trouble("started"), finished_trouble=_trouble("finished"))
         .with_columns(
             env=_mapped(columns["env"], settings.environment),
@@ -91,7 +96,8 @@ def read_records(
     )
 
 
-def _moment(prefix: str) -> pl.Expr:
+def moment_expression(prefix: str) -> pl.Expr:
+    """The instant of a time that was read as a number or a moment; NULL where there is none."""
     number = pl.col(f"{prefix}_number")
     microseconds = number // 1000
     for limit, factor in reversed(EPOCH_UNITS):

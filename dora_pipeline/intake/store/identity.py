@@ -59,6 +59,12 @@ def canonical_key(
     return None if key is None else _digest(["event", key.digest, [environment(name) for name in key.env]])[:32]
 
 
+def plain_key(service: str, second: int, env: str) -> str:
+    """As `canonical_key`, for one service in printable ASCII and the JSON of a list with the canonical env, or none."""
+    digest = sha256(f'["second",["{service}"],[],{second}]'.encode("ascii")).hexdigest()
+    return sha256(f'["event","{digest}",{env}]'.encode("ascii")).hexdigest()[:32]
+
+
 def body_key(attributes: Attributes) -> str:
     """A digest of the whole body, for events without id and natural key: its retry is no second event."""
     return _digest(["body", attributes])

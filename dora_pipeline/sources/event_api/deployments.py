@@ -33,7 +33,7 @@ def normalize_deployments(
     they do not say when. A reject is of the day of its end; one whose end cannot be, before its start or in the future,
     of that of its start, else of its receipt.
     """
-    events = read_records(records, settings, _fields)
+    events = read_records(records, settings, _fields, "deployment")
     is_unfinished = pl.col("finished_at").is_null() & pl.col("finished_trouble").is_null()
     if not has_length:
         ends = pl.when(is_unfinished).then("started_at").otherwise("finished_at")

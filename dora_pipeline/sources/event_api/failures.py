@@ -25,7 +25,7 @@ def normalize_failures(records: pl.DataFrame, settings: Settings) -> Normalized:
     `records` is as for deployments. A failure of a team only has one row without a service. A deleted record
     gives neither row nor reject; each other one gives rows or one reject.
     """
-    events = read_records(records, settings, _fields)
+    events = read_records(records, settings, _fields, "failure")
     events = events.with_columns(
         reason=pl.coalesce(
             *shape_reasons(),

@@ -16,11 +16,10 @@ from dora_pipeline.tables import (
     RejectedEvents,
     Table,
 )
-from dora_pipeline.warehouse.loads import record_loads
+from dora_pipeline.warehouse.loads import record_load
 from dora_pipeline.warehouse.queries import (
     count,
     difference,
-    execute_with,
     frame,
     insert,
     make_alike,
@@ -67,14 +66,14 @@ def replace_days(
         rows = count(
             connection, f"INSERT INTO {table.table_name} BY NAME {statement(table.table_name)}", parameters or {}
         )
-        if table in _OTHER_DAYS:
+        if rows and table in _OTHER_DAYS:
             mark_days(connection, [Daily], _OTHER_DAYS[table])
         connection.execute(
             "DELETE FROM landing.stale_days WHERE target = ? AND day IN (SELECT day FROM run_days)", [table.table_name]
         )
         if table in _FEEDS:
             mark_days(connection, _FEEDS[table], "SELECT day FROM run_days")
-        record_loads(connection, {table: code_version}, "SELECT day FROM run_days")
+        record_load(connection, table, code_version, "SELECT day FROM run_days")
     return rows
 
 
@@ -86,6 +85,10 @@ def services_with_commits(writer: Writer) -> set[str]:
 
 def replace_table(connection: duckdb.DuckDBPyConnection, table: type[Table], rows: pl.DataFrame) -> pl.DataFrame:
     """Replace the rows of a table that is not loaded by days. Returns the rows that differ, before and after."""
+    known = frame(connection, f"FROM {table.table_name}")
+    # Most of the time nothing has changed, and to see that here takes less than to plan a statement.
+    if known.sort(table.key()).equals(rows.select(known.columns).sort(table.key())):
+        return known.clear()
     make_alike(connection, "new_rows", table.table_name, rows)
     changed = frame(connection, difference(table.table_name, "new_rows"))
     if changed.height:
@@ -120,5 +123,6 @@ def all_row_count(writer: Writer, table: type[Table]) -> int:
 
 def make_days(connection: duckdb.DuckDBPyConnection, days: Sequence[date]) -> None:
     """Put the days into the temporary table run_days, which the SQL files read."""
-    rows = pl.DataFrame({"day": days}, schema={"day": pl.Date})
-    execute_with(connection, rows, "CREATE OR REPLACE TEMP TABLE run_days AS SELECT DISTINCT day FROM given_rows")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE run_days AS SELECT DISTINCT UNNEST(?::DATE[]) AS day", [list(days)]
+    )

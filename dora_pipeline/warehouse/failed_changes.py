@@ -52,8 +52,7 @@ def judge_changes(
     written = json.dumps([rule.model_dump() for rule in rules])
     if change_property(connection, "change_failure_rules", written):
         wait_for_changes(connection, "SELECT service FROM landing.judged_deployments")
-    marks = f"CREATE OR REPLACE TEMP TABLE marks AS {statement('landing.marks')}"
-    connection.execute(marks, {"prefix": id_prefix})
+    _make_marks(connection, id_prefix)
     _wait_for_tied_services(connection, "marks")
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE waiting_services AS SELECT DISTINCT service FROM landing.unjudged_changes"
@@ -110,7 +109,23 @@ def judge_changes(
     connection.execute("DELETE FROM landing.unjudged_changes")
 
 
+def _make_marks(connection: duckdb.DuckDBPyConnection, id_prefix: str) -> None:
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE marks (
+            deployment_id VARCHAR, service VARCHAR, is_failed BOOLEAN, remediation_id VARCHAR, remediation_type VARCHAR,
+            is_there BOOLEAN
+        )
+        """
+    )
+    if count(connection, "SELECT COUNT(*) FROM landing.judged_deployments WHERE change_failure IS NOT NULL") > 0:
+        connection.execute(f"INSERT INTO marks BY NAME {statement('landing.marks')}", {"prefix": id_prefix})
+
+
 def _wait_for_tied_services(connection: duckdb.DuckDBPyConnection, marks: str) -> None:
+    remedied = f"SELECT remediation_id FROM {marks} UNION ALL SELECT remediation_id FROM landing.failed_changes"
+    if count(connection, f"SELECT COUNT(remediation_id) FROM ({remedied})") == 0:
+        return
     # A mark may name a remediation of another service, or one that is not there yet: what becomes of one of the two
     # concerns both, and what a mark named until now.
     wait_for_changes(

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
 import duckdb
@@ -27,63 +27,58 @@ class Load:
     rows: dict[date | None, int]
 
 
-def record_loads(connection: duckdb.DuckDBPyConnection, versions: Mapping[type[Table], str], days: str) -> None:
-    """Record that days of tables were loaded now: those that a query of one column gives, NULL for a whole table.
-
-    `versions` are the code versions of the tables, in the order in which they were loaded.
-    """
+def record_load(connection: duckdb.DuckDBPyConnection, table: type[Table], code_version: str, days: str) -> None:
+    """Record that days of a table were loaded now, by a code version: those that a query of one column gives."""
+    name = table.table_name
+    connection.execute(f"DELETE FROM landing.loads WHERE target = ? AND day IN ({days})", [name])
     connection.execute(
-        f"""
-        DELETE FROM landing.loads USING ({days}) AS d(day)
-        WHERE target IN (SELECT UNNEST($targets)) AND loads.day IS NOT DISTINCT FROM d.day
-        """,
-        {"targets": _targets(versions)},
+        f"INSERT INTO landing.loads SELECT $target, d.day, $loaded_at, $code_version, FALSE FROM ({days}) AS d(day)",
+        {"target": name, "loaded_at": _moment(connection), "code_version": code_version},
     )
-    _insert_loads(connection, versions, days)
 
 
 def record_whole_loads(connection: duckdb.DuckDBPyConnection, versions: Mapping[type[Table], str]) -> None:
-    """Record that tables that have no days were loaded now."""
-    record_loads(connection, versions, "SELECT CAST(NULL AS DATE)")
+    """Record that tables that have no days were loaded now, in their order, each by a code version."""
+    connection.execute("DELETE FROM landing.loads WHERE day IS NULL AND LIST_CONTAINS(?, target)", [_targets(versions)])
+    connection.execute(
+        """
+        INSERT INTO landing.loads
+        SELECT UNNEST($targets), NULL, UNNEST($moments), UNNEST($versions), FALSE
+        """,
+        _loads(connection, versions),
+    )
 
 
 def record_quiet_days(connection: duckdb.DuckDBPyConnection, versions: Mapping[type[Table], str], days: Window) -> None:
     """Record as loaded the days that never were and need not be: nothing has landed for them."""
-    _insert_loads(
-        connection,
-        versions,
-        f"SELECT CAST(UNNEST(GENERATE_SERIES(DATE '{days.first}', DATE '{days.last}', INTERVAL 1 DAY)) AS DATE)",
-        """
-        NOT EXISTS (SELECT 1 FROM landing.loads AS l WHERE l.target = t.target AND l.day = d.day)
-        AND NOT EXISTS (SELECT 1 FROM landing.stale_days AS s WHERE s.target = t.target AND s.day = d.day)
-        """,
-    )
-
-
-def _insert_loads(
-    connection: duckdb.DuckDBPyConnection, versions: Mapping[type[Table], str], days: str, condition: str = "TRUE"
-) -> None:
-    # Each table has a moment of its own: now, or just after the newest load where a clock was set back.
     connection.execute(
         f"""
         INSERT INTO landing.loads
-        SELECT
-            t.target,
-            d.day,
-            GREATEST($now, (SELECT MAX(loaded_at) + TO_MICROSECONDS(1) FROM landing.loads)) + TO_MICROSECONDS(t.place),
-            t.code_version,
-            FALSE
+        SELECT t.target, d.day, t.loaded_at, t.code_version, FALSE
         FROM (
-            SELECT
-                UNNEST($targets) AS target,
-                UNNEST($versions) AS code_version,
-                UNNEST(RANGE(LEN($targets))) AS place
+            SELECT UNNEST($targets) AS target, UNNEST($moments) AS loaded_at, UNNEST($versions) AS code_version
         ) AS t
-        CROSS JOIN ({days}) AS d(day)
-        WHERE {condition}
+        CROSS JOIN (
+            SELECT CAST(UNNEST(GENERATE_SERIES(DATE '{days.first}', DATE '{days.last}', INTERVAL 1 DAY)) AS DATE) AS day
+        ) AS d
+        WHERE NOT EXISTS (SELECT 1 FROM landing.loads AS l WHERE l.target = t.target AND l.day = d.day)
+            AND NOT EXISTS (SELECT 1 FROM landing.stale_days AS s WHERE s.target = t.target AND s.day = d.day)
         """,
-        {"targets": _targets(versions), "versions": list(versions.values()), "now": datetime.now(UTC)},
+        _loads(connection, versions),
     )
+
+
+def _loads(connection: duckdb.DuckDBPyConnection, versions: Mapping[type[Table], str]) -> dict[str, list[object]]:
+    # Each table has a moment of its own.
+    first = _moment(connection)
+    moments: list[object] = [first + timedelta(microseconds=place) for place in range(len(versions))]
+    return {"targets": [*_targets(versions)], "moments": moments, "versions": [*versions.values()]}
+
+
+def _moment(connection: duckdb.DuckDBPyConnection) -> datetime:
+    """Now, or just after the newest load where a clock was set back."""
+    now, newest = datetime.now(UTC), newest_load(connection)
+    return now if newest is None else max(now, newest + timedelta(microseconds=1))
 
 
 def _targets(versions: Mapping[type[Table], str]) -> list[str]:

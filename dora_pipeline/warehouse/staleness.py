@@ -18,7 +18,7 @@ _LANDED: Mapping[type[Table], str] = {
 def stale_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[type[Table]]) -> list[date]:
     """The stale days of any of the tables, in order."""
     rows = connection.execute(
-        "SELECT DISTINCT day FROM landing.stale_days WHERE target IN (SELECT UNNEST(?)) ORDER BY day",
+        "SELECT DISTINCT day FROM landing.stale_days WHERE LIST_CONTAINS(?, target) ORDER BY day",
         [[table.table_name for table in tables]],
     ).fetchall()
     return [row[0] for row in rows]
@@ -29,7 +29,7 @@ def mark_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[type[Table
     connection.execute(
         f"""
         INSERT INTO landing.stale_days
-        SELECT t.target, m.day FROM (SELECT UNNEST(?) AS target) AS t CROSS JOIN ({days}) AS m(day)
+        SELECT UNNEST(?) AS target, m.day FROM ({days}) AS m(day)
         EXCEPT
         SELECT target, day FROM landing.stale_days
         """,

@@ -202,7 +202,7 @@ def test_the_event_that_the_guide_sends_with_curl_is_one() -> None:
     words = shlex.split(command)
     assert words[2].removeprefix("https://dora.example:8443") in {operation.path for operation in OPERATIONS}
     assert [words[at + 1] for at, word in enumerate(words) if word == "-H"] == [
-        "DD-API-KEY: $DD_API_KEY",
+        "DD-API-KEY: $DATADOG_API_KEY",
         "Content-Type: application/json",
     ]
     body = DeploymentRequest.of(json.loads(words[words.index("-d") + 1]))

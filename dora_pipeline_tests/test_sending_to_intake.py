@@ -115,4 +115,5 @@ def test_what_the_intake_refuses_is_told_in_its_words(
     assert "started_at" in answer.err
     monkeypatch.setenv("DD_API_KEY", "another" * 4)
     answer = dora("resend", str(spool))
-    assert (answer.code, "HTTP 403: Forbidden; check the key in DD_API_KEY" in answer.err) == (1, True)
+    assert answer.code == 1
+    assert "HTTP 403: Forbidden; check the key in DATADOG_API_KEY or else DD_API_KEY" in answer.err

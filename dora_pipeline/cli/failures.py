@@ -67,7 +67,7 @@ def failure_command(
 ) -> None:
     """Send a failure to the intake; or, for people on call, `start`, `end` and `list` those that are open.
 
-    The key comes from DD_API_KEY or DATADOG_API_KEY. Give --service or --team; without both it is the service in
+    The key comes from DATADOG_API_KEY, or else DD_API_KEY. Give --service or --team; without both it is the service in
     DD_SERVICE. Send it again with the same services, env and --started-at, and with --finished-at, when it is restored.
     Ends with 0 only when the intake has stored it.
     """

@@ -135,7 +135,7 @@ _started_option = click.option(
 def deployment_command(
     service: str, started_at: datetime, finished_at: datetime | None, **told: Unpack[WithCheckout]
 ) -> None:
-    """Send a deployment to the intake. The key comes from DD_API_KEY or DATADOG_API_KEY.
+    """Send a deployment to the intake. The key comes from DATADOG_API_KEY, or else DD_API_KEY.
 
     Ends with 0 only when the intake has stored it.
     """

@@ -18,7 +18,10 @@ _NAME = "intake"
 _CONNECTING, _SILENCE = 10.0, 15.0
 # Proxies answer 404 while the server behind them starts; Datadog's own client sends again after it, too.
 _PASSING = (404, 408, 425, 429)
-_KEYS = "check the key in DD_API_KEY, that in DD_APP_KEY where the intake is asked, and the address"
+_KEYS = (
+    "check the key in DATADOG_API_KEY or else DD_API_KEY, that in DATADOG_APP_KEY or else DD_APP_KEY where the intake "
+    "is asked, and the address"
+)
 
 
 class NotStored(DoraError):

@@ -158,6 +158,22 @@ def test_days_of_ones_own_are_compared_with_those_before_or_those_of_the_year_be
     assert client.page(**own, compare="none").all("p", "comparison") == []
 
 
+def test_days_before_the_first_deployment_of_an_environment_have_no_frequency(client: Client) -> None:
+    first = NEWEST - timedelta(days=3)
+    for last in (first - timedelta(days=1), first - timedelta(days=9)):
+        root = client.page(env="staging", from_=str(last - timedelta(days=4)), to=str(last))
+        value, text = card(root, "Deployment frequency")
+        assert value == 0
+        assert f"These days end before the first deployment of the environment, on {first}." in text
+        assert " a day" not in text
+
+
+def test_the_oldest_open_failure_has_an_age_at_the_end_of_the_days(client: Client) -> None:
+    (figures,) = client.get("/data.json", params={"compare": "none"}).json()["figures"]
+    # From 16:00 of the newest day on.
+    assert (figures["open_failures"], figures["oldest_open_seconds"]) == (1, 8 * 3_600)
+
+
 def test_a_difference_is_called_more_than_noise_only_where_it_is(client: Client) -> None:
     root = client.page(period="30d")
     # 40 + 4 + 1 and 10: 17.5 from half of 55, whose standard deviation is 3.7.

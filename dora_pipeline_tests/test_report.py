@@ -192,7 +192,7 @@ def test_one_event_alone_gives_a_page_that_compares_nothing(home: TestHome) -> N
     number, text = card(root, "prod", "Deployment frequency")
     assert number == 1
     assert "7.0 a week" not in text
-    assert "1.0 a day over the 1 day since the first deployment" in text
+    assert "1.0 a day over the 1 day since the first deployment of the environment" in text
     assert "Not compared: no data for the whole of the 30 days before." in text
     number, text = card(root, "prod", "Change lead time")
     assert number is None

@@ -229,9 +229,12 @@ def _frequency_notes(environment: Environment, period: Window, question: Questio
     number, first = environment.now.deployments, environment.first_deployment_day
     if number is None:
         return [_unknown("deployment", "failure", question)]
+    if first is not None and first > period.last:
+        return [f"These days end before the first deployment of the environment, on {day_text(first)}."]
     if first is not None and first > period.first:
         days = (period.last - first).days + 1
-        return [f"{frequency_text(number, days)} over the {counted(days, 'day')} since the first deployment"]
+        since = f"{counted(days, 'day')} since the first deployment of the environment"
+        return [f"{frequency_text(number, days)} over the {since}"]
     return [f"{frequency_text(number, len(period))} over {counted(len(period), 'day')}"]
 
 

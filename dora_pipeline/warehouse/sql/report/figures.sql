@@ -26,8 +26,11 @@ failures AS MATERIALIZED (
         FROM metrics.measures AS m
         WHERE m.measure IN ('failure', 'restore') AND m.day >= $since_day AND m.day <= $to_day
         UNION ALL
-        SELECT 'open_failure' AS measure, CAST(NULL AS DOUBLE) AS seconds, f.day, f.service, f.env, f.team, f.failure_id AS event_id
+        SELECT
+            'open_failure' AS measure, CAST(EPOCH_US(LEAST(k.open_at, NOW())) - EPOCH_US(f.started_at) AS DOUBLE) / 1000000 AS seconds,
+            f.day, f.service, f.env, f.team, f.failure_id AS event_id
         FROM core.failures AS f
+        CROSS JOIN known AS k
         WHERE f.is_selected AND f.finished_at IS NULL AND f.day <= $to_day
     ) AS f
 ),

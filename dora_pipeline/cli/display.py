@@ -12,6 +12,7 @@ from dora_pipeline.identifiers import without_credentials
 
 console = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)
+_NO_TERMINAL = 10_000
 
 
 class Bars:
@@ -56,7 +57,9 @@ def _show(table: Table, rows: Sequence[Sequence[str]]) -> None:
             column.justify = "right"
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    # A file or a program behind a pipe has room for whole cells.
+    shown = console if console.is_terminal else Console(file=console.file, width=_NO_TERMINAL, highlight=False)
+    shown.print(table)
 
 
 def duration_text(seconds: float | None) -> str:

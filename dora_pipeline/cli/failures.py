@@ -144,7 +144,10 @@ def end_command(
     env: str | None,
     **destination: Unpack[Destination],
 ) -> None:
-    """End a failure: that with ID, or the only one that is open. DD_APP_KEY lets the intake be asked which are."""
+    """End a failure: that with ID, or the only one that is open. An application key lets the intake be asked which are.
+
+    ID may be the beginning of an id, of 6 letters or more, where no other failure that is open has it.
+    """
     _refuse_both(now, finished_at, "--finished-at")
     with intake(destination, reads=True) as client:
         if failure_id is None:
@@ -152,7 +155,9 @@ def end_command(
         else:
             found = client.failure(failure_id)
             if found.finished_at is not None and finished_at is None:
-                raise NotOne(f"{failure_id} ended at {moment_text(found.finished_at)}; --finished-at gives another end")
+                raise NotOne(
+                    f"{found.failure_id} ended at {moment_text(found.finished_at)}; --finished-at gives another end"
+                )
         moment = finished_at or datetime.now(UTC)
         check_order(found.started_at, moment)
         client.send(found.ended(moment))

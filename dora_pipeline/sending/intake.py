@@ -12,9 +12,11 @@ from dora_pipeline.errors import ConfigError, DoraError, SourceError
 from dora_pipeline.identifiers import EventType
 from dora_pipeline.sending.events import Event
 from dora_pipeline.sending.failures import MOST, OpenFailure, open_ones
-from dora_pipeline.sources.http import DatadogKeys, HttpClient, Refused
+from dora_pipeline.sources.http import DatadogKeys, HttpClient, NotFound, Refused
 
 _NAME = "intake"
+# What is shorter may well be a slip of the fingers.
+_SHORTEST_BEGINNING = 6
 _CONNECTING, _SILENCE = 10.0, 15.0
 # Proxies answer 404 while the server behind them starts; Datadog's own client sends again after it, too.
 _PASSING = (404, 408, 425, 429)
@@ -89,12 +91,26 @@ class IntakeClient:
         return open_ones([OpenFailure.of(item["id"], item["attributes"]) for item in self._listed("failure")])
 
     def failure(self, failure_id: str) -> OpenFailure:
-        """One failure. Raises SourceError, also where the intake does not know it."""
-        answer = self._client.get(f"/api/v2/dora/failures/{quote(failure_id, safe='')}", check=_event_trouble)
+        """The failure with an id, else the only open one whose id begins so. Raises SourceError where there is none."""
+        try:
+            answer = self._client.get(f"/api/v2/dora/failures/{quote(failure_id, safe='')}", check=_event_trouble)
+        except NotFound as unknown:
+            return self._begun(failure_id, unknown)
         found = OpenFailure.of(answer["data"]["id"], answer["data"]["attributes"])
         if found is None:
             raise NotStored(f"the failure {failure_id} has no start that can be read: send it again as it is")
         return found
+
+    def _begun(self, beginning: str, unknown: NotFound) -> OpenFailure:
+        if len(beginning) < _SHORTEST_BEGINNING:
+            raise NotStored(f"{unknown}; a beginning of an id has {_SHORTEST_BEGINNING} letters or more") from None
+        begun = [one for one in self.open_failures() if one.failure_id.startswith(beginning)]
+        if len(begun) != 1:
+            raise NotStored(
+                f"{unknown}; the ids of {len(begun)} open failures begin so, and it takes a whole id, or the beginning "
+                "of one alone; `dora failure list` shows them"
+            ) from None
+        return begun[0]
 
     def deployed_services(self, service: str) -> set[str]:
         """The services of the 1,000 deployments that started last, and this one if any was deployed. SourceError."""

@@ -397,6 +397,7 @@ def test_an_object_is_told_alike_in_a_line_and_in_an_array(line: bytes) -> None:
 
 
 CELLS = st.one_of(TEXTS, TIMES, NUMBERS).map(lambda text: text.replace("\x00", "0"))
+CSV_ROW = {name: str(value) for name, value in GOOD.items()} | {"service": "shop"}
 COLUMNS = ("timestamp", "service", "env", "version", "team", "hits", "git.commit.sha", "git_commit_sha", "extra")
 
 
@@ -411,6 +412,8 @@ def csv_rows(draw: st.DrawFn) -> dict[str, str]:
 
 
 @FIXED
+@example({**CSV_ROW, "extra": '"quoted"'}, "\t", "\xa0", False)
+@example({**CSV_ROW, "hits": '"0x10"'}, ",", "\xa0", False)
 @given(
     csv_rows(), st.sampled_from([",", ";", "\t"]), st.sampled_from(["", "\r", ",", "\r\r", '"', "\xa0"]), st.booleans()
 )

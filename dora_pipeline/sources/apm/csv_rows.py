@@ -110,6 +110,8 @@ def _plain_chunk(block: Block, head: Header) -> Chunk:
     if is_odd or len(set(names)) < len(names) or not _is_utf8(text):
         raise NotPlain
     is_quoted = b'"' in text
+    if is_quoted and not _is_well_quoted(text, head.separator):
+        raise NotPlain
     keys_of = {name: [key for key in keys if key in names] for name, keys in NAMES.items()}
     wanted = [name for name in names if is_quoted or name in _wanted(keys_of)]
     try:
@@ -135,7 +137,10 @@ def _plain_chunk(block: Block, head: Header) -> Chunk:
 
     def origin(position: int) -> tuple[Place, object]:
         number, line = lines()[position]
-        return (("line", number),), dict(zip(names, _decoded(line, head.separator)[0] or [], strict=True))
+        cells = _decoded(line, head.separator)[0]
+        if cells is None or len(cells) != len(names):
+            raise NotPlain
+        return (("line", number),), dict(zip(names, cells, strict=True))
 
     texts = {name: [columns[key] for key in keys] for name, keys in keys_of.items()}
     return chunk_of_columns(columns["timestamp"], texts, columns.get("hits"), origin)
@@ -150,6 +155,13 @@ def _is_utf8(text: bytes) -> bool:
         return text.isascii() or bool(text.decode("utf-8"))
     except UnicodeDecodeError:
         return False
+
+
+def _is_well_quoted(text: bytes, separator: str) -> bool:
+    """Whether each cell with quotes begins and ends with them, since Arrow also takes what follows the last."""
+    cell = rf'(?:"(?:[^"]|"")*"|[^"{separator}\r\n]*)'
+    rows = pc.match_substring_regex(pa.array([text], pa.binary()), rf"^(?:{cell}(?:{separator}|\r?\n))*{cell}$")
+    return bool(rows[0].as_py())
 
 
 def _may_have_lost_quotes(column: pa.Array) -> bool:

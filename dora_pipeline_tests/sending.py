@@ -95,7 +95,15 @@ def checkout(folder: Path, remote: str | None = "https://git.example/Org/Shop.gi
 
 def plain_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """An environment without anything that a sender or git reads from it, but a key; the folder is the current one."""
-    for name in ("DD_SERVICE", "DD_ENV", "DATADOG_API_KEY", "DORA_INTAKE_ADDRESS", "REQUESTS_CA_BUNDLE"):
+    for name in (
+        "DD_SERVICE",
+        "DD_ENV",
+        "DATADOG_API_KEY",
+        "DD_APP_KEY",
+        "DATADOG_APP_KEY",
+        "DORA_INTAKE_ADDRESS",
+        "REQUESTS_CA_BUNDLE",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
@@ -105,6 +113,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(folder))
     monkeypatch.setenv("DD_API_KEY", KEY)
+    monkeypatch.setenv("DORA_HOME", str(folder / "no home"))
     work = folder / "work"
     work.mkdir()
     monkeypatch.chdir(work)

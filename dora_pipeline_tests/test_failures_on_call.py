@@ -21,7 +21,6 @@ def on_call(home: TestHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "DORA_INTAKE_ADDRESS": url,
             "DD_API_KEY": API_KEY,
             "DD_APP_KEY": APP_KEY,
-            "DORA_HOME": str(tmp_path / "no home"),
         }.items():
             monkeypatch.setenv(name, value)
         yield url
@@ -112,6 +111,16 @@ def test_an_unknown_service_is_questioned_and_sent(
     asked = dora("failure", "start", "--service", "shpo", "--service", "shop")
     assert (asked.code, asked.err.count("warning: "), question in asked.err) == (0, 1, True)
     assert dora("failure", "start", "--service", "shop").err.count("warning: ") == 0
+    # So are those that a pipeline sends; a deployment is not known by itself.
+    at = ("--started-at", "2026-03-01T10:00:00Z", "--skip-git")
+    for event_type in ("failure", "deployment"):
+        sent = dora(event_type, "--service", "shopp", *at)
+        assert (sent.code, question.replace("shpo", "shopp") in sent.err) == (0, True)
+        assert dora(event_type, "--service", "shop", *at).err == ""
+    # The keys of two servers are not mixed.
+    with monkeypatch.context() as patch:
+        patch.setenv("DATADOG_API_KEY", API_KEY)
+        assert "DATADOG_APP_KEY is not set" in dora("failure", "end").err
     monkeypatch.delenv("DD_APP_KEY")
     assert "warning" not in dora("failure", "start", "--service", "shpo").err
     assert "DD_APP_KEY is not set" in dora("failure", "end").err

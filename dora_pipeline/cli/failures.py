@@ -29,7 +29,7 @@ from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.sending import events
 from dora_pipeline.sending.checkout import NoCheckout, commit_of
-from dora_pipeline.sending.failures import OpenFailure, question_of, stored_failures
+from dora_pipeline.sending.failures import OpenFailure, stored_failures
 
 _services_option = click.option(
     "--service", "services", type=Text(), multiple=True, help="A service that fails; may be repeated."
@@ -39,10 +39,6 @@ _words_options = options(
     click.option("--severity", type=Text(), help="Such as SEV-1."),
 )
 _now_option = click.option("--now", is_flag=True, help="It is now; so it is without any time, too.")
-
-
-# Whether a service is known is worth no longer wait.
-_SECONDS_TO_ASK = 10.0
 
 
 class NotOne(DoraError):
@@ -107,7 +103,7 @@ def start_command(
 
     No commit is taken from the folder that one stands in. A service that nobody knows is sent all the same, with a
     question: what is known are the services of the warehouse in DORA_HOME, where there is one, else those of the
-    deployments that the intake has, where DD_APP_KEY is set.
+    deployments that the intake has, where an application key is set.
     """
     _refuse_both(now, started_at, "--started-at")
     services = _someone(services, told)
@@ -119,14 +115,8 @@ def start_command(
     commit = commit_of(Path.cwd(), url, sha) if url and sha else None
     told["event_id"] = told["event_id"] or uuid4().hex
     send(events.failure(services, moment, None, details(told, commit), name=name, severity=severity), told)
-    if told["dry_run"]:
-        return
-    note(f"`dora failure end {told['event_id']}` ends it")
-    asking: Destination = {"url": told["url"], "ca_cert": told["ca_cert"], "timeout": _SECONDS_TO_ASK}
-    for service in services:
-        question = question_of(service, default_home(), lambda: intake(asking, reads=True))
-        if question is not None:
-            note(f"warning: {question}")
+    if not told["dry_run"]:
+        note(f"`dora failure end {told['event_id']}` ends it")
 
 
 @failure_command.command("end")

@@ -10,16 +10,20 @@ import click
 
 from dora_pipeline.cli.display import console, messages
 from dora_pipeline.cli.parameters import Instant, Text
+from dora_pipeline.config import default_home
 from dora_pipeline.identifiers import repository_id
 from dora_pipeline.sending import events
 from dora_pipeline.sending.checkout import Commit, commit_of
 from dora_pipeline.sending.delivery import deliver, resend
 from dora_pipeline.sending.events import Details, Event
+from dora_pipeline.sending.failures import question_of
 from dora_pipeline.sending.intake import IntakeClient
 from dora_pipeline.sending.spool import Spool
 from dora_pipeline.timeline import FUTURE_TOLERANCE
 
 _MOST_TAGS = 100
+# Whether a service is known is worth no longer wait.
+_SECONDS_TO_ASK = 10.0
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -186,7 +190,7 @@ def details(told: Common, commit: Commit | None) -> Details:
 
 
 def send(event: Event, told: Common) -> None:
-    """Send an event, and print under which id it is stored; or print what would be sent."""
+    """Send an event, and print its id, and a warning where nobody knows its service; or print what would be sent."""
     if told["dry_run"]:
         click.echo(json.dumps(event.body, indent=2, ensure_ascii=False))
         return
@@ -198,6 +202,11 @@ def send(event: Event, told: Common) -> None:
     git = event.attributes.get("git")
     commit = f", commit {git['commit_sha'][:12]} of {repository_id(git['repository_url'])}" if git else ""
     console.print(f"stored: {event.event_type} {event_id}{commit}", markup=False, soft_wrap=True)
+    asking: Destination = {"url": told["url"], "ca_cert": told["ca_cert"], "timeout": _SECONDS_TO_ASK}
+    for service in event.services:
+        question = question_of(service, event_id, default_home(), lambda: intake(asking, reads=True))
+        if question is not None:
+            note(f"warning: {question}")
 
 
 def intake(destination: Destination, *, reads: bool = False) -> IntakeClient:

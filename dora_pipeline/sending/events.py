@@ -40,6 +40,12 @@ class Event:
         return cls(event_type, json.loads(without_credentials(json.dumps(kept))))
 
     @property
+    def services(self) -> list[str]:
+        """The services that it is about; none for a failure of a team."""
+        deployed = self.attributes.get("service")
+        return [deployed] if deployed else list(self.attributes.get("services", []))
+
+    @property
     def body(self) -> dict[str, Any]:
         """The body of the request."""
         return {"data": {"attributes": self.attributes}}

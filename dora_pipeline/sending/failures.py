@@ -86,15 +86,15 @@ def stored_failures(home: Home) -> list[OpenFailure]:
     return open_ones([OpenFailure.of(one.event_id, one.attributes) for one in found])
 
 
-def question_of(service: str, home: Home, intake: Callable[[], "IntakeClient"]) -> str | None:
-    """What to ask about a service that nobody knows; None for one that is known, and where nobody can say.
+def question_of(service: str, event_id: str, home: Home, intake: Callable[[], "IntakeClient"]) -> str | None:
+    """What to ask about the service of a stored event that nobody else knows; None where one does, or nobody can say.
 
     Asked is the warehouse of the home, where there is one, else the intake, where it may be asked.
     """
     try:
-        known = _known_services(service, home, intake)
+        known = _known_services(service, event_id, home, intake)
     except DoraError:
-        # Whatever keeps us from asking must not keep a failure from being sent.
+        # The event is stored, whatever keeps us from asking.
         return None
     if not known or service in known:
         return None
@@ -102,7 +102,7 @@ def question_of(service: str, home: Home, intake: Callable[[], "IntakeClient"]) 
     return f"no deployment or definition of {service!r} is known{near or '; is it the name that its deployments have?'}"
 
 
-def _known_services(service: str, home: Home, intake: Callable[[], "IntakeClient"]) -> set[str]:
+def _known_services(service: str, event_id: str, home: Home, intake: Callable[[], "IntakeClient"]) -> set[str]:
     if home.warehouse.exists():
         from dora_pipeline.warehouse.reader import open_reader
 
@@ -110,7 +110,7 @@ def _known_services(service: str, home: Home, intake: Callable[[], "IntakeClient
             rows = connection.execute("SELECT service FROM core.services UNION SELECT service FROM core.deployments")
             return {name for (name,) in rows.fetchall()}
     with intake() as client:
-        return client.deployed_services(service)
+        return client.deployed_services(service, event_id)
 
 
 def _moment(value: object) -> datetime | None:

@@ -21,8 +21,8 @@ _CONNECTING, _SILENCE = 10.0, 15.0
 # Proxies answer 404 while the server behind them starts; Datadog's own client sends again after it, too.
 _PASSING = (404, 408, 425, 429)
 _KEYS = (
-    "check the key in DATADOG_API_KEY or else DD_API_KEY, that in DATADOG_APP_KEY or else DD_APP_KEY where the intake "
-    "is asked, and the address"
+    "check the key in DATADOG_API_KEY or else DD_API_KEY, where the intake is asked also that in DATADOG_APP_KEY or "
+    "else DD_APP_KEY, and the address"
 )
 
 
@@ -41,8 +41,8 @@ class EventRefused(NotStored):
 class IntakeClient:
     """The intake at an address, such as `https://dora.example:8443`.
 
-    The key comes from DATADOG_API_KEY or DD_API_KEY; with `reads` also one from DATADOG_APP_KEY or DD_APP_KEY, which
-    every method but `send` needs. `authority` is a file with the certificates of a private
+    The key comes from DATADOG_API_KEY, or else DD_API_KEY; with `reads` also the one beside it, from DATADOG_APP_KEY or
+    else DD_APP_KEY, which every method but `send` needs. `authority` is a file with the certificates of a private
     authority; `seconds` bound the sending of one event, retries included; `note` is told of longer waits.
     Raises ConfigError for a missing key, a wrong address and a file without certificates.
     """
@@ -112,10 +112,13 @@ class IntakeClient:
             ) from None
         return begun[0]
 
-    def deployed_services(self, service: str) -> set[str]:
-        """The services of the 1,000 deployments that started last, and this one if any was deployed. SourceError."""
-        exact = self._listed("deployment", f'service:"{_escaped(service)}"', 1)
-        return {item["attributes"].get("service", "") for item in [*exact, *self._listed("deployment")]} - {""}
+    def deployed_services(self, service: str, besides: str) -> set[str]:
+        """The services of the 1,000 deployments that started last, and this one if any was deployed. SourceError.
+
+        The deployment with the id `besides` counts as none.
+        """
+        found = [*self._listed("deployment", f'service:"{_escaped(service)}"', 2), *self._listed("deployment")]
+        return {item["attributes"].get("service", "") for item in found if item["id"] != besides} - {""}
 
     def _listed(self, event_type: EventType, query: str = "", limit: int = MOST) -> list[dict[str, Any]]:
         self._client.renew()
@@ -143,8 +146,8 @@ def _trouble(answer: Any) -> str | None:
 
 
 def _key(kind: str) -> str:
-    other = f"DATADOG_{kind}_KEY"
-    return secret(other if os.environ.get(other, "").strip() else f"DD_{kind}_KEY", _NAME)
+    # Where the intake has an API key of its own, the other pair is of somebody else.
+    return secret(f"{'DATADOG' if os.environ.get('DATADOG_API_KEY', '').strip() else 'DD'}_{kind}_KEY", _NAME)
 
 
 def _escaped(text: str) -> str:

@@ -90,6 +90,11 @@ def test_the_command_counts_and_shows_the_events(told: TestHome) -> None:
     shown = call(told.home.path, "explain", "2024-05-06..2024-05-12", "shop", "prod")
     assert shown.code == 0
     assert "duplicate: 1, rejected: same_second: 1" in shown.out
+    empty = call(told.home.path, "explain", "2024-05-20", "shop", "prod")
+    said = (
+        "shop in prod has no event on 2024-05-20, none left out either; its deployments and failures are of 2024-05-06 "
+    )
+    assert (empty.code, empty.out) == (0, f"{said}to 2024-05-08\n")
     answer = call(told.home.path, "explain", "2024-05-07", "shop", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(answer.out)))
     assert {row["event_id"] for row in rows if row["figure"] == "failures"} == {"restored"}

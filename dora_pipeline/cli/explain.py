@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 import click
 import duckdb
 
+from dora_pipeline.cli.display import console
 from dora_pipeline.cli.parameters import Days
 from dora_pipeline.cli.results import FORMATS, show
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
-from dora_pipeline.warehouse.queries import quoted
+from dora_pipeline.warehouse.queries import first_row, quoted
 from dora_pipeline.warehouse.reader import open_reader
 
 _KNOWN = """
@@ -34,6 +35,7 @@ _COUNTS = """
     )
     GROUP BY figure ORDER BY MIN(place)
 """
+_SPAN = "SELECT MIN(day), MAX(day) FROM core.events WHERE service = ? AND (env = ? OR CAST(? AS VARCHAR) IS NULL)"
 # The columns that a terminal has room for; every other format has all.
 _NARROW = "SELECT figure, is_counted AS counted, reason, occurred_at, env, event_id, seconds, details FROM explained"
 
@@ -59,8 +61,21 @@ def explain_command(days: tuple[date, date], service: str, env: str | None, form
         _require_known(connection, service, env)
         explained = f"metrics.explain(DATE '{first}', DATE '{last}', {names})"
         connection.execute(f"CREATE TEMP TABLE explained AS FROM {explained}")
+        if form == "table" and first_row(connection, "SELECT 1 FROM explained LIMIT 1") is None:
+            _show_nothing(connection, days, service, env)
+            return
         for query in (_COUNTS, _NARROW) if form == "table" else ("FROM explained",):
             show(connection, query, form, Path(scratch))
+
+
+def _show_nothing(
+    connection: duckdb.DuckDBPyConnection, days: tuple[date, date], service: str, env: str | None
+) -> None:
+    where = service if env is None else f"{service} in {env}"
+    when = "..".join(dict.fromkeys(map(str, days)))
+    oldest, newest = first_row(connection, _SPAN, [service, env, env]) or (None, None)
+    advice = f"its deployments and failures are of {oldest} to {newest}" if oldest else "look into core.rejected_events"
+    console.print(f"{where} has no event on {when}, none left out either; {advice}", markup=False, soft_wrap=True)
 
 
 def _require_known(connection: duckdb.DuckDBPyConnection, service: str, env: str | None) -> None:

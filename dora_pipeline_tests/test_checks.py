@@ -219,6 +219,22 @@ def test_environments_that_look_like_one_are_named_with_the_setting_where_settin
 # Commits
 
 
+def test_repositories_that_cannot_be_fetched_are_named_with_the_deployments_that_lack_their_commits(
+    home: TestHome,
+) -> None:
+    names = ("github.com/o/shop", "github.com/o/cart")
+    home.settings(repositories={name: str(home.home.path / "nowhere.git") for name in names})
+    home.select_events()
+    for hour, name in enumerate((names[0], names[0], names[1], names[1])):
+        git = {"repository_url": f"https://{name}", "commit_sha": f"{hour}" * 40}
+        home.deploy(name[-4:], f"{DAY} {hour:02}:00:00", git=git)
+    home.run()
+    assert results(home, Deployments)["commits_known"].sentence == (
+        "deployments that lack their commits (2): "
+        "repository_missing of github.com/o/cart and 1 other (2, 50%, all days)"
+    )
+
+
 def test_the_share_of_deployments_without_commits_is_told_by_reason(home: TestHome) -> None:
     home.select_events()
     for hour in range(8):

@@ -57,12 +57,20 @@ def rejected_shares(connection: duckdb.DuckDBPyConnection, table: type[Table], s
 
 def missing_commits(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     """Reasons why deployments lack their commits, where too many do."""
-    periods = _periods(check_rows(connection, "commits_known", _recent_day(settings)))
+    rows = check_rows(connection, "commits_known", _recent_day(settings))
+    periods = _periods([{**row, "where": _repositories_of(row)} for row in rows])
     for period in periods:
         lacking = [row for row in period if row["is_lacking"]]
         if sum(row["share"] for row in lacking) > settings.missing_commits_share:
             return Finding(lacking, wrong=_sum(lacking, "deployments"))
     return Finding(periods[0] if periods else (), wrong=0)
+
+
+def _repositories_of(row: Row) -> str:
+    if not row["repositories"]:
+        return ""
+    more = row["repositories"] - 1
+    return f" of {row['repository_id']}" + (f" and {more:,} other{'s' if more > 1 else ''}" if more else "")
 
 
 def unlinked_failures(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:

@@ -1,7 +1,10 @@
 -- Why deployments have no lead time, and whether a commit or a repository is what they lack, over all days and over those
 -- since $recent_day.
 WITH counted AS (
-    SELECT p.period, p.place, d.deployment_id, d.service, d.lead_time_reason
+    SELECT
+        p.period, p.place, d.deployment_id, d.service, d.lead_time_reason,
+        CASE WHEN d.lead_time_reason IN ('repository_missing', 'commit_missing', 'previous_commit_missing') THEN d.repository_id END
+            AS fetched_from
     FROM core.deployments AS d
     JOIN (
         SELECT 'all days' AS period, 1 AS place, NULL AS first_day
@@ -17,6 +20,8 @@ SELECT
     ) THEN TRUE ELSE FALSE END AS is_lacking,
     COUNT(*) AS deployments,
     CAST(COUNT(*) AS DOUBLE) / MAX(a.deployments) AS share,
+    MIN(c.fetched_from) AS repository_id,
+    COUNT(DISTINCT c.fetched_from) AS repositories,
     MIN(c.service) AS service,
     MIN(c.deployment_id) AS deployment_id
 FROM counted AS c

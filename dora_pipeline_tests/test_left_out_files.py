@@ -174,6 +174,10 @@ def test_a_folder_without_exports_is_named_while_its_source_is_selected_and_not_
     (home.home.path / "export" / "apm" / "README.md").write_text("nothing yet")
     home.run()
     assert home.rows(_LEFT_OUT) == [("export/apm/", "it holds no export")]
+    for name in ("shop.jsonl", "cart.csv.gz", "notes.txt"):
+        (home.home.path / "export" / name).write_text("")
+    ran = call(home.home.path, "run")
+    assert "export/apm: it holds no export; beside it lies cart.csv.gz and 1 more; deployments of" in ran.err
     for settings in ({"path": "export/apm", "pull_from_datadog": True}, {"path": "exports/apm"}):
         home.settings(sources={"apm_deployment_tracking": settings})
         home.run(rebuild=True)

@@ -1,6 +1,7 @@
 """Landing of APM exports: files that were added, changed or removed since they were read last."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline.events import ChangedEvents, changed_events, land_change
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.apm import APM_DEPLOYMENT_TRACKING
-from dora_pipeline.sources.apm.export_files import ExportFile, KnownFile, copies, listing
+from dora_pipeline.sources.apm.export_files import ENDINGS, ExportFile, KnownFile, copies, listing
 from dora_pipeline.sources.apm.export_reading import read_export
 from dora_pipeline.sources.raw import SENT_SCHEMA
 from dora_pipeline.tables import LandedRejects, LandedVersionActivity, empty_frame
@@ -45,7 +46,7 @@ def land_exports(
     files = found.files
     left_out = [(f"{name}/{file.name}", file.reason) for file in found.left_out]
     if expects_some and not files and not left_out:
-        left_out = [(f"{name}/", _NO_EXPORTS if folder.is_dir() else _NO_FOLDER)]
+        left_out = [(f"{name}/", _NO_EXPORTS + _beside(folder) if folder.is_dir() else _NO_FOLDER)]
         progress.note(
             f"{printable(str(folder))}: {left_out[0][1]}; deployments of {APM} are read from there, as the setting "
             f"sources.{APM}.path says"
@@ -70,6 +71,15 @@ def land_exports(
         _land_export(session, told[path][0], present[path])
     if total:
         progress.step("read APM exports", total, total)
+
+
+def _beside(folder: Path) -> str:
+    """What looks as if it was meant for the folder and lies beside it, to stand behind a reason."""
+    with suppress(OSError):
+        found = sorted(path.name for path in folder.parent.iterdir() if path.name.endswith(ENDINGS) and path.is_file())
+        if found:
+            return f"; beside it lies {printable(found[0])}" + (f" and {len(found) - 1:,} more" if found[1:] else "")
+    return ""
 
 
 def _known_files(known: Iterable[Input], folder: str) -> dict[str, KnownFile]:

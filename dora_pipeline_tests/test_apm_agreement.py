@@ -464,6 +464,7 @@ NUMBER_TYPES = [pa.int64(), pa.float64(), pa.uint64(), pa.decimal128(38, 0), pa.
 
 
 @FIXED
+@example(pa.int64(), 2**53 + 1)
 @given(
     st.sampled_from(NUMBER_TYPES), st.one_of(st.integers(0, 10**20), st.sampled_from([0, 17, 10**9 + 7, 1772359200]))
 )
@@ -522,6 +523,7 @@ def test_a_time_that_a_search_of_the_intake_reads_is_that_of_exports(text: str) 
 
 
 @FIXED
+@example(1e305)
 @given(st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(946684800, 4102444800), st.floats()))
 def test_a_number_means_the_same_in_every_type(number: float) -> None:
     try:

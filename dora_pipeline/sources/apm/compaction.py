@@ -133,7 +133,8 @@ def _numbers(values: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         return _numbers_of_texts(values)
-    values = values.cast(kind).cast(pa.float64())
+    # What is no number of hits for its size may be rounded.
+    values = values.cast(kind).cast(pa.float64(), safe=False)
     return values.fill_null(0).to_numpy(zero_copy_only=False), values.is_valid().to_numpy(zero_copy_only=False)
 
 

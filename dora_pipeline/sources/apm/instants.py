@@ -103,7 +103,8 @@ def _from_fractions(numbers: npt.NDArray[np.float64]) -> Microseconds:
     units = [size < limit for limit, _ in EPOCH_UNITS]
     # The greatest whole number of 64 bits that is one of these.
     limit = float((1 << 63) - 1024)
-    scaled = np.select(units, [numbers * factor for _, factor in EPOCH_UNITS], 0)
+    with np.errstate(over="ignore"):
+        scaled = np.select(units, [numbers * factor for _, factor in EPOCH_UNITS], 0)
     whole = np.clip(np.nan_to_num(numbers, posinf=limit, neginf=-limit), -limit, limit).astype(np.int64)
     return np.where(size < EPOCH_UNITS[-1][0], scaled.astype(np.int64), whole // 1000)
 

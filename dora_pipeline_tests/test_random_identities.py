@@ -66,6 +66,23 @@ def steps(draw: st.DrawFn) -> Step | str:
     return Step(source, door, own_id, values, is_bad=door != "sent" and draw(st.integers(0, 5)) == 0)
 
 
+def without_spoiled(told: Sequence[Step | str]) -> list[Step | str]:
+    """The steps without bad versions of listed records that were good.
+
+    Whether the good one stays depends on whether a run saw it, which `test_unusable_versions` is about.
+    """
+    good, kept = set(), []
+    for step in told:
+        if isinstance(step, Step) and step.door == "listed":
+            name = (step.source, step.own_id)
+            if step.is_bad and name in good:
+                continue
+            if not step.is_bad:
+                good.add(name)
+        kept.append(step)
+    return kept
+
+
 def attributes(step: Step) -> dict[str, Any]:
     """An event in the words of the wire."""
     told = dict(step.values)
@@ -203,7 +220,7 @@ def found(world: World, source: str) -> tuple[list[tuple[Any, ...]], Counter[str
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )
-@given(told=st.lists(steps(), min_size=4, max_size=16))
+@given(told=st.lists(steps(), min_size=4, max_size=16).map(without_spoiled))
 def test_random_events_by_random_doors_in_random_runs_are_those_of_the_oracle(told: Sequence[Step | str]) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch, FakeDatadog() as vendor:
         patch.setenv("DD_API_KEY", API_KEY)

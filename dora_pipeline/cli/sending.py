@@ -16,7 +16,7 @@ from dora_pipeline.sending import events
 from dora_pipeline.sending.checkout import Commit, commit_of
 from dora_pipeline.sending.delivery import deliver, resend
 from dora_pipeline.sending.events import Details, Event
-from dora_pipeline.sending.failures import question_of
+from dora_pipeline.sending.failures import questions_of
 from dora_pipeline.sending.intake import IntakeClient
 from dora_pipeline.sending.spool import Spool
 from dora_pipeline.timeline import FUTURE_TOLERANCE
@@ -203,10 +203,8 @@ def send(event: Event, told: Common) -> None:
     commit = f", commit {git['commit_sha'][:12]} of {repository_id(git['repository_url'])}" if git else ""
     console.print(f"stored: {event.event_type} {event_id}{commit}", markup=False, soft_wrap=True)
     asking: Destination = {"url": told["url"], "ca_cert": told["ca_cert"], "timeout": _SECONDS_TO_ASK}
-    for service in event.services:
-        question = question_of(service, event_id, default_home(), lambda: intake(asking, reads=True))
-        if question is not None:
-            note(f"warning: {question}")
+    for question in questions_of(event.services, event_id, default_home(), lambda: intake(asking, reads=True)):
+        note(f"warning: {question}")
 
 
 def intake(destination: Destination, *, reads: bool = False) -> IntakeClient:

@@ -179,18 +179,14 @@ class _Rules:
         envs = pl.col("env").replace_strict(named, default="[]", return_dtype=pl.String) if named else pl.lit("[]")
         seconds = pl.col("started_at").dt.epoch("us") // 1_000_000
         read = plain.select("is_plain", "service", second=seconds, env=envs)
-        rows = zip(read.iter_rows(), texts, strict=True)
-        return pl.Series(
-            [
-                self._key(_attributes(text))
-                if not is_plain
-                else None
-                if second is None
-                else plain_key(service, second, env)
-                for (is_plain, service, second, env), text in rows
-            ],
-            dtype=pl.String,
-        )
+
+        def key(text: str, is_plain: bool, service: str, second: int | None, env: str) -> str | None:
+            if not is_plain:
+                return self._key(_attributes(text))
+            return None if second is None else plain_key(service, second, env)
+
+        keys = [key(text, *row) for text, row in zip(texts, read.iter_rows(), strict=True)]
+        return pl.Series(keys, dtype=pl.String)
 
     def _key(self, attributes: Attributes) -> str | None:
         return canonical_key(self._event_type, attributes, self._settings.environment)

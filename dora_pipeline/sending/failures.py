@@ -86,23 +86,29 @@ def stored_failures(home: Home) -> list[OpenFailure]:
     return open_ones([OpenFailure.of(one.event_id, one.attributes) for one in found])
 
 
-def question_of(service: str, event_id: str, home: Home, intake: Callable[[], "IntakeClient"]) -> str | None:
-    """What to ask about the service of a stored event that nobody else knows; None where one does, or nobody can say.
+def questions_of(services: Sequence[str], event_id: str, home: Home, intake: Callable[[], "IntakeClient"]) -> list[str]:
+    """What to ask about those services of a stored event that nobody else knows; nothing where nobody can say.
 
     Asked is the warehouse of the home, where there is one, else the intake, where it may be asked.
     """
+    if not services:
+        return []
     try:
-        known = _known_services(service, event_id, home, intake)
+        known = _known_services(services, event_id, home, intake)
     except DoraError:
         # The event is stored, whatever keeps us from asking.
-        return None
-    if not known or service in known:
-        return None
+        return []
+    return [_question(service, known) for service in services if known and service not in known]
+
+
+def _question(service: str, known: set[str]) -> str:
     near = suggestion(service, known)
     return f"no deployment or definition of {service!r} is known{near or '; is it the name that its deployments have?'}"
 
 
-def _known_services(service: str, event_id: str, home: Home, intake: Callable[[], "IntakeClient"]) -> set[str]:
+def _known_services(
+    services: Sequence[str], event_id: str, home: Home, intake: Callable[[], "IntakeClient"]
+) -> set[str]:
     if home.warehouse.exists():
         from dora_pipeline.warehouse.reader import open_reader
 
@@ -110,7 +116,7 @@ def _known_services(service: str, event_id: str, home: Home, intake: Callable[[]
             rows = connection.execute("SELECT service FROM core.services UNION SELECT service FROM core.deployments")
             return {name for (name,) in rows.fetchall()}
     with intake() as client:
-        return client.deployed_services(service, event_id)
+        return client.deployed_services(services, event_id)
 
 
 def _moment(value: object) -> datetime | None:

@@ -2,7 +2,7 @@
 
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -112,12 +112,14 @@ class IntakeClient:
             ) from None
         return begun[0]
 
-    def deployed_services(self, service: str, besides: str) -> set[str]:
-        """The services of the 1,000 deployments that started last, and this one if any was deployed. SourceError.
+    def deployed_services(self, services: Iterable[str], besides: str) -> set[str]:
+        """The services of the 1,000 deployments that started last, and those of these that were deployed. SourceError.
 
         The deployment with the id `besides` counts as none.
         """
-        found = [*self._listed("deployment", f'service:"{_escaped(service)}"', 2), *self._listed("deployment")]
+        found = self._listed("deployment")
+        for service in services:
+            found += self._listed("deployment", f'service:"{_escaped(service)}"', 2)
         return {item["attributes"].get("service", "") for item in found if item["id"] != besides} - {""}
 
     def _listed(self, event_type: EventType, query: str = "", limit: int = MOST) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ FROM deployments AS d
 INNER JOIN core.failed_changes AS c ON d.event_id = c.deployment_id AND d.day = c.day
 UNION ALL
 SELECT
-    'recoveries', d.left_out, 
+    'recoveries', d.left_out,
     CASE WHEN c.recovery_seconds IS NOT NULL THEN NULL
          WHEN c.remediation_id IN (SELECT y.deployment_id FROM core.deployments AS y) THEN 'remediation_before'
          ELSE 'no_remediation' END,

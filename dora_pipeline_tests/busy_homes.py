@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -42,15 +43,21 @@ def read_while_busy(home: Home, is_enough: Callable[[Work], bool]) -> tuple[list
             threading.Thread(target=_until, args=(is_over, work, _runs(home, work))),
             threading.Thread(target=_until, args=(is_over, work, _events(url, work))),
         ]
-        readers = [start_reader(home.warehouse, is_holding=number == 0) for number in range(_READERS)]
-        for thread in threads:
-            thread.start()
-        while not (is_enough(work) or work.errors):
-            time.sleep(0.1)
-        is_over.set()
-        for thread in threads:
-            thread.join()
-        seen = [seen_by(reader) for reader in readers]
+        with ExitStack() as started:
+            readers = [start_reader(home.warehouse, is_holding=number == 0) for number in range(_READERS)]
+            for reader in readers:
+                started.callback(reader.kill)
+            for thread in threads:
+                thread.start()
+                started.callback(thread.join)
+            # Also where a test is given up: work that goes on would keep the whole run of tests from its end.
+            started.callback(is_over.set)
+            while not (is_enough(work) or work.errors):
+                time.sleep(0.1)
+            is_over.set()
+            for thread in threads:
+                thread.join()
+            seen = [seen_by(reader) for reader in readers]
     return seen, work
 
 
@@ -71,7 +78,12 @@ def _runs(home: Home, work: Work) -> Iterator[Callable[[], None]]:
         is_later = work.events > _MANY
         command = [sys.executable, "-m", "dora_pipeline.cli", "run", *arguments]
         told = subprocess.run(
-            command, env={**os.environ, "DORA_HOME": str(home.path)}, capture_output=True, text=True, check=False
+            command,
+            env={**os.environ, "DORA_HOME": str(home.path)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
         )
         assert told.returncode == 0, told.stderr
         work.runs += 1

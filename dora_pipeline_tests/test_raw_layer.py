@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,3 +228,27 @@ def test_a_day_file_without_any_content_is_an_error(home: TestHome, account: Acc
     for rebuild in (False, True):
         with pytest.raises(SourceError, match=re.escape(f"{path}: cannot be read")):
             home.run(rebuild=rebuild)
+
+
+def test_a_run_ends_while_events_arrive_without_a_pause_and_leaves_those_to_the_next_run(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("first", "2024-05-06 07:00:00", version="1")
+    is_over, sent = threading.Event(), 1
+
+    def send() -> None:
+        nonlocal sent
+        while not is_over.is_set() and sent < 5_000:
+            home.deploy(f"service-{sent}", "2024-05-06 08:00:00", version="1")
+            sent += 1
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        home.run()
+    finally:
+        is_over.set()
+        sender.join()
+    assert len(files(home)) == 1
+    home.run()
+    assert len(files(home)) == 2
+    assert home.rows("SELECT COUNT(*) FROM core.deployments") == [(sent,)]

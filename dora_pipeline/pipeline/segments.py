@@ -125,8 +125,11 @@ def _fetch(
         first, branch, note = _place(store, event_type, source, usable)
         if not usable:
             note = "what was lost of it is read again from the intake's store"
-        last = first
-        while rows := store.rows_changed_since(event_type, last, _BATCH):
+        last, is_more = first, True
+        # Less than was asked for is all that there was. What comes meanwhile is left to the next run, which otherwise
+        # this one would become, for as long as events arrive.
+        while is_more and (rows := store.rows_changed_since(event_type, last, _BATCH)):
+            is_more = len(rows) == _BATCH
             withdrawals = store.withdrawals(event_type, first)
             # Asked for after the events: nothing that they hold is newer.
             mark = store.mark()

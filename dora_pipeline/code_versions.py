@@ -93,6 +93,7 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
     Daily: (
         "warehouse/sql/metrics/daily.sql",
         "warehouse/sql/metrics/measures.sql",
+        "warehouse/sql/metrics/possible_links.sql",
         "warehouse/sql/metrics/beginnings.sql",
         "warehouse/sql/metrics/known.sql",
         "warehouse/sql/metrics/statistics.sql",

@@ -236,6 +236,11 @@ class FailureLinks(Table):
     )
     runner_up_id = _text("What the rules name when that deployment is left out.", nullable=True)
     runner_up_rule = _text("The rule that names it.", nullable=True)
+    possible_ids = _texts(
+        "Of one that names no env, and no deployment, what the rules name for each env that it may be of, in order; "
+        "NULL for all others.",
+        nullable=True,
+    )
     is_selected = _flag("Whether the failure's source is selected now.")
     day = _day("Day of the failure.")
 
@@ -300,7 +305,8 @@ class Measures(View):
     measure = _text(
         "What is counted: deployment; commit, brought by a deployment and with a lead time; failed_change, a "
         "deployment that failed; recovery, of one that was mended; rework, a deployment that mended one; "
-        "linked_failure, a deployment that failures are linked to; failure and restore, once for each service."
+        "linked_failure, a deployment that failures are linked to; possible_link, one of which that is not known; "
+        "failure and restore, once for each service."
     )
     seconds = _number(
         "Of a deployment the mean lead time of its commits, of a commit its lead time, of a recovery the time to the "
@@ -387,7 +393,11 @@ class Daily(Table):
     )
     rework_rate = _number("rework_deployments / deployments; NULL without deployments.", nullable=True)
     linked_failures = _whole("Deployments of the day that at least one failure is linked to.", nullable=True)
-    linked_failure_rate = _number("linked_failures / deployments; NULL as change_failure_rate is.", nullable=True)
+    linked_failure_rate = _number(
+        "linked_failures / deployments; NULL as change_failure_rate is, and where failures that name no env may be of "
+        "its deployments.",
+        nullable=True,
+    )
 
 
 class Freshness(Table):
@@ -644,6 +654,7 @@ class LinkedFailures(Table):
     distance_seconds = _number("Start of the failure - end of the deployment.", nullable=True)
     runner_up_id = _text("What the rules name when that deployment is left out.", nullable=True)
     runner_up_rule = _text("The rule that names it.", nullable=True)
+    possible_ids = _texts("What the rules name for each env, where the failure names none.", nullable=True)
     day = _day("Day of the failure.")
 
 

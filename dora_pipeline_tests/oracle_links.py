@@ -1,7 +1,7 @@
 """Which deployment each failure must be linked to, worked out slowly and plainly from the rows of core."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dora_pipeline_tests.homes import TestHome
@@ -65,6 +65,15 @@ def link(failure: Failed, deployments: Sequence[Deployed], rules: Rules) -> Link
     distance = (failure.started_at - winner.finished_at).total_seconds()
     other = (None, None) if runner_up is None else (runner_up[0].deployment_id, runner_up[1])
     return winner.deployment_id, rule, None, distance, *other
+
+
+def possible(failure: Failed, deployments: Sequence[Deployed], rules: Rules) -> set[str]:
+    """What a failure that names no env would be linked to if it named one; none where it names the deployment."""
+    envs = {one.env for one in deployments if one.env is not None}
+    if failure.env is not None or link(failure, deployments, rules)[1] == "deployment_id":
+        return set()
+    found = {link(replace(failure, env=env), deployments, rules)[0] for env in envs}
+    return {deployment_id for deployment_id in found if deployment_id is not None}
 
 
 def _first(

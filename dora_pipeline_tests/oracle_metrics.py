@@ -21,12 +21,14 @@ Figures = dict[str, Figure]
 @dataclass(frozen=True)
 class Outcomes:
     """What stands in core.failed_changes and core.failure_links: `mended` has the seconds to the remediation of each
-    deployment that failed, `mending` the remediations, `linked` the deployments that failures are linked to.
+    deployment that failed, `mending` the remediations, `linked` the deployments that failures are linked to, `unsure`
+    those of which it is not known.
     """
 
     mended: Mapping[str, float | None] = field(default_factory=dict)
     mending: frozenset[str] = frozenset()
     linked: frozenset[str] = frozenset()
+    unsure: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,14 @@ class Cell:
             "rework_deployments": mending if has_deployments else None,
             "rework_rate": share(mending, has_deployments),
             "linked_failures": linked if has_both else None,
-            "linked_failure_rate": share(linked, has_rates),
+            "linked_failure_rate": share(linked, has_rates and self.are_links_sure(outcomes)),
         }
 
     def are_failures_placed(self) -> bool:
         return self.without_env is None or not self.without_env.failures
+
+    def are_links_sure(self, outcomes: Outcomes) -> bool:
+        return not any(id_ in outcomes.unsure for id_ in self.ids())
 
     def are_restores_placed(self) -> bool:
         return self.without_env is None or not self.without_env.restores
@@ -178,7 +183,7 @@ class Cell:
             if has_deployments
             else nothing,
             "linked_failure_rate": wilson(sum(id_ in outcomes.linked for id_ in self.ids()), count)
-            if times.has_rates() and self.are_failures_placed()
+            if times.has_rates() and self.are_failures_placed() and self.are_links_sure(outcomes)
             else nothing,
             "deployment_lead_time_p50_seconds": median_interval(self.means()),
             "time_to_restore_p50_seconds": median_interval(

@@ -8,6 +8,7 @@ import pytest
 
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.reports import write_report
+from dora_pipeline.warehouse.queries import statement
 from dora_pipeline_tests.homes import TestHome, moment
 from dora_pipeline_tests.report_pages import card, page
 
@@ -153,6 +154,56 @@ def test_daily_rates_and_times_to_restore_of_an_env_are_not_known_where_failures
     restore, text = card(root, "prod", "Time to restore")
     assert restore is None
     assert "Not known: 1 restored failure names no environment." in text
+
+
+def test_a_linked_failure_rate_is_not_known_while_later_failures_that_name_no_env_may_be_of_its_deployments(
+    tmp_path: Path,
+) -> None:
+    """Those of shop may be of s1 or s2, not of s0; it is known what till and desk failed by, in whatever env."""
+    home = TestHome(tmp_path / "home")
+    home.select_events()
+    home.deploy("shop", "2024-05-05T08:00:00", id="s0")
+    home.deploy("shop", "2024-05-06T08:00:00", id="s1")
+    home.deploy("shop", "2024-05-06T09:00:00", id="s2", env="staging")
+    home.fail(["shop"], "2024-05-07T09:00:00", id="unplaced", env=None)
+    home.deploy("till", "2024-05-06T08:00:00", id="t1")
+    home.fail(["till"], "2024-05-06T12:00:00", id="placed")
+    home.fail(["till"], "2024-05-07T12:00:00", id="again", env=None)
+    home.deploy("desk", "2024-05-06T08:00:00", id="k1")
+    home.deploy("desk", "2024-05-06T09:00:00", id="k2", env="staging")
+    home.fail(["desk"], "2024-05-07T12:00:00", id="named", env=None, custom_tags=["deployment_id:k1"])
+    home.run()
+    rates = "linked_failures, linked_failure_rate"
+    by_env = f"SELECT service, env, {rates} FROM metrics.daily WHERE day = '2024-05-0{{}}' ORDER BY ALL"
+    assert home.rows(by_env.format(5)) == [("shop", "prod", 0, 0.0)]
+    assert home.rows(by_env.format(6)) == [
+        ("desk", "prod", 1, 1.0),
+        ("desk", "staging", 0, 0.0),
+        ("shop", "prod", 0, None),
+        ("shop", "staging", 1, None),
+        ("till", "prod", 1, 1.0),
+    ]
+    columns = f"{rates}, linked_failure_rate_low IS NULL AND linked_failure_rate_high IS NULL"
+    assert by(home, "all", columns, "2024-05-05", "2024-05-06") == [
+        ("prod", "all", 2, None, True),
+        ("staging", "all", 1, None, True),
+    ]
+    prod = f"SELECT service, {columns} FROM metrics.summary('day', '2024-05-06', '2024-05-06') WHERE env = 'prod'"
+    assert home.rows(f"{prod} ORDER BY ALL") == [
+        ("desk", 1, 1.0, False),
+        ("shop", 0, None, True),
+        ("till", 1, 1.0, False),
+    ]
+    assert home.rows(
+        "SELECT failure_id, deployment_id, possible_ids FROM core.failure_links WHERE env IS NULL ORDER BY ALL"
+    ) == [("again", "t1", ["t1"]), ("named", "k1", None), ("unplaced", "s2", ["s1", "s2"])]
+    day = "metrics.explain('2024-05-06', '2024-05-06', $1, $2)"
+    linked = f"SELECT event_id, reason, details FROM {day} WHERE figure = 'linked_failures'"
+    left_out = ("unplaced", "no_env", "may be of s1, linked to s2 by latest")
+    assert home.rows(linked, "shop", "prod") == [left_out]
+    assert home.rows(linked, "till", "prod") == [("t1", None, "failures again, placed")]
+    assert home.rows("FROM metrics.daily WHERE day = '2024-05-07' AND env IS NOT NULL") == []
+    assert home.rows(statement("checks.recount")) == []
 
 
 def test_severities_have_no_deployments_and_sources_only_their_own_events(shop: TestHome) -> None:

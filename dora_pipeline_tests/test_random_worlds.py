@@ -64,6 +64,12 @@ class Expected:
             (row.told.failure_id, row.service): oracle_links.link(_failed(row), deployed, rules)
             for row in self.failures
         }
+        possible = {
+            (row.told.failure_id, row.service): oracle_links.possible(_failed(row), deployed, rules)
+            for row in self.failures
+            if row.told.env is None
+        }
+        sure = {link[0] for key, link in self.links.items() if key not in possible or link[1] == "deployment_id"}
         counted = [row for row in self.deployments if row.is_selected and row.failed]
         self.outcomes = oracle_metrics.Outcomes(
             mended={row.told.deployment_id: row.failed.recovery for row in counted if row.failed},
@@ -71,6 +77,7 @@ class Expected:
                 row.failed.remediation_id or "" for row in counted if row.failed and row.failed.recovery is not None
             ),
             linked=frozenset(link[0] for link in self.links.values() if link[0]),
+            unsure=frozenset(id_ for ids in possible.values() for id_ in ids if id_ not in sure),
         )
 
     def explained(self, service: str, env: str | None, first: date, last: date) -> list[Row]:

@@ -40,8 +40,12 @@ _FEEDS: Mapping[type[Table], tuple[type[Table], ...]] = {
 _OTHER_DAYS: Mapping[type[Table], str] = {
     Failures: "SELECT restored_day FROM core.failures WHERE restored_day IS NOT NULL AND day IN (FROM run_days)",
     FailureLinks: """
-        SELECT d.day FROM core.failure_links AS l JOIN core.deployments AS d ON l.deployment_id = d.deployment_id
-        WHERE l.day IN (FROM run_days)
+        SELECT d.day FROM core.deployments AS d
+        WHERE d.deployment_id IN (
+            SELECT l.deployment_id FROM core.failure_links AS l WHERE l.day IN (FROM run_days)
+            UNION ALL
+            SELECT UNNEST(l.possible_ids) FROM core.failure_links AS l WHERE l.day IN (FROM run_days)
+        )
     """,
     FailedChanges: """
         SELECT r.day FROM core.failed_changes AS c JOIN core.deployments AS r ON c.remediation_id = r.deployment_id

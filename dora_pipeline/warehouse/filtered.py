@@ -17,7 +17,8 @@ from dora_pipeline.warehouse.queries import quoted, statement
 from dora_pipeline.warehouse.reader import PUBLISHED
 
 _MACROS = ("metrics.period", "metrics.wilson_low", "metrics.wilson_high", "metrics.median_rank", "metrics.summary_by")
-_MEASURES = ["deployment", "commit", "failed_change", "recovery", "rework", "linked_failure", "failure", "restore"]
+_MEASURES = ["deployment", "commit", "failed_change", "recovery", "rework", "linked_failure"]
+_MEASURES += ["possible_link", "failure", "restore"]
 _NAMES = ("service", "env", "team")
 # As they are published: what the measures take of these is of a deployment that passes.
 _WHOLE = ("core.deployment_commits", "core.failed_changes", "core.failure_links")

@@ -47,6 +47,12 @@ recount AS (
 without_env AS (
     SELECT DISTINCT f.day, f.service FROM core.failures AS f WHERE f.is_selected AND f.env IS NULL AND f.service IS NOT NULL
 ),
+-- Where failures that name no env may be linked to its deployments, its linked failure rate is not.
+possible_links AS (
+    SELECT DISTINCT d.day, d.service, d.env
+    FROM core.deployments AS d
+    WHERE d.is_selected AND d.duplicate_of IS NULL AND d.deployment_id IN (SELECT l.deployment_id FROM ({metrics.possible_links}) AS l)
+),
 counted AS (
     SELECT
         m.day,
@@ -58,7 +64,9 @@ counted AS (
             CASE WHEN m.deployments > 0 AND b.links_since <= CAST(m.day AS TIMESTAMP) AT TIME ZONE b.timezone
                     AND (m.env IS NULL OR w.service IS NULL) THEN
                 CASE WHEN m.change_failure_rate * m.deployments BETWEEN m.failures - 0.001 AND m.failures + 0.001
-                    AND m.linked_failure_rate * m.deployments BETWEEN m.linked_failures - 0.001 AND m.linked_failures + 0.001 THEN 0
+                    AND CASE WHEN q.day IS NULL
+                             THEN m.linked_failure_rate * m.deployments BETWEEN m.linked_failures - 0.001 AND m.linked_failures + 0.001
+                             ELSE m.linked_failure_rate IS NULL END THEN 0
                     ELSE 1 END
                  WHEN m.change_failure_rate IS NULL AND m.linked_failure_rate IS NULL THEN 0
                  ELSE 1 END
@@ -72,6 +80,7 @@ counted AS (
     FROM metrics.daily AS m
     CROSS JOIN beginnings AS b
     LEFT JOIN without_env AS w ON m.day = w.day AND m.service = w.service
+    LEFT JOIN possible_links AS q ON m.day = q.day AND m.service = q.service AND m.env = q.env
     WHERE m.day NOT IN (SELECT w.day FROM waiting AS w)
     GROUP BY m.day
 )

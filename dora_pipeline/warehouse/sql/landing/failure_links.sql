@@ -1,8 +1,10 @@
 -- The deployment that most likely caused each failure in failures_to_link, by the first rule that finds one, and the
--- runner-up: what the rules name when that deployment is left out.
+-- runner-up: what the rules name when that deployment is left out. A failure that names no env may be of any: beside its link
+-- stands what the rules name for each env.
 WITH deployments AS MATERIALIZED (
     SELECT
-        d.deployment_id, d.service, d.env, d.version, d.commit_sha, COALESCE(d.team, s.team) AS team, d.finished_at,
+        d.deployment_id, d.service, COALESCE(d.env, '') AS env, d.version, d.commit_sha, COALESCE(d.team, s.team) AS team,
+        d.finished_at,
         CASE WHEN k.kind = 'rollback' THEN TRUE ELSE FALSE END AS is_rollback
     FROM landing.judged_deployments AS d
     LEFT JOIN core.services AS s ON d.service = s.service
@@ -31,24 +33,37 @@ commits AS (
         ON f.service = d.service AND LEFT(f.commit_sha, 7) = LEFT(d.commit_sha, 7)
         AND (STARTS_WITH(f.commit_sha, d.commit_sha) OR STARTS_WITH(d.commit_sha, f.commit_sha))
 ),
--- Rules 2 to 5. What each failure asks for: the latest deployment of an owner (its service or team) in an env, or in every
--- env (''), with a certain content.
-asked AS (
-    SELECT
-        f.number, 2 AS rule, f.service AS owner, COALESCE(f.env, '') AS env, c.commit_sha AS content, f.started_at
+-- The envs that each failure may be of: its own, else each that its owner (its service or team) has deployments in; '' is none.
+placed AS MATERIALIZED (
+    SELECT f.number, f.service, f.team, f.version, f.commit_sha, f.started_at, f.env
     FROM failures_to_link AS f
+    WHERE f.env IS NOT NULL
+    UNION ALL
+    SELECT f.number, f.service, f.team, f.version, f.commit_sha, f.started_at, o.env
+    FROM failures_to_link AS f
+    INNER JOIN (
+        SELECT DISTINCT 1 AS is_service, d.service AS owner, d.env FROM deployments AS d
+        UNION ALL
+        SELECT DISTINCT 0 AS is_service, d.team AS owner, d.env FROM deployments AS d
+    ) AS o ON o.owner = COALESCE(f.service, f.team) AND o.is_service = CASE WHEN f.service IS NULL THEN 0 ELSE 1 END
+    WHERE f.env IS NULL
+),
+-- Rules 2 to 5. What each failure asks for: the latest deployment of an owner in an env, with a certain content.
+asked AS (
+    SELECT f.number, 2 AS rule, f.service AS owner, f.env, c.commit_sha AS content, f.started_at
+    FROM placed AS f
     INNER JOIN commits AS c ON f.service = c.service AND f.commit_sha = c.failed_sha
     UNION ALL
-    SELECT f.number, 3, f.service, COALESCE(f.env, ''), f.version, f.started_at
-    FROM failures_to_link AS f
+    SELECT f.number, 3, f.service, f.env, f.version, f.started_at
+    FROM placed AS f
     WHERE f.service IS NOT NULL AND f.version IS NOT NULL
     UNION ALL
-    SELECT f.number, 4, f.service, COALESCE(f.env, ''), '', f.started_at
-    FROM failures_to_link AS f
+    SELECT f.number, 4, f.service, f.env, '', f.started_at
+    FROM placed AS f
     WHERE f.service IS NOT NULL
     UNION ALL
-    SELECT f.number, 5, f.team, COALESCE(f.env, ''), '', f.started_at
-    FROM failures_to_link AS f
+    SELECT f.number, 5, f.team, f.env, '', f.started_at
+    FROM placed AS f
     WHERE f.service IS NULL AND f.team IS NOT NULL
 ),
 questions AS MATERIALIZED (
@@ -77,11 +92,6 @@ answers AS (
     FROM questions AS q
     INNER JOIN offers AS o ON q.rule = o.rule AND q.owner = o.owner AND q.content = o.content AND q.env = o.env
     WHERE q.finished_from IS NULL OR o.finished_at >= q.finished_from
-    UNION ALL
-    SELECT q.question, o.is_rollback, o.finished_at, o.deployment_id
-    FROM questions AS q
-    INNER JOIN offers AS o ON q.rule = o.rule AND q.owner = o.owner AND q.content = o.content
-    WHERE q.env = '' AND (q.finished_from IS NULL OR o.finished_at >= q.finished_from)
 ),
 -- Deployments and failures in one order: the latest deployment before a failure is the one of the same place.
 moments AS (
@@ -114,25 +124,26 @@ sought AS (
     SELECT p.question, p.is_rollback, p.place - 1, p.number, p.rule FROM places AS p WHERE p.number IS NOT NULL
 ),
 latest AS (
-    SELECT s.number, s.rule, d.deployment_id, d.finished_at
+    SELECT s.number, s.rule, q.env, d.deployment_id, d.finished_at
     FROM sought AS s
+    INNER JOIN questions AS q ON s.question = q.question
     INNER JOIN places AS d
         ON s.question = d.question AND s.is_rollback = d.is_rollback AND s.place = d.place
         AND d.deployment_id IS NOT NULL
 ),
 found AS (
-    SELECT n.number, 1 AS rule, d.deployment_id, d.finished_at
+    SELECT n.number, 1 AS rule, '' AS env, d.deployment_id, d.finished_at
     FROM namings AS n
     INNER JOIN named_deployments AS k ON n.name = k.name
     INNER JOIN landing.judged_deployments AS j ON k.deployment_id = j.deployment_id
     INNER JOIN landing.judged_deployments AS d ON COALESCE(j.duplicate_of, j.deployment_id) = d.deployment_id
     WHERE d.history = 'selected'
     UNION ALL
-    SELECT l.number, l.rule, l.deployment_id, l.finished_at FROM latest AS l
+    SELECT l.number, l.rule, l.env, l.deployment_id, l.finished_at FROM latest AS l
 ),
 -- Each deployment by the first rule that finds it.
 candidates AS (
-    SELECT c.number, c.deployment_id, MIN(c.rule) AS rule, MIN(c.finished_at) AS finished_at
+    SELECT c.number, c.deployment_id, MAX(c.env) AS env, MIN(c.rule) AS rule, MIN(c.finished_at) AS finished_at
     FROM found AS c
     INNER JOIN failures_to_link AS f ON c.number = f.number
     WHERE c.rule < 4 OR c.finished_at >= f.started_at - TO_MICROSECONDS($window_us)
@@ -140,11 +151,19 @@ candidates AS (
 ),
 ranked AS (
     SELECT
-        c.number, c.deployment_id, c.finished_at,
+        c.number, c.deployment_id, c.env, c.finished_at,
         CASE c.rule WHEN 1 THEN 'deployment_id' WHEN 2 THEN 'commit' WHEN 3 THEN 'version' WHEN 4 THEN 'latest'
              ELSE 'team' END AS rule,
-        ROW_NUMBER() OVER (PARTITION BY c.number ORDER BY c.rule, c.finished_at DESC, c.deployment_id DESC) AS place
+        ROW_NUMBER() OVER (PARTITION BY c.number ORDER BY c.rule, c.finished_at DESC, c.deployment_id DESC) AS place,
+        ROW_NUMBER() OVER (PARTITION BY c.number, c.env ORDER BY c.rule, c.finished_at DESC, c.deployment_id DESC) AS place_in_env
     FROM candidates AS c
+),
+possible AS (
+    SELECT r.number, LIST_SORT(LIST(r.deployment_id)) AS possible_ids
+    FROM ranked AS r
+    INNER JOIN failures_to_link AS f ON r.number = f.number
+    WHERE f.env IS NULL AND r.env <> '' AND r.place_in_env = 1
+    GROUP BY r.number
 ),
 -- Why the others are unlinked.
 owners AS (
@@ -180,10 +199,14 @@ SELECT
          WHEN p.number IS NULL THEN 'no_deployment'
          ELSE 'too_long_ago' END AS reason,
     CAST(DATE_DIFF('microsecond', w.finished_at, f.started_at) AS DOUBLE) / 1000000 AS distance_seconds,
-    r.deployment_id AS runner_up_id, r.rule AS runner_up_rule, f.day
+    r.deployment_id AS runner_up_id, r.rule AS runner_up_rule,
+    -- A deployment that is named is the one in whatever env.
+    CASE WHEN w.rule <> 'deployment_id' THEN e.possible_ids END AS possible_ids,
+    f.day
 FROM failures_to_link AS f
 LEFT JOIN ranked AS w ON f.number = w.number AND w.place = 1
 LEFT JOIN ranked AS r ON f.number = r.number AND r.place = 2
+LEFT JOIN possible AS e ON f.number = e.number
 LEFT JOIN owners AS o
     ON o.owner = COALESCE(f.service, f.team) AND o.is_service = CASE WHEN f.service IS NULL THEN 0 ELSE 1 END
 LEFT JOIN preceded AS p ON f.number = p.number

@@ -104,6 +104,15 @@ SELECT
 FROM failures AS f
 WHERE f.unlinked IS NOT NULL
 UNION ALL
+-- A failure that may be of a deployment is left out where that one counts.
+SELECT
+    'linked_failures', 'no_env', CAST(NULL AS VARCHAR), f.event_type, f.event_id, f.source, d.service,
+    d.env, d.team, d.repository_id, d.severity, d.tags, d.day, f.occurred_at, CAST(NULL AS DOUBLE),
+    CONCAT_WS(', ', 'may be of ' || d.event_id, NULLIF(f.details, ''))
+FROM ({metrics.possible_links}) AS l
+INNER JOIN deployments AS d ON l.deployment_id = d.event_id
+INNER JOIN failures AS f ON l.failure_id = f.event_id AND l.service IS NOT DISTINCT FROM f.service
+UNION ALL
 SELECT
     r.event_type || 's', 'rejected: ' || r.reason, CAST(NULL AS VARCHAR), r.event_type, CAST(NULL AS VARCHAR), r.source, r.service,
     CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR[]), r.day,

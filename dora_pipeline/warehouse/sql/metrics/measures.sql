@@ -47,6 +47,12 @@ FROM deployments AS d
 WHERE d.deployment_id IN (SELECT l.deployment_id FROM core.failure_links AS l WHERE l.is_selected)
 UNION ALL
 SELECT
+    'possible_link' AS measure, CAST(NULL AS DOUBLE) AS seconds, d.day, d.service, d.env, d.team, d.repository_id, d.source,
+    CAST(NULL AS VARCHAR) AS severity, d.custom_tags AS tags, d.deployment_id AS event_id, d.finished_at AS occurred_at
+FROM deployments AS d
+WHERE d.deployment_id IN (SELECT l.deployment_id FROM ({metrics.possible_links}) AS l)
+UNION ALL
+SELECT
     'failure' AS measure, CAST(NULL AS DOUBLE) AS seconds, f.day, f.service, f.env, f.team, f.repository_id, f.source,
     f.severity, f.custom_tags AS tags, f.failure_id AS event_id, f.started_at AS occurred_at
 FROM core.failures AS f

@@ -23,12 +23,15 @@ from dora_pipeline.tables import (
     Table,
 )
 from dora_pipeline.timeline import Window
+from dora_pipeline.warehouse.landing import landed_rows
 from dora_pipeline.warehouse.loads import record_quiet_days, record_whole_loads
 from dora_pipeline.warehouse.staleness import stale_days
 from dora_pipeline.warehouse.upgrades import end_making_anew, is_made_anew
 
-# Days that are loaded together: few enough that a progress bar moves, many enough that SQL works on sets.
-_BATCH_OF_DAYS = 366
+# What is loaded together: at least so many days, and more while fewer than so many rows landed, which bounds memory.
+# Each batch costs its statements, and ends in a part of a row group that the next has to write again.
+_DAYS_TOGETHER = 366
+_ROWS_TOGETHER = 3_000_000
 
 
 class DayLoads:
@@ -69,7 +72,7 @@ class DayLoads:
         rows: dict[str, int] = {}
         if not days:
             self.load_what_follows()
-        batches = list(_batches(days))
+        batches = list(self._batches(days))
         for done, batch in enumerate(batches):
             self._progress.step("load days", done, len(batches))
             for table in (*loading.EVENT_TABLES, *loading.FOLLOWING_TABLES):
@@ -114,7 +117,7 @@ class DayLoads:
             if stale_days(self._writer.connection, (table,)):
                 self.load(table, ())
 
-
-def _batches(days: Sequence[date]) -> Iterator[Sequence[date]]:
-    for start in range(0, len(days), _BATCH_OF_DAYS):
-        yield days[start : start + _BATCH_OF_DAYS]
+    def _batches(self, days: Sequence[date]) -> Iterator[Sequence[date]]:
+        together = max(_DAYS_TOGETHER, len(days) * _ROWS_TOGETHER // (landed_rows(self._writer.connection) + 1))
+        for start in range(0, len(days), together):
+            yield days[start : start + together]

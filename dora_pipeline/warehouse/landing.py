@@ -15,7 +15,7 @@ from dora_pipeline.tables import (
     Failures,
     RejectedEvents,
 )
-from dora_pipeline.warehouse.queries import difference, execute_with, insert, make_alike
+from dora_pipeline.warehouse.queries import count, difference, execute_with, insert, make_alike
 from dora_pipeline.warehouse.staleness import mark_all_days, mark_days
 
 APM = "apm_deployment_tracking"
@@ -43,7 +43,8 @@ _LANDED = (
     "rejected_events",
     "left_out_files",
 )
-
+# What tables of core are made from, row by row.
+_MADE_FROM = ("version_activity", "judged_deployments", "range_commits", "judged_failures")
 _DERIVED = (
     ApmVersionActivity,
     Deployments,
@@ -155,6 +156,12 @@ def _landed_before(connection: duckdb.DuckDBPyConnection, ids: pl.Series) -> str
     rows = ids.alias("id").to_frame()
     execute_with(connection, rows, "CREATE OR REPLACE TEMP TABLE wanted_ids AS SELECT DISTINCT id FROM given_rows")
     return "source = $source AND {} IN (SELECT id FROM wanted_ids)"
+
+
+def landed_rows(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many rows the tables are made from that have days."""
+    counted = " + ".join(f"(SELECT COUNT(*) FROM landing.{table})" for table in _MADE_FROM)
+    return count(connection, f"SELECT {counted}")
 
 
 def open_failures(connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:

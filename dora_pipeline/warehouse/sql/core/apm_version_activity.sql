@@ -1,19 +1,36 @@
 -- core.apm_version_activity for the days in run_days: the sightings of all inputs together, as spans that are cut
--- where a version was quiet for longer than the quiet gap.
+-- where a version was quiet for longer than the quiet gap. Most are seen in one span a day, which is taken as it is.
 WITH sightings AS (
     SELECT
-        a.service, a.env, a.version, a.first_seen_at, a.last_seen_at, a.commit_sha, a.repository_id, a.team, a.sightings, a.day,
-        MAX(a.last_seen_at) OVER (
-            PARTITION BY a.service, a.env, a.version, a.day
-            ORDER BY a.first_seen_at, a.last_seen_at, a.input
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ) AS seen_until
+        a.service, a.env, a.version, a.first_seen_at, a.last_seen_at, a.commit_sha, a.repository_id, a.team, a.sightings,
+        a.day, a.input
     FROM landing.version_activity AS a
     WHERE a.day IN (SELECT r.day FROM run_days AS r)
         -- What was seen before the source was first selected serves to judge later sightings, and stays in landing.
         AND a.last_seen_at >= (
             SELECT MIN(s.first_selected_at) FROM core.source_selections AS s WHERE s.source = 'apm_deployment_tracking'
         )
+),
+grouped AS (
+    SELECT
+        s.service, s.env, s.version, s.day, COUNT(*) AS spans,
+        MIN(s.first_seen_at) AS first_seen_at, MIN(s.last_seen_at) AS last_seen_at, MIN(s.commit_sha) AS commit_sha,
+        MIN(s.repository_id) AS repository_id, MIN(s.team) AS team, MIN(s.sightings) AS sightings
+    FROM sightings AS s
+    GROUP BY s.service, s.env, s.version, s.day
+),
+several AS (
+    SELECT
+        s.service, s.env, s.version, s.first_seen_at, s.last_seen_at, s.commit_sha, s.repository_id, s.team, s.sightings, s.day,
+        MAX(s.last_seen_at) OVER (
+            PARTITION BY s.service, s.env, s.version, s.day
+            ORDER BY s.first_seen_at, s.last_seen_at, s.input
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS seen_until
+    FROM sightings AS s
+    INNER JOIN grouped AS g
+        ON s.service = g.service AND s.env IS NOT DISTINCT FROM g.env AND s.version = g.version AND s.day = g.day
+    WHERE g.spans > 1
 ),
 cut AS (
     SELECT
@@ -27,8 +44,13 @@ cut AS (
             ORDER BY t.first_seen_at, t.last_seen_at
             RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS span
-    FROM sightings AS t
+    FROM several AS t
 )
+SELECT
+    g.service, g.env, g.version, g.first_seen_at, g.last_seen_at, g.commit_sha, g.repository_id, g.team, g.sightings, g.day
+FROM grouped AS g
+WHERE g.spans = 1
+UNION ALL
 SELECT
     c.service, c.env, c.version,
     MIN(c.first_seen_at) AS first_seen_at,

@@ -1,7 +1,7 @@
 """Which deployments failed and what mended them, worked out slowly and plainly, one history after the other."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,8 +20,11 @@ class Marks:
     named: Mapping[str, JudgedDeployment]
 
     @classmethod
-    def of(cls, rows: Sequence[JudgedDeployment]) -> "Marks":
-        """A mark of a duplicate is one of the deployment that counts, unless that has its own."""
+    def of(cls, rows: Sequence[JudgedDeployment], rejected: Collection[str]) -> "Marks":
+        """A mark of a duplicate is one of the deployment that counts, unless that has its own.
+
+        `rejected` are ids of the source of the marks: such a name is not that of another source's event.
+        """
         marked = sorted(
             (row for row in rows if row.told.mark), key=lambda row: (row.duplicate_of or "", row.told.deployment_id)
         )
@@ -31,7 +34,8 @@ class Marks:
                 by_id.setdefault(row.counted_id, row.told.mark)
         counting = {row.told.deployment_id: row for row in rows}
         named = {row.told.deployment_id.removeprefix("apm:"): counting[row.counted_id] for row in rows}
-        return cls(by_id, {**named, **{row.told.deployment_id: counting[row.counted_id] for row in rows}})
+        named |= {row.told.deployment_id: counting[row.counted_id] for row in rows}
+        return cls(by_id, {name: row for name, row in named.items() if name not in rejected})
 
     def remediation(self, mark: Mark) -> tuple[str, str] | None:
         """The id of what mended by a mark, and in which way."""

@@ -68,6 +68,9 @@ def _fill(home: TestHome) -> None:
     shop("2024-05-07 10:00:00", SECOND, "2", 3)
     shop("2024-05-07 12:00:00", "back", "1", 1)
     home.deploy("shop", "2024-05-07 12:00:00", id="collides", version="9", received="2024-05-08 00:00:00")
+    backwards = {"started_at": "2024-05-07T09:30:00Z", "team": "sales"}
+    for name, env in (("backwards", None), ("backwards in staging", "staging")):
+        home.deploy("shop", "2024-05-07 09:00:00", id=name, env=env, **backwards)
     home.deploy("till", "2024-05-07 09:00:00", id="till", team="ops")
     home.drop_export(
         "one.jsonl", [{"timestamp": "2024-05-06T10:02:00Z", "service": "shop", "env": "prod", "version": "1"}]
@@ -165,8 +168,12 @@ def test_what_is_left_out_of_a_figure_is_shown_with_the_reason(client: Client) -
         ["counted", "3", "3"],
         ["left out: it is older than the first selection of its source", "1", "1"],
         ["left out: another source has it too, and counts in its place", "1", "1"],
+        ["left out: rejected: finished before started; it names no environment", "1", "0"],
         ["left out: rejected: same second", "1", "0"],
     ]
+    of_team = _shown(client, "/explain", figure="deployments", team="sales", **{"from": "2024-05-06"})
+    rejected = [row for row in rows(of_team, "What the figure is made of") if "rejected" in row[0]]
+    assert rejected == [["left out: rejected: finished before started; it names no environment", "1", "0"]]
     (early,) = (row for row in rows(root, "The newest first") if row[2] == "early")
     # Times are those of the zone of the settings.
     assert early[0] == "2024-04-30 12:00:00+02:00"
@@ -482,7 +489,8 @@ def test_the_page_of_quality_says_what_dora_check_says_and_shows_what_it_is_abou
     assert unknown == {"till": ["1", "1"], "ghost": ["0", "1"], **{name: ["90", "0"] for name in FORMULAS}}
     fresh = {row[0]: [row[2], row[4], row[5]] for row in rows(root, "Every source that was ever selected")}
     assert fresh["failure_event_api"] == ["yes", "2024-05-09 11:00:00+02:00", "4"]
-    assert [row[:2] for row in rows(root, "Events that could not be used")] == [["same_second", "deployments"]]
+    unusable = [row[:2] for row in rows(root, "Events that could not be used")]
+    assert unusable == [["finished_before_started", "deployments"], ["same_second", "deployments"]]
     tables = client.get("/data.json", params={"page": "quality"}).json()
     for name, text in _code(page(client.get("/sql", params={"page": "quality"}).text)).items():
         assert len(filled.rows(text)) == len(tables[name])

@@ -414,6 +414,8 @@ def test_a_reject_tells_where_when_and_what() -> None:
         "event_type": "failure",
         "reason": "finished_before_started",
         "service": "shop",
+        "env": None,
+        "team": "web",
         "occurred_at": NOON,
         "payload": '{"services": ["shop", "cart"], "started_at": 1714996800, "team": "web", "name": "ä", '
         '"finished_at": 1714996799}',

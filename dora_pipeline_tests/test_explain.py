@@ -32,6 +32,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
     home.deploy("shop", "2024-05-07 10:00:00", version="2", id="second")
     home.deploy("shop", "2024-05-07 10:00:00", version="3", id="collides", received="2024-05-08 00:00:00")
     home.deploy("shop", "2024-05-07 12:00:00", version="2", id="elsewhere", env="staging")
+    home.deploy("shop", "2024-05-07 12:00:00", id="collides too", env="staging", received="2024-05-08 00:00:00")
+    home.deploy("shop", "2024-05-07 09:00:00", started_at="2024-05-07T09:30:00Z", id="backwards", env=None, team="web")
+    unusable = {"service": "shop", "env": " prod ", "team": "web", "started_at": "soon"}
+    home.drop_export("two.jsonl", [{"type": "dora_deployment", "id": "soon", "attributes": unusable}])
     home.drop_export(
         "one.jsonl",
         [{"timestamp": "2024-05-06T10:02:00Z", "service": "shop", "env": "prod", "version": "1"}],
@@ -60,10 +64,22 @@ def test_what_is_left_out_of_deployments_has_its_reason(told: TestHome) -> None:
     assert ("second", None) in found
     (duplicate,) = (name for name, reason in found if reason == "duplicate")
     assert duplicate.startswith("apm:")
-    assert [reason for name, reason in found if name is None] == ["rejected: same_second"]
-    assert len(found) == 4
+    rejected = ["rejected: finished_before_started, no_env", "rejected: same_second"]
+    assert [reason for name, reason in found if name is None] == rejected
+    assert len(found) == 5
+    in_staging = explained(told, "deployments", WEEK.replace("prod", "staging"))
+    assert sorted(in_staging, key=str) == [("elsewhere", None), *((None, reason) for reason in rejected)]
     assert explained(told, "deployments", "metrics.explain('2024-05-05', '2024-05-05', 'shop', 'prod')") == [
         ("early", "before_first_selection")
+    ]
+
+
+def test_what_was_rejected_bears_the_env_and_team_that_its_record_names(told: TestHome) -> None:
+    assert told.rows("SELECT reason, service, env, team FROM core.rejected_events ORDER BY ALL") == [
+        ("finished_before_started", "shop", None, "web"),
+        ("same_second", "shop", "prod", None),
+        ("same_second", "shop", "staging", None),
+        ("time_unreadable", "shop", "prod", "web"),
     ]
 
 
@@ -89,7 +105,8 @@ def test_without_an_env_every_env_is_explained(told: TestHome) -> None:
 def test_the_command_counts_and_shows_the_events(told: TestHome) -> None:
     shown = call(told.home.path, "explain", "2024-05-06..2024-05-12", "shop", "prod")
     assert shown.code == 0
-    assert "duplicate: 1, rejected: same_second: 1" in shown.out
+    assert "duplicate: 1, rejected:" in shown.out
+    assert "rejected: same_second: 1" in shown.out
     empty = call(told.home.path, "explain", "2024-05-20", "shop", "prod")
     said = (
         "shop in prod has no event on 2024-05-20, none left out either; its deployments and failures are of 2024-05-06 "

@@ -52,7 +52,7 @@ class Expected:
         self.failures, rejected_failures = oracle.judged_failures(world.told_failures(stage), self.rules)
         self.rejected: list[Row] = [(*names, None) for names in rejected]
         self.rejected += [(source, service, None, name) for source, service, name in rejected_failures]
-        marks = oracle_changes.Marks.of(self.deployments)
+        marks = oracle_changes.Marks.of(self.deployments, {names[2] for names in rejected})
         for history in oracle.histories(self.deployments):
             service = history[0].told.service
             known = repository if service in world.with_repository else None

@@ -21,7 +21,7 @@ _KNOWN = """
     UNION SELECT service, env FROM core.failures
     UNION SELECT service, env FROM landing.deployments
     UNION SELECT service, env FROM landing.failures
-    UNION SELECT service, NULL FROM core.rejected_events
+    UNION SELECT service, env FROM core.rejected_events
 """
 
 # How many events each figure is made of, and how many are left out, by reason.

@@ -10,8 +10,9 @@ from dora_pipeline.warehouse.filtered import passes
 from dora_pipeline.warehouse.queries import quoted
 
 _ROWS = 200
-# Of an environment; what was rejected has none, and no id.
+# Where an environment is asked; what was rejected has no id.
 _WITHOUT_ENV = "CASE WHEN m.env IS NULL AND m.event_id IS NOT NULL THEN 'no_env' END"
+_REJECTED_WITHOUT_ENV = "CASE WHEN m.env IS NULL AND m.event_id IS NULL THEN ', no_env' ELSE '' END"
 
 
 def explained_query(question: Question, known: Catalog, figure: str, reason: str | None = None) -> str:
@@ -24,6 +25,7 @@ def explained_query(question: Question, known: Catalog, figure: str, reason: str
     return filled("report.explained", options).format(
         passes=passes(question.values, question.tag),
         without_env=_WITHOUT_ENV if is_of_env else "NULL",
+        rejected_without_env=_REJECTED_WITHOUT_ENV if is_of_env else "''",
         has_reason=_has_reason(reason),
     )
 

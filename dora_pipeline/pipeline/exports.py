@@ -136,16 +136,14 @@ def _land_nothing(connection: duckdb.DuckDBPyConnection, name: str, nothing: Cha
 
 def _unreadable(file: ExportFile, settings: Settings, error: SourceUnavailable) -> pl.DataFrame:
     payload = pl.Series([{"error": without_credentials(str(error))}]).struct.json_encode()
-    return pl.DataFrame(
-        {
-            "source": APM,
-            "record": "file",
-            "event_type": "deployment",
-            "reason": "file_unreadable",
-            "payload": payload,
-            "records": 1,
-            "detected_at": file.modified_at,
-            "day": day_of(file.modified_at, settings.zone),
-        },
-        schema_overrides={"detected_at": pl.Datetime("us", "UTC")},
-    ).with_columns(service=pl.lit(None, pl.String), occurred_at=pl.lit(None, pl.Datetime("us", "UTC")))
+    row = {
+        "source": APM,
+        "record": "file",
+        "event_type": "deployment",
+        "reason": "file_unreadable",
+        "payload": payload[0],
+        "records": 1,
+        "detected_at": file.modified_at,
+        "day": day_of(file.modified_at, settings.zone),
+    }
+    return pl.DataFrame([row], schema=empty_frame(LandedRejects).drop("input").schema)

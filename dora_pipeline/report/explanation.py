@@ -96,5 +96,6 @@ class Explanation:
 def left_out_text(reason: str) -> str:
     """Why an event is left out of a figure."""
     if reason.startswith("rejected: "):
-        return f"rejected: {reason_text(reason.removeprefix('rejected: '))}"
+        word, _, without_env = reason.removeprefix("rejected: ").partition(", ")
+        return f"rejected: {reason_text(word)}" + (f"; {_LEFT_OUT[without_env]}" if without_env else "")
     return _LEFT_OUT.get(reason) or reason_text(reason)

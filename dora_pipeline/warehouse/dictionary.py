@@ -26,9 +26,10 @@ There are three table macros as well. They compute from the events, so percentil
   both.
 - `metrics.explain(from_day, to_day, service, env)`: the events behind each figure of `metrics.daily` (`figure`,
   `is_counted`), and those that are left out, with the `reason`: `duplicate`, `redelivery`, `not_selected`,
-  `before_first_selection`, `rejected: …`, `not_restored`, `no_remediation`, `remediation_before` (a mark names a
-  remediation that did not end later), `no_env` (a failure that names none, where `env` is asked), why a deployment has
-  no lead time, why a failure is linked to none. Where `env` is NULL, of all.
+  `before_first_selection`, `rejected: …` (with `, no_env` behind where `env` is asked and it names none),
+  `not_restored`, `no_remediation`, `remediation_before` (a mark names a remediation that did not end later), `no_env`
+  (a failure that names none, where `env` is asked), why a deployment has no lead time, why a failure is linked to none.
+  Where `env` is NULL, of all.
 
 `grain` is `day`, `week`, `month`, `quarter` or `year`. Both days are included. Weeks start on Monday. A period is not
 whole where its days were not all asked for or an event type begins in it, and provisional until the link window after

@@ -72,7 +72,8 @@ def deployment(told: Told, modified_at: datetime, settings: Settings) -> Row | F
         }
     except _Unusable as problem:
         fault = fault_at(told.place, problem.reason, record=told.item)
-        return replace(fault, service=service, occurred_at=started_at)
+        env, team = _readable(attributes.get("env")), _readable(attributes.get("team"))
+        return replace(fault, service=service, env=env, team=team, occurred_at=started_at)
 
 
 def deployment_frame(rows: Iterable[Row]) -> pl.DataFrame:
@@ -88,6 +89,10 @@ def _text(fields: Row, name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise _Unusable("field_type")
     return (value or "").strip() or None
+
+
+def _readable(value: object) -> str | None:
+    return value.strip() or None if isinstance(value, str) else None
 
 
 def _moment(fields: Row, name: str, modified_at: datetime) -> datetime | None:

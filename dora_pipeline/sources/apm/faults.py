@@ -24,6 +24,8 @@ class Fault:
     reason: str
     shown: Mapping[str, object]
     service: str | None = None
+    env: str | None = None
+    team: str | None = None
     occurred_at: datetime | None = None
     # More than one where it stands for others of its kind.
     records: int = 1

@@ -34,6 +34,8 @@ def rejected_frame(
             "record": fault.record,
             "reason": fault.reason,
             "service": fault.service,
+            "env": settings.environment(fault.env),
+            "team": fault.team,
             "occurred_at": fault.occurred_at,
             "payload": json_payload({"file": name} | dict(fault.shown)),
             "records": fault.records,
@@ -50,4 +52,12 @@ def _faults(unusable: pl.DataFrame, detected_at: datetime, settings: Settings) -
         digest = hashlib.sha256(json.dumps([row["service"], row["env"]]).encode()).hexdigest()[:16]
         record = row["place"] if row["records"] == 1 else f"{row['reason']}/{digest}/{day}"
         shown = json.loads(row["shown"])
-        yield Fault(record, row["reason"], shown, row["service"], occurred_at, row["records"])
+        yield Fault(
+            record,
+            row["reason"],
+            shown,
+            service=row["service"],
+            env=row["env"],
+            occurred_at=occurred_at,
+            records=row["records"],
+        )

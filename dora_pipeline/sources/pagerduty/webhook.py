@@ -47,15 +47,20 @@ def changes(records: pl.DataFrame, settings: Settings) -> Changes:
     """
     found: list[Change] = []
     reasons: list[str | None] = []
+    envs: list[str | None] = []
     for record_id, received_at, text in records.select("record_id", "received_at", "attributes").iter_rows():
-        reason = None
+        reason, attributes = None, json.loads(text)
         try:
-            found += _changes(record_id, received_at, json.loads(text))
+            found += _changes(record_id, received_at, attributes)
         except Unusable as unusable:
             reason = unusable.reason
         reasons.append(reason)
+        envs.append(settings.environment(attributes.get("env")))
     judged = records.with_columns(
-        reason=pl.Series(reasons, dtype=pl.String), services=pl.lit([], dtype=pl.List(pl.String))
+        reason=pl.Series(reasons, dtype=pl.String),
+        services=pl.lit([], dtype=pl.List(pl.String)),
+        env=pl.Series(envs, dtype=pl.String),
+        team=pl.lit(None, dtype=pl.String),
     )
     nowhen = pl.lit(None, pl.Datetime("us", "UTC"))
     return Changes(found, rejected(judged, settings, event_type="failure", source=SOURCE, occurred_at=nowhen))

@@ -5,14 +5,14 @@ WITH sources AS (
     FROM core.source_selections AS s
     GROUP BY s.source
 )
-SELECT l.event_type, l.source, l.reason, l.service, l.occurred_at, l.payload, l.records, l.detected_at, l.day
+SELECT l.event_type, l.source, l.reason, l.service, l.env, l.team, l.occurred_at, l.payload, l.records, l.detected_at, l.day
 FROM landing.rejected_events AS l
 INNER JOIN sources AS s ON l.source = s.source
 WHERE l.day IN (SELECT r.day FROM run_days AS r)
     AND COALESCE(l.occurred_at, l.detected_at) >= s.first_selected_at
 UNION ALL
 SELECT
-    'deployment' AS event_type, d.source, 'same_second' AS reason, d.service, d.finished_at AS occurred_at,
+    'deployment' AS event_type, d.source, 'same_second' AS reason, d.service, d.env, d.team, d.finished_at AS occurred_at,
     JSON_OBJECT(
         'deployment_id', d.deployment_id, 'service', d.service, 'env', d.env, 'version', d.version,
         'commit_sha', d.commit_sha, 'started_at', CAST(d.started_at AS VARCHAR), 'finished_at', CAST(d.finished_at AS VARCHAR)
@@ -22,7 +22,7 @@ FROM landing.judged_deployments AS d
 WHERE d.history = 'rejected' AND d.day IN (SELECT r.day FROM run_days AS r)
 UNION ALL
 SELECT
-    'failure' AS event_type, f.source, 'same_second' AS reason, f.service, f.started_at AS occurred_at,
+    'failure' AS event_type, f.source, 'same_second' AS reason, f.service, f.env, f.team, f.started_at AS occurred_at,
     JSON_OBJECT(
         'failure_id', f.failure_id, 'service', f.service, 'env', f.env, 'team', f.team, 'name', f.name,
         'started_at', CAST(f.started_at AS VARCHAR), 'finished_at', CAST(f.finished_at AS VARCHAR)

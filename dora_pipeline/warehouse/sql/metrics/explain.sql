@@ -1,6 +1,7 @@
 -- metrics.explain(from_day, to_day, service, env): the events behind each figure of a service from from_day to to_day, both
 -- included, and those that are left out, with the reason. The figures are those of metrics.daily. Where env is NULL, of
--- every env; where service is NULL, failures of which only a team is known. A failure that names no env is left out of each.
+-- every env; where service is NULL, failures of which only a team is known. A failure that names no env is left
+-- out of each.
 CREATE OR REPLACE MACRO metrics.explain(from_day, to_day, service, env) AS TABLE
 WITH explained AS NOT MATERIALIZED (
     {metrics.explained}
@@ -9,11 +10,14 @@ judged AS NOT MATERIALIZED (
     SELECT
         e.figure, e.day, e.occurred_at, e.env, e.event_type, e.event_id, e.source, e.seconds, e.details,
         COALESCE(
-            e.left_out, CASE WHEN env IS NOT NULL AND e.env IS NULL AND e.event_type = 'failure' THEN 'no_env' END, e.lacking
+            -- What was rejected has no id.
+            e.left_out || CASE WHEN env IS NOT NULL AND e.env IS NULL AND e.event_id IS NULL THEN ', no_env' ELSE '' END,
+            CASE WHEN env IS NOT NULL AND e.env IS NULL AND e.event_type = 'failure' THEN 'no_env' END,
+            e.lacking
         ) AS reason
     FROM explained AS e
     WHERE e.service IS NOT DISTINCT FROM service AND e.day >= CAST(from_day AS DATE) AND e.day <= CAST(to_day AS DATE)
-        -- A failure that names no env can be of any, and what was rejected too.
+        -- A failure that names no env can be of any, and what was rejected and names none too.
         AND (env IS NULL OR e.env = env OR e.env IS NULL AND (e.event_type = 'failure' OR e.event_id IS NULL))
 )
 SELECT

@@ -115,7 +115,7 @@ INNER JOIN failures AS f ON l.failure_id = f.event_id AND l.service IS NOT DISTI
 UNION ALL
 SELECT
     r.event_type || 's', 'rejected: ' || r.reason, CAST(NULL AS VARCHAR), r.event_type, CAST(NULL AS VARCHAR), r.source, r.service,
-    CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR[]), r.day,
+    r.env, r.team, CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR[]), r.day,
     COALESCE(r.occurred_at, r.detected_at), CAST(NULL AS DOUBLE),
     CAST(r.payload AS VARCHAR) || CASE WHEN r.records > 1 THEN ', the first of ' || r.records || ' alike' ELSE '' END
 FROM core.rejected_events AS r

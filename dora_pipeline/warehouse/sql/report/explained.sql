@@ -9,7 +9,7 @@ SELECT
 FROM (
     SELECT
         m.day, m.occurred_at, m.event_type, m.event_id, m.service, m.env, m.team, m.source, m.seconds, m.details,
-        COALESCE(m.left_out, {without_env}, m.lacking) AS reason
+        COALESCE(m.left_out || {rejected_without_env}, {without_env}, m.lacking) AS reason
     FROM explained AS m
     WHERE m.figure = $figure AND m.day >= $from_day AND m.day <= $to_day AND {passes}
 ) AS m

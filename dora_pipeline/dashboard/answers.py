@@ -9,10 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.publications import publications_of
+from dora_pipeline.dashboard.publications import Publication, publications_of
 from dora_pipeline.dashboard.responses import html, redirection, unchanged
 from dora_pipeline.pipeline.answers import answer
-from dora_pipeline.report.answer import Catalog
 from dora_pipeline.report.page import Page, answer_page, nothing_page
 from dora_pipeline.report.question import Question
 
@@ -29,10 +28,10 @@ async def show_answer(request: Request) -> Response:
     if same is not None:
         return same
 
-    def page(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Page:
-        if known.newest_day is None:
+    def page(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Page:
+        if publication.catalog.newest_day is None:
             return nothing_page()
-        return answer_page(answer(connection, question, known))
+        return answer_page(answer(connection, publication.parts, question, publication.catalog))
 
     return html(await publications.ask(page), headers={"ETag": tag})
 

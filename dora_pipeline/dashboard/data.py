@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dora_pipeline.dashboard.events import no_event
-from dora_pipeline.dashboard.publications import publications_of
+from dora_pipeline.dashboard.publications import Publication, publications_of
 from dora_pipeline.dashboard.questions import asked, choice
 from dora_pipeline.dashboard.responses import html
 from dora_pipeline.identifiers import EventType
@@ -118,8 +118,8 @@ async def _answered(
     view = _View(question, own)
     view.check()
 
-    def found(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Response:
-        queries = view.queries(known)
+    def found(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Response:
+        queries = view.queries(publication.catalog)
         if not queries:
             return html(nothing_page(), 404)
         if view.event is not None and not _table(connection, queries[view.event[0]])[1]:

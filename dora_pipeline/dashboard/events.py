@@ -9,12 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.publications import publications_of
+from dora_pipeline.dashboard.publications import Publication, publications_of
 from dora_pipeline.dashboard.questions import asked
 from dora_pipeline.dashboard.responses import html, message
 from dora_pipeline.identifiers import EventType
 from dora_pipeline.pipeline.details import details
-from dora_pipeline.report.answer import Catalog
 from dora_pipeline.report.page import Page, details_page
 from dora_pipeline.report.question import WrongQuestion
 
@@ -47,9 +46,9 @@ async def _shown(request: Request, event_type: EventType) -> Response:
     if event_id is None:
         raise WrongQuestion("id", f"is missing; it is that of the {event_type}")
 
-    def page(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Page | None:
+    def page(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Page | None:
         found = details(connection, event_type, event_id)
-        return None if found is None else details_page(found, known.zone)
+        return None if found is None else details_page(found, publication.catalog.zone)
 
     found = await publications_of(request).ask(page)
     return no_event(event_type, event_id) if found is None else html(found)

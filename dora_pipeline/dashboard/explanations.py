@@ -5,11 +5,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.publications import publications_of
+from dora_pipeline.dashboard.publications import Publication, publications_of
 from dora_pipeline.dashboard.questions import asked, choice
 from dora_pipeline.dashboard.responses import html
 from dora_pipeline.pipeline.explanations import explanation
-from dora_pipeline.report.answer import Catalog
 from dora_pipeline.report.explanation import FIGURES
 from dora_pipeline.report.page import Page, explanation_page, nothing_page
 from dora_pipeline.report.question import whole_number
@@ -20,7 +19,8 @@ async def show_explanation(request: Request) -> Response:
     question, own = asked(request, ("figure", "reason", "page"))
     figure, page = choice(own, "figure", FIGURES), whole_number("page", own.get("page", "1"))
 
-    def made(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Page:
+    def made(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Page:
+        known = publication.catalog
         if known.newest_day is None:
             return nothing_page()
         return explanation_page(explanation(connection, question, known, figure, own.get("reason"), page))

@@ -12,9 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.publications import publications_of
+from dora_pipeline.dashboard.publications import Publication, publications_of
 from dora_pipeline.pipeline.gauges import Row, watched_services, watched_sources, watched_tables
-from dora_pipeline.report.answer import Catalog
 
 _SERVICE = ("service", "env")
 _SOURCE = ("event_type", "source")
@@ -31,7 +30,7 @@ async def send_gauges(request: Request) -> Response:
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def _text(connection: duckdb.DuckDBPyConnection, _known: Catalog) -> bytes:
+def _text(connection: duckdb.DuckDBPyConnection, _publication: Publication) -> bytes:
     services, sources = watched_services(connection), watched_sources(connection)
     tables = watched_tables(connection)
     registry = CollectorRegistry()

@@ -5,8 +5,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.publications import publications_of
-from dora_pipeline.report.answer import Catalog
+from dora_pipeline.dashboard.publications import Publication, publications_of
 
 _MOST = 50
 
@@ -15,8 +14,9 @@ async def find_services(request: Request) -> Response:
     """At most 50 names, those that begin with the text first, then those with most events."""
     text = request.query_params.get("q", "").strip().lower()[:500]
 
-    def found(_connection: duckdb.DuckDBPyConnection, known: Catalog) -> list[str]:
-        names = [name for name in known.names.get("service", ()) if name is not None and text in name.lower()]
+    def found(_connection: duckdb.DuckDBPyConnection, publication: Publication) -> list[str]:
+        known = publication.catalog.names.get("service", ())
+        names = [name for name in known if name is not None and text in name.lower()]
         return sorted(names, key=lambda name: not name.lower().startswith(text))[:_MOST]
 
     return JSONResponse(await publications_of(request).ask(found))

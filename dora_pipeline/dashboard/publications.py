@@ -17,6 +17,7 @@ from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError, WarehouseError
 from dora_pipeline.pipeline.answers import catalog
 from dora_pipeline.report.answer import Catalog
+from dora_pipeline.warehouse.filtered import Parts
 from dora_pipeline.warehouse.reader import asking, open_publication
 
 MOST_AT_ONCE = 2
@@ -38,6 +39,7 @@ class Publication:
     identity: str
     catalog: Catalog
     connection: duckdb.DuckDBPyConnection = field(repr=False)
+    parts: Parts = field(repr=False, default_factory=Parts)
 
 
 def publications_of(request: Request) -> "Publications":
@@ -46,7 +48,7 @@ def publications_of(request: Request) -> "Publications":
     return found
 
 
-Act = Callable[[duckdb.DuckDBPyConnection, Catalog], Found]
+Act = Callable[[duckdb.DuckDBPyConnection, Publication], Found]
 
 
 class Publications:
@@ -71,7 +73,7 @@ class Publications:
         return f"{status.st_dev:x}-{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"
 
     async def ask(self, act: Act[Found]) -> Found:
-        """What `act` makes of a connection to the newest publication and of its catalog.
+        """What `act` makes of a connection to the newest publication, and of this.
 
         Raises TooBusy where others, or it, take more than 30 seconds, and what `open_reader` raises.
         """
@@ -98,7 +100,7 @@ class Publications:
             end = Timer(MOST_SECONDS, cursor.interrupt)
             end.start()
             try:
-                return act(cursor, publication.catalog)
+                return act(cursor, publication)
             except duckdb.InterruptException:
                 advice = f"it takes more than {MOST_SECONDS:g} seconds; ask for fewer days, or for one team"
                 raise TooBusy(advice) from None

@@ -6,10 +6,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dora_pipeline.config import Home
-from dora_pipeline.dashboard.publications import publications_of
+from dora_pipeline.dashboard.publications import Publication, publications_of
 from dora_pipeline.dashboard.responses import html
 from dora_pipeline.pipeline.quality import quality
-from dora_pipeline.report.answer import Catalog
 from dora_pipeline.report.page import Page, quality_page
 from dora_pipeline.settings import read_settings
 
@@ -19,8 +18,8 @@ async def show_quality(request: Request) -> Response:
     home: Home = request.app.state.home
     settings = read_settings(home)
 
-    def page(connection: duckdb.DuckDBPyConnection, known: Catalog) -> Page:
-        return quality_page(quality(connection, settings, known.zone))
+    def page(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Page:
+        return quality_page(quality(connection, settings, publication.catalog.zone))
 
     return html(await publications_of(request).ask(page))
 

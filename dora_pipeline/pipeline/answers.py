@@ -4,6 +4,7 @@ Every figure comes from the events of its question: medians under any filter are
 """
 
 import re
+from contextlib import nullcontext
 from datetime import date, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -23,7 +24,7 @@ from dora_pipeline.report.page import answer_file
 from dora_pipeline.report.question import COLUMNS, Question, WrongQuestion
 from dora_pipeline.report.ranking import Ranked, Ranking
 from dora_pipeline.timeline import OLDEST_INSTANT, Window
-from dora_pipeline.warehouse.filtered import Part, filtered, narrow
+from dora_pipeline.warehouse.filtered import Part, Parts, narrowed
 from dora_pipeline.warehouse.reader import asking, open_publication
 
 _MOST_TAGS = 200
@@ -54,8 +55,9 @@ def catalog(connection: duckdb.DuckDBPyConnection) -> Catalog:
     )
 
 
-def answer(connection: duckdb.DuckDBPyConnection, asked: Question, known: Catalog) -> Answer:
-    """The answer to a question of a catalog that has events; `connection` is one of `open_publication`.
+def answer(connection: duckdb.DuckDBPyConnection, parts: Parts, asked: Question, known: Catalog) -> Answer:
+    """The answer to a question of a catalog that has events; `connection` is one of `open_publication`, and `parts`
+    those of the same publication.
 
     Raises WrongQuestion for what the publication does not know, or days that are too many or not there yet.
     """
@@ -69,7 +71,8 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Question, known: Catalo
     nothing = _nothing(known, question)
     queries = Queries(connection)
     bounds = {"env": env, "from_day": period.first, "to_day": period.last}
-    with filtered(connection, question.values, question.tag, [period] if before is None else [period, before]) as part:
+    windows = [period] if before is None else [period, before]
+    with parts.filtered(connection, question.values, question.tag, windows) as part:
         figures = _figures(queries, "Cards", env, period, "env")
         then = None
         if before is not None and environment.reaches_back_over(before):
@@ -78,7 +81,7 @@ def answer(connection: duckdb.DuckDBPyConnection, asked: Question, known: Catalo
         lead_times = dict(queries.rows("lead_times", "Lead times", lower_ends=LOWER_ENDS, **bounds))
         ranking = None
         if question.service is None:
-            ranking = _ranking(connection, queries, question, period, env, grain)
+            ranking = _ranking(connection, part, queries, question, period, env, grain)
     points = [point_of(row[1:], grain) for row in trends if row[0] == env]
     return Answer(
         question,
@@ -110,7 +113,7 @@ def write_answer(home: Home, asked: Question, days: int) -> Path:
                 if known.newest_day is None:
                     raise ReportError("there is no event of a selected source yet; `dora check` says what is missing")
                 question = asked.but(from_day=known.newest_day - timedelta(days=days - 1))
-                found = answer(cursor, question, known)
+                found = answer(cursor, Parts(), question, known)
         finally:
             connection.close()
     path = home.path / "report" / _file_name(asked)
@@ -151,6 +154,7 @@ def _figures(
 
 def _ranking(
     connection: duckdb.DuckDBPyConnection,
+    part: Part,
     queries: Queries,
     question: Question,
     period: Window,
@@ -171,14 +175,16 @@ def _ranking(
     if not ranked and question.rank > 1:
         raise WrongQuestion("rank", f"there are fewer {question.by}s; begin with the first")
     names = [name for name, _ in ranked]
-    narrow(connection, COLUMNS[question.by], names)
-    figures = _figures(queries, "Ranking, the figures", env, period, question.by)
-    courses: dict[str | None, list[float | None]] = {}
-    for name, figure in queries.rows("member_trends", dimension=question.by, grain=grain, sort=question.sort, **bounds):
-        courses.setdefault(name, []).append(figure)
-    teams = dict(queries.rows("teams", since_day=period.first)) if question.by == "service" else {}
-    rows = [Ranked(name, figures[name], teams.get(name), courses.get(name, [])) for name in names]
     total = ranked[0][1] if ranked else 0
+    # To take those on the page out of the others takes less than the figures of all do.
+    with nullcontext() if total == len(names) else narrowed(connection, part, COLUMNS[question.by], names):
+        figures = _figures(queries, "Ranking, the figures", env, period, question.by)
+        courses: dict[str | None, list[float | None]] = {}
+        course = queries.rows("member_trends", dimension=question.by, grain=grain, sort=question.sort, **bounds)
+        for name, figure in course:
+            courses.setdefault(name, []).append(figure)
+        teams = dict(queries.rows("teams", since_day=period.first)) if question.by == "service" else {}
+    rows = [Ranked(name, figures[name], teams.get(name), courses.get(name, [])) for name in names]
     return Ranking(question.by, question.sort, rows, total, question.rank, _MOST_RANKED)
 
 

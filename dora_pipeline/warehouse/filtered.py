@@ -4,11 +4,13 @@ Filtering once and grouping several times takes a third of filtering each time. 
 asked of it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
+from threading import Lock
 
 import duckdb
 
@@ -23,6 +25,8 @@ _NAMES = ("service", "env", "team")
 # As they are published: what the measures take of these is of a deployment that passes.
 _WHOLE = ("core.deployment_commits", "core.failed_changes", "core.failure_links")
 _FILTERED = ("core.deployments", "core.failures", "core.source_selections", "landing.properties", "metrics.counted")
+_NARROWED = ("core.failures", "metrics.counted")
+_SCHEMAS = ("CREATE SCHEMA core", "CREATE SCHEMA landing", "CREATE SCHEMA metrics")
 _NUMBERS = count(1)
 
 
@@ -38,50 +42,129 @@ class Part:
         return [
             f"ATTACH ':memory:' AS {self.name}",
             f"USE {self.name}",
-            *(f"CREATE SCHEMA {schema}" for schema in ("core", "landing", "metrics")),
+            *_SCHEMAS,
             f"CREATE TYPE metrics.measure_name AS ENUM ({', '.join(map(quoted, _MEASURES))})",
             *(f"CREATE TYPE metrics.{column}_name AS ENUM (\n{self._text('names', column)})" for column in _NAMES),
             *(f"CREATE VIEW {table} AS FROM {self.conditions['source']}.{table}" for table in _WHOLE),
             *(f"CREATE TABLE {table} AS\n{self._text(table.partition('.')[2])}" for table in _FILTERED),
-            f"CREATE VIEW metrics.measures AS\n{statement('filtered.measures')}",
-            *(statement(macro) for macro in _MACROS),
+            *_answering(),
         ]
 
     def _text(self, name: str, column: str = "") -> str:
         return statement(f"filtered.{name}").format(column=column, **self.conditions)
 
 
-@contextmanager
-def filtered(
-    connection: duckdb.DuckDBPyConnection, values: Mapping[str, str | None], tag: str | None, windows: Sequence[Window]
-) -> Iterator["Part"]:
-    """For the length of the block, unqualified names on the connection mean what passes the filter.
+class Parts:
+    """Parts of one publication. The newest is kept: the next question is often about the same events, sorted otherwise.
 
-    `connection` is one of `open_publication`. `values` names columns of `metrics.measures` and what each must be, None
-    for NULL; with an env, events without one pass too. `tag` is one that an event must have; `windows` are the days.
-    With a severity, sources of deployments are not there, with a source no other one is: what is made of the others is
-    then NULL. The block gets the part.
+    Several threads may ask at once; each has a connection of its own to the publication.
     """
-    part = Part(f"part_{next(_NUMBERS)}", conditions(values, tag, windows))
-    try:
-        for text in part.statements():
-            connection.execute(text)
-        yield part
-    finally:
-        connection.execute(f"USE {PUBLISHED}")
-        connection.execute(f"DETACH IF EXISTS {part.name}")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: Part | None = None
+        self._users: Counter[str] = Counter()
+
+    @contextmanager
+    def filtered(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        values: Mapping[str, str | None],
+        tag: str | None,
+        windows: Sequence[Window],
+    ) -> Iterator[Part]:
+        """For the length of the block, unqualified names on the connection mean what passes the filter.
+
+        `connection` is one of `open_publication`. `values` names columns of `metrics.measures` and what each must be,
+        None for NULL; with an env, events without one pass too. `tag` is one that an event must have; `windows` are the
+        days. With a severity, sources of deployments are not there, with a source no other one is: what is made of the
+        others is then NULL. The block gets the part.
+        """
+        wanted = conditions(values, tag, windows)
+        part = self._taken(connection, wanted) or self._made(connection, wanted)
+        try:
+            connection.execute(f"USE {part.name}")
+            yield part
+        finally:
+            connection.execute(f"USE {PUBLISHED}")
+            with self._lock:
+                self._users[part.name] -= 1
+                self._drop_unused(connection, part)
+
+    def _taken(self, connection: duckdb.DuckDBPyConnection, wanted: Mapping[str, str]) -> Part | None:
+        with self._lock:
+            kept = self._kept
+            if kept is not None and kept.conditions == wanted:
+                self._users[kept.name] += 1
+                return kept
+            # Its memory is free before that of another one is taken.
+            self._kept = None
+            if kept is not None:
+                self._drop_unused(connection, kept)
+            return None
+
+    def _made(self, connection: duckdb.DuckDBPyConnection, wanted: Mapping[str, str]) -> Part:
+        part = Part(f"part_{next(_NUMBERS)}", wanted)
+        _execute_in_memory(connection, part.name, part.statements())
+        with self._lock:
+            former, self._kept = self._kept, part
+            self._users[part.name] += 1
+            if former is not None:
+                self._drop_unused(connection, former)
+        return part
+
+    def _drop_unused(self, connection: duckdb.DuckDBPyConnection, part: Part) -> None:
+        if part is not self._kept and self._users[part.name] == 0:
+            del self._users[part.name]
+            connection.execute(f"DETACH {part.name}")
 
 
-def narrow(connection: duckdb.DuckDBPyConnection, column: str, names: Sequence[str | None]) -> None:
-    """From here to the end of the block of `filtered`, take only what has one of the names in a column."""
+@contextmanager
+def narrowed(
+    connection: duckdb.DuckDBPyConnection, part: Part, column: str, names: Sequence[str | None]
+) -> Iterator[None]:
+    """For the length of the block, unqualified names mean what of the part has one of the names in a column."""
     known = ", ".join(quoted(name) for name in names if name is not None)
     named = [f"m.{column} IN ({known})"] if known else []
     if None in names:
         named.append(f"m.{column} IS NULL")
-    for table in ("core.failures", "metrics.counted"):
-        connection.execute(
-            f"CREATE OR REPLACE TABLE {table} AS SELECT m.* FROM {table} AS m WHERE {' OR '.join(named) or 'FALSE'}"
-        )
+    name = f"part_{next(_NUMBERS)}"
+    statements = [
+        f"ATTACH ':memory:' AS {name}",
+        f"USE {name}",
+        *_SCHEMAS,
+        *(f"CREATE VIEW {table} AS FROM {part.name}.{table}" for table in _FILTERED if table not in _NARROWED),
+        *(
+            f"CREATE TABLE {table} AS SELECT m.* FROM {part.name}.{table} AS m WHERE {' OR '.join(named) or 'FALSE'}"
+            for table in _NARROWED
+        ),
+        *_answering(),
+    ]
+    try:
+        _execute_in_memory(connection, name, statements)
+        yield
+    finally:
+        connection.execute(f"USE {part.name}")
+        connection.execute(f"DETACH IF EXISTS {name}")
+
+
+def _execute_in_memory(connection: duckdb.DuckDBPyConnection, name: str, statements: Iterable[str]) -> None:
+    """Make a database in memory by the statements; where one fails, there is none."""
+    try:
+        for text in statements:
+            connection.execute(text)
+    except duckdb.Error:
+        connection.execute(f"USE {PUBLISHED}")
+        connection.execute(f"DETACH IF EXISTS {name}")
+        raise
+
+
+def _answering() -> list[str]:
+    """What the statements of `sql/` ask besides tables."""
+    return [
+        f"CREATE VIEW metrics.measures AS\n{statement('filtered.measures')}",
+        *(statement(macro) for macro in _MACROS),
+    ]
 
 
 def conditions(values: Mapping[str, str | None], tag: str | None, windows: Sequence[Window]) -> dict[str, str]:

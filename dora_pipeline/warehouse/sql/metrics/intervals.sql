@@ -9,10 +9,7 @@ CASE WHEN p.are_rates_known AND w.failures IS NULL AND s.possible_links = 0
      THEN metrics.wilson_low(s.linked_failures, s.deployments) END AS linked_failure_rate_low,
 CASE WHEN p.are_rates_known AND w.failures IS NULL AND s.possible_links = 0
      THEN metrics.wilson_high(s.linked_failures, s.deployments) END AS linked_failure_rate_high,
-s.deployment_lead_times[metrics.median_rank(s.lead_time_deployments)] AS deployment_lead_time_p50_seconds_low,
-s.deployment_lead_times[s.lead_time_deployments + 1 - metrics.median_rank(s.lead_time_deployments)] AS deployment_lead_time_p50_seconds_high,
-CASE WHEN w.restores IS NULL THEN s.times_to_restore[metrics.median_rank(s.restores)] END AS time_to_restore_p50_seconds_low,
-CASE WHEN w.restores IS NULL THEN s.times_to_restore[s.restores + 1 - metrics.median_rank(s.restores)] END
-    AS time_to_restore_p50_seconds_high,
-s.recovery_times[metrics.median_rank(s.recoveries)] AS recovery_p50_seconds_low,
-s.recovery_times[s.recoveries + 1 - metrics.median_rank(s.recoveries)] AS recovery_p50_seconds_high
+s.deployment_lead_time_p50_seconds_low, s.deployment_lead_time_p50_seconds_high,
+CASE WHEN w.restores IS NULL THEN s.time_to_restore_p50_seconds_low END AS time_to_restore_p50_seconds_low,
+CASE WHEN w.restores IS NULL THEN s.time_to_restore_p50_seconds_high END AS time_to_restore_p50_seconds_high,
+s.recovery_p50_seconds_low, s.recovery_p50_seconds_high

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,21 @@ def test_a_ranking_of_many_services_goes_on_by_links_without_losing_or_repeating
     assert sum(row["dimension"] == "service" for row in whole["members"]) == 111
     beyond = client.get("/?env=staging&rank=112")
     assert (beyond.status_code, "rank: there are fewer services" in beyond.text) == (400, True)
+
+
+def test_questions_at_once_about_the_same_and_other_events_are_answered_as_they_are_alone(client: Client) -> None:
+    asked = ["env=staging", "env=staging&sort=deployments", "env=staging&rank=51", "by=team", "sort=deployments"]
+
+    def answered(question: str) -> str:
+        answer = requests.get(f"{client.address}/?{question}&period=30d", timeout=PATIENCE)
+        assert answer.status_code == 200, answer.text
+        # A filter has a number of its own.
+        return re.sub(r"part_\d+", "part", answer.text)
+
+    alone = [answered(question) for question in asked]
+    assert len(set(alone)) == len(asked)
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(answered, asked * 2)) == alone * 2
 
 
 def test_clusters_are_shown_only_where_they_are_asked_for_and_bear_their_year(client: Client) -> None:

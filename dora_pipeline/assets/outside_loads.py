@@ -18,7 +18,7 @@ from dora_pipeline.assets.partitions import daily_partitions, days_until
 from dora_pipeline.assets.readiness import OBSTACLES, ready_home, skipped
 from dora_pipeline.assets.reporting import check_metadata, severity
 from dora_pipeline.config import Home, default_home
-from dora_pipeline.pipeline.expectations import CheckResult
+from dora_pipeline.pipeline.expectation import CheckResult
 from dora_pipeline.pipeline.outside_loads import outside_loads
 from dora_pipeline.settings import read_settings
 from dora_pipeline.timeline import day_of

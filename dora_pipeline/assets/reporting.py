@@ -11,7 +11,7 @@ import dagster as dg
 from dora_pipeline.assets.lineage import followers, source_key, version_tags
 from dora_pipeline.assets.metadata import asset_key
 from dora_pipeline.identifiers import without_credentials
-from dora_pipeline.pipeline.expectations import CheckResult
+from dora_pipeline.pipeline.expectation import CheckResult
 from dora_pipeline.pipeline.glimpses import Shown
 from dora_pipeline.pipeline.loading import EVENT_TABLES
 from dora_pipeline.pipeline.plots import Plot, svg

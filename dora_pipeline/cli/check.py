@@ -6,7 +6,7 @@ from dora_pipeline.cli.display import console
 from dora_pipeline.config import Home, default_home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.pipeline.checks import all_results
-from dora_pipeline.pipeline.expectations import CheckResult
+from dora_pipeline.pipeline.expectation import CheckResult
 from dora_pipeline.pipeline.remedies import remedies
 from dora_pipeline.selection import read_selection_log
 from dora_pipeline.settings import read_settings

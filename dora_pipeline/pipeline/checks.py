@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import duckdb
 
 from dora_pipeline.config import Settings
-from dora_pipeline.pipeline.expectations import EXPECTATIONS, CheckResult, Expectation
+from dora_pipeline.pipeline.expectation import CheckResult, Expectation
+from dora_pipeline.pipeline.expectations import EXPECTATIONS
 from dora_pipeline.tables import TABLES, Table
 
 
@@ -32,7 +33,7 @@ def all_results(connection: duckdb.DuckDBPyConnection, settings: Settings) -> li
 def warnings(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[CheckResult]:
     """What warns now. Checks of what the pipeline made are left out: they cost more, and each load proves itself."""
     chosen = {
-        table: {name: item for name, item in items.items() if item.is_warning and not item.is_figure}
+        table: {name: item for name, item in items.items() if item.kind == "warns"}
         for table, items in EXPECTATIONS.items()
     }
     found = [result for table, items in chosen.items() for result in _results(connection, table, settings, items)]

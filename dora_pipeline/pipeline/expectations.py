@@ -1,10 +1,9 @@
-"""What is expected of each table, in words: the rule, what was found, and what to do about it."""
+"""What is expected of each table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from dora_pipeline.pipeline import findings
-from dora_pipeline.pipeline.glimpses import Shown, shown_rows
+from dora_pipeline.pipeline.expectation import Expectation
 from dora_pipeline.tables import (
     ApmVersionActivity,
     Daily,
@@ -17,64 +16,7 @@ from dora_pipeline.tables import (
     SourceSelections,
     Table,
 )
-from dora_pipeline.warehouse.checks import Finding, accounts, repeated_keys
-
-_NAMED_EXAMPLES = 3
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What a check found: the number of rows against it, some of them, one sentence, and what to do about it."""
-
-    table: type[Table]
-    name: str
-    passed: bool
-    wrong: int
-    examples: list[dict[str, Shown]]
-    is_warning: bool
-    sentence: str
-    advice: str
-
-    @property
-    def line(self) -> str:
-        """What was found, and where it stands, in one line."""
-        return f"{self.sentence} [{self.table.table_name} {self.name}]"
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """A check: `rule` holds where it passes; `finding` and `example` say what was found, `example` of one row.
-
-    One that is not `is_warning` fails, and one that `is_figure` always passes: it is there to be looked at.
-    """
-
-    rule: str
-    advice: str
-    finding: str
-    example: str
-    look: findings.Look
-    is_warning: bool = True
-    is_figure: bool = False
-
-    @property
-    def description(self) -> str:
-        """What holds, and what to do where it does not."""
-        return f"{self.rule} If it {'warns' if self.is_warning else 'fails'}: {self.advice}."
-
-    def result(self, table: type[Table], name: str, found: Finding) -> CheckResult:
-        """What was found, in words."""
-        examples = shown_rows(found.examples)
-        named = ", ".join(_printable(self.example.format_map(row)) for row in examples[:_NAMED_EXAMPLES])
-        more = ", …" if len(examples) > _NAMED_EXAMPLES else ""
-        wrong = 0 if self.is_figure else found.wrong
-        sentence = f"{self.finding} ({wrong:,}): {named}{more}"
-        return CheckResult(table, name, wrong == 0, wrong, examples, self.is_warning, sentence, self.advice)
-
-
-def _printable(text: str) -> str:
-    # Names come from outside; a line of them stays one line.
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-
+from dora_pipeline.warehouse.checks import accounts, repeated_keys
 
 _KEYS = Expectation(
     "No two rows have the same key.",
@@ -82,7 +24,7 @@ _KEYS = Expectation(
     "keys that stand more than once",
     "{key} ({times} times)",
     lambda connection, table, settings: repeated_keys(connection, table),
-    is_warning=False,
+    kind="fails",
 )
 _TYPES = Expectation(
     "Both event types have a source that is selected now.",
@@ -98,7 +40,7 @@ _SELECTED = Expectation(
     "events that count too early",
     "{event_id} of {source}",
     findings.query("before_first_selection"),
-    is_warning=False,
+    kind="fails",
 )
 _RECOUNT = Expectation(
     "Counts and rates equal a recount of core.",
@@ -106,7 +48,7 @@ _RECOUNT = Expectation(
     "days whose figures differ from a recount",
     "{day}",
     findings.query("recount"),
-    is_warning=False,
+    kind="fails",
 )
 _LOADED = Expectation(
     "Every day shows what has been read.",
@@ -210,7 +152,7 @@ _REDELIVERED = Expectation(
     "commits that came again",
     "{service} in {env} ({redelivered:,} of {commits:,})",
     findings.query("delivered_once"),
-    is_figure=True,
+    kind="passes",
 )
 _OPEN = Expectation(
     "No failure is open for more than 30 days.",
@@ -233,7 +175,8 @@ _LINKS = Expectation(
 _ENVS = Expectation(
     "Where deployments have an environment, every failure has one.",
     "send it with the failure, or set env of its source in dora.yaml; until then rates over failures of these "
-    "services, of their teams and of all are not known for an environment on the days of these failures",
+    "services, of their teams and of all are not known for an environment on the days of these failures, nor linked "
+    "failure rates on those of the deployments that they may be of",
     "services whose failures have no environment",
     "{service} ({failures:,} failures; set sources.{source}.env)",
     findings.query("failures_with_env"),
@@ -244,7 +187,7 @@ _VIEWS = Expectation(
     "services of which the two views disagree",
     "{service} in {env} ({failure_only:,} with failures alone, {change_only:,} failed changes alone)",
     findings.query("views_agree"),
-    is_figure=True,
+    kind="passes",
 )
 _FILES = Expectation(
     "Every file in the folder of exports is read, but for hidden files, README and temporary ones.",
@@ -266,7 +209,7 @@ _ACCOUNTS = Expectation(
     "figures that do not add up",
     "{measure} of {source} ({expected:,} expected, {found:,} found, from {first_day} on)",
     lambda connection, table, settings: accounts(connection, table),
-    is_warning=False,
+    kind="fails",
 )
 _RULES = Expectation(
     "Every rule that stands in change_failure_rules matches something.",

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.pipeline.checks import check_results
-from dora_pipeline.pipeline.expectations import CheckResult
+from dora_pipeline.pipeline.expectation import CheckResult
 from dora_pipeline.pipeline.loading import EVENT_TABLES, FOLLOWING_TABLES
 from dora_pipeline.timeline import Window
 from dora_pipeline.warehouse.loads import Load, newest_load, unreported_loads

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import yaml
 
 from dora_pipeline.identifiers import EventType
-from dora_pipeline.pipeline.expectations import CheckResult
+from dora_pipeline.pipeline.expectation import CheckResult
 from dora_pipeline.pipeline.glimpses import Shown
 from dora_pipeline.sources.registry import sources_of
 

@@ -12,7 +12,7 @@ from dora_pipeline.pipeline import loading
 from dora_pipeline.pipeline.checks import warnings
 from dora_pipeline.pipeline.commits import look_up_commits
 from dora_pipeline.pipeline.day_loads import DayLoads
-from dora_pipeline.pipeline.expectations import CheckResult
+from dora_pipeline.pipeline.expectation import CheckResult
 from dora_pipeline.pipeline.failed_changes import judge_changes
 from dora_pipeline.pipeline.landing import judge, land, link, lost_files
 from dora_pipeline.pipeline.mirrors import Repositories

@@ -1,10 +1,11 @@
 # `make demo` and `make test` do everything on a fresh machine that has git, make and Python 3.11 or later.
-# `make test-systems` needs Debian's postgresql and chromium as well.
+# `make test-systems` needs Debian's postgresql, chromium and default-jre-headless as well.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := dora_pipeline_tests/systems/clients
 OLDER_DUCKDB := $(VENV)/duckdb-1.2
+SPARK := $(VENV)/spark
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Names each package that it brings: for minutes nothing else happens.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --require-hashes
@@ -25,7 +26,7 @@ dev: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules $(OLDER_DUCKDB)/.installed
+test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules $(OLDER_DUCKDB)/.installed $(SPARK)/.installed
 	$(BIN)/python -m pytest dora_pipeline_tests/systems
 
 check: check-style check-types check-definitions
@@ -54,6 +55,7 @@ lock: | $(BIN)/python
 		--extra systems pyproject.toml
 	sed -i '1i -r requirements-dev.txt' requirements-systems.txt
 	echo duckdb==1.2.2 | $(LOCK) -o requirements-duckdb-1.2.txt -
+	echo pyspark==4.3.0 | $(LOCK) -o requirements-spark.txt -
 
 clean:
 	rm -rf $(VENV) dora-demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -81,6 +83,11 @@ $(CLIENTS)/node_modules: $(CLIENTS)/package-lock.json | $(VENV)/.installed-syste
 # In a folder of its own, since an environment holds one version of a package.
 $(OLDER_DUCKDB)/.installed: requirements-duckdb-1.2.txt | $(VENV)/.installed-systems
 	$(PIP) install --require-hashes --upgrade --target $(OLDER_DUCKDB) -r requirements-duckdb-1.2.txt
+	touch $@
+
+# The server's package and the client's have one name.
+$(SPARK)/.installed: requirements-spark.txt | $(VENV)/.installed-systems
+	$(PIP) install --require-hashes --upgrade --target $(SPARK) -r requirements-spark.txt
 	touch $@
 
 $(VENV)/.installed-systems: requirements-systems.txt $(VENV)/.installed-dev

@@ -19,6 +19,7 @@ from dora_pipeline.pipeline.landing import LONGEST_GAP, microseconds
 from dora_pipeline.settings import HomeSettings
 from dora_pipeline.sources.apm.settings import ID_PREFIX
 from dora_pipeline.warehouse import failed_changes
+from dora_pipeline.warehouse.engines import InPlace
 from dora_pipeline.warehouse.links import link_failures
 from dora_pipeline.warehouse.queries import count
 from dora_pipeline.warehouse.schema import ensure_schema
@@ -103,7 +104,7 @@ def main() -> None:
         for statement in statements:
             connection.execute(statement)
         processor, wall = _processor_seconds(), time.monotonic()
-        link_failures(connection, window_us=7 * _DAY_US, slack_us=300_000_000)
+        link_failures(connection, InPlace(), window_us=7 * _DAY_US, slack_us=300_000_000)
         processor, wall = _processor_seconds() - processor, time.monotonic() - wall
         linked = count(connection, "SELECT COUNT(*) FROM failures_to_link")
         print(f"| {case} | {linked:,} | {processor:.1f} s | {wall:.1f} s |", flush=True)

@@ -109,6 +109,7 @@ def main() -> None:
             return statistics.median(processor_seconds(lambda: connection.execute(query)) for _ in range(options.times))
 
         connection.execute("CREATE TEMP TABLE run_days AS SELECT DISTINCT day FROM core.deployments")
+        connection.execute(f"CREATE TEMP TABLE known_days AS {statement('metrics.known_days')}")
         yardstick = cost(_YARDSTICK)
         print("| figures | processor s | / yardstick |\n|---|---|---|")
         for name, query in {"daily, every day": statement("metrics.daily"), **_QUESTIONS}.items():

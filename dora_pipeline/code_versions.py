@@ -95,6 +95,7 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
         "warehouse/sql/metrics/measures.sql",
         "warehouse/sql/metrics/possible_links.sql",
         "warehouse/sql/metrics/beginnings.sql",
+        "warehouse/sql/metrics/known_days.sql",
         "warehouse/sql/metrics/known.sql",
         "warehouse/sql/metrics/statistics.sql",
         "warehouse/sql/metrics/without_env.sql",

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.files import regular_file
@@ -97,6 +97,36 @@ class ChangeFailureRule(Section):
     fails: Literal["previous", "itself"]
 
 
+class EngineSettings(Section):
+    """`engine`: where the transformation runs; with `spark` tables pass through `storage`, a folder that both see."""
+
+    kind: Literal["duckdb", "spark"] = "duckdb"
+    url: str | None = None
+    storage: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"sc://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?", value):
+            raise ValueError("must be sc://HOST or sc://HOST:PORT; a server that asks for a token cannot be used yet")
+        return value
+
+    @field_validator("storage")
+    @classmethod
+    def _check_storage(cls, value: str | None) -> str | None:
+        if value is not None and not Path(value).is_absolute():
+            raise ValueError("must be an absolute path, the same here and on Spark; object stores cannot be used yet")
+        return value
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> "EngineSettings":
+        if self.kind == "spark" and not (self.url and self.storage):
+            raise ValueError("kind spark needs url and storage")
+        if self.kind == "duckdb" and (self.url or self.storage):
+            raise ValueError("url and storage are of kind spark")
+        return self
+
+
 class Settings(Section):
     """Everything in `dora.yaml`. An empty file is valid.
 
@@ -123,6 +153,7 @@ class Settings(Section):
     sources_stale_after: PositiveDuration = timedelta(days=7)
     lock_timeout: PositiveDuration = timedelta(minutes=30)
     owners: Owners = ()
+    engine: EngineSettings = EngineSettings()
     sources: Section = Section()
     datadog: DatadogSettings = DatadogSettings()
     repositories: Repositories = {}

@@ -51,6 +51,7 @@ def judge_changes(session: Session, repositories: Repositories) -> None:
 
         failed_changes.judge_changes(
             connection,
+            session.writer.engine,
             session.settings.change_failure_rules,
             ID_PREFIX,
             microseconds(LONGEST_GAP),

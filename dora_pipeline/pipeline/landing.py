@@ -65,15 +65,17 @@ def judge(writer: Writer, settings: Settings) -> None:
     quiet_gap = microseconds(apm_settings(settings).quiet_gap)
     merge_window = microseconds(settings.merge_window)
     with writer.transaction() as connection:
-        judgement.infer_deployments(connection, quiet_gap, merge_window)
-        judgement.judge_deployments(connection, merge_window, microseconds(LONGEST_GAP))
-        judgement.judge_failures(connection)
+        judgement.infer_deployments(connection, writer.engine, quiet_gap, merge_window)
+        judgement.judge_deployments(connection, writer.engine, merge_window, microseconds(LONGEST_GAP))
+        judgement.judge_failures(connection, writer.engine)
 
 
 def link(writer: Writer, settings: Settings) -> None:
     """Link the failures that are new, or that anything changed for, to the deployments that most likely caused them."""
     with writer.transaction() as connection:
-        links.link_failures(connection, microseconds(settings.link_window), microseconds(settings.link_slack))
+        links.link_failures(
+            connection, writer.engine, microseconds(settings.link_window), microseconds(settings.link_slack)
+        )
 
 
 def _error_of_landing(session: Session, source: Source[Any]) -> DoraError | None:

@@ -178,9 +178,7 @@ def replace_answers(
             of_changed = f"FROM landing.{name} AS x WHERE {is_changed}"
             connection.execute(f"CREATE OR REPLACE TEMP TABLE known_{name} AS SELECT x.* {of_changed}")
             connection.execute(f"DELETE {of_changed}")
-        repeated = count(
-            connection, f"CREATE OR REPLACE TEMP TABLE new_repeated AS {statement('landing.repeated_commits')}"
-        )
+        repeated = writer.engine.make(connection, "new_repeated", "landing.repeated_commits")
         insert(connection, "landing.deployment_ranges", "new_ranges", ranges.height)
         insert(connection, "landing.repeated_commits", "new_repeated", repeated)
         connection.execute(

@@ -12,6 +12,7 @@ import polars as pl
 
 from dora_pipeline.config import ChangeFailureRule
 from dora_pipeline.tables import DeploymentKinds, Deployments, FailedChanges, JudgedChanges, Table
+from dora_pipeline.warehouse.engines import Engine
 from dora_pipeline.warehouse.inputs import change_property
 from dora_pipeline.warehouse.links import wait_for_deployments
 from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, statement
@@ -37,6 +38,7 @@ def wait_for_changes(connection: duckdb.DuckDBPyConnection, services: str) -> No
 
 def judge_changes(
     connection: duckdb.DuckDBPyConnection,
+    engine: Engine,
     rules: Sequence[ChangeFailureRule],
     id_prefix: str,
     longest_gap_us: int,
@@ -59,7 +61,7 @@ def judge_changes(
     )
     if count(connection, "SELECT COUNT(*) FROM waiting_services") == 0:
         return
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE chains AS {statement('landing.chains')}")
+    engine.make(connection, "chains", "landing.chains")
     returning = frame(
         connection,
         f"""
@@ -92,7 +94,7 @@ def judge_changes(
         of_waiting = f"{table.table_name} WHERE service IN (SELECT service FROM waiting_services)"
         connection.execute(f"CREATE OR REPLACE TEMP TABLE known_changes AS SELECT * FROM {of_waiting}")
         connection.execute(f"CREATE OR REPLACE TEMP TABLE new_changes AS SELECT * FROM {table.table_name} LIMIT 0")
-        rows = count(connection, f"INSERT INTO new_changes BY NAME {statement(table.table_name)}")
+        rows = engine.insert(connection, "new_changes", table.table_name)
         changed = difference("known_changes", "new_changes")
         mark_days(connection, [shown], f"SELECT day FROM ({changed})")
         if table is DeploymentKinds:

@@ -8,13 +8,16 @@ import duckdb
 
 from dora_pipeline.tables import Deployments, Failures, RejectedEvents
 from dora_pipeline.warehouse import links
+from dora_pipeline.warehouse.engines import Engine
 from dora_pipeline.warehouse.failed_changes import wait_for_changes
 from dora_pipeline.warehouse.landing import APM, replace_deployments, wait_for_services
-from dora_pipeline.warehouse.queries import count, difference, insert, require_rows, statement
+from dora_pipeline.warehouse.queries import count, difference, insert, require_rows
 from dora_pipeline.warehouse.staleness import mark_days
 
 
-def infer_deployments(connection: duckdb.DuckDBPyConnection, quiet_gap_us: int, merge_window_us: int) -> None:
+def infer_deployments(
+    connection: duckdb.DuckDBPyConnection, engine: Engine, quiet_gap_us: int, merge_window_us: int
+) -> None:
     """Infer the deployments of services and environments whose sightings changed, from their first changed day on."""
     if count(connection, "SELECT COUNT(*) FROM landing.changed_pairs") == 0:
         return
@@ -30,19 +33,21 @@ def infer_deployments(connection: duckdb.DuckDBPyConnection, quiet_gap_us: int, 
         WHERE d.source = '{APM}' AND d.input IS NULL
     """
     parameters = {"quiet_gap_us": quiet_gap_us, "merge_window_us": merge_window_us}
-    inferred = statement("landing.inferred_deployments")
+    name = "landing.inferred_deployments"
     if count(connection, f"CREATE OR REPLACE TEMP TABLE known_deployments AS SELECT d.* {of_changed}"):
-        rows = count(connection, f"CREATE OR REPLACE TEMP TABLE new_deployments AS {inferred}", parameters)
+        rows = engine.make(connection, "new_deployments", name, parameters)
         replace_deployments(connection, "known_deployments", "new_deployments", rows)
     else:
         # Nothing to compare with: whole rows are written once.
-        rows = count(connection, f"INSERT INTO landing.deployments BY NAME {inferred}", parameters)
+        rows = engine.insert(connection, "landing.deployments", name, parameters)
         require_rows("landing.deployments", rows, count(connection, f"SELECT COUNT(*) {of_changed}"))
         wait_for_services(connection, f"SELECT d.service, d.day, d.started_at {of_changed}")
     connection.execute("DELETE FROM landing.changed_pairs")
 
 
-def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: int, longest_gap_us: int) -> None:
+def judge_deployments(
+    connection: duckdb.DuckDBPyConnection, engine: Engine, merge_window_us: int, longest_gap_us: int
+) -> None:
     """Judge the deployments of changed services, from their first changed day on, and mark the days that differ."""
     if count(connection, "SELECT COUNT(*) FROM landing.changed_services") == 0:
         return
@@ -56,12 +61,12 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
         FROM landing.judged_deployments AS j JOIN changed_services AS c ON j.service = c.service AND j.day >= c.from_day
     """
     parameters = {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us}
-    judged = statement("landing.judged_deployments")
+    name = "landing.judged_deployments"
     if count(connection, f"CREATE OR REPLACE TEMP TABLE known_judged AS SELECT j.* {of_changed}"):
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE new_judged AS SELECT * FROM landing.judged_deployments LIMIT 0"
         )
-        rows = count(connection, f"INSERT INTO new_judged BY NAME {judged}", parameters)
+        rows = engine.insert(connection, "new_judged", name, parameters)
         connection.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {difference('known_judged', 'new_judged')}")
         connection.execute(
             """
@@ -73,7 +78,7 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
         differing = "FROM differing AS j"
     else:
         # Nothing to compare with: whole rows are written once.
-        rows = count(connection, f"INSERT INTO landing.judged_deployments BY NAME {judged}", parameters)
+        rows = engine.insert(connection, "landing.judged_deployments", name, parameters)
         require_rows("landing.judged_deployments", rows, count(connection, f"SELECT COUNT(*) {of_changed}"))
         differing = of_changed
     mark_days(connection, (Deployments, RejectedEvents), f"SELECT j.day {differing}")
@@ -83,7 +88,7 @@ def judge_deployments(connection: duckdb.DuckDBPyConnection, merge_window_us: in
     connection.execute("DELETE FROM landing.changed_services")
 
 
-def judge_failures(connection: duckdb.DuckDBPyConnection) -> None:
+def judge_failures(connection: duckdb.DuckDBPyConnection, engine: Engine) -> None:
     """Judge the failures of changed days, and mark the days that differ."""
     if count(connection, "SELECT COUNT(*) FROM landing.changed_days") == 0:
         return
@@ -95,7 +100,7 @@ def judge_failures(connection: duckdb.DuckDBPyConnection) -> None:
         """
     )
     connection.execute("CREATE OR REPLACE TEMP TABLE new_judged AS SELECT * FROM landing.judged_failures LIMIT 0")
-    judged = count(connection, f"INSERT INTO new_judged BY NAME {statement('landing.judged_failures')}")
+    judged = engine.insert(connection, "new_judged", "landing.judged_failures")
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE differing_days AS

@@ -7,6 +7,7 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.tables import FailureLinks
+from dora_pipeline.warehouse.engines import Engine
 from dora_pipeline.warehouse.queries import count, difference, execute_with, insert, statement
 from dora_pipeline.warehouse.staleness import mark_days
 
@@ -68,7 +69,7 @@ def link_all_again(connection: duckdb.DuckDBPyConnection) -> None:
     wait_for_days(connection, "SELECT day FROM landing.judged_failures UNION SELECT day FROM landing.failure_links")
 
 
-def link_failures(connection: duckdb.DuckDBPyConnection, window_us: int, slack_us: int) -> None:
+def link_failures(connection: duckdb.DuckDBPyConnection, engine: Engine, window_us: int, slack_us: int) -> None:
     """Link the failures that what changed may concern, and mark the days of core.failure_links that differ."""
     waiting = "SELECT (SELECT COUNT(*) FROM landing.changed_deployments) + (SELECT COUNT(*) FROM landing.unlinked_days)"
     if count(connection, waiting) == 0:
@@ -91,11 +92,8 @@ def link_failures(connection: duckdb.DuckDBPyConnection, window_us: int, slack_u
         f"CREATE OR REPLACE TEMP TABLE known_links AS SELECT l.* FROM landing.failure_links AS l WHERE {is_replaced}"
     )
     connection.execute("CREATE OR REPLACE TEMP TABLE new_links AS SELECT * FROM landing.failure_links LIMIT 0")
-    linked = count(
-        connection,
-        f"INSERT INTO new_links BY NAME {statement('landing.failure_links')}",
-        {"window_us": window_us, "slack_us": slack_us},
-    )
+    parameters = {"window_us": window_us, "slack_us": slack_us}
+    linked = engine.insert(connection, "new_links", "landing.failure_links", parameters)
     mark_days(connection, [FailureLinks], f"SELECT day FROM ({difference('known_links', 'new_links')})")
     connection.execute(f"DELETE FROM landing.failure_links AS l WHERE {is_replaced}")
     insert(connection, "landing.failure_links", "new_links", linked)

@@ -17,6 +17,7 @@ import filelock
 
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import ConfigError, WarehouseBusy, WarehouseError
+from dora_pipeline.warehouse.engines import Engine, open_engine
 from dora_pipeline.warehouse.publication import (
     is_published,
     publish,
@@ -41,9 +42,10 @@ _MAKE_SPACE = "the disk is full; make space and run `dora run` again, nothing th
 class Writer:
     """An open working database. Made by `open_writer` only."""
 
-    def __init__(self, home: Home, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, home: Home, connection: duckdb.DuckDBPyConnection, engine: Engine) -> None:
         self._home = home
         self.connection = connection
+        self.engine = engine
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -115,7 +117,11 @@ def open_writer(
     WarehouseError when the lock is not free within `lock_timeout`, the disk is full, or a newer program made the
     warehouse.
     """
-    with _full_disk_explained(home), held_lock(home, settings, purpose, on_wait):
+    with (
+        _full_disk_explained(home),
+        held_lock(home, settings, purpose, on_wait),
+        open_engine(settings.engine) as engine,
+    ):
         remove_remains(home)
         _mend_publication(home, on_wait)
         _bring_back_former(home)
@@ -134,7 +140,7 @@ def open_writer(
                 _remove(working_file(home))
                 connection = _opened(home)
             ensure_schema(connection, replaces=home.warehouse.exists())
-            yield Writer(home, connection)
+            yield Writer(home, connection, engine)
         except duckdb.Error as error:
             raise _explained(home, error) from error
         finally:

@@ -55,9 +55,9 @@ SELECT
     c.service, c.env, c.version,
     MIN(c.first_seen_at) AS first_seen_at,
     MAX(c.last_seen_at) AS last_seen_at,
-    MIN_BY(c.commit_sha, ROW(c.first_seen_at, c.commit_sha)) AS commit_sha,
-    MIN_BY(c.repository_id, ROW(c.first_seen_at, c.repository_id)) AS repository_id,
-    MIN_BY(c.team, ROW(c.first_seen_at, c.team)) AS team,
+    MIN_BY(c.commit_sha, ROW(c.first_seen_at, c.commit_sha)) FILTER (WHERE c.commit_sha IS NOT NULL) AS commit_sha,
+    MIN_BY(c.repository_id, ROW(c.first_seen_at, c.repository_id)) FILTER (WHERE c.repository_id IS NOT NULL) AS repository_id,
+    MIN_BY(c.team, ROW(c.first_seen_at, c.team)) FILTER (WHERE c.team IS NOT NULL) AS team,
     CAST(SUM(c.sightings) AS BIGINT) AS sightings,
     c.day
 FROM cut AS c

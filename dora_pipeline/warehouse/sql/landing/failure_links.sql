@@ -17,7 +17,7 @@ WITH deployments AS MATERIALIZED (
 ),
 -- Rule 1. A tag may name a deployment of any service, env and time.
 namings AS (
-    SELECT f.number, UNNEST(f.named) AS name FROM failures_to_link AS f WHERE LEN(f.named) > 0
+    SELECT f.number, UNNEST(f.named) AS name FROM failures_to_link AS f WHERE ARRAY_LENGTH(f.named) > 0
 ),
 tagged AS (
     SELECT DISTINCT n.name FROM namings AS n
@@ -68,7 +68,7 @@ asked AS (
 ),
 questions AS MATERIALIZED (
     SELECT
-        a.rule, a.owner, a.env, a.content, ROW_NUMBER() OVER () AS question,
+        a.rule, a.owner, a.env, a.content, ROW_NUMBER() OVER (ORDER BY a.rule, a.owner, a.env, a.content) AS question,
         CASE WHEN a.rule >= 4 THEN MIN(a.started_at) - TO_MICROSECONDS($window_us) END AS finished_from
     FROM asked AS a
     GROUP BY a.rule, a.owner, a.env, a.content

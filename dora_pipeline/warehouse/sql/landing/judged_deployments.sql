@@ -31,7 +31,7 @@ told AS (
     INNER JOIN sources AS s ON d.source = s.source
     WHERE d.finished_at >= s.first_selected_at AND (
         d.day >= c.from_day - 2 OR (d.service, EPOCH_US(d.started_at) // 1000000) IN (
-            SELECT (x.service, EPOCH_US(x.started_at) // 1000000)
+            SELECT x.service, EPOCH_US(x.started_at) // 1000000
             FROM landing.deployments AS x
             INNER JOIN services AS y ON x.service = y.service
             -- A day of any time zone is that of UTC or one beside it.

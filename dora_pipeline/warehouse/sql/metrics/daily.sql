@@ -1,20 +1,7 @@
 -- metrics.daily for the days in run_days. A failure counts on the day it started, its restore on the day of the restore; a
--- failed change counts on the day of the deployment that failed, rework on that of the one that mended it.
-WITH beginnings AS (
-    {metrics.beginnings}
-),
-days AS (
-    SELECT p.day, {metrics.known}
-    FROM (
-        SELECT
-            r.day, b.deployments_since, b.failures_since, b.links_since,
-            CAST(r.day AS TIMESTAMP) AT TIME ZONE b.timezone AS starts_at,
-            CAST(r.day + 1 AS TIMESTAMP) AT TIME ZONE b.timezone AS counted_until
-        FROM run_days AS r
-        CROSS JOIN beginnings AS b
-    ) AS p
-),
-counted AS (
+-- failed change counts on the day of the deployment that failed, rework on that of the one that mended it. What can be
+-- known of the days stands in known_days.
+WITH counted AS (
     SELECT
         m.measure, m.seconds, m.day, m.service, m.env, m.team, CASE WHEN m.service IS NULL THEN m.team END AS team_alone,
         m.event_id, m.occurred_at
@@ -51,7 +38,7 @@ FROM (
     ) AS x
     GROUP BY x.day, x.service, x.env, x.team_alone
 ) AS s
-INNER JOIN days AS p ON s.day = p.day
+INNER JOIN known_days AS p ON s.day = p.day
 INNER JOIN members AS n
     ON s.day = n.day AND s.service IS NOT DISTINCT FROM n.service AND s.env IS NOT DISTINCT FROM n.env
     AND s.team_alone IS NOT DISTINCT FROM n.team_alone

@@ -1,0 +1,158 @@
+"""Apache Spark through Spark Connect: tables go to it and come back as Parquet files in a folder that both see.
+
+Each statement has a folder of its own, so that a server that goes on after its client was lost harms nothing; rows
+count only in the transaction of the warehouse that reads them. What does not belong here: SQL as Spark knows it
+(`translation.py`).
+"""
+
+import logging
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import duckdb
+
+from dora_pipeline.config import EngineSettings
+from dora_pipeline.errors import ConfigError, WarehouseError
+from dora_pipeline.tables import VIEWS
+from dora_pipeline.warehouse.engines.engine import InPlace
+from dora_pipeline.warehouse.queries import insert, quoted, statement
+
+try:
+    from pyspark.errors import PySparkException
+    from pyspark.sql.connect.session import SparkSession
+
+    from dora_pipeline.warehouse.engines.translation import spark_steps, tables_read, view_name
+except ImportError as error:
+    raise ConfigError(
+        f"engine: kind spark needs packages that are not installed ({error.name}): install dora-pipeline[spark]"
+    ) from error
+
+_PORT = 15002
+# A session that nobody answers is tried for minutes.
+_CONNECT_SECONDS = 10
+# What a server may have otherwise, and rows depend on.
+_SESSION = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+}
+# Both write JSON, and each its own way.
+_IN_PLACE = ("core.rejected_events",)
+# It writes whole traces of Java; the first line is in the error that is raised.
+logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
+_VIEWS = {view.table_name for view in VIEWS}
+
+
+class Spark:
+    """A session of a Spark Connect server, made with the first statement."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._url = settings.url or ""
+        self._storage = Path(settings.storage or "")
+        self._session: Any = None
+
+    def insert(
+        self, connection: duckdb.DuckDBPyConnection, table: str, name: str, parameters: Mapping[str, object] = {}
+    ) -> int:
+        """As `Engine` says."""
+        if name in _IN_PLACE:
+            return InPlace().insert(connection, table, name, parameters)
+        with self._result(connection, name, parameters) as (files, rows):
+            # Of no rows there may be no file.
+            if rows:
+                insert(connection, table, f"read_parquet({quoted(files)})", rows)
+        return rows
+
+    def make(
+        self, connection: duckdb.DuckDBPyConnection, table: str, name: str, parameters: Mapping[str, object] = {}
+    ) -> int:
+        """As `Engine` says."""
+        # The types are those that the statement has in the warehouse.
+        empty = f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM ({statement(name)}) LIMIT 0"
+        connection.execute(empty, dict(parameters))
+        return self.insert(connection, table, name, parameters)
+
+    def close(self) -> None:
+        """End the session."""
+        if self._session is not None:
+            self._session.stop()
+            self._session = None
+
+    @contextmanager
+    def _result(
+        self, connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object]
+    ) -> Iterator[tuple[str, int]]:
+        """The files with the rows of a statement, and how many rows they have, for as long as the block lasts."""
+        text = statement(name)
+        folder = self._storage / f"dora-{uuid4().hex}"
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise WarehouseError(
+                f"engine: the storage {self._storage} cannot be written: {error.strerror}; nothing has changed"
+            ) from error
+        try:
+            with self._explained(name):
+                session = self._connected()
+                self._show(connection, session, folder, tables_read(text))
+                found = _run(session, folder, text, name, parameters)
+                found.write.parquet(str(folder / "rows"))
+                # What the files hold, not what was said of them.
+                rows = session.read.parquet(str(folder / "rows")).count()
+            yield str(folder / "rows" / "*.parquet"), rows
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _show(self, connection: duckdb.DuckDBPyConnection, session: Any, folder: Path, names: set[str]) -> None:
+        """Let the session see tables of the warehouse as they are in its transaction."""
+        for name in sorted(names):
+            if name in _VIEWS:
+                text = statement(name)
+                self._show(connection, session, folder, tables_read(text))
+                _run(session, folder, text, name, {}).createOrReplaceTempView(view_name(name))
+                continue
+            path = folder / f"{name}.parquet"
+            if not path.exists():
+                connection.execute(f"COPY (FROM {name}) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+                session.read.parquet(str(path)).createOrReplaceTempView(view_name(name))
+
+    def _connected(self) -> Any:
+        if self._session is None:
+            address = urlsplit(self._url)
+            try:
+                socket.create_connection((address.hostname, address.port or _PORT), _CONNECT_SECONDS).close()
+            except OSError as error:
+                raise WarehouseError(f"engine: {self._url} does not answer ({error}); nothing has changed") from error
+            self._session = SparkSession.builder.remote(self._url).create()
+            for name, value in _SESSION.items():
+                self._session.conf.set(name, value)
+        return self._session
+
+    @contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except PySparkException as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise WarehouseError(
+                f"engine: {self._url} did not run {name}: {reason}; nothing of it has come into the warehouse"
+            ) from error
+
+
+def _run(session: Any, folder: Path, text: str, name: str, parameters: Mapping[str, object]) -> Any:
+    """The frame that a statement gives."""
+    *common, last = spark_steps(text, name)
+    for step in common:
+        found = session.sql(step.query, dict(parameters))
+        if step.is_kept:
+            # Spark computes a common table as often as it is read, and plans it as often too.
+            found.write.parquet(str(folder / step.view))
+            found = session.read.parquet(str(folder / step.view))
+        found.createOrReplaceTempView(step.view)
+    return session.sql(last.query, dict(parameters))

@@ -1,0 +1,137 @@
+"""The transformation on Apache Spark, beside the same in DuckDB.
+
+DORA_TEST_SEED says which random world it is, DORA_TEST_SERVICES how many services it has, and DORA_TEST_STAGES (any
+text) that it is loaded in stages.
+"""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dora_pipeline.errors import WarehouseError
+from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.random_worlds import SELECTIONS, prepare, random_repository, random_world, tell
+from dora_pipeline_tests.test_random_worlds import assert_same
+from dora_pipeline_tests.waiting import eventually
+
+# Where `make test-systems` installs the server; its package and that of the client have one name.
+SERVER = Path(sys.prefix) / "spark" / "pyspark"
+PROGRAM = "org.apache.spark.sql.connect.service.SparkConnectServer"
+# The engines add up the two values beside a percentile each in its own way.
+PERCENTILES = "COLUMNS(lambda c: c LIKE '%_p50_seconds' OR c LIKE '%_p90_seconds')"
+EXACT = "COLUMNS(lambda c: NOT (c LIKE '%_p50_seconds' OR c LIKE '%_p90_seconds'))"
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[tuple[str, int]]:
+    """The address of a Spark on this machine, and its process."""
+    assert shutil.which("java"), "java is missing: install Debian's default-jre-headless"
+    assert (SERVER / "bin").is_dir(), f"Spark is not in {SERVER}: `make test-systems` installs it"
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.sql.shuffle.partitions": "2",
+        # To compile each plan takes longer than a few rows do.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+        "spark.sql.warehouse.dir": str(folder / "tables"),
+        "spark.local.dir": str(folder / "temporary"),
+    }
+    options = [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
+    command = [
+        str(SERVER / "bin" / "spark-submit"),
+        "--master",
+        "local[2]",
+        *options,
+        "--class",
+        PROGRAM,
+        "spark-internal",
+    ]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        # Its script replaces itself by Java.
+        process = subprocess.Popen(
+            command, cwd=folder, env=variables | {"SPARK_HOME": str(SERVER)}, stdout=output, stderr=output
+        )
+        try:
+            eventually(lambda: process.poll() is not None or _answers(port), "Spark answers")
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            yield f"sc://127.0.0.1:{port}", process.pid
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def use_engine(home: TestHome, **engine: str) -> None:
+    """Change the setting `engine` alone."""
+    settings = yaml.safe_load(home.home.settings_file.read_text(encoding="utf-8"))
+    home.settings(**{**settings, "engine": engine})
+
+
+def assert_equal(home: TestHome, other: TestHome) -> None:
+    """Every row of core and metrics is equal, but for the last digits of percentiles."""
+    tables, others = home.tables(), other.tables()
+    assert {name for name, rows in tables.items() if not rows} <= {"core.services"}
+    assert {**tables, "metrics.daily": []} == {**others, "metrics.daily": []}
+    order = "FROM metrics.daily ORDER BY day, service, env, team"
+    assert home.rows(f"SELECT {EXACT} {order}") == other.rows(f"SELECT {EXACT} {order}")
+    assert_same(home.rows(f"SELECT day, {PERCENTILES} {order}"), other.rows(f"SELECT day, {PERCENTILES} {order}"))
+
+
+@pytest.mark.timeout(3600)
+def test_spark_makes_the_rows_that_duckdb_makes_and_one_that_died_changes_nothing(tmp_path: Path) -> None:
+    choose = random.Random(int(os.environ.get("DORA_TEST_SEED", "11")))
+    remote, storage = tmp_path / "app.git", tmp_path / "storage"
+    repository = random_repository(choose, remote)
+    world = random_world(choose, int(os.environ.get("DORA_TEST_SERVICES", "25")), repository)
+    # Each run costs Spark a minute of a processor, most of it for planning.
+    last = len(SELECTIONS) - 1
+    run_stages = range(last + 1) if os.environ.get("DORA_TEST_STAGES") else [last]
+    plain, sparked = TestHome(tmp_path / "plain"), TestHome(tmp_path / "sparked")
+    storage.mkdir()
+    with running_server(tmp_path / "spark") as (url, server):
+        for home in (plain, sparked):
+            prepare(home, world, remote)
+        use_engine(sparked, kind="spark", url=url, storage=str(storage))
+        for stage in range(len(SELECTIONS)):
+            state = choose.getstate()
+            for home in (plain, sparked):
+                choose.setstate(state)
+                tell(home, world, stage, choose)
+                if stage in run_stages:
+                    home.run()
+            if stage in run_stages:
+                assert_equal(plain, sparked)
+                assert list(storage.iterdir()) == []
+        before = sparked.tables()
+        for home in (plain, sparked):
+            home.deploy("late", "2024-06-01 10:00:00", id="late-1")
+        plain.run()
+        os.kill(server, signal.SIGKILL)
+        with pytest.raises(WarehouseError, match=rf"engine: {url} does not answer .*nothing has changed"):
+            sparked.run()
+        assert sparked.tables() == before
+    use_engine(sparked, kind="duckdb")
+    sparked.run()
+    assert_equal(plain, sparked)

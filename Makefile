@@ -15,6 +15,9 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--no-header --no-annotate --no-emit-index-url
 NAMES_IN := sed -n 's/^\([a-z0-9._-]*\).*==.*/--no-emit-package \1/p'
 
+# Some images set it; then each `dora` that a test starts, and each of its workers, compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo dev test test-systems check check-style check-types check-definitions docs lock clean
 
 demo: $(VENV)/.installed

@@ -89,7 +89,12 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
         "warehouse/sql/landing/rule_matches.sql",
         "pipeline/failed_changes.py",
     ),
-    RejectedEvents: ("warehouse/sql/core/rejected_events.sql", "sources/event_rules.py", "sources/apm/rejects.py"),
+    RejectedEvents: (
+        "warehouse/sql/core/rejected_events.sql",
+        "warehouse/sql/core/first_selections.sql",
+        "sources/event_rules.py",
+        "sources/apm/rejects.py",
+    ),
     Daily: (
         "warehouse/sql/metrics/daily.sql",
         "warehouse/sql/metrics/measures.sql",

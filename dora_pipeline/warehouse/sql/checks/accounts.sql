@@ -2,9 +2,7 @@
 -- are. Landed is judged, rejected or not yet selected; judged is in core, duplicates included; each failure is linked, or has
 -- the reason why not; what counts in core is in metrics.daily. Counted in events and services, on the days that match what has landed.
 WITH sources AS (
-    SELECT s.source, MIN(s.first_selected_at) AS first_selected_at
-    FROM core.source_selections AS s
-    GROUP BY s.source
+    {core.first_selections}
 ),
 selected AS (
     SELECT s.event_type, STRING_AGG(DISTINCT s.source, ', ' ORDER BY s.source) AS sources

@@ -2,7 +2,7 @@
 SELECT e.event_type, e.source, e.event_id, e.occurred_at, s.first_selected_at
 FROM core.events AS e
 LEFT JOIN (
-    SELECT c.source, MIN(c.first_selected_at) AS first_selected_at FROM core.source_selections AS c GROUP BY c.source
+    {core.first_selections}
 ) AS s ON e.source = s.source
 LEFT JOIN landing.stale_days AS w
     ON e.day = w.day AND w.target = CASE WHEN e.event_type = 'deployment' THEN 'core.deployments' ELSE 'core.failures' END

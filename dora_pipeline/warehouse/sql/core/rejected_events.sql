@@ -1,9 +1,7 @@
 -- core.rejected_events for the days in run_days: what could not be used when it landed, and of two deployments or
 -- failures of one service in one second all but the first received.
 WITH sources AS (
-    SELECT s.source, MIN(s.first_selected_at) AS first_selected_at
-    FROM core.source_selections AS s
-    GROUP BY s.source
+    {core.first_selections}
 )
 SELECT l.event_type, l.source, l.reason, l.service, l.env, l.team, l.occurred_at, l.payload, l.records, l.detected_at, l.day
 FROM landing.rejected_events AS l

@@ -17,6 +17,6 @@ SELECT
          WHEN l.finished_at < s.first_selected_at THEN 'before_first_selection' ELSE 'not_in_core' END
 FROM landing.deployments AS l
 LEFT JOIN (
-    SELECT x.source, MIN(x.first_selected_at) AS first_selected_at FROM core.source_selections AS x GROUP BY x.source
+    {core.first_selections}
 ) AS s ON l.source = s.source
 WHERE l.deployment_id = $event_id AND NOT EXISTS (SELECT 1 FROM core.deployments AS d WHERE d.deployment_id = l.deployment_id)

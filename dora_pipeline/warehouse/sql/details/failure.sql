@@ -19,7 +19,7 @@ SELECT
          WHEN g.started_at < s.first_selected_at THEN 'before_first_selection' ELSE 'not_in_core' END
 FROM landing.failures AS g
 LEFT JOIN (
-    SELECT x.source, MIN(x.first_selected_at) AS first_selected_at FROM core.source_selections AS x GROUP BY x.source
+    {core.first_selections}
 ) AS s ON g.source = s.source
 WHERE g.failure_id = $event_id
     AND NOT EXISTS (

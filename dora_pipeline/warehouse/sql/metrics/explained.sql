@@ -1,9 +1,7 @@
 -- The events of each figure of metrics.daily, those that it is made of and those that are left out. Why one is left out
 -- is its left_out; lacking is what a figure needs that one has not, which counts only where nothing else leaves it out.
 WITH sources AS (
-    SELECT s.source, MIN(s.first_selected_at) AS first_selected_at
-    FROM core.source_selections AS s
-    GROUP BY s.source
+    {core.first_selections}
 ),
 deployments AS NOT MATERIALIZED (
     SELECT

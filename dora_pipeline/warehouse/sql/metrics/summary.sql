@@ -42,11 +42,13 @@ SELECT
 FROM (
     SELECT
         x.period, x.service, x.env, x.team_alone, MAX(x.team) AS team,
-        {metrics.placed_statistics}
+        {metrics.placed_statistics},
+        {metrics.placed_interval_statistics}
     FROM (
         SELECT
             m.period, m.service, m.env, m.team_alone, m.measure, MAX(m.team) AS team,
-            {metrics.statistics}
+            {metrics.statistics},
+            {metrics.interval_statistics}
         FROM counted AS m
         GROUP BY m.period, m.service, m.env, m.team_alone, m.measure
     ) AS x

@@ -87,11 +87,13 @@ SELECT
 FROM (
     SELECT
         x.period, x.env, x.member,
-        {metrics.placed_statistics}
+        {metrics.placed_statistics},
+        {metrics.placed_interval_statistics}
     FROM (
         SELECT
             m.period, m.env, m.member, m.measure,
-            {metrics.statistics}
+            {metrics.statistics},
+            {metrics.interval_statistics}
         FROM (
             SELECT d.measure, d.seconds, d.period, d.env, d.member
             FROM placed AS d

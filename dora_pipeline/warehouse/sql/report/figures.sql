@@ -48,11 +48,13 @@ SELECT
 FROM (
     SELECT
         x.service, x.env, x.team,
-        {metrics.placed_statistics}
+        {metrics.placed_statistics},
+        {metrics.placed_interval_statistics}
     FROM (
         SELECT
             m.service, m.env, m.team, m.measure,
-            {metrics.statistics}
+            {metrics.statistics},
+            {metrics.interval_statistics}
         FROM (
             SELECT
                 CASE WHEN d.day >= $from_day THEN d.measure END AS measure, d.seconds,

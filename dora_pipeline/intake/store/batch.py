@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import uuid4
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from dora_pipeline.intake.store import schema
 from dora_pipeline.intake.store.event import (
@@ -34,6 +34,10 @@ _MICROSECOND = timedelta(microseconds=1)
 _SHOWN = ("service", "services", "team", "env", "started_at", "finished_at")
 # No id holds it.
 _AFTER_ID = "\t"
+# Made once: to put a statement together costs as much as to execute it.
+_LOCK = select(schema.state.c.sequence).with_for_update()
+_LOG = insert(schema.messages)
+_ADVANCE = update(schema.state).values(sequence=bindparam("newest"))
 
 
 class Batch:
@@ -41,7 +45,7 @@ class Batch:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._sequence: int = connection.execute(select(schema.state.c.sequence).with_for_update()).scalar_one()
+        self._sequence: int = connection.execute(_LOCK).scalar_one()
         self._now = datetime.now(UTC)
         self._mark = schema.new_mark()
         self._events = LoadedEvents(connection)
@@ -92,8 +96,8 @@ class Batch:
         if not self._messages:
             return
         self._events.save()
-        self._connection.execute(insert(schema.messages), self._messages)
-        self._connection.execute(update(schema.state).values(sequence=self._sequence))
+        self._connection.execute(_LOG, self._messages)
+        self._connection.execute(_ADVANCE, {"newest": self._sequence})
 
     def _moment(self, received_at: datetime | None) -> datetime:
         if received_at is not None:
@@ -224,10 +228,12 @@ class Batch:
         is_named_now: bool = False,
     ) -> StoredEvent:
         before = held.event
+        # All that is known of an event that was just made: it has the key of that already, and no history.
+        is_all = held.is_new and before.sequence < held.first_sequence and attributes == body
         is_same = (
-            json_text(attributes) == json_text(before.attributes)
+            before.sequence >= held.first_sequence
             and is_deleted == before.is_deleted
-            and before.sequence >= held.first_sequence
+            and json_text(attributes) == json_text(before.attributes)
         )
         if is_same and not (is_named_now or self._may_come_under_another_name(held)):
             return before
@@ -236,7 +242,7 @@ class Batch:
         if is_deleted:
             history = History(deleted=self._sequence)
         else:
-            history = history_after(before, known, body, attributes, self._sequence)
+            history = History() if is_all else history_after(before, known, body, attributes, self._sequence)
         held.event = replace(
             before,
             sequence=self._sequence,
@@ -247,8 +253,7 @@ class Batch:
         )
         held.is_changed = True
         self._log(action, held.event, body, moment)
-        key = natural_key(before.event_type, attributes)
-        if key is not None:
+        if not is_all and (key := natural_key(before.event_type, attributes)):
             self._events.identify(held, key.digest)
         return held.event
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Column, Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from dora_pipeline.intake.store import schema
 from dora_pipeline.intake.store.event import (
@@ -24,6 +24,20 @@ from dora_pipeline.intake.store.event import (
 
 # Databases limit the parameters of a statement; PostgreSQL's and SQLite's limits are about 32,000.
 _LOOKUP = 1_000
+_EVENTS = schema.events.c
+# Made once: to put a statement together costs as much as to execute it.
+_LOOK = {
+    column.name: select(schema.events).where(
+        _EVENTS.event_type == bindparam("of_type"), column.in_(bindparam("wanted", expanding=True))
+    )
+    for column in (_EVENTS.event_id, _EVENTS.former_id, _EVENTS.identity_key)
+}
+_ADD = insert(schema.events)
+_CHANGE = (
+    update(schema.events)
+    .where(_EVENTS.event_type == bindparam("new_event_type"), _EVENTS.event_id == bindparam("stored_event_id"))
+    .values({column.name: bindparam(f"new_{column.name}") for column in _EVENTS})
+)
 
 
 @dataclass
@@ -86,18 +100,17 @@ class LoadedEvents:
     def load(self, event_type: StoredType, event_ids: Iterable[str]) -> None:
         """Look for the events of ids, those that were given to them included."""
         names = list(event_ids)
-        for column in (schema.events.c.event_id, schema.events.c.former_id):
+        for column in ("event_id", "former_id"):
             self._load(event_type, column, names)
 
     def load_alike(self, event_type: StoredType, keys: Iterable[str]) -> None:
         """Look for the events with these natural keys."""
-        self._load(event_type, schema.events.c.identity_key, keys)
+        self._load(event_type, "identity_key", keys)
 
-    def _load(self, event_type: StoredType, column: Column[Any], values: Iterable[str]) -> None:
+    def _load(self, event_type: StoredType, column: str, values: Iterable[str]) -> None:
         rest = iter(dict.fromkeys(values))
         while chunk := list(islice(rest, _LOOKUP)):
-            query = select(schema.events).where(schema.events.c.event_type == event_type, column.in_(chunk))
-            for row in self._connection.execute(query).mappings():
+            for row in self._connection.execute(_LOOK[column], {"of_type": event_type, "wanted": chunk}).mappings():
                 if (event_type, row["event_id"]) not in self._by_id:
                     self.add(
                         LoadedEvent(
@@ -141,15 +154,10 @@ class LoadedEvents:
             for held in changed
             if not held.is_new
         ]
-        table = schema.events
         if new:
-            self._connection.execute(insert(table), new)
+            self._connection.execute(_ADD, new)
         if known:
-            is_it = (table.c.event_type == bindparam("new_event_type")) & (
-                table.c.event_id == bindparam("stored_event_id")
-            )
-            values: dict[str, Any] = {column.name: bindparam(f"new_{column.name}") for column in table.c}
-            self._connection.execute(update(table).where(is_it).values(values), known)
+            self._connection.execute(_CHANGE, known)
 
 
 def _row(held: LoadedEvent) -> dict[str, Any]:

@@ -91,11 +91,9 @@ def _last_day(first: date, grain: str) -> date:
 
 
 def from_first_deployment(first: date | None, point: Point) -> Point:
-    """The point without deployments before the first one of the environment, and as a part where that is in it."""
-    if first is None or first <= point.window.first:
+    """The point as a part where the first deployment of the environment is in it; before it there were none."""
+    if first is None or not point.window.first < first <= point.window.last:
         return point
-    if point.window.last < first:
-        return replace(point, figures=point.figures.without_deployments())
     return replace(point, is_whole=False)
 
 

@@ -4,7 +4,7 @@ Days are those of the report's time zone, instants are UTC, durations seconds. N
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo
@@ -56,10 +56,6 @@ class Figures:
     # Failures and restores that name no env, which could be of this one.
     failures_without_env: int = 0
     restores_without_env: int = 0
-
-    def without_deployments(self) -> "Figures":
-        """The same where no deployment could be known yet: their number is not known, and no rate either."""
-        return replace(self, deployments=None, change_failure_rate=None)
 
 
 # Of whom nothing came in a period that was watched, and of a period that was not.

@@ -237,6 +237,8 @@ def _links(root: Element) -> set[str]:
 
 def test_the_page_of_a_deployment_says_all_that_is_known_of_it(filled: TestHome, client: Client) -> None:
     root = _event(client, "deployment", SECOND)
+    assert root.all("h1")[0].text == root.all("title")[0].text == "Deployment of shop 2, 2024-05-07 12:00:00+02:00"
+    assert root.all("dd")[0].text == SECOND
     ((sha, previous),) = filled.rows(
         "SELECT commit_sha, previous_commit_sha FROM core.deployments WHERE deployment_id = $1", SECOND
     )
@@ -294,6 +296,9 @@ def test_the_page_of_a_failure_names_its_deployment_the_rule_and_the_runner_up(c
     # The password in the address is left out.
     assert "https://example.pagerduty.com/incidents/1" in _links(root)
     broken = _event(client, "failure", "open")
+    assert broken.all("h1")[0].text == "Failure of shop, 2024-05-08 11:00:00+02:00"
+    title = "Failure of shop and 1 more, 2024-05-07 13:00:00+02:00"
+    assert _event(client, "failure", RESTORED).all("h1")[0].text == title
     assert _facts(broken)["Restored"] == "it is open"
     assert _facts(broken)["Page at its source"] == "none is known"
     assert HOSTILE in broken.text
@@ -312,11 +317,11 @@ def test_an_event_is_reached_by_its_link_whatever_browsers_and_proxies_do_to_a_p
         "/deployments/a.b-c_d~e",
     ]
     for event_id in DOTS:
-        assert page(client.get(links[event_id]).text).all("h1")[0].text == f"Deployment {event_id}"
+        assert page(client.get(links[event_id]).text).all("dd")[0].text == event_id
     shop = page(client.get("/explain?figure=deployments&service=shop").text)
     (second,) = (link.attributes["href"] for link in shop.all("a") if link.text == SECOND)
     assert second.startswith("/deployments?id=second%2F%252F%3F")
-    assert page(client.get(second).text).all("h1")[0].text == f"Deployment {SECOND}"
+    assert page(client.get(second).text).all("dd")[0].text == SECOND
     assert_said(client, "/failures", 400, "id: is missing; it is that of the failure")
 
 

@@ -160,8 +160,9 @@ def end_command(
 def list_command(**destination: Unpack[Destination]) -> None:
     """List the failures that are open at the intake: those that `end` can end.
 
-    With an address, as --url or DORA_INTAKE_ADDRESS, the intake is asked, which needs DD_APP_KEY. Without one it is the
-    intake's store of DORA_HOME. Failures that other sources have are in core.failures of the warehouse.
+    With an address, as --url or DORA_INTAKE_ADDRESS, the intake is asked, which needs its application key in
+    DATADOG_APP_KEY, or else DD_APP_KEY. Without one it is the intake's store of DORA_HOME. Failures that other sources
+    have are in core.failures of the warehouse.
     """
     if destination["url"] is None:
         found = stored_failures(default_home())

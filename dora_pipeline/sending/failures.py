@@ -75,8 +75,8 @@ def stored_failures(home: Home) -> list[OpenFailure]:
     """
     if not (home.intake / "events.sqlite3").exists() and not os.environ.get("DORA_INTAKE_URL", "").strip():
         raise ConfigError(
-            f"{home.intake}: there is no store of an intake; give --url, or set DORA_INTAKE_ADDRESS, DD_API_KEY and "
-            "DD_APP_KEY to ask an intake, or DORA_HOME to the home of one"
+            f"{home.intake}: there is no store of an intake; give --url, or set DORA_INTAKE_ADDRESS, DATADOG_API_KEY "
+            "and DATADOG_APP_KEY to ask an intake, or DORA_HOME to the home of one"
         )
     # Those who send need no database.
     from dora_pipeline.intake.store import EventStore

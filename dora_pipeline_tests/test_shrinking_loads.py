@@ -1,7 +1,9 @@
 """Loads that shrink a day: refused until somebody confirms, and never where the loss is no loss of what was told."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -42,13 +44,35 @@ def refusal(home: TestHome) -> str:
     return str(refused.value)
 
 
-@pytest.fixture
-def exporting(home: TestHome) -> TestHome:
-    """A home with an export of two days: 40 deployments on 6 May, 40 on 7 May."""
+@pytest.fixture(scope="module")
+def of_two_days(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
+    """A home with an export of two days: 40 deployments on 6 May, 40 on 7 May. Copy it."""
+    home = TestHome(tmp_path_factory.mktemp("two days") / "home")
     home.select("deployment", *DEPLOYMENTS_BY_APM)
     home.drop_export("one.jsonl", [*sightings("2024-05-06", 40), *sightings("2024-05-07", 40)])
     home.run()
     assert days(home) == [("2024-05-06", 40), ("2024-05-07", 40)]
+    return home
+
+
+@pytest.fixture
+def exporting(of_two_days: TestHome, tmp_path: Path) -> TestHome:
+    """A copy of that home."""
+    return TestHome(Path(shutil.copytree(of_two_days.home.path, tmp_path / "home")))
+
+
+@pytest.fixture(scope="module")
+def of_three_regions(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
+    """A home with 30 deployments on each of three days in each of three environments. Copy it."""
+    home = TestHome(tmp_path_factory.mktemp("three regions") / "home")
+    home.select("deployment", "deployment_event_api", *DEPLOYMENTS_BY_APM)
+    told: list[dict[str, Any]] = []
+    for second, region in enumerate(("eu", "us", "as")):
+        for date, version in (("2024-05-06", "a"), ("2024-05-07", "b"), ("2024-05-08", "a")):
+            told += [{**one, "version": version} for one in sightings(date, 30, second, env=f"prod-{region}")]
+    home.drop_export("one.jsonl", told)
+    home.run()
+    assert [rows for _, rows in days(home)] == [90, 90, 90]
     return home
 
 
@@ -146,15 +170,10 @@ def test_earlier_exports_that_move_first_sightings_to_their_day_are_no_loss(expo
     ],
     ids=["zone east", "zone west", "environments", "quiet_gap", "merge_window"],
 )
-def test_settings_that_make_everything_judged_anew_are_no_loss(home: TestHome, settings: dict[str, Any]) -> None:
-    home.select("deployment", "deployment_event_api", *DEPLOYMENTS_BY_APM)
-    told: list[dict[str, Any]] = []
-    for second, region in enumerate(("eu", "us", "as")):
-        for date, version in (("2024-05-06", "a"), ("2024-05-07", "b"), ("2024-05-08", "a")):
-            told += [{**one, "version": version} for one in sightings(date, 30, second, env=f"prod-{region}")]
-    home.drop_export("one.jsonl", told)
-    home.run()
-    assert [rows for _, rows in days(home)] == [90, 90, 90]
+def test_settings_that_make_everything_judged_anew_are_no_loss(
+    of_three_regions: TestHome, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    home = TestHome(Path(shutil.copytree(of_three_regions.home.path, tmp_path / "home")))
     home.settings(**settings)
     home.run()
     changed = home.tables()

@@ -1,11 +1,12 @@
 # `make demo` and `make test` do everything on a fresh machine that has git, make and Python 3.11 or later.
-# `make test-systems` needs Debian's postgresql, chromium and default-jre-headless as well.
+# `make test-systems` needs Debian's postgresql and chromium as well, `make test-spark` its default-jre-headless.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := dora_pipeline_tests/systems/clients
 OLDER_DUCKDB := $(VENV)/duckdb-1.2
 SPARK := $(VENV)/spark
+SPARK_TESTS := dora_pipeline_tests/systems/test_spark.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Names each package that it brings: for minutes nothing else happens.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --require-hashes
@@ -18,7 +19,7 @@ NAMES_IN := sed -n 's/^\([a-z0-9._-]*\).*==.*/--no-emit-package \1/p'
 # Some images set it; then each `dora` that a test starts, and each of its workers, compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo dev test test-systems check check-style check-types check-definitions docs lock clean
+.PHONY: demo dev test test-systems test-spark check check-style check-types check-definitions docs lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dora demo
@@ -29,8 +30,12 @@ dev: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules $(OLDER_DUCKDB)/.installed $(SPARK)/.installed
-	$(BIN)/python -m pytest dora_pipeline_tests/systems
+test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules $(OLDER_DUCKDB)/.installed
+	$(BIN)/python -m pytest dora_pipeline_tests/systems --ignore $(SPARK_TESTS)
+
+# By itself: the server is half a gigabyte, and uses more of the processor than all other systems together.
+test-spark: $(VENV)/.installed-systems $(SPARK)/.installed
+	$(BIN)/python -m pytest $(SPARK_TESTS)
 
 check: check-style check-types check-definitions
 

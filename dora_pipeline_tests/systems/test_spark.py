@@ -24,7 +24,7 @@ from dora_pipeline_tests.random_worlds import SELECTIONS, prepare, random_reposi
 from dora_pipeline_tests.test_random_worlds import assert_same
 from dora_pipeline_tests.waiting import eventually
 
-# Where `make test-systems` installs the server; its package and that of the client have one name.
+# Where `make test-spark` installs the server; its package and that of the client have one name.
 SERVER = Path(sys.prefix) / "spark" / "pyspark"
 PROGRAM = "org.apache.spark.sql.connect.service.SparkConnectServer"
 # The engines add up the two values beside a percentile each in its own way.
@@ -36,7 +36,7 @@ EXACT = "COLUMNS(lambda c: NOT (c LIKE '%_p50_seconds' OR c LIKE '%_p90_seconds'
 def running_server(folder: Path) -> Iterator[tuple[str, int]]:
     """The address of a Spark on this machine, and its process."""
     assert shutil.which("java"), "java is missing: install Debian's default-jre-headless"
-    assert (SERVER / "bin").is_dir(), f"Spark is not in {SERVER}: `make test-systems` installs it"
+    assert (SERVER / "bin").is_dir(), f"Spark is not in {SERVER}: `make test-spark` installs it"
     folder.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

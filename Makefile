@@ -33,7 +33,7 @@ test: $(VENV)/.installed-dev
 test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules $(OLDER_DUCKDB)/.installed
 	$(BIN)/python -m pytest dora_pipeline_tests/systems --ignore $(SPARK_TESTS)
 
-# By itself: the server is half a gigabyte, and uses more of the processor than all other systems together.
+# By itself: the server is half a gigabyte, and takes minutes of a processor.
 test-spark: $(VENV)/.installed-systems $(SPARK)/.installed
 	$(BIN)/python -m pytest $(SPARK_TESTS)
 

@@ -11,8 +11,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from dora_pipeline.errors import WarehouseError
-from dora_pipeline.warehouse import days, judgement, landing, queries
+from dora_pipeline.warehouse import judgement, landing, queries
 from dora_pipeline.warehouse.accounts import Discrepancy, discrepancies
+from dora_pipeline.warehouse.engines import engine
 from dora_pipeline.warehouse.publication import working_file
 from dora_pipeline_tests.command import call
 from dora_pipeline_tests.dagster_runs import days_run
@@ -162,17 +163,17 @@ def test_too_few_and_too_many_do_not_make_up_for_each_other(mine: TestHome) -> N
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "message"),
+    ("name", "message"),
     [
-        (days, "core.deployments", "core.deployments: apm_deployment_tracking: 26 "),
-        (days, "core.failures", "core.failures: failure_event_api: "),
-        (days, "metrics.daily", "metrics.daily: "),
-        (days, "core.rejected_events", "core.rejected_events: "),
+        ("core.deployments", "core.deployments: apm_deployment_tracking: 26 "),
+        ("core.failures", "core.failures: failure_event_api: "),
+        ("metrics.daily", "metrics.daily: "),
+        ("core.rejected_events", "core.rejected_events: "),
     ],
     ids=["deployments", "failures", "daily", "rejected events"],
 )
 def test_a_statement_that_drops_rows_publishes_nothing(
-    mine: TestHome, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, message: str
+    mine: TestHome, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     before = mine.tables()
 
@@ -180,7 +181,7 @@ def test_a_statement_that_drops_rows_publishes_nothing(
         text = queries.statement(asked)
         return f"SELECT * FROM ({text}) LIMIT 1" if asked == name else text
 
-    monkeypatch.setattr(module, "statement", statement)
+    monkeypatch.setattr(engine, "statement", statement)
     with pytest.raises(WarehouseError) as raised:
         mine.run("2024-03-01", "2024-03-12")
     assert str(raised.value).startswith(message.removesuffix("26 "))
@@ -203,7 +204,7 @@ def test_judging_that_drops_rows_publishes_nothing(
         text = queries.statement(asked)
         return f"SELECT * FROM ({text}) WHERE day <> '2024-03-20'" if asked == judged else text
 
-    monkeypatch.setattr(judgement, "statement", statement)
+    monkeypatch.setattr(engine, "statement", statement)
     mine.deploy("shop", "2024-03-20 10:00:00")
     mine.fail(["shop"], "2024-03-20 11:00:00")
     with pytest.raises(WarehouseError, match=f"^{judged}: {message}"):

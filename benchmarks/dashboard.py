@@ -16,6 +16,7 @@ from pathlib import Path
 
 import requests
 from figures import filled
+from stopwatch import used_by
 
 _QUESTIONS = (
     "",
@@ -69,23 +70,18 @@ def _ask(address: str, process: int) -> None:
     print("| question | wall s | processor s | kB | peak MB |\n|---|---|---|---|---|")
     walls = []
     for question in _QUESTIONS:
-        began, used = time.perf_counter(), _processor_seconds(process)
+        began, used = time.perf_counter(), used_by(process)
         answer = requests.get(f"{address}/?{question}", timeout=120)
         answer.raise_for_status()
         wall = time.perf_counter() - began
         walls.append(wall)
-        cost = _processor_seconds(process) - used
+        cost = used_by(process) - used
         size = len(answer.content) / 1000
         print(f"| {question} | {wall:.2f} | {cost:.2f} | {size:.0f} | {_peak_megabytes(process)} |", flush=True)
     walls = sorted(walls[2:])
     print(
         f"\nOf 20 more questions: median {walls[9]:.2f} s, 95th percentile {walls[18]:.2f} s, longest {walls[-1]:.2f} s"
     )
-
-
-def _processor_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_megabytes(process: int) -> int:

@@ -9,7 +9,6 @@ digits of percentiles; there must be none.
 """
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 import duckdb
 import yaml
 from first_load import prepare
+from stopwatch import used_by
 
 from dora_pipeline.config import Home
 from dora_pipeline.pipeline.runs import run
@@ -79,11 +79,7 @@ def _row(title: str, server: int | None) -> Iterator[None]:
 
 
 def _used(process: int | None) -> float:
-    """Seconds that a process has used of processors."""
-    if process is None:
-        return 0.0
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0 if process is None else used_by(process)
 
 
 def _differing(homes: list[Home], table: str) -> int:

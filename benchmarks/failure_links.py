@@ -128,11 +128,12 @@ def main() -> None:
 
 def _judge_changes(connection: duckdb.DuckDBPyConnection) -> None:
     """As a run does where no repository is known."""
-    chains = failed_changes.begin_changes(connection, _RULES, ID_PREFIX)
-    if chains is not None:
-        found = [pair for chain in chains_of(chains) for pair in rollbacks(chain, lambda live, earlier: False)]
-        rows = pl.DataFrame(found, schema=failed_changes.ROLLBACKS, orient="row")
-        failed_changes.replace_changes(connection, _RULES, rows, microseconds(LONGEST_GAP))
+
+    def found(chains: pl.DataFrame) -> pl.DataFrame:
+        pairs = [pair for chain in chains_of(chains) for pair in rollbacks(chain, lambda live, earlier: False)]
+        return pl.DataFrame(pairs, schema=failed_changes.ROLLBACKS, orient="row")
+
+    failed_changes.judge_changes(connection, InPlace(), _RULES, ID_PREFIX, microseconds(LONGEST_GAP), found)
 
 
 def _processor_seconds() -> float:

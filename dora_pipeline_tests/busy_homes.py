@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -43,21 +42,22 @@ def read_while_busy(home: Home, is_enough: Callable[[Work], bool]) -> tuple[list
             threading.Thread(target=_until, args=(is_over, work, _runs(home, work))),
             threading.Thread(target=_until, args=(is_over, work, _events(url, work))),
         ]
-        with ExitStack() as started:
-            readers = [start_reader(home.warehouse, is_holding=number == 0) for number in range(_READERS)]
-            for reader in readers:
-                started.callback(reader.kill)
+        readers = [start_reader(home.warehouse, is_holding=number == 0) for number in range(_READERS)]
+        try:
             for thread in threads:
                 thread.start()
-                started.callback(thread.join)
-            # Also where a test is given up: work that goes on would keep the whole run of tests from its end.
-            started.callback(is_over.set)
-            while not (is_enough(work) or work.errors):
-                time.sleep(0.1)
-            is_over.set()
-            for thread in threads:
-                thread.join()
+            try:
+                while not (is_enough(work) or work.errors):
+                    time.sleep(0.1)
+            finally:
+                # Also where a test is given up: work that goes on would keep the whole run of tests from its end.
+                is_over.set()
+                for thread in threads:
+                    thread.join()
             seen = [seen_by(reader) for reader in readers]
+        finally:
+            for reader in readers:
+                reader.kill()
     return seen, work
 
 

@@ -26,7 +26,6 @@ _NAMES = ("service", "env", "team")
 _WHOLE = ("core.deployment_commits", "core.failed_changes", "core.failure_links")
 _FILTERED = ("core.deployments", "core.failures", "core.source_selections", "landing.properties", "metrics.counted")
 _NARROWED = ("core.failures", "metrics.counted")
-_SCHEMAS = ("CREATE SCHEMA core", "CREATE SCHEMA landing", "CREATE SCHEMA metrics")
 _NUMBERS = count(1)
 
 
@@ -40,9 +39,7 @@ class Part:
     def statements(self) -> list[str]:
         """What makes the part on a connection on which its source is attached."""
         return [
-            f"ATTACH ':memory:' AS {self.name}",
-            f"USE {self.name}",
-            *_SCHEMAS,
+            *_beginning(self.name),
             f"CREATE TYPE metrics.measure_name AS ENUM ({', '.join(map(quoted, _MEASURES))})",
             *(f"CREATE TYPE metrics.{column}_name AS ENUM (\n{self._text('names', column)})" for column in _NAMES),
             *(f"CREATE VIEW {table} AS FROM {self.conditions['source']}.{table}" for table in _WHOLE),
@@ -130,9 +127,7 @@ def narrowed(
         named.append(f"m.{column} IS NULL")
     name = f"part_{next(_NUMBERS)}"
     statements = [
-        f"ATTACH ':memory:' AS {name}",
-        f"USE {name}",
-        *_SCHEMAS,
+        *_beginning(name),
         *(f"CREATE VIEW {table} AS FROM {part.name}.{table}" for table in _FILTERED if table not in _NARROWED),
         *(
             f"CREATE TABLE {table} AS SELECT m.* FROM {part.name}.{table} AS m WHERE {' OR '.join(named) or 'FALSE'}"
@@ -157,6 +152,12 @@ def _execute_in_memory(connection: duckdb.DuckDBPyConnection, name: str, stateme
         connection.execute(f"USE {PUBLISHED}")
         connection.execute(f"DETACH IF EXISTS {name}")
         raise
+
+
+def _beginning(name: str) -> list[str]:
+    """What makes an empty database in memory, and lets unqualified names mean it."""
+    schemas = (f"CREATE SCHEMA {schema}" for schema in ("core", "landing", "metrics"))
+    return [f"ATTACH ':memory:' AS {name}", f"USE {name}", *schemas]
 
 
 def _answering() -> list[str]:

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from dora_pipeline.errors import WarehouseError
+from dora_pipeline_tests.dagster_servers import free_port
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.random_worlds import SELECTIONS, prepare, random_repository, random_world, tell
 from dora_pipeline_tests.test_random_worlds import assert_same
@@ -38,9 +39,7 @@ def running_server(folder: Path) -> Iterator[tuple[str, int]]:
     assert shutil.which("java"), "java is missing: install Debian's default-jre-headless"
     assert (SERVER / "bin").is_dir(), f"Spark is not in {SERVER}: `make test-spark` installs it"
     folder.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {
         "spark.ui.enabled": "false",
         "spark.connect.grpc.binding.address": "127.0.0.1",

@@ -1,9 +1,11 @@
 """The cost of reading APM exports, beside that of bare DuckDB and bare Polars on the same files.
 
     python benchmarks/apm_exports.py [--sightings 10000000] [--format jsonl csv parquet] [--rounds 3] [--keep FOLDER]
+        [--json FILE]
 
 The yardsticks only count: scan, group by service, env and version, count. The reader also reads times, commits,
-repositories and teams, checks every field, and compacts. Each measurement is a process of its own; they take turns.
+repositories and teams, checks every field, and compacts. Each measurement is a process of its own; they take turns, and
+the least of each counts. The ratio is that of processor time to the cheaper yardstick.
 """
 
 import argparse
@@ -17,6 +19,8 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+from results import Results, add_json_option
+from stopwatch import peak_mebibytes
 
 PROJECT = Path(__file__).resolve().parents[1]
 FORMATS = ("jsonl", "csv", "parquet")
@@ -104,18 +108,12 @@ READERS: dict[str, Callable[[Path], int]] = {
 
 
 def measure(reader: str, path: Path) -> None:
-    """Prints seconds, CPU seconds, peak MiB and rows of one reading, in this process."""
+    """Prints processor seconds, seconds, peak MiB and rows of one reading, in this process."""
     READERS[reader](path.with_name(f"warm-up{path.suffix}"))
-    start, cpu = time.perf_counter(), time.process_time()
+    start, processor = time.perf_counter(), time.process_time()
     rows = READERS[reader](path)
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    print(seconds, cpu, peak_mebibytes(), rows)
-
-
-def peak_mebibytes() -> int:
-    """Most memory that this process held; unlike getrusage not that of the process which started it."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) // 1024
+    processor, seconds = time.process_time() - processor, time.perf_counter() - start
+    print(processor, seconds, peak_mebibytes(), rows)
 
 
 def measured(reader: str, path: Path) -> list[float]:
@@ -129,20 +127,29 @@ def measured(reader: str, path: Path) -> list[float]:
     return [float(figure) for figure in result.stdout.split()]
 
 
-def compare(folder: Path, form: str, sightings: int, rounds: int) -> None:
-    """Measures all readers in turns, and prints the best of each with its ratio to the faster yardstick."""
-    path = generate(folder, form, sightings)
-    generate(folder, form, 1_000).replace(folder / f"warm-up.{form}")
+def compare(results: Results, path: Path, rounds: int) -> None:
+    """Measures all readers in turns, and prints the best of each with its ratio to the cheaper yardstick."""
     best: dict[str, list[float]] = {}
     for _ in range(rounds):
         for reader in READERS:
             figures = measured(reader, path)
             best[reader] = min(best.get(reader, figures), figures)
     yardstick = min(best[reader][0] for reader in READERS if reader != "dora_pipeline")
-    print(f"\n{form}: {sightings:,} sightings, {path.stat().st_size / 2**20:,.0f} MiB, best of {rounds}")
-    print(f"{'':15}{'seconds':>9}{'CPU s':>9}{'peak MiB':>10}{'rows':>10}{'ratio':>8}")
-    for reader, (seconds, cpu, peak, rows) in best.items():
-        print(f"{reader:15}{seconds:9.2f}{cpu:9.2f}{peak:10,.0f}{rows:10,.0f}{seconds / yardstick:8.2f}", flush=True)
+    for reader, (processor, seconds, peak, rows) in best.items():
+        form, size = path.suffix.removeprefix("."), path.stat().st_size / 2**20
+        results.row(form, size, reader, processor, processor / yardstick, seconds, peak, rows)
+
+
+COLUMNS = {
+    "format": "",
+    "MiB": ",.0f",
+    "reader": "",
+    "processor s": ".2f",
+    "÷ cheaper yardstick": ".2f",
+    "wall s": ".2f",
+    "peak MiB": ",.0f",
+    "rows": ",.0f",
+}
 
 
 def main() -> None:
@@ -152,6 +159,7 @@ def main() -> None:
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="a folder for the files, used again if they are there")
+    add_json_option(parser)
     parser.add_argument("--measure", nargs=2, metavar=("READER", "PATH"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -160,8 +168,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
+        results = Results(options)
+        results.table(f"{options.sightings:,} sightings, best of {options.rounds}", COLUMNS)
         for form in options.format:
-            compare(folder, form, options.sightings, options.rounds)
+            path = generate(folder, form, options.sightings)
+            generate(folder, form, 1_000).replace(folder / f"warm-up.{form}")
+            compare(results, path, options.rounds)
+        results.write()
 
 
 if __name__ == "__main__":

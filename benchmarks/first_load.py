@@ -24,8 +24,7 @@ from typing import Any
 
 import duckdb
 import polars as pl
-from apm_exports import peak_mebibytes
-from stopwatch import Stages
+from stopwatch import Stages, peak_mebibytes
 
 from dora_pipeline.config import Home
 from dora_pipeline.intake.store import EventStore

@@ -1,4 +1,4 @@
-"""Processor seconds of parts of the program, for benchmarks."""
+"""Processor seconds of parts of the program and of processes, and their memory, for benchmarks."""
 
 import importlib
 import os
@@ -15,6 +15,13 @@ def used_by(process: int) -> float:
     """Processor seconds that another process has used, all threads."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mebibytes(process: int | str = "self") -> int:
+    """Most memory that a process held; unlike getrusage not that of the process which started it."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    [line] = [line for line in status if line.startswith("VmHWM")]
+    return int(line.split()[1]) // 1024
 
 
 class Stages:

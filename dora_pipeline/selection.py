@@ -16,12 +16,13 @@ from zoneinfo import ZoneInfo
 
 from filelock import FileLock, Timeout
 
-from dora_pipeline.config import Home, listing
+from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.files import whole_file
 from dora_pipeline.identifiers import EventType, suggestion
 from dora_pipeline.sources.registry import SOURCES, sources_of
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, day_of, instant
+from dora_pipeline.yaml_files import listing
 
 if TYPE_CHECKING:
     import polars as pl

@@ -4,9 +4,10 @@ from typing import Any
 
 from pydantic import ValidationError, create_model
 
-from dora_pipeline.config import Home, Section, Settings, mistakes, read_yaml
+from dora_pipeline.config import Home, Section, Settings
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.sources.registry import SOURCES
+from dora_pipeline.yaml_files import mistakes, read_yaml
 
 _declared: dict[str, Any] = {source.name: (source.settings, source.settings()) for source in SOURCES.values()}
 _Sections = create_model("_Sections", __base__=Section, __doc__="`sources`: one section a source.", **_declared)

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from dora_pipeline.catalog.definitions import CodeLocation, DefinitionV2, DefinitionV3, Link
 from dora_pipeline.catalog.repository_links import RepositoryLink, repository_link
 from dora_pipeline.catalog.source_patterns import branch_length, checked_pattern, folder_patterns
-from dora_pipeline.config import Home, listing, mistake_lines, read_yaml
+from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.tables import Services, empty_frame
+from dora_pipeline.yaml_files import listing, mistake_lines, read_yaml
 
 _VERSIONS = ("v2", "v2.1", "v2.2")
 

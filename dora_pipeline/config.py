@@ -40,6 +40,7 @@ class Shapes(StrEnum):
     LANDING = "all that has landed: everything is read again"
     LINKS = "which deployments failures are linked to: all are linked again"
     RECORDS = "what the records of sources become: those that are kept are normalized again"
+    PULLED = "what is asked of a source: it is pulled from the beginning again"
 
 
 class Section(BaseModel):
@@ -65,7 +66,7 @@ SectionType = TypeVar("SectionType", bound=Section)
 class DatadogSettings(Section):
     """`datadog`: the site, or a whole address in its place."""
 
-    site: Annotated[Site, Shapes.RECORDS] = "datadoghq.com"
+    site: Annotated[Site, Shapes.RECORDS, Shapes.PULLED] = "datadoghq.com"
     api_url: Address | None = None
 
 

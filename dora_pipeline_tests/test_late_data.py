@@ -135,3 +135,19 @@ def test_any_changes_between_runs_end_in_the_tables_of_a_rebuild(
     assert home.tables() == before
     home.run(rebuild=True)
     assert home.tables() == before
+
+
+def test_an_export_that_goes_while_the_catalog_changes_leaves_nothing_behind(home: TestHome) -> None:
+    home.select("deployment", "apm_deployment_tracking")
+    at = "2024-05-06T10:00:00Z"
+    ready = {"service": "a", "version": "1", "started_at": at, "finished_at": at}
+    seen = {"timestamp": at, "service": "b", "env": "prod", "version": "1"}
+    gone = home.drop_export("gone.jsonl", [{"type": "dora_deployment", "id": "d1", "attributes": ready}, seen])
+    home.drop_export("kept.jsonl", [{**seen, "service": "c"}])
+    home.run()
+    assert len(home.rows("FROM core.deployments")) == 3
+    gone.unlink()
+    home.home.services.mkdir()
+    (home.home.services / "c.yaml").write_text(json.dumps({"schema-version": "v2.2", "dd-service": "c", "team": "x"}))
+    home.run()
+    assert home.rows("SELECT service, team FROM core.deployments") == [("c", "x")]

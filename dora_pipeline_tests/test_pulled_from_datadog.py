@@ -295,7 +295,14 @@ def test_hits_of_trace_metrics_become_deployments_and_the_last_days_are_asked_fo
     home.run()
     asked = [one for one in datadog.asked if one.path == "/api/v2/query/timeseries"]
     assert len(asked) == 2
-    assert home.rows(deployments) == [*expected, ("shop", "3", day(0) + timedelta(days=1))]
+    expected = [*expected, ("shop", "3", day(0) + timedelta(days=1))]
+    assert home.rows(deployments) == expected
+
+    versions[day(4).isoformat()] = "0"
+    log = home.home.selection_log.read_text()
+    home.home.selection_log.write_text(log.replace(f"{day(3)}", f"{day(5)}"))
+    home.run()
+    assert home.rows(deployments) == [("shop", "0", day(4)), *expected]
     assert home.tables() == rebuilt(home)
 
 

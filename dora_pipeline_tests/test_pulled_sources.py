@@ -336,6 +336,31 @@ def test_a_setting_that_leaves_services_out_is_for_incidents_that_were_pulled_be
     assert offline(home) == tables
 
 
+def test_what_is_asked_for_later_is_pulled_from_the_beginning(
+    home: TestHome, account: Account, offline: Callable[[TestHome], dict[str, list[str]]]
+) -> None:
+    account.prepare(home, 60)
+    other = {"service": reference("service", "PAPI", "api")}
+    account.add(happened(1, 90, 30), happened(2, 40, 30), happened(3, 40, 30, **other), happened(4, 2))
+    home.settings(sources={"pagerduty": {"api_url": account.vendor.url, "service_ids": ["PSHOP"]}})
+    home.run()
+    assert [name for name, *_ in home.rows(FAILURES)] == ["pagerduty:Q2", "pagerduty:Q4"]
+    home.settings(sources={"pagerduty": {"api_url": account.vendor.url}})
+    home.run()
+    assert [name for name, *_ in home.rows(FAILURES)] == ["pagerduty:Q2", "pagerduty:Q3", "pagerduty:Q4"]
+    # As the message of `dora select` says.
+    log = home.home.selection_log.read_text()
+    home.home.selection_log.write_text(log.replace(f"{day(60)}", f"{day(100)}"))
+    home.run()
+    assert [name for name, *_ in home.rows(FAILURES)] == [f"pagerduty:Q{number}" for number in range(1, 5)]
+    account.asked()
+    home.run()
+    # The usual window and what is open, nothing more.
+    assert len(account.asked()) == 2
+    tables = home.tables()
+    assert offline(home) == tables
+
+
 def test_the_token_is_in_no_file_no_message_and_no_log(
     home: TestHome, account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:

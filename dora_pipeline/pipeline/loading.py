@@ -15,7 +15,6 @@ from dora_pipeline.pipeline.landing import microseconds
 from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.selection import SelectionLog
 from dora_pipeline.sources.apm.settings import apm_settings
-from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.tables import (
     ApmVersionActivity,
     ConfiguredRepositories,
@@ -117,7 +116,7 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
         services = sorted(catalog.services.values(), key=lambda service: service.name)
         normalized = repr((services, shaping(settings, Shapes.RECORDS)))
         if inputs.change_property(connection, "normalized_by", normalized):
-            inputs.forget_inputs(connection, list(SOURCES))
+            inputs.forget_raw_inputs(connection)
             begin_meant_shrinks(connection)
 
 

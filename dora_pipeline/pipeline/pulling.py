@@ -10,9 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from dora_pipeline.config import Shapes, shaping
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.apm.datadog_sightings import fetch_sightings
 from dora_pipeline.sources.day_files import DayFiles, write_whole
+from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.sources.source import Connection, Source
 from dora_pipeline.timeline import Window, day_of, start_of
 
@@ -58,7 +60,8 @@ def pull_sightings(session: Session, source: str, folder: Path) -> None:
     now = datetime.now(UTC)
     selected = day_of(session.log.first_selected_at(source) or now, zone)
     asked_for = {day for day in known if day < known[-1] - timedelta(days=1)}
-    days = [day for day in Window(known[0] if known else selected, day_of(now, zone)) if day not in asked_for]
+    first = min([selected, *known[:1]])
+    days = [day for day in Window(first, day_of(now, zone)) if day not in asked_for]
     for done, day in enumerate(days):
         progress.step("pull sightings", done, len(days))
         last = min(start_of(day + timedelta(days=1), zone), now)
@@ -87,8 +90,14 @@ def _pull_windows(
 
 
 def _beginning(session: Session, source: Source[Any], files: DayFiles) -> datetime | None:
-    selected, until = session.log.first_selected_at(source.name), files.pulled_until()
-    return selected if selected is None or until is None else max(selected, until - session.settings.reread)
+    selected = session.log.first_selected_at(source.name)
+    if selected is None:
+        return None
+    asked = shaping(session.settings, Shapes.PULLED).items()
+    of_others = tuple(f"sources.{name}." for name in SOURCES if name != source.name)
+    files.ask_for(selected, {name: value for name, value in asked if not name.startswith(of_others)})
+    until = files.pulled_until()
+    return selected if until is None else max(selected, until - session.settings.reread)
 
 
 def _ask_for(connection: Connection, files: DayFiles, record_id: str, held: Held) -> None:

@@ -5,7 +5,8 @@ Where the newest version cannot be used, the last one that can is kept beside it
 that is usable when it comes drops the others, and which of the two stands is decided anew at each landing.
 What webhooks told of a record is kept beside it, by the ids of their deliveries: pulls and deliveries can come in any
 order and again, and neither takes anything away from the other.
-A day that says the same as before keeps its file untouched. `pulled_until` says up to when there are whole windows.
+A day that says the same as before keeps its file untouched. `pulled_until` says up to when there are whole windows,
+`pulled_for` since when, and by which settings, they were asked for.
 """
 
 import gzip
@@ -29,6 +30,7 @@ from dora_pipeline.timeline import OLDEST_INSTANT, day_of
 
 _ENDING = ".jsonl.gz"
 _PULLED_UNTIL = "pulled_until"
+_PULLED_FOR = "pulled_for"
 # When a record was fetched that was only ever delivered.
 _NEVER = OLDEST_INSTANT.isoformat()
 
@@ -151,6 +153,24 @@ class DayFiles:
     def note_pulled_until(self, moment: datetime) -> None:
         """Say that every window up to `moment` (UTC) was kept."""
         write_whole(self._folder / _PULLED_UNTIL, moment.isoformat().encode())
+
+    def ask_for(self, since: datetime, settings: Mapping[str, object]) -> None:
+        """Say since when (UTC) and by which settings records are asked for.
+
+        Where that is earlier, or by other settings, than what was pulled, all is pulled again.
+        """
+        path = self._folder / _PULLED_FOR
+        try:
+            known = json.loads(path.read_bytes())
+            if since >= datetime.fromisoformat(known["since"]) and settings == known["settings"]:
+                return
+            self.pull_from_the_beginning()
+        except FileNotFoundError:
+            # An older program pulled, which did not tell, or none did.
+            pass
+        except (ValueError, KeyError, TypeError):
+            self.pull_from_the_beginning()
+        write_whole(path, json.dumps({"since": since.isoformat(), "settings": settings}).encode())
 
     def pull_from_the_beginning(self) -> None:
         """Forget which windows were kept, so that the next pull asks for all of them again."""

@@ -42,9 +42,12 @@ def forget_input(connection: duckdb.DuckDBPyConnection, source: str, name: str) 
     connection.execute("DELETE FROM landing.inputs WHERE source = ? AND input = ?", [source, name])
 
 
-def forget_inputs(connection: duckdb.DuckDBPyConnection, sources: Sequence[str]) -> None:
-    """Forget the inputs of sources, so that they are normalized again."""
-    connection.execute("DELETE FROM landing.inputs WHERE source IN (SELECT UNNEST(?))", [list(sources)])
+def forget_raw_inputs(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forget the files of the raw layer, so that they are normalized again.
+
+    Exports stay known: one that is removed before it is read again would leave behind what it told.
+    """
+    connection.execute("DELETE FROM landing.inputs WHERE STARTS_WITH(input, 'raw/')")
 
 
 def note_left_out(

@@ -13,5 +13,5 @@ class PagerDutySettings(FailureSection):
     """Where the account is, and which of its services and teams are wanted; all where none are named."""
 
     api_url: Address = "https://api.pagerduty.com"
-    service_ids: Annotated[Texts, Shapes.RECORDS] = ()
-    team_ids: Annotated[Texts, Shapes.RECORDS] = ()
+    service_ids: Annotated[Texts, Shapes.RECORDS, Shapes.PULLED] = ()
+    team_ids: Annotated[Texts, Shapes.RECORDS, Shapes.PULLED] = ()

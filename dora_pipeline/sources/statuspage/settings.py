@@ -28,7 +28,7 @@ class StatuspageSettings(FailureSection):
     Incidents of less than `least_impact` are no failures.
     """
 
-    pages: Annotated[Texts, AfterValidator(_pages)] = ()
+    pages: Annotated[Texts, AfterValidator(_pages), Shapes.PULLED] = ()
     components: Annotated[dict[str, str | None], Field(default_factory=dict), Shapes.RECORDS]
     service: Annotated[str | None, Shapes.RECORDS] = None
     least_impact: Annotated[Impact, Shapes.RECORDS] = "minor"

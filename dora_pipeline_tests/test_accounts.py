@@ -272,6 +272,17 @@ def test_days_that_have_changed_and_are_not_loaded_add_up(mine: TestHome) -> Non
     assert found(mine) == []
 
 
+def test_a_day_whose_events_wait_adds_up_though_a_link_brought_its_figures_up_to_date(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", "2024-03-29 12:00:00")
+    home.fail(["shop"], "2024-03-30 12:00:00")
+    home.run()
+    home.select("deployment", *DEPLOYMENTS_BY_APM, at=datetime(2024, 6, 1, tzinfo=UTC))
+    assert home.run("2024-03-30").stale == [date(2024, 3, 29)]
+    home.run()
+    assert home.rows("SELECT day, deployments, failures FROM metrics.daily") == [(date(2024, 3, 30), None, 1)]
+
+
 def test_events_before_the_first_selection_and_of_sources_never_selected_are_accounted_for(home: TestHome) -> None:
     first = datetime(2024, 5, 6, 12, tzinfo=UTC)
     home.select("deployment", *DEPLOYMENTS_BY_EVENT, at=first)

@@ -175,6 +175,18 @@ def test_the_oldest_open_failure_has_an_age_at_the_end_of_the_days(client: Clien
     assert (figures["open_failures"], figures["oldest_open_seconds"]) == (1, 8 * 3_600)
 
 
+def test_what_was_open_at_the_end_of_the_days_counts_though_it_is_restored_by_now(home: TestHome) -> None:
+    home.select_events()
+    home.deploy("shop", "2024-03-31 12:00:00")
+    home.fail(["shop"], "2024-01-10 10:00:00", "2024-02-10 10:00:00")
+    home.fail(["shop"], "2024-01-11 10:00:00")
+    home.run()
+    month = {"from": "2024-01-01", "to": "2024-01-31", "compare": "none"}
+    with running_dashboard(home.home) as client:
+        (figures,) = client.get("/data.json", params=month).json()["figures"]
+    assert (figures["open_failures"], figures["oldest_open_seconds"]) == (2, (21 * 24 + 14) * 3_600)
+
+
 def test_a_difference_is_called_more_than_noise_only_where_it_is(client: Client) -> None:
     root = client.page(period="30d")
     # 40 + 4 + 1 and 10: 17.5 from half of 55, whose standard deviation is 3.7.

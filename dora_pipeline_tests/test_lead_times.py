@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dora_pipeline_tests.full_homes import rebuilt
 from dora_pipeline_tests.git_histories import History, dated_commit, git
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.lead_times import REPOSITORY, brought, reasons
@@ -288,6 +289,23 @@ def test_naming_a_repository_later_brings_the_lead_times_of_old_deployments(home
     home.settings(repositories={REPOSITORY: str(tmp_path / "app.git")})
     home.run()
     assert reasons(home)["second"] is None
+
+
+def test_a_day_that_is_not_asked_for_stays_as_it_is_when_its_service_gets_a_repository(
+    home: TestHome, remote: Path
+) -> None:
+    shas = line(remote, 3)
+    for number in (1, 2, 3):
+        home.deploy("shop", f"2024-05-0{number} 10:00:00", id=f"d{number}", git={"commit_sha": shas[number]})
+    home.run()
+    define_shop(home, f"https://{REPOSITORY}")
+    home.run("2024-05-03")
+    assert (reasons(home)["d2"], reasons(home)["d3"]) == ("no_repository", None)
+    assert (len(brought(home, "d2")), len(brought(home, "d3"))) == (0, 1)
+    home.run()
+    assert (reasons(home)["d2"], len(brought(home, "d2"))) == (None, 1)
+    tables = home.tables()
+    assert rebuilt(home) == tables
 
 
 def test_source_patterns_leave_out_commits_that_touch_other_files(home: TestHome, remote: Path) -> None:

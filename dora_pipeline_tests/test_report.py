@@ -99,7 +99,7 @@ def test_the_cards_show_the_last_thirty_days_of_production_against_the_thirty_be
     number, text = card(root, "production", "Time to restore")
     assert number == 4500
     assert "1.2 h median of 2 restored failures" in text
-    assert "1 failure is open and not in it." in text
+    assert "1 failure is open at the end and not in it." in text
     assert "+45.0 min: longer than in the 30 days before (30.0 min, 1 restore)." in text
 
 

@@ -311,7 +311,7 @@ def _restore_notes(now: Figures) -> list[str]:
     notes += _interval_notes(*_time_to_restore(now)[1:], duration_text)
     if now.open_failures:
         verb = "is" if now.open_failures == 1 else "are"
-        notes.append(f"{counted(now.open_failures, 'failure')} {verb} open and not in it.")
+        notes.append(f"{counted(now.open_failures, 'failure')} {verb} open at the end and not in it.")
     return notes
 
 

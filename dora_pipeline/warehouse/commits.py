@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
-from dora_pipeline.tables import DeploymentCommits, Deployments
+from dora_pipeline.tables import Deployments
 from dora_pipeline.warehouse.failed_changes import wait_for_changes
 from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, make_alike, statement
 from dora_pipeline.warehouse.staleness import mark_days
@@ -200,6 +200,7 @@ def replace_answers(
             "CREATE OR REPLACE TEMP TABLE differing_ranges AS SELECT UNNEST(?::VARCHAR[]) AS range_id",
             [list(differing_ranges)],
         )
-        mark_days(connection, (Deployments, DeploymentCommits), f"SELECT day FROM ({differing})")
+        # Their commits follow when they are loaded: those of a day that nobody asks for stay as its deployments are.
+        mark_days(connection, (Deployments,), f"SELECT day FROM ({differing})")
         wait_for_changes(connection, f"SELECT service FROM ({differing})")
         connection.execute("DELETE FROM landing.changed_ranges")

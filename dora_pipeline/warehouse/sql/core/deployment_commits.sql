@@ -4,7 +4,7 @@ WITH brought AS (
         AND r.day IN (SELECT y.day FROM run_days AS y)
 )
 SELECT
-    d.deployment_id, d.service, d.env, d.repository_id, b.commit_sha, b.landed_as_sha, b.subject,
+    d.deployment_id, d.service, d.env, b.repository_id, b.commit_sha, b.landed_as_sha, b.subject,
     b.authored_at, b.committed_at, d.finished_at,
     CAST(DATE_DIFF('microsecond', b.authored_at, d.finished_at) AS DOUBLE) / 1000000 AS lead_time_seconds,
     b.is_redelivery, d.is_selected, d.day

@@ -1,7 +1,7 @@
 -- The commits that deployments brought: those of their ranges that touch the patterns, of a squash commit the original
 -- commits, but for what landing.repeated_commits says.
 SELECT
-    r.deployment_id, r.service, r.day, c.commit_sha,
+    r.deployment_id, r.service, r.repository_id, r.day, c.commit_sha,
     CASE WHEN c.landed_as_sha <> c.commit_sha THEN c.landed_as_sha END AS landed_as_sha,
     c.authored_at, c.committed_at, c.subject, c.reverts, c.landed_subject, c.landed_reverts,
     COALESCE(x.is_redelivery, FALSE) AS is_redelivery

@@ -1,5 +1,6 @@
 -- The figures of the days from $from_day to $to_day as one period: the columns of metrics.summary by env, by service and env, or
--- by team and env, as $dimension says. Whoever has an event since $since_day has a row; open failures are those of any age.
+-- by team and env, as $dimension says. Whoever has an event since $since_day has a row; open failures are those of any age that
+-- were not restored by the end of $to_day.
 WITH beginnings AS (
     {metrics.beginnings}
 ),
@@ -31,7 +32,7 @@ failures AS MATERIALIZED (
             f.day, f.service, f.env, f.team, f.failure_id AS event_id
         FROM core.failures AS f
         CROSS JOIN known AS k
-        WHERE f.is_selected AND f.finished_at IS NULL AND f.day <= $to_day
+        WHERE f.is_selected AND f.day <= $to_day AND COALESCE(f.restored_day, DATE '9999-12-31') > $to_day
     ) AS f
 ),
 without_env AS (

@@ -27,6 +27,7 @@ from dora_pipeline.intake.store.event import (
 )
 from dora_pipeline.intake.store.identity import NaturalKey, body_key, differ, natural_key, refusal_key
 from dora_pipeline.intake.store.loaded import LoadedEvent, LoadedEvents
+from dora_pipeline.intake.store.statements import PreparedChange
 from dora_pipeline.timeline import instant
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -36,8 +37,8 @@ _SHOWN = ("service", "services", "team", "env", "started_at", "finished_at")
 _AFTER_ID = "\t"
 # Made once: to put a statement together costs as much as to execute it.
 _LOCK = select(schema.state.c.sequence).with_for_update()
-_LOG = insert(schema.messages)
-_ADVANCE = update(schema.state).values(sequence=bindparam("newest"))
+_LOG = PreparedChange(insert(schema.messages))
+_ADVANCE = PreparedChange(update(schema.state).values(sequence=bindparam("newest")))
 
 
 class Batch:
@@ -96,8 +97,8 @@ class Batch:
         if not self._messages:
             return
         self._events.save()
-        self._connection.execute(_LOG, self._messages)
-        self._connection.execute(_ADVANCE, {"newest": self._sequence})
+        _LOG.execute(self._connection, self._messages)
+        _ADVANCE.execute(self._connection, [{"newest": self._sequence}])
 
     def _moment(self, received_at: datetime | None) -> datetime:
         if received_at is not None:
@@ -269,7 +270,7 @@ class Batch:
                 "event_type": event.event_type,
                 "event_id": event.event_id,
                 "action": action,
-                "received_at": moment,
+                "received_at": schema.microseconds(moment),
                 "body": json.dumps(body, separators=(",", ":")),
                 "mark": self._mark,
             }

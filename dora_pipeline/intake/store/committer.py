@@ -4,8 +4,9 @@ What does not belong here: what a message makes of an event.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from threading import Condition, Thread
 from typing import Any, Self
 
@@ -17,15 +18,26 @@ MOST_AT_ONCE = 500
 MOST_WAITING = 10_000
 
 
+Act = Callable[[], None]
+_Waiting = tuple[Message, Future[StoredEvent]]
+
+
+def _at_once(act: Act) -> None:
+    act()
+
+
 class Committer:
     """One thread that writes whatever waits, at most 500 messages a transaction, in the order in which they came.
 
-    May be shared by threads. The store stays the caller's to close, after this.
+    May be shared by threads. The store stays the caller's to close, after this. `soon` runs what it is given soon, and
+    in one thread: the waking of the writer by the first message that waits, and what follows when the futures of a
+    transaction are done. `call_soon_threadsafe` of an event loop makes both once for all messages of a turn.
     """
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, soon: Callable[[Act], object] = _at_once) -> None:
         self._store = store
-        self._waiting: deque[tuple[Message, Future[StoredEvent]]] = deque()
+        self._soon = soon
+        self._waiting: deque[_Waiting] = deque()
         self._changed = Condition()
         self._is_closed = False
         self._thread = Thread(target=self._commit_what_waits, name="intake-committer", daemon=True)
@@ -48,14 +60,16 @@ class Committer:
             if len(self._waiting) >= MOST_WAITING:
                 raise SourceUnavailable("intake", f"{MOST_WAITING:,} events wait to be written; send this again later")
             self._waiting.append((message, future))
-            self._changed.notify()
+            is_first = len(self._waiting) == 1
+        if is_first:
+            self._soon(self._wake)
         return future
 
     def close(self) -> None:
         """Writes what waits, then stops."""
         with self._changed:
             self._is_closed = True
-            self._changed.notify()
+        self._wake()
         self._thread.join()
 
     def __enter__(self) -> Self:
@@ -64,20 +78,32 @@ class Committer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify()
+
     def _commit_what_waits(self) -> None:
         while taken := self._taken():
             wanted = [(message, future) for message, future in taken if future.set_running_or_notify_cancel()]
             try:
                 events = self._store.commit([message for message, _ in wanted])
             except Exception as error:
-                for _, future in wanted:
-                    future.set_exception(error)
+                self._soon(partial(_fail, wanted, error))
             else:
-                for (_, future), event in zip(wanted, events, strict=True):
-                    future.set_result(event)
+                self._soon(partial(_finish, wanted, events))
 
-    def _taken(self) -> list[tuple[Message, Future[StoredEvent]]]:
+    def _taken(self) -> list[_Waiting]:
         """The messages of the next transaction; none when closed and done."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
             return [self._waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(self._waiting)))]
+
+
+def _fail(waiting: Sequence[_Waiting], error: Exception) -> None:
+    for _, future in waiting:
+        future.set_exception(error)
+
+
+def _finish(waiting: Sequence[_Waiting], events: Sequence[StoredEvent]) -> None:
+    for (_, future), event in zip(waiting, events, strict=True):
+        future.set_result(event)

@@ -21,6 +21,8 @@ from dora_pipeline.intake.store.event import (
     stored_event,
     trouble,
 )
+from dora_pipeline.intake.store.schema import microseconds
+from dora_pipeline.intake.store.statements import PreparedChange
 
 # Databases limit the parameters of a statement; PostgreSQL's and SQLite's limits are about 32,000.
 _LOOKUP = 1_000
@@ -32,8 +34,8 @@ _LOOK = {
     )
     for column in (_EVENTS.event_id, _EVENTS.former_id, _EVENTS.identity_key)
 }
-_ADD = insert(schema.events)
-_CHANGE = (
+_ADD = PreparedChange(insert(schema.events))
+_CHANGE = PreparedChange(
     update(schema.events)
     .where(_EVENTS.event_type == bindparam("new_event_type"), _EVENTS.event_id == bindparam("stored_event_id"))
     .values({column.name: bindparam(f"new_{column.name}") for column in _EVENTS})
@@ -155,9 +157,9 @@ class LoadedEvents:
             if not held.is_new
         ]
         if new:
-            self._connection.execute(_ADD, new)
+            _ADD.execute(self._connection, new)
         if known:
-            self._connection.execute(_CHANGE, known)
+            _CHANGE.execute(self._connection, known)
 
 
 def _row(held: LoadedEvent) -> dict[str, Any]:
@@ -167,12 +169,12 @@ def _row(held: LoadedEvent) -> dict[str, Any]:
         "event_id": event.event_id,
         "sequence": event.sequence,
         "first_sequence": held.first_sequence,
-        "received_at": event.received_at,
-        "changed_at": event.changed_at,
+        "received_at": microseconds(event.received_at),
+        "changed_at": microseconds(event.changed_at),
         "is_deleted": event.is_deleted,
         "identity_key": held.identity_key,
-        "started_at": event_moment(event.attributes, "started_at"),
-        "finished_at": event_moment(event.attributes, "finished_at"),
+        "started_at": microseconds(event_moment(event.attributes, "started_at")),
+        "finished_at": microseconds(event_moment(event.attributes, "finished_at")),
         "attributes": json_text(event.attributes),
         "is_named": event.is_named,
         "former_id": event.former_id,

@@ -61,7 +61,7 @@ def make_app(settings: IntakeSettings) -> Starlette:
         certificate = Certificate(settings.tls) if settings.tls else None
         connections = Connections(connection_limit(), certificate)
         with EventStore.at(Home(settings.home)) as store:
-            committer = Committer(store)
+            committer = Committer(store, asyncio.get_running_loop().call_soon_threadsafe)
             door = Door(settings.keys, settings.requests_per_minute)
             app.state.worker = Worker(store, committer, door, metrics, settings.webhook_secrets)
             _end_with_parent()

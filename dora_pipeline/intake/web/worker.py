@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
@@ -49,7 +50,7 @@ class Worker:
     ) -> StoredEvent:
         """The event after this message, once it is on disk. Raises WrongRequest for what cannot be stored."""
         try:
-            event = await asyncio.wrap_future(self.committer.submit(event_type, attributes, event_id))
+            event = await _done(self.committer.submit(event_type, attributes, event_id))
         except ValueError as error:
             raise WrongRequest([str(error)]) from error
         self.metrics.count_event(event_type)
@@ -81,3 +82,20 @@ def worker_of(request: Request) -> Worker:
     """The worker that answers."""
     worker: Worker = request.app.state.worker
     return worker
+
+
+async def _done(future: Future[Found]) -> Found:
+    """What a future of the committer gives. It is done in this thread, so that nothing has to be carried over."""
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end(_done: Future[Found]) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    future.add_done_callback(end)
+    try:
+        await waiter
+    except asyncio.CancelledError:
+        future.cancel()
+        raise
+    return future.result()

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from dora_pipeline.intake.store import EventStore
@@ -282,6 +283,37 @@ def test_what_is_open_is_counted_at_the_end_of_the_period_or_now(shop: TestHome)
     assert by(shop, "all", columns, "2024-05-01", "2024-05-06")[0][2:4] == (1, 13 * 3600 + 20 * 60)
     ((_, _, number, age, is_provisional),) = by(shop, "all", columns, "2190-01-01", "2190-01-31")
     assert (number, age, is_provisional) == (None, None, True)
+
+
+def test_failures_that_are_never_restored_take_no_memory_for_each_day_on_which_they_are_open(
+    shop: TestHome, tmp_path: Path
+) -> None:
+    of_each_day, days = 72, 365
+    copy = tmp_path / "copy.duckdb"
+    copy.write_bytes(shop.home.warehouse.read_bytes())
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(
+            """
+            INSERT INTO core.failures
+            SELECT f.* REPLACE (
+                'open-' || n AS failure_id, DATE '2025-01-01' + CAST(n // $of_each_day AS INTEGER) AS day,
+                CAST(DATE '2025-01-01' + CAST(n // $of_each_day AS INTEGER) AS TIMESTAMPTZ) AS started_at
+            )
+            FROM core.failures AS f, RANGE($of_each_day * $days) AS r(n)
+            WHERE f.failure_id = 'f3' AND f.service = 'shop'
+            """,
+            {"of_each_day": of_each_day, "days": days},
+        )
+        connection.execute("SET memory_limit = '100MB'; SET temp_directory = ''")
+        for source in ("summary_by('all', {})", "summary({})"):
+            asked = source.format("'day', DATE '2025-01-01', DATE '2025-12-31'")
+            service = "" if "by" in source else "AND service = 'shop'"
+            rows = connection.execute(
+                f"SELECT open_failures FROM metrics.{asked} WHERE env = 'prod' {service} ORDER BY period"
+            ).fetchall()
+            # One more is open since 2024.
+            assert [row[0] for row in rows] == [1 + of_each_day * number for number in range(1, days + 1)]
 
 
 def test_a_period_that_is_cut_or_in_which_a_type_begins_is_not_whole_and_counts_are_null_before(tmp_path: Path) -> None:

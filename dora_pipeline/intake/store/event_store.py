@@ -166,7 +166,7 @@ class EventStore:
         ]
         query = select(*wanted).where(columns.event_type == event_type, columns.sequence > sequence)
         with self._reading() as connection:
-            return list(connection.execute(query.order_by(columns.sequence).limit(limit)))
+            return [*connection.execute(query.order_by(columns.sequence).limit(limit)).all()]
 
     def mark(self) -> tuple[int, str]:
         """The state that a store with events is in: its newest sequence, and what stands beside that."""

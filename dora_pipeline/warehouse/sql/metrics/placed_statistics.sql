@@ -17,6 +17,4 @@ COALESCE(MAX(CASE WHEN x.measure = 'recovery' THEN x.number END), 0) AS recoveri
 MAX(CASE WHEN x.measure = 'recovery' THEN x.p50_and_p90_seconds[1] END) AS recovery_p50_seconds,
 COALESCE(MAX(CASE WHEN x.measure = 'rework' THEN x.number END), 0) AS rework_deployments,
 COALESCE(MAX(CASE WHEN x.measure = 'linked_failure' THEN x.number END), 0) AS linked_failures,
-COALESCE(MAX(CASE WHEN x.measure = 'possible_link' THEN x.number END), 0) AS possible_links,
-COALESCE(MAX(CASE WHEN x.measure = 'open_failure' THEN x.number END), 0) AS open_failures,
-MAX(CASE WHEN x.measure = 'open_failure' THEN x.most_seconds END) AS oldest_open_seconds
+COALESCE(MAX(CASE WHEN x.measure = 'possible_link' THEN x.number END), 0) AS possible_links

@@ -4,5 +4,4 @@
 COUNT(*) AS number,
 COUNT(m.seconds) AS number_with_seconds,
 PERCENTILE_CONT([0.5, 0.9]) WITHIN GROUP (ORDER BY m.seconds) AS p50_and_p90_seconds,
-CAST(SUM(CAST(ROUND(m.seconds * 1000000) AS BIGINT)) AS DOUBLE) / NULLIF(COUNT(m.seconds), 0) / 1000000 AS mean_seconds,
-MAX(m.seconds) AS most_seconds
+CAST(SUM(CAST(ROUND(m.seconds * 1000000) AS BIGINT)) AS DOUBLE) / NULLIF(COUNT(m.seconds), 0) / 1000000 AS mean_seconds

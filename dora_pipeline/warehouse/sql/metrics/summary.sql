@@ -34,6 +34,19 @@ without_env AS (
     FROM counted AS m
     WHERE m.env IS NULL AND m.measure IN ('failure', 'restore')
     GROUP BY m.period, m.service, m.team_alone
+),
+opened AS (
+    SELECT p.period, f.service, f.env, f.team_alone, CAST(NULL AS VARCHAR) AS team, {metrics.open_statistics}
+    FROM (
+        SELECT
+            x.service, x.env, CASE WHEN x.service IS NULL THEN x.team END AS team_alone, CAST(NULL AS VARCHAR) AS source,
+            x.day, x.restored_day, COUNT(*) AS number, MIN(x.started_at) AS first_started_at
+        FROM core.failures AS x
+        WHERE x.is_selected
+        GROUP BY x.service, x.env, CASE WHEN x.service IS NULL THEN x.team END, x.day, x.restored_day
+    ) AS f
+    INNER JOIN periods AS p ON {metrics.is_open}
+    GROUP BY p.period, f.service, f.env, f.team_alone
 )
 SELECT
     p.period, p.is_whole, p.is_provisional, s.service, s.env, s.team,
@@ -51,6 +64,8 @@ FROM (
             {metrics.interval_statistics}
         FROM counted AS m
         GROUP BY m.period, m.service, m.env, m.team_alone, m.measure
+        UNION ALL BY NAME
+        FROM opened
     ) AS x
     GROUP BY x.period, x.service, x.env, x.team_alone
 ) AS s

@@ -31,8 +31,15 @@ beginnings AS (
 periods AS (
     {metrics.periods}
 ),
+-- A failure that is open at the end of a period stands here once, whatever its age.
 events AS NOT MATERIALIZED (
     {metrics.counted}
+    UNION ALL
+    SELECT
+        'open_failure' AS measure, CAST(NULL AS DOUBLE) AS seconds, CAST(NULL AS DATE) AS period, f.service, f.env, f.team,
+        f.repository_id, f.source, f.severity, f.custom_tags AS tags, f.failure_id AS event_id
+    FROM core.failures AS f
+    WHERE f.is_selected AND f.day <= CAST(to_day AS DATE) AND COALESCE(f.restored_day, DATE '9999-12-31') > CAST(from_day AS DATE)
     UNION ALL
     SELECT
         CAST(NULL AS VARCHAR) AS measure, CAST(NULL AS DOUBLE) AS seconds, CAST(NULL AS DATE) AS period, m.service, m.env, m.team,
@@ -77,7 +84,20 @@ members AS (
 failures AS MATERIALIZED (
     SELECT DISTINCT m.measure, m.seconds, m.period, m.event_id, m.env, m.member
     FROM placed AS m
-    WHERE m.measure IN ('failure', 'restore', 'open_failure')
+    WHERE m.measure IN ('failure', 'restore')
+),
+opened AS (
+    SELECT p.period, f.env, f.member, {metrics.open_statistics}
+    FROM (
+        SELECT o.env, o.member, x.source, x.day, x.restored_day, COUNT(*) AS number, MIN(x.started_at) AS first_started_at
+        FROM (SELECT DISTINCT m.env, m.member, m.event_id FROM placed AS m WHERE m.measure = 'open_failure') AS o
+        INNER JOIN (
+            SELECT DISTINCT y.failure_id, y.source, y.started_at, y.day, y.restored_day FROM core.failures AS y WHERE y.is_selected
+        ) AS x ON o.event_id = x.failure_id
+        GROUP BY o.env, o.member, x.source, x.day, x.restored_day
+    ) AS f
+    INNER JOIN periods AS p ON {metrics.is_open}
+    GROUP BY p.period, f.env, f.member
 ),
 without_env AS (
     SELECT m.period, m.member, {metrics.without_env}
@@ -113,6 +133,8 @@ FROM (
             WHERE p.source IS NULL OR p.source = n.member
         ) AS m
         GROUP BY m.period, m.env, m.member, m.measure
+        UNION ALL BY NAME
+        FROM opened
     ) AS x
     GROUP BY x.period, x.env, x.member
 ) AS s

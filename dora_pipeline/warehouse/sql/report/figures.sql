@@ -55,7 +55,8 @@ FROM (
         SELECT
             m.service, m.env, m.team, m.measure,
             {metrics.statistics},
-            {metrics.interval_statistics}
+            {metrics.interval_statistics},
+            MAX(m.seconds) AS most_seconds
         FROM (
             SELECT
                 CASE WHEN d.day >= $from_day THEN d.measure END AS measure, d.seconds,

@@ -148,7 +148,7 @@ def test_daily_rates_and_times_to_restore_of_an_env_are_not_known_where_failures
         ("placed", None),
         ("unplaced", "no_env"),
     ]
-    root = page(write_report(home.home, 2).read_text(encoding="utf-8"))
+    root = page(write_report(home.home, days=2).read_text(encoding="utf-8"))
     rate, text = card(root, "prod", "Change failure rate")
     assert rate is None
     assert "Not known: 1 failure names no environment. dora check says which setting gives it one." in text

@@ -30,7 +30,7 @@ async def show_answer(request: Request) -> Response:
 
     def page(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Page:
         if publication.catalog.newest_day is None:
-            return nothing_page()
+            return nothing_page(publication.catalog)
         return answer_page(answer(connection, publication.parts, question, publication.catalog))
 
     return html(await publications.ask(page), headers={"ETag": tag})

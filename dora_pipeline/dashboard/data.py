@@ -121,7 +121,7 @@ async def _answered(
     def found(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Response:
         queries = view.queries(publication.catalog)
         if not queries:
-            return html(nothing_page(), 404)
+            return html(nothing_page(publication.catalog), 404)
         if view.event is not None and not _table(connection, queries[view.event[0]])[1]:
             return no_event(*view.event)
         return act(connection, view, queries)

@@ -22,7 +22,7 @@ async def show_explanation(request: Request) -> Response:
     def made(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Page:
         known = publication.catalog
         if known.newest_day is None:
-            return nothing_page()
+            return nothing_page(publication.catalog)
         return explanation_page(explanation(connection, question, known, figure, own.get("reason"), page))
 
     return html(await publications_of(request).ask(made))

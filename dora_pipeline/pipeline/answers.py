@@ -3,34 +3,54 @@
 Every figure comes from the events of its question: medians under any filter are exact.
 """
 
-import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from datetime import date, timedelta
-from hashlib import blake2b
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import dataclass
+from datetime import date
 from zoneinfo import ZoneInfo
 
 import duckdb
 
-from dora_pipeline.config import Home
 from dora_pipeline.pipeline.report_queries import Queries
-from dora_pipeline.pipeline.report_trends import from_first_deployment, point_of, production_first
-from dora_pipeline.pipeline.reports import ReportError, known_since, put_page, rates_since
+from dora_pipeline.pipeline.trends import from_first_deployment, points_by_env
 from dora_pipeline.report.answer import Answer, Catalog, NamedEnvironment
-from dora_pipeline.report.content import Environment, Figures, Query, SelectedSource
+from dora_pipeline.report.content import Environment, Excerpt, Figures, Query, SelectedSource, Trend
 from dora_pipeline.report.distribution import LOWER_ENDS
-from dora_pipeline.report.page import answer_file
 from dora_pipeline.report.question import COLUMNS, Question, WrongQuestion
 from dora_pipeline.report.ranking import Ranked, Ranking
 from dora_pipeline.timeline import OLDEST_INSTANT, Window
 from dora_pipeline.warehouse.filtered import Part, Parts, narrowed
-from dora_pipeline.warehouse.reader import asking, open_publication
+from dora_pipeline.warehouse.single_queries import single_query
 
+_PRODUCTION = ("production", "prod")
 _MOST_TAGS = 200
 _MOST_RANKED = 50
-_MEMORY = "1GB"
-_FILTER = "The filter: to be run first"
+
+# The env of a figure, and the service or the team, None where it is of the whole environment.
+_Whose = tuple[str | None, str | None]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an answer is made of: the days that are asked for and compared with, and of trends the grain and the days.
+
+    Whoever has an event since that day is ranked, at most so many services or teams. Whether a point is provisional
+    depends on the clock, and is left out where nothing may.
+    """
+
+    period: Window
+    before: Window | None
+    trends: Sequence[tuple[str, Window]]
+    since: date
+    most: Mapping[str, int]
+    has_provisional: bool = True
+
+    @property
+    def windows(self) -> list[Window]:
+        """All days of it."""
+        found = [Window(self.since, self.period.last)]
+        return found if self.before is None else [*found, self.before]
 
 
 def catalog(connection: duckdb.DuckDBPyConnection) -> Catalog:
@@ -50,7 +70,7 @@ def catalog(connection: duckdb.DuckDBPyConnection) -> Catalog:
         newest_event_at,
         read_at,
         [SelectedSource(*row) for row in queries.rows("sources")],
-        [NamedEnvironment(*row) for row in sorted(environments, key=production_first)],
+        sorted((NamedEnvironment(*row) for row in environments), key=_production_first),
         names,
     )
 
@@ -63,92 +83,82 @@ def answer(connection: duckdb.DuckDBPyConnection, parts: Parts, asked: Question,
     """
     assert known.newest_day is not None, "there is nothing to ask about"
     question = known.resolved(asked)
-    environment = known.environment(question)
-    env, first = environment.env, environment.first_deployment_day
     period = question.window(known.newest_day)
-    grain = question.points(period)
-    before = question.compared(period)
-    nothing = _nothing(known, question)
+    most = {question.by: _MOST_RANKED} if question.service is None else {}
+    trends = [(question.points(period), period)]
+    scope = Scope(period, question.compared(period), trends, period.first, most)
+    with parts.filtered(connection, question.values, question.tag, scope.windows) as part:
+        return answer_of_part(connection, part, question, known, scope, Excerpt([known.environment(question)], 1))
+
+
+def answer_of_part(
+    connection: duckdb.DuckDBPyConnection,
+    part: Part,
+    question: Question,
+    known: Catalog,
+    scope: Scope,
+    shown: Excerpt[NamedEnvironment],
+) -> Answer:
+    """The answer to a question over some environments, where unqualified names mean what passes its filter.
+
+    Raises WrongQuestion where no service or team has the rank that is asked for.
+    """
     queries = Queries(connection)
-    bounds = {"env": env, "from_day": period.first, "to_day": period.last}
-    windows = [period] if before is None else [period, before]
-    with parts.filtered(connection, question.values, question.tag, windows) as part:
-        figures = _figures(queries, "Cards", env, period, "env")
-        then = None
-        if before is not None and environment.reaches_back_over(before):
-            then = _figures(queries, "Cards, the days compared with", env, before, "env").get(env, nothing)
-        trends = queries.rows("trends", f"Trends by {grain}", grain=grain, from_day=period.first, to_day=period.last)
-        lead_times = dict(queries.rows("lead_times", "Lead times", lower_ends=LOWER_ENDS, **bounds))
-        ranking = None
-        if question.service is None:
-            ranking = _ranking(connection, part, queries, question, period, env, grain)
-    points = [point_of(row[1:], grain) for row in trends if row[0] == env]
+    period, before = scope.period, scope.before
+    bounds = {"from_day": period.first, "to_day": period.last}
+    now = _figures(queries, "Cards", "env", period, scope.since)
+    then: dict[_Whose, Figures] = {}
+    if before is not None and any(environment.reaches_back_over(before) for environment in shown.rows):
+        then = _figures(queries, "Cards, the days compared with", "env", before, before.first)
+    trends = {
+        grain: points_by_env(
+            queries.rows("trends", f"Trends by {grain}", grain=grain, from_day=days.first, to_day=days.last),
+            grain,
+            has_provisional=scope.has_provisional,
+        )
+        for grain, days in scope.trends
+    }
+    lead_times: dict[str | None, dict[int, int]] = defaultdict(dict)
+    for env, lower_end, commits in queries.rows("lead_times", "Lead times", lower_ends=LOWER_ENDS, **bounds):
+        lead_times[env][lower_end] = commits
+    nothing = _nothing(known, question)
+
+    def of(environment: NamedEnvironment) -> Environment:
+        env, first = environment.env, environment.first_deployment_day
+        return Environment(
+            env,
+            first,
+            now.get((env, None), nothing),
+            then.get((env, None), nothing) if before is not None and environment.reaches_back_over(before) else None,
+            [
+                Trend(grain, [from_first_deployment(first, point) for point in points.get(env, [])])
+                for grain, points in trends.items()
+            ],
+            lead_times[env],
+        )
+
+    rankings = [_ranking(connection, part, queries, question, by, scope, shown.rows) for by in scope.most]
     return Answer(
         question,
         known,
-        Environment(env, first, figures.get(env, nothing), then),
         period,
         before,
-        _since("failure", known, question),
-        rates_since(known.sources, known.zone),
-        grain,
-        [from_first_deployment(first, point) for point in points],
-        lead_times,
-        ranking,
-        [Query(_FILTER, _script(part)), *(Query(title, text) for title, text in queries.texts.items())],
+        Excerpt([of(environment) for environment in shown.rows], shown.total),
+        rankings,
+        [Query(title, single_query(text, part.conditions)) for title, text in queries.texts.items()],
     )
 
 
-def write_answer(home: Home, asked: Question, days: int) -> Path:
-    """Write the page of a question over the newest `days`, in `report/` under a name of its own; the path of the file.
-
-    Raises WrongQuestion for what no event names, WarehouseError where nothing can be read, and ReportError where there
-    is no event yet, or the file cannot be written.
-    """
-    with TemporaryDirectory(prefix="dora-report-") as spill:
-        connection = open_publication(home, _MEMORY, Path(spill))
-        try:
-            with asking(home, connection) as cursor:
-                known = catalog(cursor)
-                if known.newest_day is None:
-                    raise ReportError("there is no event of a selected source yet; `dora check` says what is missing")
-                question = asked.but(from_day=known.newest_day - timedelta(days=days - 1))
-                found = answer(cursor, Parts(), question, known)
-        finally:
-            connection.close()
-    path = home.path / "report" / _file_name(asked)
-    put_page(path, answer_file(found))
-    return path
-
-
-def _file_name(asked: Question) -> str:
-    """A name that no other question has, and says which this is as far as a file's name may."""
-    plain = re.sub(r"[^a-z0-9.]+", "-", asked.query.lower()).strip("-.")[:80]
-    return f"{plain}-{blake2b(asked.query.encode(), digest_size=4).hexdigest()}.html"
-
-
-def _script(part: Part) -> str:
-    opening = "ATTACH 'warehouse.duckdb' AS warehouse (READ_ONLY)"
-    return "".join(f"{text.strip()};\n" for text in [opening, *part.statements()])
-
-
-def _figures(
-    queries: Queries, title: str, env: str | None, window: Window, dimension: str
-) -> dict[str | None, Figures]:
-    """The figures of the environment, or of each service or team in it, by its name, where there is an event."""
-    found: dict[str | None, Figures] = {}
+def _figures(queries: Queries, title: str, dimension: str, window: Window, since: date) -> dict[_Whose, Figures]:
+    """The figures of each environment, or of each service or team in one, that has an event since the day."""
+    found: dict[_Whose, Figures] = {}
     rows = queries.rows(
-        "figures",
-        title,
-        dimension=dimension,
-        since_day=window.first,
-        from_day=window.first,
-        to_day=window.last,
+        "figures", title, dimension=dimension, since_day=since, from_day=window.first, to_day=window.last
     )
-    for _, service, of, team, *figures in rows:
+    for _, service, env, team, *figures in rows:
         # Failures without a service have a row for each team.
-        if of == env and not (dimension == "service" and service is None):
-            found[{"env": of, "service": service, "team": team}[dimension]] = Figures(*figures)
+        if not (dimension == "service" and service is None):
+            found[env, {"env": None, "service": service, "team": team}[dimension]] = Figures(*figures)
     return found
 
 
@@ -157,41 +167,44 @@ def _ranking(
     part: Part,
     queries: Queries,
     question: Question,
-    period: Window,
-    env: str | None,
-    grain: str,
+    by: str,
+    scope: Scope,
+    shown: Sequence[NamedEnvironment],
 ) -> Ranking:
-    bounds = {"env": env, "from_day": period.first, "to_day": period.last}
+    (grain, course_of), *_ = scope.trends
+    most, since, period = scope.most[by], scope.since, scope.period
+    envs = [environment.env or "" for environment in shown]
     ranked = queries.rows(
         "ranked",
-        "Ranking, the order",
-        dimension=question.by,
+        dimension=by,
         sort=question.sort,
-        since_day=period.first,
-        most=_MOST_RANKED,
+        since_day=since,
+        from_day=period.first,
+        to_day=period.last,
+        envs=envs,
+        most=most,
         skipped=question.rank - 1,
-        **bounds,
     )
     if not ranked and question.rank > 1:
-        raise WrongQuestion("rank", f"there are fewer {question.by}s; begin with the first")
-    names = [name for name, _ in ranked]
-    total = ranked[0][1] if ranked else 0
+        raise WrongQuestion("rank", f"there are fewer {by}s; begin with the first")
+    names = list(dict.fromkeys(name for _, name, _ in ranked))
+    total = ranked[0][2] if ranked else 0
     # To take those on the page out of the others takes less than the figures of all do.
-    with nullcontext() if total == len(names) else narrowed(connection, part, COLUMNS[question.by], names):
-        figures = _figures(queries, "Ranking, the figures", env, period, question.by)
-        courses: dict[str | None, list[float | None]] = {}
-        course = queries.rows("member_trends", dimension=question.by, grain=grain, sort=question.sort, **bounds)
-        for name, figure in course:
-            courses.setdefault(name, []).append(figure)
-        teams = dict(queries.rows("teams", since_day=period.first)) if question.by == "service" else {}
-    rows = [Ranked(name, figures[name], teams.get(name), courses.get(name, [])) for name in names]
-    return Ranking(question.by, question.sort, rows, total, question.rank, _MOST_RANKED)
+    with nullcontext() if total == len(ranked) else narrowed(connection, part, COLUMNS[by], names):
+        figures = _figures(queries, f"Figures by {by}", by, period, since)
+        courses: dict[_Whose, list[float | None]] = defaultdict(list)
+        bounds = {"from_day": course_of.first, "to_day": course_of.last}
+        for env, name, figure in queries.rows("member_trends", dimension=by, grain=grain, sort=question.sort, **bounds):
+            courses[env, name].append(figure)
+        teams = dict(queries.rows("teams", since_day=since)) if by == "service" else {}
+    rows = [Ranked(name, env, figures[env, name], teams.get(name), courses[env, name]) for env, name, _ in ranked]
+    return Ranking(by, question.sort, grain, rows, total, question.rank, most)
 
 
 def _nothing(known: Catalog, question: Question) -> Figures:
     """The figures of days on which nothing came: counts are 0 of what is told by a source that is asked about."""
-    deployments = 0 if _since("deployment", known, question) else None
-    failures = 0 if _since("failure", known, question) else None
+    deployments = 0 if known.since("deployment", question) else None
+    failures = 0 if known.since("failure", question) else None
     return Figures(
         deployments=deployments,
         failures=failures,
@@ -205,9 +218,7 @@ def _nothing(known: Catalog, question: Question) -> Figures:
     )
 
 
-def _since(event_type: str, known: Catalog, question: Question) -> date | None:
-    """The day from which events of the type are known, None where none of its sources is asked about."""
-    if event_type == "deployment" and question.severity is not None:
-        return None
-    asked = [source for source in known.sources if question.source in (None, source.source)]
-    return known_since(asked, event_type, known.zone)
+def _production_first(environment: NamedEnvironment) -> int:
+    """The place of an environment: those of production come first, the others are alike."""
+    name = (environment.env or "").lower()
+    return _PRODUCTION.index(name) if name in _PRODUCTION else len(_PRODUCTION)

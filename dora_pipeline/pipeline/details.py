@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import duckdb
 
 from dora_pipeline.identifiers import EventType
-from dora_pipeline.pipeline.report_queries import filled, named_rows
+from dora_pipeline.pipeline.report_queries import filled
 from dora_pipeline.report.details import Details
+from dora_pipeline.warehouse.queries import named_rows
 
 # The tables of a page, the event itself first, and the queries that give them.
 _TABLES: Mapping[EventType, Mapping[str, str]] = {

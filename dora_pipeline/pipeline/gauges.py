@@ -5,8 +5,8 @@ from typing import Any
 
 import duckdb
 
-from dora_pipeline.pipeline.report_queries import filled, named_rows
-from dora_pipeline.warehouse.queries import statement
+from dora_pipeline.pipeline.report_queries import filled
+from dora_pipeline.warehouse.queries import named_rows, statement
 
 # Stands in place of a service and an environment for all that are not among the first.
 REST = "(rest)"

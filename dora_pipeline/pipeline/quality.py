@@ -7,9 +7,8 @@ import duckdb
 from dora_pipeline.config import Settings
 from dora_pipeline.pipeline.checks import all_results
 from dora_pipeline.pipeline.remedies import remedies
-from dora_pipeline.pipeline.report_queries import named_rows
 from dora_pipeline.report.quality import Complaint, Quality
-from dora_pipeline.warehouse.queries import statement
+from dora_pipeline.warehouse.queries import named_rows, statement
 
 _TABLES = ("sources", "tables", "unlinked_failures", "unknown_services", "rejected_events")
 

@@ -1,4 +1,4 @@
-"""The queries of the report: what is asked is what the page shows, word for word."""
+"""Statements with their values written into them, so that a page can show what was asked."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,6 @@ class Queries:
         if title:
             self.texts[title] = text
         return self._connection.execute(text).fetchall()
-
-
-def named_rows(connection: duckdb.DuckDBPyConnection, text: str) -> list[dict[str, Any]]:
-    """The rows of a query, by the names of its columns."""
-    rows = connection.execute(text)
-    names = [column[0] for column in rows.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
 
 
 def filled(name: str, parameters: Mapping[str, Value]) -> str:

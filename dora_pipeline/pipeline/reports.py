@@ -1,170 +1,114 @@
-"""The report: read from the published warehouse, made into a page, put in place whole."""
+"""The report: the page of a question as a file, read from the published warehouse, put in place whole."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import blake2b
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from tempfile import TemporaryDirectory
 
 import duckdb
 
-from dora_pipeline.config import Home, Settings
+from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError, WarehouseError
+from dora_pipeline.pipeline.answers import Scope, answer_of_part, catalog
+from dora_pipeline.pipeline.appendices import appendix
 from dora_pipeline.pipeline.report_queries import Queries
-from dora_pipeline.pipeline.report_trends import environments
-from dora_pipeline.report.content import (
-    DeploymentRow,
-    Excerpt,
-    FailureRow,
-    Figures,
-    Member,
-    Oddity,
-    Query,
-    Rejected,
-    Report,
-    SelectedSource,
-    WithoutLeadTime,
-)
-from dora_pipeline.report.page import page
-from dora_pipeline.settings import read_settings
-from dora_pipeline.timeline import Window, day_of, start_of
-from dora_pipeline.warehouse.reader import open_reader
+from dora_pipeline.pipeline.trends import trends_of_year
+from dora_pipeline.report.answer import Answer, Catalog
+from dora_pipeline.report.content import Excerpt
+from dora_pipeline.report.page import answer_page, nothing_page
+from dora_pipeline.report.question import Question
+from dora_pipeline.warehouse.filtered import Parts
+from dora_pipeline.warehouse.reader import asking, open_publication
 
 DAYS = 30
-# What a page holds at most, so that its size is bounded however large the warehouse is.
+_MEMORY = "1GB"
+# What a file holds at most, so that its size is bounded however large the warehouse is.
 _MOST_ENVIRONMENTS = 6
-_MOST_SERVICES = 500
-_MOST_TEAMS = 200
-_MOST_REASONS = 50
-_MOST_OPEN = 50
-_MOST_EVENTS = 25
+_MOST_MEMBERS: Mapping[str, int] = {"service": 500, "team": 200}
 
 
 class ReportError(DoraError):
     """The report cannot be written."""
 
 
-def write_report(home: Home, days: int = DAYS) -> Path:
-    """Write `report/index.html` of the home, and return its path; `days` is the length of the period of its figures.
+def write_report(home: Home, asked: Question = Question(), days: int = DAYS) -> Path:  # noqa: B008  # it is frozen
+    """Write the page of a question over the newest `days`, and return its path: `report/index.html` of the home where
+    nothing is asked for, else a name of its own beside it.
 
-    What the page says depends on the published warehouse and the settings only, not on the clock. Raises WarehouseError
-    where nothing was published yet, or by a program whose tables are others, and ReportError where the file cannot be
-    written; the report that was there stays then.
+    What the page says depends on the published warehouse only, not on the clock. Raises WrongQuestion for what no event
+    names, WarehouseError where nothing was published yet, or by a program whose tables are others, and ReportError
+    where the file cannot be written; the page that was there stays then.
     """
-    settings = read_settings(home)
-    with open_reader(home) as connection:
+    with TemporaryDirectory(prefix="dora-report-") as spill:
+        connection = open_publication(home, _MEMORY, Path(spill))
         try:
-            report = _report(Queries(connection), settings, days)
+            with asking(home, connection) as cursor:
+                text = _page(cursor, asked, days)
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             raise WarehouseError(
                 f"{home.warehouse}: cannot be read for the report; `dora run` brings it up to date: {reason}"
             ) from error
-    path = home.path / "report" / "index.html"
-    put_page(path, page(report))
+        finally:
+            connection.close()
+    path = home.path / "report" / _file_name(asked)
+    _put(path, text)
     return path
 
 
-def _report(queries: Queries, settings: Settings, days: int) -> Report:
-    zone = settings.zone
-    ((newest_day, newest_event_at, read_at),) = queries.rows("span")
-    sources = [SelectedSource(*row) for row in queries.rows("sources", "Selected sources")]
-    failures_since = known_since(sources, "failure", zone)
-    since_both = rates_since(sources, zone)
-    if newest_day is None:
-        rejected = queries.rows("rejected", "Rejected events", from_day=None, to_day=None)
-        return Report(
-            zone,
-            newest_event_at,
-            read_at,
-            sources,
-            rejected=Excerpt.of([Rejected(*row) for row in rejected], _MOST_REASONS),
-            queries=_queries(queries),
-        )
-    period = Window(newest_day - timedelta(days=days - 1), newest_day)
-    before = Window(period.first - timedelta(days=days), period.first - timedelta(days=1))
-    since = min(newest_day - timedelta(days=365), before.first)
-    bounds = {"from_day": period.first, "to_day": period.last}
-    figures = {
-        dimension: queries.rows("figures", title, since_day=since, dimension=dimension, **bounds)
-        for dimension, title in (("env", "Cards"), ("service", "Services"), ("team", "Teams"))
-    }
-    all_environments = environments(queries, figures["env"], before, period, since)
-    shown = Excerpt.of(all_environments, _MOST_ENVIRONMENTS)
-    names = {environment.env for environment in shown.rows}
-    places = {environment.env: place for place, environment in enumerate(all_environments)}
-    teams = dict(queries.rows("teams", since_day=since))
-
-    def members(dimension: str, most: int) -> Excerpt[Member]:
-        rows = [
-            Member(service, env, team or teams.get(service), Figures(*values))
-            for _, service, env, team, *values in figures[dimension]
-        ]
-        # The query sorts by deployments within an environment; sorting keeps that.
-        return Excerpt.of(sorted(rows, key=lambda row: places[row.env]), most)
-
-    return Report(
-        zone,
-        newest_event_at,
-        read_at,
-        sources,
-        period,
-        before,
-        failures_since,
-        since_both,
-        shown,
-        members("service", _MOST_SERVICES),
-        members("team", _MOST_TEAMS),
-        Excerpt.of([Rejected(*row) for row in queries.rows("rejected", "Rejected events", **bounds)], _MOST_REASONS),
-        Excerpt.of(
-            [
-                WithoutLeadTime(*row)
-                for row in queries.rows("reasons", "Deployments without a change lead time", **bounds)
-            ],
-            _MOST_REASONS,
-        ),
-        Excerpt.of([FailureRow(*row) for row in queries.rows("open_failures", "Open failures")], _MOST_OPEN),
-        [Oddity(*row) for row in queries.rows("oddities", "Counted, and to be looked at", **bounds)],
-        [
-            deployment
-            for row in queries.rows("deployments", "Newest deployments", since_day=since, most=_MOST_EVENTS)
-            if (deployment := DeploymentRow(*row)).env in names
-        ],
-        [
-            failure
-            for row in queries.rows("failures", "Newest failures", since_day=since, most=_MOST_EVENTS)
-            if (failure := FailureRow(*row)).env in names
-        ],
-        _queries(queries),
-    )
+def _page(connection: duckdb.DuckDBPyConnection, asked: Question, days: int) -> str:
+    known = catalog(connection)
+    if known.newest_day is None:
+        return nothing_page(known, appendix(connection, asked, None)[0].rejected).html
+    question = asked.but(from_day=known.newest_day - timedelta(days=days - 1))
+    known.check(question)
+    if question.env is not None:
+        question = known.resolved(question)
+    scope = _scope(question, known)
+    found = _answer(connection, question, known, scope)
+    own, queries = appendix(connection, question, scope, {item.env for item in found.environments.rows})
+    return answer_page(replace(found, queries=[*found.queries, *queries], appendix=own)).html
 
 
-def known_since(sources: Sequence[SelectedSource], event_type: str, zone: ZoneInfo) -> date | None:
-    """The day from which events of a type are known; None where none of the sources tells of them."""
-    begins = _first_selection(sources, event_type)
-    return None if begins is None else day_of(begins, zone)
+def _scope(question: Question, known: Catalog) -> Scope:
+    """The days that are asked for, and the year that ends with them: its trends, and who was heard of in it."""
+    assert known.newest_day is not None, "there is nothing to ask about"
+    period = question.window(known.newest_day)
+    before = question.compared(period)
+    trends = trends_of_year(known.newest_day)
+    since = min(window.first for window in (*(days for _, days in trends), period, *([before] if before else [])))
+    if question.points(period) == "day":
+        trends.append(("day", period))
+    named = [name for name in _MOST_MEMBERS if getattr(question, name) is not None]
+    most = {} if "service" in named else {name: most for name, most in _MOST_MEMBERS.items() if name not in named}
+    return Scope(period, before, trends, since, most, has_provisional=False)
 
 
-def rates_since(sources: Sequence[SelectedSource], zone: ZoneInfo) -> date | None:
-    """The first day from whose start deployments and failures are known; None while a type has no selected source."""
-    deployments, failures = _first_selection(sources, "deployment"), _first_selection(sources, "failure")
-    if deployments is None or failures is None:
-        return None
-    begins = max(deployments, failures)
-    day = day_of(begins, zone)
-    return day if start_of(day, zone) == begins else day + timedelta(days=1)
+def _answer(connection: duckdb.DuckDBPyConnection, question: Question, known: Catalog, scope: Scope) -> Answer:
+    """The answer; of every environment with an event in the scope, where the question names none."""
+    with Parts().filtered(connection, question.values, question.tag, scope.windows) as part:
+        shown = [known.environment(question)]
+        if question.env is None:
+            rows = Queries(connection).rows("environments", since_day=scope.since, to_day=scope.period.last)
+            heard_of = {env for env, *_ in rows}
+            shown = [environment for environment in known.environments if environment.env in heard_of] or shown
+        return answer_of_part(connection, part, question, known, scope, Excerpt.of(shown, _MOST_ENVIRONMENTS))
 
 
-def _first_selection(sources: Sequence[SelectedSource], event_type: str) -> datetime | None:
-    return min((source.first_selected_at for source in sources if source.event_type == event_type), default=None)
+def _file_name(asked: Question) -> str:
+    """A name that no other question has, and says which this is as far as a file's name may."""
+    if asked == Question():
+        return "index.html"
+    plain = re.sub(r"[^a-z0-9.]+", "-", asked.query.lower()).strip("-.")[:80]
+    return f"{plain}-{blake2b(asked.query.encode(), digest_size=4).hexdigest()}.html"
 
 
-def _queries(queries: Queries) -> list[Query]:
-    return [Query(title, text) for title, text in queries.texts.items()]
-
-
-def put_page(path: Path, text: str) -> None:
+def _put(path: Path, text: str) -> None:
     """Put a page in place, whole. Raises ReportError where it cannot be written."""
     temporary = path.with_name(f"{path.name}.writing-{os.getpid()}")
     try:

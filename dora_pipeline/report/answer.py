@@ -1,18 +1,18 @@
-"""What a page of the dashboard shows, as plain values, and what its questions can name.
+"""The answer to a question, as plain values, and what questions can name.
 
 Days are those of the warehouse's time zone, instants are UTC, durations seconds. None is `no data`, never 0.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo
 
-from dora_pipeline.report.content import Environment, Point, Query, SelectedSource
+from dora_pipeline.report.content import Appendix, Environment, Excerpt, Query, SelectedSource
 from dora_pipeline.report.question import NONE, Question, WrongQuestion
 from dora_pipeline.report.ranking import Ranking
-from dora_pipeline.timeline import Window
+from dora_pipeline.timeline import Window, day_of, start_of
 
 _MOST_NEAR = 5
 
@@ -45,6 +45,38 @@ class Catalog:
     sources: Sequence[SelectedSource]
     environments: Sequence[NamedEnvironment]
     names: Mapping[str, Sequence[str | None]]
+
+    def selected(self, event_type: str) -> bool:
+        """Whether any source of deployments or of failures is selected."""
+        return any(source.event_type == event_type for source in self.sources)
+
+    def since(self, event_type: str, question: Question) -> date | None:
+        """The day from which events of a type are known, None where none of its sources is asked about."""
+        if event_type == "deployment" and question.severity is not None:
+            return None
+        begins = self._first_selection(event_type, question.source)
+        return None if begins is None else day_of(begins, self.zone)
+
+    @property
+    def rates_since(self) -> date | None:
+        """The first day from whose start deployments and failures are known; None while a type has no source."""
+        deployments, failures = self._first_selection("deployment"), self._first_selection("failure")
+        if deployments is None or failures is None:
+            return None
+        begins = max(deployments, failures)
+        day = day_of(begins, self.zone)
+        return day if start_of(day, self.zone) == begins else day + timedelta(days=1)
+
+    @property
+    def quiet_days(self) -> int:
+        """Whole days between the newest event and the last reading."""
+        if self.read_at is None or self.newest_event_at is None:
+            return 0
+        return max((self.read_at - self.newest_event_at) // timedelta(days=1), 0)
+
+    def _first_selection(self, event_type: str, source: str | None = None) -> datetime | None:
+        found = [item for item in self.sources if item.event_type == event_type and source in (None, item.source)]
+        return min((item.first_selected_at for item in found), default=None)
 
     def environment(self, question: Question) -> NamedEnvironment:
         """The environment that the question is about: the first one where it names none. Raises WrongQuestion."""
@@ -82,21 +114,21 @@ class UnknownName(WrongQuestion):
 
 @dataclass(frozen=True)
 class Answer:
-    """The figures that a question asks for; `question` names its environment.
+    """The figures that a question asks for; it names its environment where only that one is shown.
 
-    `points` are the period by grain, oldest first; `lead_times` how many commits begin at each lower end of
-    `distribution`. `ranking` is None where the question is about one service.
+    `rankings` are of services, of teams or of both, over the environments that are shown. `appendix` is that of a file.
     """
 
     question: Question
     catalog: Catalog
-    environment: Environment
     period: Window
     before: Window | None
-    failures_since: date | None
-    rates_since: date | None
-    grain: str
-    points: Sequence[Point]
-    lead_times: Mapping[int, int]
-    ranking: Ranking | None
+    environments: Excerpt[Environment]
+    rankings: Sequence[Ranking]
     queries: Sequence[Query] = ()
+    appendix: Appendix | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it can lead to other pages, and be asked anew."""
+        return self.appendix is None

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 
 from dora_pipeline.report import verdicts
+from dora_pipeline.report.answer import Answer
 from dora_pipeline.report.content import UNKNOWN, Environment, Figures
 from dora_pipeline.report.question import Question
 from dora_pipeline.report.words import (
@@ -100,21 +101,11 @@ class _Figure:
     notes: Sequence[str] = ()
 
 
-def cards(
-    environment: Environment,
-    period: Window,
-    before: Window | None,
-    failures_since: date | None,
-    rates_since: date | None,
-    question: Question | None = None,
-) -> list[Card]:
-    """Deployment frequency, change lead time, change failure rate and time to restore, then what DORA adds since 2024.
-
-    `before` are the days that the period is compared with, None for a card without comparison. `failures_since` is the
-    day from which failures are known, None where no source of failures is selected or asked about; `rates_since` the
-    first one from whose start deployments and failures are. `question` is that of the dashboard, None in a file.
-    """
+def cards(answer: Answer, environment: Environment) -> list[Card]:
+    """Deployment frequency, change lead time, change failure rate, time to restore, then what DORA adds since 2024."""
     now, then = environment.now, environment.before or UNKNOWN
+    period, before = answer.period, answer.before
+    failures_since = answer.catalog.since("failure", answer.question)
     are_failures_known = failures_since is not None and before is not None and failures_since <= before.first
     known = then if are_failures_known else UNKNOWN
     days, days_before = len(period), 0 if before is None else len(before)
@@ -123,7 +114,7 @@ def cards(
         compared.card(
             "Deployment frequency",
             "deployments",
-            _frequency(now, _frequency_notes(environment, period, question)),
+            _frequency(now, _frequency_notes(answer, environment)),
             _frequency(then),
             verdicts.of_counts(now.deployments, days, then.deployments, days_before),
         ),
@@ -138,7 +129,7 @@ def cards(
         compared.card(
             "Change failure rate",
             "failures",
-            _failure_rate(now, _rate_notes(now, period, failures_since, rates_since, question)),
+            _failure_rate(now, _rate_notes(answer, now)),
             _failure_rate(known),
             verdicts.of_counts(now.failures, now.deployments, known.failures, known.deployments),
         ),
@@ -225,10 +216,10 @@ def _recovery_time(figures: Figures) -> verdicts.Estimate:
     return figures.recovery_p50_seconds, figures.recovery_p50_seconds_low, figures.recovery_p50_seconds_high
 
 
-def _frequency_notes(environment: Environment, period: Window, question: Question | None) -> list[str]:
-    number, first = environment.now.deployments, environment.first_deployment_day
+def _frequency_notes(answer: Answer, environment: Environment) -> list[str]:
+    period, number, first = answer.period, environment.now.deployments, environment.first_deployment_day
     if number is None:
-        return [_unknown("deployment", "failure", question)]
+        return [_unknown("deployment", "failure", answer.question)]
     if first is not None and first > period.last:
         return [f"These days end before the first deployment of the environment, on {day_text(first)}."]
     if first is not None and first > period.first:
@@ -268,10 +259,9 @@ def _interval_notes(low: float | None, high: float | None, text: Callable[[float
     return [] if low is None or high is None else [f"95 % interval: {text(low)} to {text(high)}"]
 
 
-def _rate_notes(
-    now: Figures, period: Window, failures_since: date | None, rates_since: date | None, question: Question | None
-) -> list[str]:
-    notes = []
+def _rate_notes(answer: Answer, now: Figures) -> list[str]:
+    notes, period, question = [], answer.period, answer.question
+    failures_since, rates_since = answer.catalog.since("failure", question), answer.catalog.rates_since
     if failures_since is None:
         return [_unknown("failure", "deployment", question)]
     if now.deployments is None:
@@ -281,7 +271,7 @@ def _rate_notes(
     if rates_since is not None and period.first < rates_since:
         days, advice = (period.last - rates_since).days + 1, ""
         if days > 0:
-            advice = f", as dora report --days {days} shows it" if question is None else "; choose one"
+            advice = "; choose one" if answer.is_live else f", as dora report --days {days} shows it"
         notes.append(f"A rate needs a period that begins on {day_text(rates_since)} or later{advice}.")
     if now.failures_without_env:
         notes.append(_without_env(now.failures_without_env, "failure"))
@@ -290,11 +280,11 @@ def _rate_notes(
     return notes
 
 
-def _unknown(what: str, other: str, question: Question | None) -> str:
+def _unknown(what: str, other: str, question: Question) -> str:
     """Why nothing is known of events of one type, where those of the other are asked about."""
-    if question is not None and question.severity is not None and what == "deployment":
+    if question.severity is not None and what == "deployment":
         return "The question is of failures of a severity, and deployments have none."
-    if question is not None and question.source is not None:
+    if question.source is not None:
         return f"The question is of a source of {other}s."
     return f"No source of {what}s is selected."
 

@@ -69,7 +69,7 @@ class _Measure:
     interval: Callable[[Figures], tuple[float | None, float | None]] = lambda figures: (None, None)
 
 
-_FOUR = (
+_MEASURES = (
     _Measure(
         "Deployments",
         lambda figures: figures.deployments,
@@ -102,8 +102,6 @@ _FOUR = (
         duration_unit,
         interval=lambda figures: (figures.time_to_restore_p50_seconds_low, figures.time_to_restore_p50_seconds_high),
     ),
-)
-_OTHERS = (
     _Measure(
         "Change lead time, median over deployments",
         lambda figures: figures.deployment_lead_time_p50_seconds,
@@ -145,13 +143,8 @@ _MOST_OF_INTERVAL = 4
 
 
 def charts(points: Sequence[Point], grain: str) -> list[Chart]:
-    """The four metrics over the points, oldest first."""
-    return [_chart(measure, points, grain) for measure in _FOUR]
-
-
-def other_charts(points: Sequence[Point], grain: str) -> list[Chart]:
-    """The lead time of deployments, and what DORA adds since 2024, over the points, oldest first."""
-    return [_chart(measure, points, grain) for measure in _OTHERS]
+    """The four metrics, the lead time of deployments, and what DORA adds since 2024, over the points, oldest first."""
+    return [_chart(measure, points, grain) for measure in _MEASURES]
 
 
 def period_text(point: Point, grain: str) -> str:
@@ -218,7 +211,7 @@ def _chart(measure: _Measure, points: Sequence[Point], grain: str) -> Chart:
 
 def count_levels(most: int) -> list[tuple[float, str]]:
     """The levels of an axis of numbers up to `most`, each with its text."""
-    return _levels(0, most, _FOUR[0])
+    return _levels(0, most, _MEASURES[0])
 
 
 def _levels(least: float, most: float, measure: _Measure) -> list[tuple[float, str]]:

@@ -1,13 +1,12 @@
-"""What the report shows, as plain values.
+"""What the page of a question shows, as plain values.
 
-Days are those of the report's time zone, instants are UTC, durations seconds. None is `no data`, never 0.
+Days are those of the warehouse's time zone, instants are UTC, durations seconds. None is `no data`, never 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Generic, TypeVar
-from zoneinfo import ZoneInfo
 
 from dora_pipeline.timeline import Window
 
@@ -58,8 +57,7 @@ class Figures:
     restores_without_env: int = 0
 
 
-# Of whom nothing came in a period that was watched, and of a period that was not.
-NOTHING = Figures()
+# Of a period that was not watched.
 UNKNOWN = Figures(deployments=None, failures=None)
 
 
@@ -77,28 +75,27 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Trend:
+    """Figures by grain, the oldest first."""
+
+    grain: str
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True)
 class Environment:
     """An environment: its figures now, those of the days that they are compared with, and its trends.
 
-    `before` is None where the data does not reach back over all of those days.
+    `before` is None where the data does not reach back over all of those days. `lead_times` is how many commits begin
+    at each lower end of `distribution`.
     """
 
     env: str | None
     first_deployment_day: date | None
     now: Figures
     before: Figures | None
-    months: Sequence[Point] = ()
-    weeks: Sequence[Point] = ()
-
-
-@dataclass(frozen=True)
-class Member:
-    """The figures of a service in an environment, or of a team in an environment."""
-
-    service: str | None
-    env: str | None
-    team: str | None
-    figures: Figures
+    trends: Sequence[Trend] = ()
+    lead_times: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -200,29 +197,12 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Report:
-    """All that the page shows. `period` is None where there is no event yet."""
+class Appendix:
+    """What a file has since it leads to no other page: events by what is the matter with them, and the newest."""
 
-    zone: ZoneInfo
-    newest_event_at: datetime | None
-    read_at: datetime | None
-    sources: Sequence[SelectedSource]
-    period: Window | None = None
-    before: Window | None = None
-    failures_since: date | None = None
-    # The first day from whose start both deployments and failures are known.
-    rates_since: date | None = None
-    environments: Excerpt[Environment] = field(default_factory=Excerpt)
-    services: Excerpt[Member] = field(default_factory=Excerpt)
-    teams: Excerpt[Member] = field(default_factory=Excerpt)
     rejected: Excerpt[Rejected] = field(default_factory=Excerpt)
     without_lead_time: Excerpt[WithoutLeadTime] = field(default_factory=Excerpt)
     open_failures: Excerpt[FailureRow] = field(default_factory=Excerpt)
     oddities: Sequence[Oddity] = ()
     deployments: Sequence[DeploymentRow] = ()
     failures: Sequence[FailureRow] = ()
-    queries: Sequence[Query] = ()
-
-    def selected(self, event_type: str) -> bool:
-        """Whether any source of deployments or of failures is selected."""
-        return any(source.event_type == event_type for source in self.sources)

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from dora_pipeline.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Label, Mark, count_levels
 from dora_pipeline.report.words import counted
+from dora_pipeline.timeline import Window
 
 _HOUR, _DAY = 3600, 86400
 # The lower end of each step in seconds, and what stands under its bar; the first one has all below 0.
@@ -25,8 +26,8 @@ _STEPS: Sequence[tuple[int, str]] = (
 LOWER_ENDS = [seconds for seconds, _ in _STEPS]
 
 
-def distribution(numbers: Mapping[int, int]) -> Chart:
-    """A bar for each step; `numbers` has how many commits begin at each lower end, -1 for those below 0."""
+def distribution(numbers: Mapping[int, int], period: Window) -> Chart:
+    """A bar for each step; `numbers` has how many commits of these days begin at each lower end, -1 those below 0."""
     texts = [f"{text} to {end}" for (_, text), (_, end) in pairwise(_STEPS)]
     bars = [*zip(LOWER_ENDS, [text for _, text in _STEPS], [*texts, f"{_STEPS[-1][1]} and more"], strict=True)]
     if numbers.get(-1):
@@ -45,7 +46,7 @@ def distribution(numbers: Mapping[int, int]) -> Chart:
     most = max(zip(values, (title for *_, title in bars), strict=True))
     summary = f"{counted(total, 'commit')}, most often {most[1]}." if total else "No commit with a lead time."
     return Chart(
-        "Change lead times of commits",
+        f"Change lead times of commits, these {counted(len(period), 'day')}",
         summary,
         total > 0,
         marks,

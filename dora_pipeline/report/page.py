@@ -4,7 +4,6 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,9 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dora_pipeline.report import charts, links, ranking, words
-from dora_pipeline.report.answer import Answer
+from dora_pipeline.report.answer import Answer, Catalog
 from dora_pipeline.report.cards import cards
-from dora_pipeline.report.content import Query, Report
+from dora_pipeline.report.content import Excerpt, Query, Rejected
 from dora_pipeline.report.details import LINK_RULES, WAYS, Details
 from dora_pipeline.report.distribution import distribution
 from dora_pipeline.report.explanation import COUNTED, FIGURES, Explanation, left_out_text
@@ -47,7 +46,6 @@ _TEMPLATES.globals.update(
     PERIODS=PERIODS,
     WAYS=WAYS,
 )
-_STYLES = ("page.css", "answer.css")
 
 
 @dataclass(frozen=True)
@@ -58,26 +56,10 @@ class Page:
     policy: str
 
 
-def page(report: Report) -> str:
-    """The HTML of the report, a file. Every text of the report is escaped, whatever it holds."""
-    return _page(
-        "page.html",
-        "page.js",
-        styles=("page.css",),
-        policy_in_page=True,
-        report=report,
-        quiet_days=_quiet_days(report),
-    ).html
-
-
 def answer_page(answer: Answer) -> Page:
     """The page of a question. Every text of the answer is escaped, whatever it holds."""
-    return _page("answer.html", "answer.js", answer=answer, is_live=True)
-
-
-def answer_file(answer: Answer) -> str:
-    """The HTML of the page of a question as a file, from which nothing more can be asked."""
-    return _page("answer.html", policy_in_page=True, answer=answer, is_live=False).html
+    script = "filters.js" if answer.is_live else "choices.js"
+    return _page("answer.html", script, in_file=not answer.is_live, answer=answer)
 
 
 def explanation_page(explanation: Explanation) -> Page:
@@ -100,9 +82,9 @@ def queries_page(queries: Sequence[Query], asked: str) -> Page:
     return _page("sql.html", queries=queries, asked=asked)
 
 
-def nothing_page() -> Page:
-    """The page where no event has come yet."""
-    return message_page("No events yet", "There is no event of a selected source yet, so there are no figures.")
+def nothing_page(known: Catalog, rejected: Excerpt[Rejected] | None = None) -> Page:
+    """The page where no event has come yet; a file has what was rejected on it."""
+    return _page("nothing.html", in_file=rejected is not None, known=known, rejected=rejected)
 
 
 def message_page(title: str, message: str, links: Sequence[tuple[str, str]] = ()) -> Page:
@@ -110,23 +92,16 @@ def message_page(title: str, message: str, links: Sequence[tuple[str, str]] = ()
     return _page("message.html", title=title, message=message, links=links)
 
 
-def _page(
-    template: str,
-    script: str | None = None,
-    *,
-    styles: Sequence[str] = _STYLES,
-    policy_in_page: bool = False,
-    **values: Any,
-) -> Page:
-    style, program = "".join(map(_text, styles)), _text(script) if script else ""
+def _page(template: str, script: str | None = None, *, in_file: bool = False, **values: Any) -> Page:
+    style, program = _text("page.css"), _text(script) if script else ""
     # Nothing but this style and this script may run or be fetched, even if a name were to slip through.
     policy = f"default-src 'none'; style-src '{_digest(style)}'"
     if program:
         policy += f"; script-src '{_digest(program)}'"
-    if not policy_in_page:
+    if not in_file:
         policy += "; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     html = _TEMPLATES.get_template(template).render(
-        style=Markup(style), script=Markup(program), policy=policy, policy_in_page=policy_in_page, **values
+        style=Markup(style), script=Markup(program), policy=policy, in_file=in_file, **values
     )
     return Page(html, policy)
 
@@ -138,10 +113,3 @@ def _text(name: str) -> str:
 
 def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _quiet_days(report: Report) -> int:
-    """Whole days between the newest event and the last reading."""
-    if report.read_at is None or report.newest_event_at is None:
-        return 0
-    return max((report.read_at - report.newest_event_at) // timedelta(days=1), 0)

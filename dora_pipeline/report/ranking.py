@@ -21,9 +21,13 @@ COLUMNS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Ranked:
-    """A service or a team, None for those that name none; `course` is the figure that it is sorted by, by period."""
+    """A service or a team in an environment, None for those that name none.
+
+    `course` is the figure that it is sorted by, by period.
+    """
 
     name: str | None
+    env: str | None
     figures: Figures
     team: str | None = None
     course: Sequence[float | None] = ()
@@ -33,11 +37,13 @@ class Ranked:
 class Ranking:
     """Rows of a ranking of `total` by a column of COLUMNS, largest first; `by` is `service` or `team`.
 
-    `first` is the rank of the first row; a page before or after it has `most` rows.
+    Of several environments those of the first one come first. `grain` is that of the rows' courses. `first` is the rank
+    of the first row; a page before or after it has `most` rows.
     """
 
     by: str
     sort: str
+    grain: str
     rows: Sequence[Ranked]
     total: int
     first: int = 1

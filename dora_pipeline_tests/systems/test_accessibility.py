@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from dora_pipeline.pipeline.answers import write_answer
 from dora_pipeline.pipeline.reports import write_report
 from dora_pipeline.report.question import Question
 from dora_pipeline_tests import full_homes
@@ -66,7 +65,7 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
     ((deployment,),) = home.rows(
         "SELECT deployment_id FROM core.failure_links WHERE failure_id = $1 AND service = 'shop'", failure
     )
-    report, of_service = write_report(home.home), write_answer(home.home, Question(service="shop"), 90)
+    report, of_service = write_report(home.home), write_report(home.home, Question(service="shop"), 90)
     with running_dashboard(home.home) as client:
         yield {
             "figures": f"{client.address}/?clusters=2024",

@@ -1,5 +1,7 @@
 -- Failures that are open, the oldest first.
-SELECT f.failure_id, f.source, f.service, f.env, f.team, f.name, f.url, f.started_at, f.finished_at, f.time_to_restore_seconds
-FROM core.failures AS f
-WHERE f.is_selected AND f.finished_at IS NULL
-ORDER BY f.started_at, f.failure_id, f.service
+SELECT m.failure_id, m.source, m.service, m.env, m.team, m.name, m.url, m.started_at, m.finished_at, m.time_to_restore_seconds
+FROM (
+    {report.selected_failures}
+) AS m
+WHERE m.finished_at IS NULL AND {passes}
+ORDER BY m.started_at, m.failure_id, m.service

@@ -4,12 +4,12 @@
   const told = document.getElementById("chosen");
   const marked = [...document.querySelectorAll("[data-env], [data-team], [data-service]")];
   const rows = marked.filter((element) => element.tagName === "TR");
-  const chosen = (name) => (form.elements[name].selectedIndex > 0 ? form.elements[name].value : null);
+  const chosen = (name) => (form.elements[name]?.selectedIndex > 0 ? form.elements[name].value : null);
 
   function choose() {
     const env = chosen("env");
     const team = chosen("team");
-    const service = form.elements.service.value.trim().toLowerCase();
+    const service = (form.elements.service?.value ?? "").trim().toLowerCase();
     for (const element of marked) {
       const of = element.dataset;
       element.hidden =

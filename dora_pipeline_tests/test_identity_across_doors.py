@@ -309,3 +309,32 @@ def test_names_of_one_environment_make_events_of_two_doors_one_and_other_environ
 
 def _collided_failures(home: TestHome) -> list[tuple[Any, ...]]:
     return home.rows("SELECT service FROM core.rejected_events WHERE reason = 'same_second'")
+
+
+def test_an_id_that_begins_as_those_of_another_source_is_of_an_event_of_its_own(exporting: TestHome) -> None:
+    home = exporting
+    home.select("deployment", *DEPLOYMENTS_BY_APM, "deployment_event_api", at=datetime(2021, 1, 1, tzinfo=UTC))
+    drop(home, "a.json", "2024-05-07 00:00:00", ready("d1"))
+    home.deploy("till", "2024-05-06 10:00:00", id="first")
+    home.deploy("till", "2024-05-06 10:00:00.5", id="apm:d1")
+    failed = {"id": "failed", "change_failure": True, "remediation": {"id": "apm:d1", "type": "rollforward"}}
+    home.deploy("till", "2024-05-06 09:00:00", **failed)
+    home.run()
+    # That of the intake is rejected for its second, the other one is not.
+    assert home.rows("SELECT deployment_id, service FROM core.deployments ORDER BY ALL") == [
+        ("apm:d1", "shop"),
+        ("failed", "till"),
+        ("first", "till"),
+    ]
+    with EventStore.at(home.home) as store:
+        store.delete("deployment", "first", received_at=moment("2024-05-08"))
+    home.run()
+    assert home.rows("SELECT deployment_id, service FROM core.deployments ORDER BY ALL") == [
+        ("apm:d1", "shop"),
+        ("deployment_event_api:apm:d1", "till"),
+        ("failed", "till"),
+    ]
+    assert home.rows("SELECT remediation_id, recovery_seconds FROM core.failed_changes") == [
+        ("deployment_event_api:apm:d1", 3600.5)
+    ]
+    assert_equal_to_a_rebuild(home)

@@ -7,6 +7,9 @@ event the newest wins field by field where it carries a value. A record that can
 
 The intake may run without settings, and they may change: which events are one is decided when records land, from all
 that has landed so far, and again whenever one of them changes. So it does not matter in which order they land.
+
+Two sources may use one id. In the warehouse an id is of one event: an `apm:d1` that the intake was sent stands behind
+the name of its source.
 """
 
 import json
@@ -33,6 +36,7 @@ from dora_pipeline.pipeline.united_records import (
 )
 from dora_pipeline.sources.event_rules import moment_expression
 from dora_pipeline.sources.plain_events import FEW, plain_columns
+from dora_pipeline.sources.registry import SOURCES, sources_of
 from dora_pipeline.sources.source import Normalized
 from dora_pipeline.tables import LandedEventRecords
 from dora_pipeline.warehouse.event_records import EventRecords
@@ -72,6 +76,7 @@ def settle(
     `normalize` judges whether a record can be used.
     """
     rules = _Rules(event_type, settings, normalize)
+    records = records.with_columns(record_id=_event_id(event_type, source))
     refused = records.filter(pl.col("refusal").is_not_null())
     new = _landed(source, records.filter(pl.col("refusal").is_null()), is_sent=files is None)
     known = EventRecords(connection, source, _names(new), files)
@@ -86,6 +91,14 @@ def settle(
         records=changed,
         known=known,
     )
+
+
+def _event_id(event_type: EventType, source: str) -> pl.Expr:
+    """The id of a record, behind the name of its source where it begins as those of another source do."""
+    prefixes = {SOURCES[name].event_prefix() for name in sources_of(event_type) if name != source}
+    prefixes = {prefix for prefix in prefixes if prefix} | {f"{source}:"}
+    is_anothers = pl.any_horizontal(pl.col("record_id").str.starts_with(prefix) for prefix in sorted(prefixes))
+    return pl.when(is_anothers).then(pl.lit(f"{source}:") + pl.col("record_id")).otherwise("record_id")
 
 
 def _landed(source: str, records: pl.DataFrame, *, is_sent: bool) -> pl.DataFrame:

@@ -21,6 +21,8 @@ meant AS (
     UNION ALL
     SELECT n.source, n.name, $prefix || n.name AS deployment_id, 2 AS way FROM names AS n
     UNION ALL
+    SELECT n.source, n.name, n.source || ':' || n.name AS deployment_id, 2 AS way FROM names AS n
+    UNION ALL
     SELECT n.source, n.name, r.record_id AS deployment_id, 3 AS way
     FROM names AS n
     INNER JOIN landing.event_records AS r ON n.name = r.former_id

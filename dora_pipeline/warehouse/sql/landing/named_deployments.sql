@@ -1,10 +1,12 @@
--- The deployments that the ids in `tagged` name: by its own id, that of an export without its prefix included, or by that
+-- The deployments that the ids in `tagged` name: by its own id, that without its source's prefix included, or by that
 -- of a record that was united with it, the id included that the intake made up for one. One that was rejected is none.
 SELECT t.name, d.deployment_id
 FROM (
     SELECT x.name, x.name AS deployment_id FROM tagged AS x
     UNION ALL
     SELECT x.name, 'apm:' || x.name AS deployment_id FROM tagged AS x
+    UNION ALL
+    SELECT x.name, 'deployment_event_api:' || x.name AS deployment_id FROM tagged AS x
 ) AS t
 INNER JOIN landing.judged_deployments AS d ON t.deployment_id = d.deployment_id
 WHERE d.history <> 'rejected'

@@ -151,3 +151,21 @@ def test_an_export_that_goes_while_the_catalog_changes_leaves_nothing_behind(hom
     (home.home.services / "c.yaml").write_text(json.dumps({"schema-version": "v2.2", "dd-service": "c", "team": "x"}))
     home.run()
     assert home.rows("SELECT service, team FROM core.deployments") == [("c", "x")]
+
+
+def test_what_two_files_that_changed_together_both_tell_is_counted_for_both(home: TestHome) -> None:
+    home.select("deployment", "apm_deployment_tracking")
+    seen, earlier, later = (
+        {"timestamp": f"2024-{month:02}-06T10:00:00Z", "service": f"s{month}", "env": "prod", "version": "1"}
+        for month in (5, 1, 9)
+    )
+    home.drop_export("a.jsonl", [seen])
+    home.run()
+    home.drop_export("a.jsonl", [seen, earlier])
+    home.drop_export("b.jsonl", [seen, later])
+    home.run()
+    assert home.rows("SELECT CAST(day AS VARCHAR), sightings FROM core.apm_version_activity ORDER BY day") == [
+        ("2024-01-06", 1),
+        ("2024-05-06", 2),
+        ("2024-09-06", 1),
+    ]

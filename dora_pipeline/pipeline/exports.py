@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -16,7 +16,7 @@ from dora_pipeline.pipeline.events import ChangedEvents, changed_events, land_ch
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.apm import APM_DEPLOYMENT_TRACKING
 from dora_pipeline.sources.apm.export_files import ENDINGS, ExportFile, KnownFile, copies, listing
-from dora_pipeline.sources.apm.export_reading import read_export
+from dora_pipeline.sources.apm.export_reading import ExportReading, read_export
 from dora_pipeline.sources.raw import SENT_SCHEMA
 from dora_pipeline.tables import LandedRejects, LandedVersionActivity, empty_frame
 from dora_pipeline.timeline import day_of
@@ -26,6 +26,9 @@ from dora_pipeline.warehouse.landing import APM
 
 # No file has this size, so that an input with it counts as changed.
 _TO_BE_READ_AGAIN = -1
+# Small files land together, since that costs as much as to read a hundred of them.
+_MOST_TOGETHER = 250
+_MANY_ROWS = 100_000
 _NO_FOLDER = "there is no such folder"
 _NO_EXPORTS = "it holds no export"
 _NO_EVENTS = pl.DataFrame(schema={**SENT_SCHEMA, "input": pl.String})
@@ -66,9 +69,15 @@ def land_exports(
         with writer.transaction() as connection:
             _land_nothing(connection, path, nothing)
             inputs.forget_input(connection, APM, path)
+    waiting: list[_Read] = []
     for done, path in enumerate(changed, start=len(gone)):
         progress.step("read APM exports", done, total)
-        _land_export(session, told[path][0], present[path])
+        waiting += _read(session, told[path][0], present[path])
+        if len(waiting) == _MOST_TOGETHER or sum(one.reading.activity.height for one in waiting) > _MANY_ROWS:
+            _land(session, waiting)
+            waiting = []
+    if waiting:
+        _land(session, waiting)
     if total:
         progress.step("read APM exports", total, total)
 
@@ -93,7 +102,14 @@ def _known_files(known: Iterable[Input], folder: str) -> dict[str, KnownFile]:
     }
 
 
-def _land_export(session: Session, file: ExportFile, told: Input) -> None:
+@dataclass(frozen=True)
+class _Read:
+    told: Input
+    reading: ExportReading
+
+
+def _read(session: Session, file: ExportFile, told: Input) -> list[_Read]:
+    """What is to be landed of a file; nothing where that is done already, since nothing of it counts now."""
     writer, settings, progress = session.writer, session.settings, session.progress
     if told.content_of is not None:
         named, original = printable(told.name), printable(told.content_of)
@@ -102,35 +118,52 @@ def _land_export(session: Session, file: ExportFile, told: Input) -> None:
         with writer.transaction() as connection:
             _land_nothing(connection, told.name, nothing)
             inputs.note_input(connection, APM, told, 0)
-        return
+        return []
     try:
         reading = read_export(file, settings)
     except SourceUnavailable as error:
         progress.note(str(error))
-        with writer.transaction() as connection:
-            landing.reject_input(connection, told.name, _unreadable(file, settings, error))
-            inputs.note_input(connection, APM, replace(told, size=_TO_BE_READ_AGAIN), 0)
-        return
+        rejected = _unreadable(file, settings, error)
+        _reject(session, replace(told, size=_TO_BE_READ_AGAIN), rejected, 0)
+        return []
     if not reading.is_complete:
         # It is still being written: what is there counts, and the next run reads it again.
         progress.note(f"{printable(told.name)} changed while it was read; the next run reads it again")
         told = replace(told, size=_TO_BE_READ_AGAIN)
     if reading.is_damaged:
-        with writer.transaction() as connection:
-            landing.reject_input(connection, told.name, reading.rejected)
-            inputs.note_input(connection, APM, told, reading.records)
-        return
-    deployments = reading.deployments.with_columns(input=pl.lit(told.name))
-    change = changed_events(session, APM_DEPLOYMENT_TRACKING, deployments, [told.name])
-    with writer.transaction() as connection:
-        landing.land_export(connection, told.name, reading.activity, reading.rejected)
+        _reject(session, told, reading.rejected, reading.records)
+        return []
+    return [_Read(told, reading)]
+
+
+def _reject(session: Session, told: Input, rejected: pl.DataFrame, records: int) -> None:
+    with session.writer.transaction() as connection:
+        landing.reject_inputs(connection, [told.name], rejected.with_columns(input=pl.lit(told.name)))
+        inputs.note_input(connection, APM, told, records)
+
+
+def _land(session: Session, read: Sequence[_Read]) -> None:
+    def together(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+        return pl.concat(
+            frame.with_columns(input=pl.lit(one.told.name)) for one, frame in zip(read, frames, strict=True)
+        )
+
+    names = [one.told.name for one in read]
+    deployments = together(one.reading.deployments for one in read)
+    change = changed_events(session, APM_DEPLOYMENT_TRACKING, deployments, names)
+    with session.writer.transaction() as connection:
+        landing.land_exports(
+            connection,
+            names,
+            together(one.reading.activity for one in read),
+            together(one.reading.rejected for one in read),
+        )
         land_change(connection, APM_DEPLOYMENT_TRACKING, change)
-        inputs.note_input(connection, APM, told, reading.records)
+        inputs.note_inputs(connection, APM, [(one.told, one.reading.records) for one in read])
 
 
 def _land_nothing(connection: duckdb.DuckDBPyConnection, name: str, nothing: ChangedEvents) -> None:
-    activity, rejected = (empty_frame(table).drop("input") for table in (LandedVersionActivity, LandedRejects))
-    landing.land_export(connection, name, activity, rejected)
+    landing.land_exports(connection, [name], empty_frame(LandedVersionActivity), empty_frame(LandedRejects))
     land_change(connection, APM_DEPLOYMENT_TRACKING, nothing)
 
 

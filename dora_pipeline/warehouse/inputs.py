@@ -7,6 +7,7 @@ from datetime import datetime
 import duckdb
 import polars as pl
 
+from dora_pipeline.tables import LandedInputs, empty_frame
 from dora_pipeline.warehouse.queries import execute_with, first_row
 
 
@@ -30,11 +31,19 @@ def known_inputs(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str
 
 def note_input(connection: duckdb.DuckDBPyConnection, source: str, read: Input, records: int) -> None:
     """Remember that an input was read as it was then."""
-    connection.execute("DELETE FROM landing.inputs WHERE source = ? AND input = ?", [source, read.name])
-    connection.execute(
-        "INSERT INTO landing.inputs VALUES (?, ?, ?, ?, ?, ?)",
-        [source, read.name, read.size, read.modified_at, read.content_of, records],
+    note_inputs(connection, source, [(read, records)])
+
+
+def note_inputs(connection: duckdb.DuckDBPyConnection, source: str, read: Sequence[tuple[Input, int]]) -> None:
+    """Remember that inputs were read as they were then, with the records of each."""
+    rows = pl.DataFrame(
+        [(source, one.name, one.size, one.modified_at, one.content_of, records) for one, records in read],
+        schema=empty_frame(LandedInputs).schema,
+        orient="row",
     )
+    delete = "DELETE FROM landing.inputs WHERE source = ? AND input IN (SELECT UNNEST(CAST(? AS VARCHAR[])))"
+    connection.execute(delete, [source, [one.name for one, _ in read]])
+    execute_with(connection, rows, "INSERT INTO landing.inputs BY NAME SELECT * FROM given_rows")
 
 
 def forget_input(connection: duckdb.DuckDBPyConnection, source: str, name: str) -> None:

@@ -3,6 +3,8 @@
 Every function runs inside a transaction of the writer. What changes nothing marks nothing.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+
 import duckdb
 import polars as pl
 
@@ -15,10 +17,11 @@ from dora_pipeline.tables import (
     Failures,
     RejectedEvents,
 )
-from dora_pipeline.warehouse.queries import count, difference, execute_with, insert, make_alike
+from dora_pipeline.warehouse.queries import count, difference, difference_by_input, execute_with, insert, make_alike
 from dora_pipeline.warehouse.staleness import mark_all_days, mark_days
 
 APM = "apm_deployment_tracking"
+_OF_INPUTS = "input IN (SELECT UNNEST(CAST($inputs AS VARCHAR[])))"
 _LANDED = (
     "inputs",
     "version_activity",
@@ -56,38 +59,37 @@ _DERIVED = (
 )
 
 
-def land_export(
+def land_exports(
     connection: duckdb.DuckDBPyConnection,
-    name: str,
+    names: Sequence[str],
     activity: pl.DataFrame,
     rejected: pl.DataFrame,
 ) -> None:
-    """Replace what an export holds of sightings: rows of LandedVersionActivity and LandedRejects, without `input`.
+    """Replace what exports hold of sightings: rows of LandedVersionActivity and LandedRejects, whose inputs they are.
 
     Services and environments whose sightings changed wait in landing.changed_pairs for `infer_deployments`.
     """
-    of_input = pl.lit(name).alias("input")
-    make_alike(connection, "new_activity", "landing.version_activity", activity.with_columns(of_input))
+    make_alike(connection, "new_activity", "landing.version_activity", activity)
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE known_activity AS SELECT * FROM landing.version_activity WHERE input = ?", [name]
+        f"CREATE OR REPLACE TEMP TABLE known_activity AS SELECT * FROM landing.version_activity WHERE {_OF_INPUTS}",
+        {"inputs": names},
     )
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE changed_activity AS {difference('known_activity', 'new_activity')}"
-    )
-    connection.execute("DELETE FROM landing.version_activity WHERE input = ?", [name])
+    changed = difference_by_input("known_activity", "new_activity")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE changed_activity AS {changed}")
+    connection.execute(f"DELETE FROM landing.version_activity WHERE {_OF_INPUTS}", {"inputs": names})
     insert(connection, "landing.version_activity", "new_activity", activity.height)
     connection.execute(
         "INSERT INTO landing.changed_pairs SELECT service, env, MIN(day) FROM changed_activity GROUP BY service, env"
     )
     mark_days(connection, [ApmVersionActivity], "SELECT day FROM changed_activity")
-    reject_input(connection, name, rejected)
+    reject_inputs(connection, names, rejected)
 
 
-def reject_input(connection: duckdb.DuckDBPyConnection, name: str, rejected: pl.DataFrame) -> None:
-    """Replace only the rejects of an export file, as when it cannot be read now; what it held before stays."""
-    known = "SELECT * FROM landing.rejected_events WHERE source = $source AND input = $input"
-    rows = rejected.with_columns(input=pl.lit(name))
-    _replace_rejects(connection, rows, known, {"source": APM, "input": name})
+def reject_inputs(connection: duckdb.DuckDBPyConnection, names: Sequence[str], rejected: pl.DataFrame) -> None:
+    """Replace only the rejects of exports, as when they cannot be read now; what they held before stays."""
+    known = f"SELECT * FROM landing.rejected_events WHERE source = $source AND {_OF_INPUTS}"
+    # Records of two files may be called the same.
+    _replace_rejects(connection, rejected, known, {"source": APM, "inputs": names}, difference_by_input)
 
 
 def land_deployments(
@@ -223,7 +225,11 @@ def wait_for_services(connection: duckdb.DuckDBPyConnection, changed: str) -> No
 
 
 def _replace_rejects(
-    connection: duckdb.DuckDBPyConnection, rejected: pl.DataFrame, known: str, parameters: dict[str, str | bool]
+    connection: duckdb.DuckDBPyConnection,
+    rejected: pl.DataFrame,
+    known: str,
+    parameters: Mapping[str, object],
+    differing: Callable[[str, str], str] = difference,
 ) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE known_rejects AS {known}", parameters)
     make_alike(connection, "new_rejects", "landing.rejected_events", rejected)
@@ -236,4 +242,4 @@ def _replace_rejects(
         """
     )
     insert(connection, "landing.rejected_events", "new_rejects", rejected.height)
-    mark_days(connection, [RejectedEvents], f"SELECT day FROM ({difference('known_rejects', 'new_rejects')})")
+    mark_days(connection, [RejectedEvents], f"SELECT day FROM ({differing('known_rejects', 'new_rejects')})")

@@ -90,8 +90,17 @@ def require_rows(table: str, expected: int, found: int) -> None:
 
 def difference(known: str, new: str) -> str:
     """The query of the rows that stand in one of two tables only, whichever input they are from, each once."""
+    return _difference(known, new, "'input', 'is_new'")
+
+
+def difference_by_input(known: str, new: str) -> str:
+    """As `difference`, but rows of different inputs are different."""
+    return _difference(known, new, "'is_new'")
+
+
+def _difference(known: str, new: str, left_out: str) -> str:
     return f"""
-        SELECT COLUMNS(lambda c: c NOT IN ('input', 'is_new'))
+        SELECT COLUMNS(lambda c: c NOT IN ({left_out}))
         FROM (SELECT *, FALSE AS is_new FROM {known} UNION ALL SELECT *, TRUE AS is_new FROM {new})
         GROUP BY ALL HAVING MIN(is_new) = MAX(is_new)
     """

@@ -38,7 +38,7 @@ def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> pl.DataFra
 
 def comparable_unusable(unusable: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """Unusable records with their trimmed service and canonical environment."""
-    return grouped(_comparable(unusable, settings))
+    return grouped(_comparable(unusable, settings)) if unusable.height else unusable
 
 
 def moment(name: str) -> pl.Expr:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -92,9 +93,15 @@ def compacted(parts: Iterable[Part], modified_at: datetime, cut: Cut) -> Compact
 
 
 def _ahead(work: Callable[[Part], Compacted], parts: Iterable[Part]) -> Iterator[Compacted]:
+    rest = iter(parts)
+    first = list(islice(rest, 2))
+    if len(first) < 2:
+        # Most files are small, and threads would take longer than they do.
+        yield from map(work, first)
+        return
     waiting: deque[Future[Compacted]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
-        for part in parts:
+        for part in chain(first, rest):
             waiting.append(pool.submit(work, part))
             if len(waiting) > 2 * THREADS:
                 yield waiting.popleft().result()

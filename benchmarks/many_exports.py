@@ -1,0 +1,96 @@
+"""What a home with many export files of equal size costs: a first run, and one with nothing new.
+
+    python benchmarks/many_exports.py [--files 1000 10000] [--folder FOLDER] [--json FILE]
+
+Each file holds three sightings of a version of its own. Each run is a process of its own; figures are of processors.
+The yardsticks are a process that only calls `stat` for each file, and a run with nothing new of a home with one file,
+which is what starting costs: the last column is what a run with nothing new takes beyond that, as a multiple of the
+first.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from results import Results, add_json_option
+from start_up import of_process
+
+from dora_pipeline.config import Home
+from dora_pipeline.selection import append_selection
+
+_RUN = (sys.executable, "-m", "dora_pipeline.cli", "run")
+_STAT = "import os, sys; [os.stat(entry.path) for entry in os.scandir(sys.argv[1])]"
+_FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+_SERVICES = 200
+COLUMNS = {
+    "files": ",",
+    "first run s": ".2f",
+    "ms a file": ".2f",
+    "nothing new s": ".2f",
+    "start s": ".2f",
+    "bare stat s": ".3f",
+    "(nothing new − start) ÷ stat": ".1f",
+}
+
+
+def main() -> None:
+    """Print a row for each number of files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--folder", type=Path)
+    add_json_option(parser)
+    options = parser.parse_args()
+    results = Results(options)
+    results.table("export files of equal size, processor seconds", COLUMNS)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        alone = home_of(Path(folder) / "alone", 1)
+        run(alone)
+        start = least_run(alone)
+        for files in options.files:
+            home = home_of(Path(folder) / str(files), files)
+            first = run(home)
+            nothing_new = least_run(home)
+            _, stat = of_process((sys.executable, "-c", _STAT, str(_exports(home))), home)
+            _, python = of_process((sys.executable, "-c", "import os, sys"), home)
+            bare = stat - python
+            beyond = (nothing_new - start) / bare
+            results.row(files, first, first / files * 1_000, nothing_new, start, bare, beyond)
+    results.write()
+
+
+def home_of(folder: Path, files: int) -> Home:
+    """A home with so many exports."""
+    home = Home(folder)
+    _exports(home).mkdir(parents=True)
+    for number in range(files):
+        service, version = f"service-{number % _SERVICES:03}", f"v{number:07}"
+        seen = [_FIRST + timedelta(minutes=7 * number, seconds=part) for part in range(3)]
+        lines = [
+            json.dumps({"timestamp": moment.isoformat(), "service": service, "env": "prod", "version": version})
+            for moment in seen
+        ]
+        (_exports(home) / f"{number:07}.jsonl").write_text("\n".join(lines) + "\n", encoding="ascii")
+    append_selection(home, "deployment", ["apm_deployment_tracking"], _FIRST)
+    return home
+
+
+def _exports(home: Home) -> Path:
+    return home.path / "exports" / "apm"
+
+
+def run(home: Home) -> float:
+    """Processor seconds of a run."""
+    _, processor = of_process(_RUN, home)
+    return processor
+
+
+def least_run(home: Home) -> float:
+    """The least of three runs: other work can only add to it."""
+    return min(run(home) for _ in range(3))
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ import pytest
 
 from dora_pipeline.errors import RepositoryError
 from dora_pipeline.repositories.mirror import Mirror
+from dora_pipeline.repositories.troubles import explained
 from dora_pipeline_tests.git_histories import History, git
 
 UNKNOWN = "0123456789" * 4
@@ -150,11 +151,33 @@ def test_a_repository_that_is_gone_is_an_error_and_its_mirror_still_answers(remo
     mirror = mirror_of(remote, folder)
     mirror.fetch()
     shutil.rmtree(remote)
-    with pytest.raises(
-        RepositoryError, match=r"example\.com/org/app: cannot be fetched from .*remote\.git.*dora\.yaml"
-    ):
+    with pytest.raises(RepositoryError) as error:
         mirror.fetch()
+    assert str(error.value) == (
+        f"example.com/org/app: cannot be fetched from {remote}: there is no repository at this address, or none that "
+        "this user may see; check the address under `repositories` in dora.yaml, and that the user who runs this may "
+        f"read it (git: fatal: '{remote}' does not appear to be a git repository)"
+    )
     assert mirror.missing([shas[1]]) == set()
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        (["fatal: could not read Username for 'https://h': terminal prompts disabled"], "wants credentials"),
+        (["git@h: Permission denied (publickey).", "fatal: Could not read from remote repository."], "credentials"),
+        (["fatal: unable to access 'https://h/SSL.git/': Could not resolve host: h"], "the name of its host"),
+        (["fatal: unable to access 'https://h/': server certificate verification failed. CAfile: none"], "not trusted"),
+        (["ssh: connect to host h port 22: Connection refused", "fatal: Could not read"], "does not answer"),
+        (["remote: Repository not found.", "fatal: repository 'https://h/' not found"], "there is no repository"),
+        (["fetch-pack: unexpected disconnect while reading", "fatal: early EOF"], "ended the connection"),
+        (["warning: something", "fatal: something new", "and the end"], "git cannot fetch it"),
+    ],
+)
+def test_what_git_says_is_told_in_our_words_with_the_line_that_says_it(said: list[str], what: str) -> None:
+    text = explained(said)
+    assert what in text
+    assert text.endswith(f"(git: {said[1] if what == 'git cannot fetch it' else said[0]})")
 
 
 def test_a_first_fetch_that_fails_leaves_no_mirror(tmp_path: Path, folder: Path) -> None:

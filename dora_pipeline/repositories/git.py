@@ -21,6 +21,8 @@ from dora_pipeline.identifiers import without_credentials
 QUERY_TIMEOUT = 600.0
 TRANSFER_TIMEOUT = 3600.0
 _GRACE = 5.0
+# Of a line that git writes.
+_LONGEST = 400
 
 # How the user reaches servers is kept; all else that begins with GIT_ describes some other repository or run.
 _KEPT_VARIABLES = re.compile(r"GIT_(SSL_\w+|PROXY_\w+|HTTP_\w+|SSH\w*|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM)|EXEC_PATH)")
@@ -57,6 +59,14 @@ while read -r sign group; do
 done
 for group in $groups; do kill -s KILL -- "-$group"; done
 """
+
+
+class GitError(RepositoryError):
+    """Git failed; `said` are the last lines that it wrote."""
+
+    def __init__(self, command: str, repository: Path, said: Sequence[str]) -> None:
+        super().__init__(f"git {command} failed in {repository}: {'; '.join(said)}")
+        self.said = said
 
 
 class _Watcher:
@@ -165,19 +175,18 @@ def _run(
         except subprocess.TimeoutExpired:
             _end(process)
             raise RepositoryError(
-                f"git {arguments[0]} in {repository} took longer than {timeout:g} s and was ended"
+                f"git {arguments[0]} in {repository} took longer than {timeout:g} s and was ended; "
+                "run again when the machine and the network have more time"
             ) from None
         except BaseException:
             _end(process)
             raise
         finally:
             _watcher.remove(process.pid)
-    warnings = _readable(messages)
+    said = _readable(messages)
     if process.returncode != 0:
-        raise RepositoryError(
-            f"git {arguments[0]} failed in {repository}: {warnings or f'exit status {process.returncode}'}"
-        )
-    return output.decode("utf-8", "replace"), warnings
+        raise GitError(arguments[0], repository, said or [f"exit status {process.returncode}"])
+    return output.decode("utf-8", "replace"), "; ".join(said)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -189,8 +198,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _readable(messages: bytes) -> str:
-    """The last lines that git or the server wrote, in one line, without credentials and control characters."""
+def _readable(messages: bytes) -> list[str]:
+    """The last lines that git or the server wrote, without credentials and control characters."""
     text = "".join(letter if letter.isprintable() else "\n" for letter in messages.decode("utf-8", "replace"))
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    return without_credentials("; ".join(lines[-8:]))[:800]
+    return [without_credentials(line)[:_LONGEST] for line in lines[-8:]]

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dora_pipeline.errors import RepositoryError
-from dora_pipeline.repositories.git import TRANSFER_TIMEOUT, lines, run_query, run_transfer
+from dora_pipeline.repositories.git import TRANSFER_TIMEOUT, GitError, lines, run_query, run_transfer
 from dora_pipeline.repositories.remotes import Remote, remote_of
 from dora_pipeline.repositories.resolution import FULL_SHA, chunks, resolve
 from dora_pipeline.repositories.transfers import (
@@ -26,6 +26,7 @@ from dora_pipeline.repositories.transfers import (
     remove_leftovers,
     write_commit_graph,
 )
+from dora_pipeline.repositories.troubles import explained
 
 _MAXIMUM_REQUESTS = 64
 _LOCK_POLL = 0.2
@@ -235,10 +236,9 @@ class Mirror:
         try:
             yield
         except RepositoryError as error:
-            reason = str(error).replace(remote.address, str(remote))
+            reason = explained(error.said) if isinstance(error, GitError) else str(error)
             raise RepositoryError(
-                f"{self.repository_id}: cannot be fetched from {remote}: {reason}. Check the address under "
-                "`repositories` in dora.yaml, the network, and that this user may read the repository"
+                f"{self.repository_id}: cannot be fetched from {remote}: {reason.replace(remote.address, str(remote))}"
             ) from None
         except OSError as error:
             raise self._unwritable(error) from error

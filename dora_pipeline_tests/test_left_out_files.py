@@ -137,6 +137,20 @@ def test_of_many_files_sources_names_the_first(exporting: TestHome) -> None:
     assert "    … and others in landing.left_out_files\n" in shown
 
 
+def test_exports_that_were_dropped_beside_the_folder_are_named_until_they_are_moved(exporting: TestHome) -> None:
+    home, reason = exporting.home.path, "it lies beside exports/apm, from which exports are read"
+    above = [home / "exports" / "2.json.gz", home / "3.jsonl"]
+    for path in (*above, home / "exports" / "notes.txt"):
+        path.write_text("")
+    exporting.run()
+    assert exporting.rows(_LEFT_OUT) == [("3.jsonl", reason), ("exports/2.json.gz", reason)]
+    assert f"exports/2.json.gz: {reason}; move it there, or away" in call(home, "sources", "--verbose").out
+    for path in above:
+        path.unlink()
+    exporting.run()
+    assert exporting.rows(_LEFT_OUT) == []
+
+
 def test_another_folder_of_exports_has_left_out_files_of_its_own(exporting: TestHome) -> None:
     (exports(exporting) / "a.txt").write_text("text")
     exporting.run()

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from dora_pipeline.config import Settings
+from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.files import printable
 from dora_pipeline.identifiers import without_credentials
@@ -54,8 +54,11 @@ def land_exports(
             f"{printable(str(folder))}: {left_out[0][1]}; deployments of {APM} are read from there, as the setting "
             f"sources.{APM}.path says"
         )
+    elif expects_some:
+        reason = f"it lies beside {name}, from which exports are read; move it there, or away"
+        left_out += [(printable(other), reason) for other in _misplaced(session.home.path, folder)]
     with writer.transaction() as connection:
-        inputs.note_left_out(connection, APM, name, left_out)
+        inputs.note_left_out(connection, APM, left_out, is_raw=name.startswith("raw/"))
     known = inputs.known_inputs(writer.connection, APM)
     same = copies(files, _known_files(known.values(), f"{name}/"))
     told = {f"{name}/{file.name}": (file, f"{name}/{same[file.name]}" if file.name in same else None) for file in files}
@@ -84,11 +87,24 @@ def land_exports(
 
 def _beside(folder: Path) -> str:
     """What looks as if it was meant for the folder and lies beside it, to stand behind a reason."""
+    found = _exports_in(folder.parent)
+    if not found:
+        return ""
+    return f"; beside it lies {printable(found[0])}" + (f" and {len(found) - 1:,} more" if found[1:] else "")
+
+
+def _misplaced(home: Path, folder: Path) -> list[str]:
+    """What looks as if it was meant for a folder in the home, and lies in one of those that this one is in."""
+    above = [parent for parent in folder.parents if parent.is_relative_to(home)]
+    return [(parent.relative_to(home) / name).as_posix() for parent in above for name in _exports_in(parent)]
+
+
+def _exports_in(folder: Path) -> list[str]:
+    """The names of the files of a folder that end as exports do."""
+    found: list[str] = []
     with suppress(OSError):
-        found = sorted(path.name for path in folder.parent.iterdir() if path.name.endswith(ENDINGS) and path.is_file())
-        if found:
-            return f"; beside it lies {printable(found[0])}" + (f" and {len(found) - 1:,} more" if found[1:] else "")
-    return ""
+        found = sorted(path.name for path in folder.iterdir() if path.name.endswith(ENDINGS) and path.is_file())
+    return [name for name in found if folder / name != Home(folder).selection_log]
 
 
 def _known_files(known: Iterable[Input], folder: str) -> dict[str, KnownFile]:

@@ -60,11 +60,11 @@ def forget_raw_inputs(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def note_left_out(
-    connection: duckdb.DuckDBPyConnection, source: str, folder: str, files: Sequence[tuple[str, str]]
+    connection: duckdb.DuckDBPyConnection, source: str, files: Sequence[tuple[str, str]], *, is_raw: bool
 ) -> None:
-    """Remember which files below a folder of a source were not read: name and reason of each."""
+    """Remember which files of a source, of the raw layer or of the others, were not read: name and reason of each."""
     connection.execute(
-        "DELETE FROM landing.left_out_files WHERE source = ? AND starts_with(name, ?)", [source, f"{folder}/"]
+        "DELETE FROM landing.left_out_files WHERE source = ? AND STARTS_WITH(name, 'raw/') = ?", [source, is_raw]
     )
     if files:
         rows = pl.DataFrame(files, schema=["name", "reason"], orient="row").with_columns(source=pl.lit(source))

@@ -130,6 +130,30 @@ def test_an_unknown_service_is_questioned_and_sent(
     assert question in dora("failure", "start", "--service", "shpo").err
 
 
+def test_an_unknown_environment_is_questioned_and_sent(
+    home: TestHome, dora: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.settings(environments={"production": ["prod", "live-*"]})
+    # Until a deployment names one there is nothing to ask.
+    assert "warning" not in dora("failure", "start", "--service", "shop", "--env", "producton").err
+    home.deploy("shop", "2026-03-01 10:00:00", env="production")
+    question = "no deployment to the environment 'producton' is known; did you mean 'production'?"
+    at = ("--started-at", "2026-03-02T10:00:00Z", "--skip-git")
+    for who in (("start", "--service", "shop"), (*at, "--service", "shop"), ("start", "--team", "sales")):
+        sent = dora("failure", *who, "--env", "producton")
+        assert (sent.code, sent.err.count("warning: "), question in sent.err) == (0, 1, True)
+    sent = dora("deployment", *at, "--service", "shop", "--env", "produktion")
+    assert (sent.code, question.replace("producton", "produktion") in sent.err) == (0, True)
+    assert dora("deployment", *at, "--service", "shop", "--env", "production").err == ""
+    # The warehouse knows the aliases, too.
+    home.select_events()
+    home.run()
+    monkeypatch.setenv("DORA_HOME", str(home.home.path))
+    assert question in dora("failure", "start", "--service", "shop", "--env", "producton").err
+    for env in ("production", "prod", "live-2"):
+        assert "warning" not in dora("failure", "start", "--service", "shop", "--env", env).err
+
+
 def test_wrong_use_of_start_and_end_is_told_before_anything_is_sent(dora: Sender, home: TestHome) -> None:
     for arguments, said in (
         (("start",), "give --service or --team"),

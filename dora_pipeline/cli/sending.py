@@ -190,7 +190,7 @@ def details(told: Common, commit: Commit | None) -> Details:
 
 
 def send(event: Event, told: Common) -> None:
-    """Send an event, and print its id, and a warning where nobody knows its service; or print what would be sent."""
+    """Send an event, and print its id, and a warning where nobody knows what it names; or print what would be sent."""
     if told["dry_run"]:
         click.echo(json.dumps(event.body, indent=2, ensure_ascii=False))
         return
@@ -203,7 +203,7 @@ def send(event: Event, told: Common) -> None:
     commit = f", commit {git['commit_sha'][:12]} of {repository_id(git['repository_url'])}" if git else ""
     console.print(f"stored: {event.event_type} {event_id}{commit}", markup=False, soft_wrap=True)
     asking: Destination = {"url": told["url"], "ca_cert": told["ca_cert"], "timeout": _SECONDS_TO_ASK}
-    for question in questions_of(event.services, event_id, default_home(), lambda: intake(asking, reads=True)):
+    for question in questions_of(event, event_id, default_home(), lambda: intake(asking, reads=True)):
         note(f"warning: {question}")
 
 

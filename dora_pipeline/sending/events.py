@@ -46,6 +46,11 @@ class Event:
         return [deployed] if deployed else list(self.attributes.get("services", []))
 
     @property
+    def env(self) -> str | None:
+        """The environment that it names."""
+        return self.attributes.get("env")
+
+    @property
     def body(self) -> dict[str, Any]:
         """The body of the request."""
         return {"data": {"attributes": self.attributes}}

@@ -1,7 +1,7 @@
-"""Failures that are open at an intake: which there are, how one is ended, and whether a service is known at all."""
+"""Failures that are open at an intake: which there are, how one is ended, and whether what it names is known."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # What an intake lists at once.
 MOST = 1000
+_IS_IT_THE_NAME = "; is it the name that its deployments have?"
 
 
 @dataclass(frozen=True)
@@ -86,37 +87,49 @@ def stored_failures(home: Home) -> list[OpenFailure]:
     return open_ones([OpenFailure.of(one.event_id, one.attributes) for one in found])
 
 
-def questions_of(services: Sequence[str], event_id: str, home: Home, intake: Callable[[], "IntakeClient"]) -> list[str]:
-    """What to ask about those services of a stored event that nobody else knows; nothing where nobody can say.
+def questions_of(event: Event, event_id: str, home: Home, intake: Callable[[], "IntakeClient"]) -> list[str]:
+    """What to ask about services and env of a stored event that nobody else knows; nothing where nobody can say.
 
     Asked is the warehouse of the home, where there is one, else the intake, where it may be asked.
     """
-    if not services:
+    if not event.services and event.env is None:
         return []
     try:
-        known = _known_services(services, event_id, home, intake)
+        known = _known_names(event, event_id, home, intake)
     except DoraError:
         # The event is stored, whatever keeps us from asking.
         return []
-    return [_question(service, known) for service in services if known and service not in known]
+    asked = [("service", service, "or definition of ") for service in event.services]
+    asked += [("env", event.env, "to the environment ")] if event.env else []
+    return [
+        f"no deployment {of}{name!r} is known{suggestion(name, known[kind]) or _IS_IT_THE_NAME}"
+        for kind, name, of in asked
+        if known[kind] and name not in known[kind]
+    ]
 
 
-def _question(service: str, known: set[str]) -> str:
-    near = suggestion(service, known)
-    return f"no deployment or definition of {service!r} is known{near or '; is it the name that its deployments have?'}"
+def _known_names(
+    event: Event, event_id: str, home: Home, intake: Callable[[], "IntakeClient"]
+) -> Mapping[str, Collection[str]]:
+    """The names of each `service` and `env`."""
+    if not home.warehouse.exists():
+        with intake() as client:
+            return client.deployed(event, event_id)
+    # Those who send need neither.
+    from dora_pipeline.settings import read_settings
+    from dora_pipeline.warehouse.reader import open_reader
 
-
-def _known_services(
-    services: Sequence[str], event_id: str, home: Home, intake: Callable[[], "IntakeClient"]
-) -> set[str]:
-    if home.warehouse.exists():
-        from dora_pipeline.warehouse.reader import open_reader
-
-        with open_reader(home) as connection:
-            rows = connection.execute("SELECT service FROM core.services UNION SELECT service FROM core.deployments")
-            return {name for (name,) in rows.fetchall()}
-    with intake() as client:
-        return client.deployed_services(services, event_id)
+    with open_reader(home) as connection:
+        services = connection.execute("SELECT service FROM core.services UNION SELECT service FROM core.deployments")
+        known = {"service": {name for (name,) in services.fetchall()}}
+        envs = connection.execute("SELECT DISTINCT env FROM core.deployments WHERE env IS NOT NULL")
+        known["env"] = {name for (name,) in envs.fetchall()}
+    settings = read_settings(home)
+    known["env"] |= settings.environments.keys()
+    # An alias is as good as the name that it stands for.
+    if event.env is not None and settings.environment(event.env) in known["env"]:
+        known["env"].add(event.env)
+    return known
 
 
 def _moment(value: object) -> datetime | None:

@@ -2,7 +2,7 @@
 
 import os
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -112,15 +112,17 @@ class IntakeClient:
             ) from None
         return begun[0]
 
-    def deployed_services(self, services: Iterable[str], besides: str) -> set[str]:
-        """The services of the 1,000 deployments that started last, and those of these that were deployed. SourceError.
+    def deployed(self, event: Event, event_id: str) -> dict[str, set[str]]:
+        """Each `service` and `env` of the 1,000 newest deployments, and those of the event that other ones have.
 
-        The deployment with the id `besides` counts as none.
+        The event has the id, and counts as none. Raises SourceError.
         """
         found = self._listed("deployment")
-        for service in services:
-            found += self._listed("deployment", f'service:"{_escaped(service)}"', 2)
-        return {item["attributes"].get("service", "") for item in found if item["id"] != besides} - {""}
+        asked = [("service", service) for service in event.services] + ([("env", event.env)] if event.env else [])
+        for name, value in asked:
+            found += self._listed("deployment", f'{name}:"{_escaped(value)}"', 2)
+        others = [item["attributes"] for item in found if item["id"] != event_id]
+        return {name: {one.get(name, "") for one in others} - {""} for name in ("service", "env")}
 
     def _listed(self, event_type: EventType, query: str = "", limit: int = MOST) -> list[dict[str, Any]]:
         self._client.renew()

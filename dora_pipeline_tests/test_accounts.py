@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline.warehouse import judgement, landing, queries
 from dora_pipeline.warehouse.accounts import Discrepancy, discrepancies
+from dora_pipeline.warehouse.emptiness import NOTHING_WITHOUT, finds_nothing
 from dora_pipeline.warehouse.engines import engine
 from dora_pipeline.warehouse.publication import working_file
 from dora_pipeline_tests.command import call
@@ -255,6 +256,39 @@ def test_the_check_finds_the_same_in_what_is_published(mine: TestHome) -> None:
     assert "deployment_event_api (3 expected, 0 found, from 2024-03-02 on)" in " ".join(
         (answer.out + answer.err).split()
     )
+
+
+_PARAMETERS: dict[str, object] = {
+    "quiet_gap_us": 3_600_000_000,
+    "recent_day": date(2024, 3, 1),
+    "share": 0.05,
+    "event_type": "deployment",
+}
+_OF_FAILED_CHANGES = (
+    "CREATE TEMP TABLE waiting_services AS SELECT DISTINCT service FROM landing.judged_deployments",
+    f"CREATE TEMP TABLE chains AS {queries.statement('landing.chains')}",
+    "CREATE TEMP TABLE marks AS SELECT deployment_id, TRUE AS is_failed, NULL::VARCHAR AS remediation_id, "
+    "NULL::VARCHAR AS remediation_type FROM chains",
+    "CREATE TEMP TABLE rollbacks AS SELECT deployment_id, previous_id AS failed_id FROM chains",
+    "CREATE TEMP TABLE reverted_deployments AS FROM rollbacks",
+    "CREATE TEMP TABLE rule_matches AS SELECT deployment_id, 0 AS rule FROM chains",
+    "CREATE TEMP TABLE change_failure_rules AS SELECT 0 AS rule, 'hotfix' AS name, 'previous' AS fails",
+)
+
+
+@pytest.mark.parametrize("name", NOTHING_WITHOUT)
+def test_a_statement_that_is_left_out_while_tables_are_empty_would_find_nothing(mine: TestHome, name: str) -> None:
+    text = queries.statement(name)
+    parameters = {key: value for key, value in _PARAMETERS.items() if f"${key}" in text}
+    with duckdb.connect(str(working_file(mine.home))) as connection:
+        connection.execute("CREATE TEMP TABLE run_days AS SELECT DISTINCT day FROM landing.deployments")
+        for prepared in _OF_FAILED_CHANGES:
+            connection.execute(prepared)
+        assert not finds_nothing(connection, name), "nothing is shown of it"
+        for table in NOTHING_WITHOUT[name]:
+            connection.execute(f"DELETE FROM {table}")
+        assert finds_nothing(connection, name)
+        assert connection.execute(text, parameters).fetchall() == []
 
 
 # States in which days differ rightly

@@ -88,34 +88,38 @@ def load_services(writer: Writer, catalog: Catalog) -> int:
 
 def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None:
     """Make stale what settings have changed: all that landed when they shape it, else what they concern."""
-    landed = json.dumps([_LANDING_VERSION, shaping(settings, Shapes.LANDING)])
     addresses = {**catalog.repositories(), **settings.repositories}
     shown = sorted((name, without_credentials(address)) for name, address in addresses.items())
-    repositories = sha256(repr(shown).encode()).hexdigest()
+    services = sorted(catalog.services.values(), key=lambda service: service.name)
+    properties = {
+        "landing_settings": json.dumps([_LANDING_VERSION, shaping(settings, Shapes.LANDING)]),
+        "link_settings": json.dumps(shaping(settings, Shapes.LINKS)),
+        # What metrics.summary knows of time.
+        "timezone": settings.timezone,
+        "link_window_us": str(microseconds(settings.link_window)),
+        "repositories": sha256(repr(shown).encode()).hexdigest(),
+        "squash_merges": settings.squash_merges,
+        # Whether a pulled record is wanted, who it belongs to and where it is shown is decided when it is normalized.
+        "normalized_by": repr((services, shaping(settings, Shapes.RECORDS))),
+    }
     with writer.transaction() as connection:
-        if inputs.change_property(connection, "landing_settings", landed):
+        changed = inputs.change_properties(connection, properties)
+        if "landing_settings" in changed:
             landing.forget_everything(connection)
             begin_landing_anew(connection)
-        linked = json.dumps(shaping(settings, Shapes.LINKS))
-        if inputs.change_property(connection, "link_settings", linked):
+        if "link_settings" in changed:
             links.link_all_again(connection)
-        # What metrics.summary knows of time.
-        inputs.write_property(connection, "timezone", settings.timezone)
-        inputs.write_property(connection, "link_window_us", str(microseconds(settings.link_window)))
-        if inputs.change_property(connection, "repositories", repositories):
+        if "repositories" in changed:
             mark_all_days(connection, (Deployments, Failures))
             wait_for_commits(connection, "SELECT service FROM landing.judged_deployments")
-        if inputs.change_property(connection, "squash_merges", settings.squash_merges):
+        if "squash_merges" in changed:
             forget_commits(connection)
         replace_table(
             connection,
             ConfiguredRepositories,
             pl.DataFrame({"repository_id": sorted(addresses)}, schema={"repository_id": pl.String}),
         )
-        # Whether a pulled record is wanted, who it belongs to and where it is shown is decided when it is normalized.
-        services = sorted(catalog.services.values(), key=lambda service: service.name)
-        normalized = repr((services, shaping(settings, Shapes.RECORDS)))
-        if inputs.change_property(connection, "normalized_by", normalized):
+        if "normalized_by" in changed:
             inputs.forget_raw_inputs(connection)
             begin_meant_shrinks(connection)
 

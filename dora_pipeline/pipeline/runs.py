@@ -25,6 +25,7 @@ from dora_pipeline.timeline import Window, day_of
 from dora_pipeline.warehouse.accounts import require_accounts
 from dora_pipeline.warehouse.days import services_with_commits
 from dora_pipeline.warehouse.freshness import write_freshness
+from dora_pipeline.warehouse.landing import landed_rows
 from dora_pipeline.warehouse.ranges import take_over_expanded_ranges
 from dora_pipeline.warehouse.shrinkage import end_meant_shrinks
 from dora_pipeline.warehouse.staleness import stale_days
@@ -170,6 +171,7 @@ def begin(
 
 def _land_and_judge(session: Session) -> Mapping[str, DoraError]:
     errors = land(session)
+    session.writer.plan_for(landed_rows(session.writer.connection))
     with shown(session.progress, "judge events"):
         judge(session.writer, session.settings)
     return errors

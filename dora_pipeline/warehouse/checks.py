@@ -16,6 +16,7 @@ from dora_pipeline.tables import (
     Table,
 )
 from dora_pipeline.warehouse.accounts import account_rows
+from dora_pipeline.warehouse.emptiness import finds_nothing
 from dora_pipeline.warehouse.queries import named_rows, statement
 
 Row = Mapping[str, Any]
@@ -63,6 +64,8 @@ def accounts(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> Findi
 
 def check(connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None) -> Finding:
     """The rows that `sql/checks/<name>.sql` finds, each of them wrong; the first of them are kept."""
+    if finds_nothing(connection, f"checks.{name}"):
+        return Finding((), wrong=0)
     return _finding(connection, statement(f"checks.{name}"), parameters)
 
 
@@ -70,6 +73,8 @@ def check_rows(
     connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None
 ) -> list[dict[str, Any]]:
     """All rows that `sql/checks/<name>.sql` finds, which need not be wrong."""
+    if finds_nothing(connection, f"checks.{name}"):
+        return []
     return named_rows(connection, statement(f"checks.{name}"), parameters)
 
 

@@ -85,21 +85,23 @@ def begin_questions(writer: Writer, again: Sequence[str]) -> Questions | None:
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE asked_again AS SELECT UNNEST(?::VARCHAR[]) AS deployment_id", [again]
     )
-    connection.execute(
+    reconfigured = count(
+        connection,
         """
         INSERT INTO asked_again
         SELECT d.deployment_id FROM landing.deployment_ranges AS d
         WHERE (COALESCE(d.reason, '') = 'repository_not_configured')
             = (d.repository_id IN (SELECT r.repository_id FROM landing.repositories AS r))
-        """
+        """,
     )
-    connection.execute(
-        """
-        INSERT INTO landing.changed_ranges
-        SELECT d.service, MIN(d.day) FROM landing.deployment_ranges AS d
-        WHERE d.deployment_id IN (FROM asked_again) GROUP BY d.service
-        """
-    )
+    if again or reconfigured:
+        connection.execute(
+            """
+            INSERT INTO landing.changed_ranges
+            SELECT d.service, MIN(d.day) FROM landing.deployment_ranges AS d
+            WHERE d.deployment_id IN (FROM asked_again) GROUP BY d.service
+            """
+        )
     if count(connection, "SELECT COUNT(*) FROM landing.changed_ranges") == 0:
         return None
     connection.execute(
@@ -108,14 +110,18 @@ def begin_questions(writer: Writer, again: Sequence[str]) -> Questions | None:
         SELECT service, MIN(from_day) AS from_day FROM landing.changed_ranges GROUP BY service
         """
     )
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE asked_ranges AS {statement('landing.asked_ranges')}")
-    connection.execute(
+    asked = count(connection, f"CREATE OR REPLACE TEMP TABLE asked_ranges AS {statement('landing.asked_ranges')}")
+    known = count(
+        connection,
         """
         CREATE OR REPLACE TEMP TABLE known_ranges AS
         SELECT d.* FROM landing.deployment_ranges AS d
         JOIN changed_ranges AS c ON d.service = c.service AND d.day >= c.from_day
-        """
+        """,
     )
+    if asked == known == 0:
+        connection.execute("DELETE FROM landing.changed_ranges")
+        return None
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE changed_ranges AS

@@ -87,8 +87,8 @@ class EventRecords:
         execute_with(self._connection, records, "INSERT INTO landing.event_records BY NAME SELECT * FROM given_rows")
 
     def _keep(self, table: str, values: pl.Series) -> None:
-        query = f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT DISTINCT * FROM given_rows"
-        execute_with(self._connection, values.to_frame(), query)
+        query = f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM given_rows"
+        execute_with(self._connection, values.unique().to_frame(), query)
 
     def _records(self, query: str) -> pl.DataFrame:
         found = count(self._connection, f"CREATE OR REPLACE TEMP TABLE found_records AS {query}", self._source)

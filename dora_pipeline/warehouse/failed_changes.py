@@ -13,7 +13,7 @@ import polars as pl
 from dora_pipeline.config import ChangeFailureRule
 from dora_pipeline.tables import DeploymentKinds, Deployments, FailedChanges, JudgedChanges, Table
 from dora_pipeline.warehouse.engines import Engine
-from dora_pipeline.warehouse.inputs import change_property
+from dora_pipeline.warehouse.inputs import change_properties
 from dora_pipeline.warehouse.links import wait_for_deployments
 from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, statement
 from dora_pipeline.warehouse.staleness import mark_days
@@ -52,7 +52,7 @@ def judge_changes(
     where the repository knows it), in this order.
     """
     written = json.dumps([rule.model_dump() for rule in rules])
-    if change_property(connection, "change_failure_rules", written):
+    if change_properties(connection, {"change_failure_rules": written}):
         wait_for_changes(connection, "SELECT service FROM landing.judged_deployments")
     _make_marks(connection, id_prefix)
     _wait_for_tied_services(connection, "marks")
@@ -92,9 +92,11 @@ def judge_changes(
         connection.execute(matches, {"rule": place, "field": rule.field, "pattern": rule.matches})
     for table, shown in _JUDGED:
         of_waiting = f"{table.table_name} WHERE service IN (SELECT service FROM waiting_services)"
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE known_changes AS SELECT * FROM {of_waiting}")
+        before = count(connection, f"CREATE OR REPLACE TEMP TABLE known_changes AS SELECT * FROM {of_waiting}")
         connection.execute(f"CREATE OR REPLACE TEMP TABLE new_changes AS SELECT * FROM {table.table_name} LIMIT 0")
         rows = engine.insert(connection, "new_changes", table.table_name)
+        if before == rows == 0:
+            continue
         changed = difference("known_changes", "new_changes")
         mark_days(connection, [shown], f"SELECT day FROM ({changed})")
         if table is DeploymentKinds:

@@ -1,6 +1,6 @@
 """What has been read: the inputs as they were then, how the last reading of each source went, and the settings used."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -85,15 +85,17 @@ def read_property(connection: duckdb.DuckDBPyConnection, name: str) -> str | Non
     return str(row[0]) if row else None
 
 
-def change_property(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> bool:
-    """Set the value of a property. Whether it had another one before."""
-    before = read_property(connection, name)
-    if before != value:
-        connection.execute("DELETE FROM landing.properties WHERE name = ?", [name])
-        connection.execute("INSERT INTO landing.properties VALUES (?, ?)", [name, value])
-    return before not in (None, value)
+def change_properties(connection: duckdb.DuckDBPyConnection, values: Mapping[str, str]) -> set[str]:
+    """Set the values of properties. The names of those that had another value before."""
+    before = dict(connection.execute("SELECT name, value FROM landing.properties").fetchall())
+    changed = {name: value for name, value in values.items() if before.get(name) != value}
+    if changed:
+        names = [*changed]
+        connection.execute("DELETE FROM landing.properties WHERE name IN (SELECT UNNEST(?))", [names])
+        connection.execute("INSERT INTO landing.properties SELECT UNNEST(?), UNNEST(?)", [names, [*changed.values()]])
+    return changed.keys() & before.keys()
 
 
 def write_property(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
     """Set the value of a property."""
-    change_property(connection, name, value)
+    change_properties(connection, {name: value})

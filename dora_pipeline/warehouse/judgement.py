@@ -10,7 +10,7 @@ from dora_pipeline.tables import Deployments, Failures, RejectedEvents
 from dora_pipeline.warehouse import links
 from dora_pipeline.warehouse.engines import Engine
 from dora_pipeline.warehouse.failed_changes import wait_for_changes
-from dora_pipeline.warehouse.landing import APM, replace_deployments, wait_for_services
+from dora_pipeline.warehouse.landing import APM, add_deployments, remove_deployments, wait_for_services
 from dora_pipeline.warehouse.queries import count, difference, insert, require_rows
 from dora_pipeline.warehouse.staleness import mark_days
 
@@ -36,7 +36,8 @@ def infer_deployments(
     name = "landing.inferred_deployments"
     if count(connection, f"CREATE OR REPLACE TEMP TABLE known_deployments AS SELECT d.* {of_changed}"):
         rows = engine.make(connection, "new_deployments", name, parameters)
-        replace_deployments(connection, "known_deployments", "new_deployments", rows)
+        changed = remove_deployments(connection, "known_deployments", "new_deployments")
+        add_deployments(connection, "new_deployments", rows, changed)
     else:
         # Nothing to compare with: whole rows are written once.
         rows = engine.insert(connection, "landing.deployments", name, parameters)

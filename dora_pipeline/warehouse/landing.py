@@ -47,7 +47,7 @@ _LANDED = (
     "left_out_files",
 )
 # What tables of core are made from, row by row.
-_MADE_FROM = ("version_activity", "judged_deployments", "range_commits", "judged_failures")
+_MADE_FROM = ("version_activity", "deployments", "range_commits", "failures")
 _DERIVED = (
     ApmVersionActivity,
     Deployments,
@@ -102,14 +102,18 @@ def land_deployments(
     """Replace what a source says of deployments by id: rows of LandedDeployments and LandedRejects."""
     landed_before = _landed_before(connection, ids)
     make_alike(connection, "new_deployments", "landing.deployments", events)
-    connection.execute(
+    before = count(
+        connection,
         f"""
         CREATE OR REPLACE TEMP TABLE known_deployments AS
         SELECT * FROM landing.deployments WHERE {landed_before.format("deployment_id")}
         """,
         {"source": source},
     )
-    changed = replace_deployments(connection, "known_deployments", "new_deployments", events.height)
+    changed = "new_deployments"
+    if before:
+        changed = remove_deployments(connection, "known_deployments", "new_deployments")
+    add_deployments(connection, "new_deployments", events.height, changed)
     if source == APM:
         _infer_near_ready_events(connection, changed)
     known = f"SELECT * FROM landing.rejected_events WHERE {landed_before.format('record')}"
@@ -129,19 +133,13 @@ def land_failures(
     """
     landed_before = _landed_before(connection, ids)
     make_alike(connection, "new_failures", "landing.failures", events)
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE known_failures AS
-        SELECT * FROM landing.failures WHERE {landed_before.format("failure_id")}
-        """,
-        {"source": source},
-    )
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE changed_failures AS {difference('known_failures', 'new_failures')}"
-    )
-    connection.execute(f"DELETE FROM landing.failures WHERE {landed_before.format('failure_id')}", {"source": source})
+    of_known = f"FROM landing.failures WHERE {landed_before.format('failure_id')}"
+    changed = "FROM new_failures"
+    if count(connection, f"CREATE OR REPLACE TEMP TABLE known_failures AS {of_known}", {"source": source}):
+        changed = f"FROM ({difference('known_failures', 'new_failures')})"
+        connection.execute(f"DELETE {of_known}", {"source": source})
+    connection.execute(f"INSERT INTO landing.changed_days SELECT DISTINCT day {changed}")
     insert(connection, "landing.failures", "new_failures", events.height)
-    connection.execute("INSERT INTO landing.changed_days SELECT DISTINCT day FROM changed_failures")
     known = f"SELECT * FROM landing.rejected_events WHERE {landed_before.format('record')}"
     _replace_rejects(connection, rejected, known, {"source": source})
 
@@ -185,12 +183,8 @@ def _infer_near_ready_events(connection: duckdb.DuckDBPyConnection, changed: str
     )
 
 
-def replace_deployments(connection: duckdb.DuckDBPyConnection, known: str, new: str, rows: int) -> str:
-    """Put the rows of table `new`, which are so many, in the place of those of `known`; the table of what changed.
-
-    Their services wait in landing.changed_services for `judge_deployments`. A deployment is judged by those before it,
-    by one that started in the same second, and by those of other sources within two merge windows.
-    """
+def remove_deployments(connection: duckdb.DuckDBPyConnection, known: str, new: str) -> str:
+    """Remove the rows of table `known`, in the place of which those of `new` stand; the table of what changes."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE changed_deployments AS {difference(known, new)}")
     connection.execute(
         f"""
@@ -201,17 +195,25 @@ def replace_deployments(connection: duckdb.DuckDBPyConnection, known: str, new: 
         )
         """
     )
+    return "changed_deployments"
+
+
+def add_deployments(connection: duckdb.DuckDBPyConnection, new: str, rows: int, changed: str) -> None:
+    """Add the rows of table `new`, which are so many; `changed` is the table of what differs from before.
+
+    The services of these wait in landing.changed_services for `judge_deployments`. A deployment is judged by those
+    before it, by one that started in the same second, and by those of other sources within two merge windows.
+    """
     insert(connection, "landing.deployments", new, rows)
     wait_for_services(
         connection,
-        """
-        SELECT service, day, started_at FROM changed_deployments
+        f"""
+        SELECT service, day, started_at FROM {changed}
         UNION ALL
         SELECT d.service, d.day, d.started_at FROM landing.deployments AS d
-        JOIN changed_deployments AS c ON d.source = c.source AND d.deployment_id = c.deployment_id
+        JOIN {changed} AS c ON d.source = c.source AND d.deployment_id = c.deployment_id
         """,
     )
-    return "changed_deployments"
 
 
 def wait_for_services(connection: duckdb.DuckDBPyConnection, changed: str) -> None:
@@ -231,7 +233,9 @@ def _replace_rejects(
     parameters: Mapping[str, object],
     differing: Callable[[str, str], str] = difference,
 ) -> None:
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE known_rejects AS {known}", parameters)
+    before = count(connection, f"CREATE OR REPLACE TEMP TABLE known_rejects AS {known}", parameters)
+    if before == 0 and rejected.is_empty():
+        return
     make_alike(connection, "new_rejects", "landing.rejected_events", rejected)
     connection.execute(
         """

@@ -36,6 +36,8 @@ STORAGE_VERSION = "v1.2.0"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What DuckDB raises when it, and not a statement or a value, is at fault.
 _BROKEN = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.InterruptException)
+# Of fewer rows a join reads all sooner than it makes a filter of what it looks for.
+_ROWS_WORTH_A_FILTER = 100_000
 _MAKE_SPACE = "the disk is full; make space and run `dora run` again, nothing that was published is lost"
 
 
@@ -81,6 +83,11 @@ class Writer:
             yield True
         finally:
             self.connection.execute("DETACH published")
+
+    def plan_for(self, rows: int) -> None:
+        """Have the following statements planned for a warehouse in which about so many rows have landed."""
+        optimizers = "join_filter_pushdown" if rows < _ROWS_WORTH_A_FILTER else ""
+        self.connection.execute(f"SET disabled_optimizers = '{optimizers}'")
 
     def drop_former(self) -> None:
         """Give up the database that this one was made in the place of; before, any error brings it back."""

@@ -7,6 +7,7 @@ from typing import Protocol
 import duckdb
 
 from dora_pipeline.config import EngineSettings
+from dora_pipeline.warehouse.emptiness import finds_nothing
 from dora_pipeline.warehouse.queries import count, statement
 
 
@@ -35,6 +36,8 @@ class InPlace:
         self, connection: duckdb.DuckDBPyConnection, table: str, name: str, parameters: Mapping[str, object] = {}
     ) -> int:
         """As `Engine` says."""
+        if finds_nothing(connection, name):
+            return 0
         return count(connection, f"INSERT INTO {table} BY NAME {statement(name)}", parameters)
 
     def make(

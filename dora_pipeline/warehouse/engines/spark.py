@@ -20,6 +20,7 @@ import duckdb
 from dora_pipeline.config import EngineSettings
 from dora_pipeline.errors import ConfigError, WarehouseError
 from dora_pipeline.tables import VIEWS
+from dora_pipeline.warehouse.emptiness import finds_nothing
 from dora_pipeline.warehouse.engines.engine import InPlace
 from dora_pipeline.warehouse.queries import insert, quoted, statement
 
@@ -63,6 +64,8 @@ class Spark:
         """As `Engine` says."""
         if name in _IN_PLACE:
             return InPlace().insert(connection, table, name, parameters)
+        if finds_nothing(connection, name):
+            return 0
         with self._result(connection, name, parameters) as (files, rows):
             # Of no rows there may be no file.
             if rows:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.identifiers import COMMIT_SHA, repository_id, version_of
+from dora_pipeline.identifiers import COMMIT_SHA, NO_VERSION, repository_id, version_of
 from dora_pipeline.sources.apm.compaction import grouped
 from dora_pipeline.sources.apm.sessions import IDENTITY, Cut, joined
 
@@ -18,7 +18,7 @@ def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> pl.DataFra
     """
     named = _comparable(sessions, settings).with_columns(
         _trimmed("team"),
-        _mapped(sessions["version"], version_of),
+        _version(sessions["version"]),
         _mapped(sessions["repository"], repository_id),
         commit_sha=_usable_sha(),
     )
@@ -58,6 +58,13 @@ def _usable_sha() -> pl.Expr:
 def _trimmed(name: str) -> pl.Expr:
     text = pl.col(name).str.strip_chars()
     return pl.when(text != "").then(text).alias(name)
+
+
+def _version(values: pl.Series) -> pl.Expr:
+    """The versions as `version_of` has them. There may be millions, and nearly all are what they are."""
+    is_plain = values.str.contains("^[!-~]+$") & ~values.str.to_lowercase().is_in(list(NO_VERSION))
+    others = _mapped(values.filter(~is_plain), version_of)
+    return pl.when(is_plain).then("version").otherwise(others).alias("version")
 
 
 def _mapped(values: pl.Series, name_of: Callable[[str | None], str | None]) -> pl.Expr:

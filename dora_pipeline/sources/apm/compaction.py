@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -64,10 +64,16 @@ class Compacted:
         self.faults.join(later.faults)
         self.ready_events += later.ready_events
         self.records += later.records
-        if sum(map(len, self.sessions[1:])) > MOST_ROWS_IN_PARTS:
+        if _is_to_be_joined(self.sessions):
             self.sessions = [joined(self.sessions, TEXTS, cut)]
-        if sum(map(len, self.unusable[1:])) > MOST_ROWS_IN_PARTS:
+        if _is_to_be_joined(self.unusable):
             self.unusable = [grouped(pl.concat(self.unusable))]
+
+
+def _is_to_be_joined(parts: Sequence[pl.DataFrame]) -> bool:
+    """Whether as many rows wait as were joined before: where none become fewer, each is then joined few times."""
+    joined_before, *others = map(len, parts)
+    return sum(others) > max(MOST_ROWS_IN_PARTS, joined_before)
 
 
 def compacted(parts: Iterable[Part], modified_at: datetime, cut: Cut) -> Compacted:

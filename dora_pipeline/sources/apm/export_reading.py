@@ -104,7 +104,7 @@ class _Reader:
                 rows.append(row)
         unusable = comparable_unusable(pl.concat(found.unusable), self._settings)
         return ExportReading(
-            activity=activity(pl.concat(found.sessions), self._settings, self._cut),
+            activity=activity(pl.concat(found.sessions, rechunk=True), self._settings, self._cut),
             deployments=deployment_frame(rows),
             rejected=rejected_frame(self._file.name, faults.all(), unusable, self._file.modified_at, self._settings),
             records=found.records,

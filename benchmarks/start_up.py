@@ -8,7 +8,6 @@ of the same call. Of all times the least counts, since other work on the machine
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -17,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+
+from results import Results, add_json_option
 
 from dora_pipeline.config import Home
 from dora_pipeline.intake.store import EventStore
@@ -42,20 +43,21 @@ def main() -> None:
     """Print a row for each command and each run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=5)
-    parser.add_argument("--json", type=Path)
+    add_json_option(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runs = [runs_of(Home(Path(folder) / str(number))) for number in range(options.times)]
         home = Home(Path(folder) / "0")
         found = {name: least([of_process(command, home) for _ in runs]) for name, command in _PROCESSES.items()}
     found |= {name: least([costs[name] for costs in runs]) for name in runs[0]}
-    print("| | wall s | processor s | ÷ python | ÷ DuckDB |")
-    print("|---|---|---|---|---|")
+    results = Results(options)
+    results.table(f"the least of {options.times}", COLUMNS)
     for name, (wall, processor) in found.items():
-        ratios = [f"{processor / found[yardstick][1]:.1f}" for yardstick in (_PYTHON, _DUCKDB)]
-        print(f"| {name} | {wall:.2f} | {processor:.2f} | {' | '.join(ratios)} |")
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        results.row(name, wall, processor, *(processor / found[yardstick][1] for yardstick in (_PYTHON, _DUCKDB)))
+    results.write()
+
+
+COLUMNS = {"": "", "wall s": ".2f", "processor s": ".2f", "÷ python": ".1f", "÷ DuckDB": ".1f"}
 
 
 def runs_of(home: Home) -> dict[str, Cost]:

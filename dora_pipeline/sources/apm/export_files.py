@@ -27,6 +27,7 @@ _NO_EXPORT = re.compile(
     r"|.*\.(tmp|temp|part|partial|filepart|download|crdownload|swp|bak|lock|crc|md5|sha1|sha256|sha512)",
     re.IGNORECASE,
 )
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Files that the kernel makes up, some of them with secrets of this process.
 _MADE_UP = (Path("/proc"), Path("/sys"), Path("/dev"))
 _BAD_ENDING = f"its ending is none of {' '.join(TEXT_ENDINGS)}, these with {' '.join(COMPRESSIONS)}, .parquet"
@@ -95,13 +96,16 @@ def listing(folder: Path, link_targets: Sequence[Path] = ()) -> Listing:
 
 
 class _Walk:
+    """Names and real paths are texts: there may be many files, and each is looked at in each run."""
+
     def __init__(self, folder: Path, link_targets: Sequence[Path]) -> None:
         self.found = Listing()
-        self._folder, self._root = folder, folder.resolve()
+        self._root = folder.resolve()
         self._targets = [target.resolve() for target in link_targets]
-        self._folders = deque([(folder, self._root)])
-        self._links: deque[Path] = deque()
-        self._seen: set[Path] = set()
+        # With each its name below the folder, which ends in a slash where it is not the folder itself.
+        self._folders = deque([(folder, str(self._root), "")])
+        self._links: deque[tuple[Path, str]] = deque()
+        self._seen: set[str] = set()
 
     def walk(self) -> None:
         # Links come last, so that what they lead to is known by its own name where it has one.
@@ -109,16 +113,16 @@ class _Walk:
             if self._folders:
                 self._look_into(*self._folders.popleft())
             else:
-                self._follow(self._links.popleft())
+                self._follow(*self._links.popleft())
 
-    def _look_into(self, folder: Path, real: Path) -> None:
+    def _look_into(self, folder: Path, real: str, below: str) -> None:
         if real in self._seen:
             return
         self._seen.add(real)
         try:
             with os.scandir(folder) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
-                    self._look_at(entry, folder / entry.name, real / entry.name)
+                    self._look_at(entry, folder, os.path.join(real, entry.name), below + entry.name)
         except OSError as error:
             raise SourceUnavailable(
                 SOURCE,
@@ -126,32 +130,33 @@ class _Walk:
                 "that its path is not too long",
             ) from error
 
-    def _look_at(self, entry: os.DirEntry[str], path: Path, real: Path) -> None:
+    def _look_at(self, entry: os.DirEntry[str], folder: Path, real: str, name: str) -> None:
         if _NO_EXPORT.fullmatch(entry.name):
             return
+        path = folder / entry.name
         if not _is_utf8(entry.name):
-            self._leave_out(path, _BAD_NAME)
+            self._leave_out(path, name, _BAD_NAME)
         elif entry.is_symlink():
-            self._links.append(path)
+            self._links.append((path, name))
         elif entry.is_dir(follow_symlinks=False):
-            self._folders.append((path, real))
+            self._folders.append((path, real, f"{name}/"))
         else:
-            self._take(path, real)
+            self._take(path, real, name)
 
-    def _follow(self, link: Path) -> None:
+    def _follow(self, link: Path, name: str) -> None:
         try:
             real = Path(os.path.realpath(link, strict=True))
             is_folder = stat.S_ISDIR(real.stat().st_mode)
         except OSError as error:
             is_lost = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-            self._leave_out(link, _LEADS_NOWHERE if is_lost else f"it cannot be looked at: {error.strerror}")
+            self._leave_out(link, name, _LEADS_NOWHERE if is_lost else f"it cannot be looked at: {error.strerror}")
             return
         if not self._is_allowed(real):
-            self._leave_out(link, _LEADS_AWAY)
+            self._leave_out(link, name, _LEADS_AWAY)
         elif is_folder:
-            self._folders.append((link, real))
+            self._folders.append((link, str(real), f"{name}/"))
         else:
-            self._take(link, real)
+            self._take(link, str(real), name)
 
     def _is_allowed(self, real: Path) -> bool:
         if real.is_relative_to(self._root):
@@ -159,7 +164,7 @@ class _Walk:
         is_named = any(real.is_relative_to(target) for target in self._targets)
         return is_named and not any(real.is_relative_to(folder) for folder in _MADE_UP)
 
-    def _take(self, path: Path, real: Path) -> None:
+    def _take(self, path: Path, real: str, name: str) -> None:
         if real in self._seen:
             return
         self._seen.add(real)
@@ -169,18 +174,15 @@ class _Walk:
             # It was removed meanwhile.
             return
         if not stat.S_ISREG(status.st_mode):
-            self._leave_out(path, NO_REGULAR_FILE)
-        elif not path.name.lower().endswith(ENDINGS):
-            self._leave_out(path, _BAD_ENDING)
+            self._leave_out(path, name, NO_REGULAR_FILE)
+        elif not name.lower().endswith(ENDINGS):
+            self._leave_out(path, name, _BAD_ENDING)
         else:
-            modified_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=status.st_mtime_ns // 1000)
-            self.found.files.append(ExportFile(self._name(path), path, status.st_size, modified_at))
+            modified_at = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
+            self.found.files.append(ExportFile(name, path, status.st_size, modified_at))
 
-    def _leave_out(self, path: Path, reason: str) -> None:
-        self.found.left_out.append(LeftOutFile(path, printable(self._name(path)), reason))
-
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self._folder).as_posix()
+    def _leave_out(self, path: Path, name: str, reason: str) -> None:
+        self.found.left_out.append(LeftOutFile(path, printable(name), reason))
 
 
 def _is_utf8(name: str) -> bool:

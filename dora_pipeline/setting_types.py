@@ -57,7 +57,8 @@ def _ten_years(value: timedelta) -> timedelta:
 
 
 def _zone_name(value: str) -> str:
-    if value not in available_timezones():
+    # The first is what the machine's clock shows, the second that nobody has set one.
+    if value not in available_timezones() - {"localtime", "Factory"}:
         raise ValueError(f"{value!r} is not an IANA time zone such as Europe/Berlin")
     return value
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from dora_pipeline.errors import WarehouseError
+from dora_pipeline.errors import ConfigError, WarehouseError
 from dora_pipeline.warehouse import judgement, landing, queries
 from dora_pipeline.warehouse.accounts import Discrepancy, discrepancies
 from dora_pipeline.warehouse.emptiness import NOTHING_WITHOUT, finds_nothing
@@ -315,6 +315,20 @@ def test_a_day_whose_events_wait_adds_up_though_a_link_brought_its_figures_up_to
     assert home.run("2024-03-30").stale == [date(2024, 3, 29)]
     home.run()
     assert home.rows("SELECT day, deployments, failures FROM metrics.daily") == [(date(2024, 3, 30), None, 1)]
+
+
+def test_a_day_of_restores_adds_up_while_the_days_of_their_failures_wait(
+    home: TestHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PAGERDUTY_API_TOKEN", raising=False)
+    home.select_events()
+    home.fail(["shop"], "2024-03-29 12:00:00", "2024-03-30 12:00:00")
+    home.deploy("shop", "2024-03-30 12:00:00")
+    home.run()
+    home.select("failure", "pagerduty", at=datetime(2024, 6, 1, tzinfo=UTC))
+    with pytest.raises(ConfigError, match="PAGERDUTY_API_TOKEN"):
+        home.run("2024-03-30")
+    assert home.rows("SELECT restores FROM metrics.daily WHERE day = '2024-03-30'") == [(None,)]
 
 
 def test_events_before_the_first_selection_and_of_sources_never_selected_are_accounted_for(home: TestHome) -> None:

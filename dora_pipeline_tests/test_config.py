@@ -161,6 +161,10 @@ def test_one_mistake_is_told_without_a_count(home: Home) -> None:
     assert mistakes_of(home, "colour: red") == f"{home.settings_file}: colour: unknown key"
 
 
+def test_the_zone_of_the_machine_is_no_zone_of_a_home(home: Home) -> None:
+    assert "'localtime' is not an IANA time zone" in mistakes_of(home, "timezone: localtime")
+
+
 def test_what_cannot_be_meant_is_named_with_what_to_write(home: Home) -> None:
     text = """
 timezon: UTC

@@ -106,6 +106,10 @@ waiting AS (
     UNION ALL
     -- A link or a restore may have brought a day of metrics.daily up to date whose events wait.
     SELECT 'metrics.daily', s.day FROM landing.stale_days AS s WHERE s.target IN ('core.deployments', 'core.failures')
+    UNION ALL
+    SELECT 'metrics.daily', f.restored_day
+    FROM core.failures AS f
+    INNER JOIN landing.stale_days AS s ON f.day = s.day AND s.target = 'core.failures'
 ),
 wrong AS (
     SELECT

@@ -5,6 +5,11 @@ WITH beginnings AS (
 waiting AS (
     SELECT DISTINCT s.day FROM landing.stale_days AS s
     WHERE s.target IN ('core.deployments', 'core.failures', 'core.failed_changes', 'core.failure_links', 'metrics.daily')
+    UNION
+    SELECT f.restored_day AS day
+    FROM core.failures AS f
+    INNER JOIN landing.stale_days AS s ON f.day = s.day AND s.target = 'core.failures'
+    WHERE f.restored_day IS NOT NULL
 ),
 deployments AS (
     SELECT d.deployment_id, d.day FROM core.deployments AS d WHERE d.is_selected AND d.duplicate_of IS NULL

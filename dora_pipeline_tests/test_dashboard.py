@@ -211,6 +211,18 @@ def test_verdicts_agree_with_published_intervals() -> None:
     assert verdicts.of_shares((0.5, 0.1, 0.9), 5, (0.5, 0.1, 0.9), 50) == verdicts.TOO_FEW
 
 
+def test_deployments_are_not_of_the_failures_that_name_no_severity(home: TestHome) -> None:
+    home.select_events()
+    for day, version in enumerate(["1", "2", "1"], start=1):
+        home.deploy("shop", f"2024-05-0{day} 12:00:00", version=version)
+    home.fail(["shop"], "2024-05-02 13:00:00", "2024-05-02 14:00:00")
+    home.run()
+    with running_dashboard(home.home) as client:
+        (figures,) = client.get("/data.json", params={"severity": "(none)", "compare": "none"}).json()["figures"]
+    names = ("failures", "time_to_restore_p50_seconds", "deployments", "recoveries", "recovery_p50_seconds")
+    assert [figures[name] for name in names] == [1, 3600, None, None, None]
+
+
 def test_of_a_severity_or_a_source_only_that_is_told_which_it_can_tell(client: Client) -> None:
     for question, reason in (
         ({"severity": "high"}, "The question is of failures of a severity, and deployments have none."),

@@ -173,6 +173,8 @@ def conditions(values: Mapping[str, str | None], tag: str | None, windows: Seque
     return {
         "source": PUBLISHED,
         "passes": passes(values, tag),
+        # They have no severity, not even that of failures which name none.
+        "has_deployments": "FALSE" if "severity" in values else "TRUE",
         "days": " OR ".join(f"m.day BETWEEN DATE '{days.first}' AND DATE '{days.last}'" for days in _joined(windows)),
         "first_day": f"DATE '{min(days.first for days in windows)}'",
         "last_day": f"DATE '{max(days.last for days in windows)}'",

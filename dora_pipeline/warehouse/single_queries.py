@@ -17,7 +17,9 @@ _FILTERED = {
     "core.source_selections": "asked_source_selections",
 }
 _PARTS = {
-    "asked_measures": "SELECT m.* FROM metrics.measures AS m WHERE ({days}) AND {passes}",
+    "asked_measures": """\
+SELECT m.* FROM metrics.measures AS m
+WHERE ({days}) AND {passes} AND ({has_deployments} OR m.measure IN ('failure', 'restore'))""",
     "asked_failures": "SELECT m.* FROM (SELECT f.*, f.custom_tags AS tags FROM core.failures AS f) AS m WHERE {passes}",
     "asked_source_selections": "SELECT s.* FROM core.source_selections AS s WHERE {is_selected}",
 }

@@ -9,4 +9,4 @@ FROM (
     FROM {source}.core.deployments AS d
     WHERE d.is_selected AND d.duplicate_of IS NULL
 ) AS m
-WHERE ({days}) AND {passes}
+WHERE ({days}) AND {passes} AND {has_deployments}

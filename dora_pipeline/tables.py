@@ -773,6 +773,15 @@ class ConfiguredRepositories(Table):
     repository_id = _text(_REPOSITORY, primary_key=True)
 
 
+class RepositoryErrors(Table):
+    """Repositories of which something went wrong when they were asked last."""
+
+    table_name = "landing.repository_errors"
+
+    repository_id = _text(_REPOSITORY, primary_key=True)
+    error = _text("What is wrong, and what to do.")
+
+
 class SourcePatterns(Table):
     """Whether a file of its repository matches the source patterns of a service, when the mirror was last new."""
 
@@ -932,6 +941,7 @@ TABLES: tuple[type[Table], ...] = (
     StaleDays,
     Loads,
     ConfiguredRepositories,
+    RepositoryErrors,
     SourcePatterns,
     CommitHistories,
     ChangedRanges,

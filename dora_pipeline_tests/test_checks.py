@@ -222,8 +222,8 @@ def test_environments_that_look_like_one_are_named_with_the_setting_where_settin
 def test_repositories_that_cannot_be_fetched_are_named_with_the_deployments_that_lack_their_commits(
     home: TestHome,
 ) -> None:
-    names = ("github.com/o/shop", "github.com/o/cart")
-    home.settings(repositories={name: str(home.home.path / "nowhere.git") for name in names})
+    names, nowhere = ("github.com/o/shop", "github.com/o/cart"), home.home.path / "nowhere.git"
+    home.settings(repositories={name: str(nowhere) for name in names})
     home.select_events()
     for hour, name in enumerate((names[0], names[0], names[1], names[1])):
         git = {"repository_url": f"https://{name}", "commit_sha": f"{hour}" * 40}
@@ -231,7 +231,16 @@ def test_repositories_that_cannot_be_fetched_are_named_with_the_deployments_that
     home.run()
     assert results(home, Deployments)["commits_known"].sentence == (
         "deployments that lack their commits (2): "
-        "repository_missing of github.com/o/cart and 1 other (2, 50%, all days)"
+        "repository_missing of github.com/o/cart and 1 other (2, 50%, all days); "
+        f"github.com/o/cart: cannot be fetched from {nowhere}: there is no repository at this address, or none that "
+        "this user may see; check the address under `repositories` in dora.yaml, and that the user who runs this may "
+        f"read it (git: fatal: '{nowhere}' does not appear to be a git repository)"
+    )
+    history = History()
+    history.write(nowhere, {"main": history.commit()})
+    home.run()
+    assert results(home, Deployments)["commits_known"].sentence == (
+        "deployments that lack their commits (2): commit_missing of github.com/o/cart and 1 other (2, 50%, all days)"
     )
 
 

@@ -54,7 +54,8 @@ class Expectation:
         named = ", ".join(_printable(self.example.format_map(row)) for row in examples[:_NAMED_EXAMPLES])
         more = ", …" if len(examples) > _NAMED_EXAMPLES else ""
         wrong = 0 if self.kind == "passes" else found.wrong
-        sentence = f"{self.finding} ({wrong:,}): {named}{more}"
+        remark = f"; {_printable(found.remark)}" if found.remark else ""
+        sentence = f"{self.finding} ({wrong:,}): {named}{more}{remark}"
         return CheckResult(table, name, wrong == 0, wrong, examples, self.kind != "fails", sentence, self.advice)
 
 

@@ -101,8 +101,8 @@ _COMMITS = Expectation(
     "No larger share of deployments lacks its commits than missing_commits_share allows, over all days and over the "
     "last 30.",
     "no_commit: send the commit with the deployment; no_repository and repository_not_configured: name the repository "
-    "in services/ or in repositories; *_missing: see that the repository can be fetched and still has the commit, with "
-    "`dora run --from DAY`, which prints what git says",
+    "in services/ or in repositories; *_missing: see that the repository can be fetched and still has the commit; "
+    "`dora run --from DAY` asks it again",
     "deployments that lack their commits",
     "{reason}{where} ({deployments:,}, {share:.0%}, {period})",
     findings.missing_commits,

@@ -62,7 +62,8 @@ def missing_commits(connection: duckdb.DuckDBPyConnection, table: type[Table], s
     for period in periods:
         lacking = [row for row in period if row["is_lacking"]]
         if sum(row["share"] for row in lacking) > settings.missing_commits_share:
-            return Finding(lacking, wrong=_sum(lacking, "deployments"))
+            trouble = next((str(row["error"]) for row in lacking if row["error"]), "")
+            return Finding(lacking, wrong=_sum(lacking, "deployments"), remark=trouble)
     return Finding(periods[0] if periods else (), wrong=0)
 
 

@@ -25,6 +25,7 @@ from dora_pipeline.tables import (
     FailureLinks,
     Failures,
     RejectedEvents,
+    RepositoryErrors,
     Services,
     SourcePatterns,
     SourceSelections,
@@ -122,6 +123,21 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
         if "normalized_by" in changed:
             inputs.forget_raw_inputs(connection)
             begin_meant_shrinks(connection)
+
+
+def keep_repository_errors(writer: Writer, repositories: Repositories) -> None:
+    """Keep what went wrong with each repository until it is fetched well, or nothing names it any more."""
+    known = dict(writer.connection.execute("SELECT repository_id, error FROM landing.repository_errors").fetchall())
+    lasting = {
+        name: error
+        for name, error in known.items()
+        if repositories.mirror(name) is not None and not repositories.is_fetched(name)
+    }
+    rows = [
+        {"repository_id": name, "error": error} for name, error in sorted({**lasting, **repositories.errors}.items())
+    ]
+    with writer.transaction() as connection:
+        replace_table(connection, RepositoryErrors, pl.DataFrame(rows, schema=empty_frame(RepositoryErrors).schema))
 
 
 def look_at_patterns(writer: Writer, repositories: Repositories, catalog: Catalog) -> None:

@@ -20,10 +20,11 @@ class Repositories:
     """The mirrors of the repositories that settings or catalog name.
 
     Each is fetched at most once a run, and one that cannot be read is made again, at most once. What goes wrong with a
-    repository is noted, and keeps nothing else from being loaded.
+    repository is noted, and keeps nothing else from being loaded; `errors` has it by repository.
     """
 
     def __init__(self, session: Session) -> None:
+        self.errors: dict[str, str] = {}
         self._folder = session.home.git
         self._urls: Mapping[str, str] = {**session.catalog.repositories(), **session.settings.repositories}
         self._progress = session.progress
@@ -150,7 +151,7 @@ class Repositories:
                 self._fetched[mirror.repository_id] = True
             except RepositoryError as error:
                 self._fetched[mirror.repository_id] = False
-                self._progress.note(str(error))
+                self._note_error(mirror, str(error))
         return self._fetched[mirror.repository_id]
 
     def _answer(self, mirror: Mirror, question: Callable[[], Answer]) -> Answer | None:
@@ -171,5 +172,9 @@ class Repositories:
             except RepositoryError as error:
                 reason = str(error)
         self._unreadable.add(name)
-        self._progress.note(reason)
+        self._note_error(mirror, reason)
         return None
+
+    def _note_error(self, mirror: Mirror, error: str) -> None:
+        self.errors[mirror.repository_id] = error
+        self._progress.note(error)

@@ -159,6 +159,7 @@ def begin(
     loading.load_services(writer, located)
     today = day_of(datetime.now(UTC), settings.zone)
     look_up_commits(session, repositories, today - settings.reread)
+    loading.keep_repository_errors(writer, repositories)
     with shown(progress, "judge changes, link failures"):
         judge_changes(session, repositories)
         link(writer, settings)

@@ -33,10 +33,11 @@ _JUDGED: Mapping[type[Table], Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """The first of the rows that a check shows, and the number of things that are wrong."""
+    """The first of the rows that a check shows, the number of things that are wrong, and what else is known of them."""
 
     rows: Sequence[Row]
     wrong: int
+    remark: str = ""
 
     @property
     def examples(self) -> Sequence[Row]:

@@ -1,5 +1,5 @@
--- Why deployments have no lead time, and whether a commit or a repository is what they lack, over all days and over those
--- since $recent_day.
+-- Why deployments have no lead time, whether a commit or a repository is what they lack, and what is wrong with that one, over
+-- all days and over those since $recent_day.
 WITH grouped AS (
     SELECT
         d.lead_time_reason, d.day >= CAST($recent_day AS DATE) AS is_recent,
@@ -21,18 +21,22 @@ counted AS (
         SELECT 'last 30 days' AS period, 2 AS place
     ) AS p ON p.place = 1 OR g.is_recent
 )
-SELECT
-    c.period, c.lead_time_reason AS reason,
-    CASE WHEN c.lead_time_reason IN (
-        'no_commit', 'no_repository', 'repository_not_configured', 'repository_missing', 'commit_missing', 'previous_commit_missing'
-    ) THEN TRUE ELSE FALSE END AS is_lacking,
-    CAST(SUM(c.deployments) AS BIGINT) AS deployments,
-    CAST(SUM(c.deployments) AS DOUBLE) / MAX(c.all_deployments) AS share,
-    MIN(c.fetched_from) AS repository_id,
-    COUNT(DISTINCT c.fetched_from) AS repositories,
-    MIN(c.service) AS service,
-    MIN(c.deployment_id) AS deployment_id
-FROM counted AS c
-WHERE c.lead_time_reason IS NOT NULL
-GROUP BY c.period, c.place, c.lead_time_reason
-ORDER BY c.place, is_lacking DESC, deployments DESC, reason
+SELECT g.*, e.error
+FROM (
+    SELECT
+        c.period, c.place, c.lead_time_reason AS reason,
+        CASE WHEN c.lead_time_reason IN (
+            'no_commit', 'no_repository', 'repository_not_configured', 'repository_missing', 'commit_missing', 'previous_commit_missing'
+        ) THEN TRUE ELSE FALSE END AS is_lacking,
+        CAST(SUM(c.deployments) AS BIGINT) AS deployments,
+        CAST(SUM(c.deployments) AS DOUBLE) / MAX(c.all_deployments) AS share,
+        MIN(c.fetched_from) AS repository_id,
+        COUNT(DISTINCT c.fetched_from) AS repositories,
+        MIN(c.service) AS service,
+        MIN(c.deployment_id) AS deployment_id
+    FROM counted AS c
+    WHERE c.lead_time_reason IS NOT NULL
+    GROUP BY c.period, c.place, c.lead_time_reason
+) AS g
+LEFT JOIN landing.repository_errors AS e ON g.repository_id = e.repository_id
+ORDER BY g.place, g.is_lacking DESC, g.deployments DESC, g.reason

@@ -1,9 +1,10 @@
 """What questions to the dashboard take: wall and processor seconds, and the memory of its process.
 
-    python benchmarks/dashboard.py [--deployments N] [--services N] [--folder FOLDER]
+    python benchmarks/dashboard.py [--deployments N] [--services N] [--wait SECONDS] [--folder FOLDER]
 
-Fills a warehouse as `figures.py` does, starts `dora dashboard` on it, and asks the default page twice, the first of
-which opens the publication, and 20 others. `--folder` keeps the warehouse, and takes the one that is there.
+Fills a warehouse as `figures.py` does, starts `dora dashboard` on it, and asks the default page twice and 20 others.
+The publication is opened ahead of the first question, or by it without `--wait`. `--folder` keeps the warehouse, and
+takes the one that is there.
 """
 
 import argparse
@@ -49,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--deployments", type=int, default=1_000_000)
     parser.add_argument("--services", type=int, default=5_000)
+    parser.add_argument("--wait", type=float, default=0.0)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -61,7 +63,9 @@ def main() -> None:
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
-                _ask(process.stdout.readline().split()[-1], process.pid)
+                address = process.stdout.readline().split()[-1]
+                time.sleep(options.wait)
+                _ask(address, process.pid)
             finally:
                 process.terminate()
 

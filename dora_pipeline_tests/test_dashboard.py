@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from dora_pipeline_tests.dashboards import Client, card, running_dashboard
 from dora_pipeline_tests.git_histories import History
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.report_pages import page, queries, rows, values
-from dora_pipeline_tests.waiting import PATIENCE
+from dora_pipeline_tests.waiting import PATIENCE, eventually
 
 REPOSITORY = "github.com/organization/shop"
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(2)>"'&"""
@@ -459,6 +460,27 @@ def test_a_page_is_sent_again_only_after_another_publication_and_shows_that_one(
         # Whoever holds the file open to read it does not keep the next publication away.
         with duckdb.connect(str(home.home.warehouse), read_only=True):
             assert client.get("/?env=prod").status_code == 200
+
+
+def _is_open(path: Path) -> bool:
+    """Whether this process holds the file that has the path now."""
+    held = []
+    for file in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            held.append(file.stat())
+    return any(os.path.samestat(one, path.stat()) for one in held)
+
+
+def test_each_publication_is_opened_before_anyone_asks(home: TestHome) -> None:
+    home.select_events()
+    home.run()
+    assert not _is_open(home.home.warehouse)
+    with running_dashboard(home.home):
+        for hour in (10, 11):
+            assert eventually(lambda: _is_open(home.home.warehouse), "the publication is open")
+            home.deploy("shop", f"2024-05-06 {hour}:00:00")
+            home.run()
+        assert eventually(lambda: _is_open(home.home.warehouse), "the newest publication is open")
 
 
 def test_the_command_says_where_it_listens_and_ends_when_it_is_told_to(filled: TestHome) -> None:

@@ -36,6 +36,12 @@ async def show_answer(request: Request) -> Response:
     return html(await publications.ask(page), headers={"ETag": tag})
 
 
+def answer_first(connection: duckdb.DuckDBPyConnection, publication: Publication) -> None:
+    """Answer the question that names nothing: what it filters is kept, and most ask it first."""
+    if publication.catalog.newest_day is not None:
+        answer(connection, publication.parts, Question(), publication.catalog)
+
+
 def _tag(identity: str, question: Question) -> str:
     # What is open, and for how long, is said as of now.
     hour = datetime.now(UTC).strftime("%Y%m%d%H")

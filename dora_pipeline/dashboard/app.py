@@ -1,5 +1,6 @@
 """The ASGI app of the dashboard: its routes, whom it answers, and what it says where it cannot."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -45,10 +46,13 @@ def make_app(home: Home, names_of_host: Iterable[str] = ()) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Connections]]:
         app.state.home = home
         app.state.publications = publications = Publications(home)
+        ready = asyncio.create_task(publications.keep_ready(answers.answer_first))
         try:
             # The server gives it to each connection.
             yield {"connections": Connections(connection_limit(), None)}
         finally:
+            ready.cancel()
+            await asyncio.gather(ready, return_exceptions=True)
             publications.close()
 
     async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:

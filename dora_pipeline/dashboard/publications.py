@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,7 @@ MOST_AT_ONCE = 2
 MOST_SECONDS = 30.0
 # Of DuckDB; with Python and what it holds, a process stays below 600 MB.
 MEMORY = "350MB"
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 Found = TypeVar("Found")
 
@@ -59,6 +61,7 @@ class Publications:
         self._lock = Lock()
         self._newest: Publication | None = None
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._under_way = 0
         self._spill = TemporaryDirectory(prefix="dora-dashboard-")
         self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "question")
 
@@ -77,6 +80,36 @@ class Publications:
 
         Raises TooBusy where others, or it, take more than 30 seconds, and what `open_reader` raises.
         """
+        self._under_way += 1
+        try:
+            return await self._asked(act)
+        finally:
+            self._under_way -= 1
+
+    async def keep_ready(self, act: Act[object]) -> None:
+        """Open each publication as soon as it is there, and act on it once, so that who asks first need not wait.
+
+        Where somebody asks meanwhile, only that is answered. Goes on until it is cancelled; what fails is left to those
+        who ask.
+        """
+        tried = ""
+        while True:
+            with suppress(DoraError):
+                identity = self.identity()
+                if identity != tried:
+                    tried = identity
+                    await self.ask(lambda connection, publication: None)
+                    if not self._under_way:
+                        await self.ask(act)
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def close(self) -> None:
+        """Let go of the publication."""
+        self._threads.shutdown()
+        self._newest = None
+        self._spill.cleanup()
+
+    async def _asked(self, act: Act[Found]) -> Found:
         try:
             async with asyncio.timeout(MOST_SECONDS):
                 await self._places.acquire()
@@ -87,12 +120,6 @@ class Publications:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._found, act)
         finally:
             self._places.release()
-
-    def close(self) -> None:
-        """Let go of the publication."""
-        self._threads.shutdown()
-        self._newest = None
-        self._spill.cleanup()
 
     def _found(self, act: Act[Found]) -> Found:
         publication = self._publication()

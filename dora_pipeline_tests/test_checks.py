@@ -1,5 +1,6 @@
 """Checks of what was told and loaded: each warns of its fault, names examples, and is quiet otherwise."""
 
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -155,6 +156,9 @@ def test_rejected_sightings_are_a_share_of_sightings_and_each_is_counted_once(ho
     told = results(home, RejectedEvents)["rejected_share"]
     assert (told.passed, told.wrong) == (False, 1_500)
     assert columns(told, "rejected", "events", "period") == [(1_500, 98_500, "all days")]
+    (line,) = (line for line in call(home.home.path, "check").out.splitlines() if line.startswith("  write: dora sql"))
+    shown = call(home.home.path, *shlex.split(line.removeprefix("  write: dora "))).out
+    assert shown.count('{"file": "one.jsonl", "line": ') == 5
     assert home.rows("SELECT COUNT(*), SUM(records) FROM core.rejected_events") == [(1_001, 1_500)]
 
 

@@ -41,6 +41,11 @@ def _selection(row: Row) -> str:
     return f"dora select {event_type}s {sent}{at} (in its place, or beside it: {others})"
 
 
+def _rejects(row: Row) -> str:
+    of_reason = f"source = '{row['source']}' AND reason = '{row['reason']}'"
+    return f'dora sql --format lines "SELECT payload FROM core.rejected_events WHERE {of_reason} LIMIT 5"'
+
+
 def _definition(row: Row) -> str:
     return f"a file in services/: {{schema-version: v2.2, dd-service: {_yaml(row['service'])}, team: …}}"
 
@@ -79,6 +84,7 @@ _REMEDIES: Mapping[str, Callable[[Row], str | None]] = {
     "sources_fresh": lambda row: (
         _SENDERS.get(str(row["source"])) if "since it was selected" in str(row["finding"]) else None
     ),
+    "rejected_share": _rejects,
     "services_known": _definition,
     "environments_known": lambda row: f"dora.yaml, below environments: {row['setting']}",
     "environments_apart": lambda row: f"dora.yaml: {row['setting']}",

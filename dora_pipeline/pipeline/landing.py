@@ -14,7 +14,6 @@ from dora_pipeline.errors import ConfigError, DoraError, SourceBroken, SourceErr
 from dora_pipeline.identifiers import without_secrets
 from dora_pipeline.pipeline.deliveries import land_deliveries, missing_secrets
 from dora_pipeline.pipeline.events import day_files, land_pulled_events, land_sent_events
-from dora_pipeline.pipeline.exports import land_exports
 from dora_pipeline.pipeline.pulling import pull_sightings
 from dora_pipeline.pipeline.segments import input_of
 from dora_pipeline.pipeline.session import Session
@@ -184,6 +183,9 @@ def _land_what_is_there(session: Session, source: Source[Any], *, is_whole: bool
 
 
 def _land_sightings(session: Session, *, is_whole: bool) -> None:
+    # Only exports are read with PyArrow, which takes long to import.
+    from dora_pipeline.pipeline.exports import land_exports
+
     home, settings = session.home, session.settings
     section = apm_settings(settings)
     # A source that is not selected any more, or is pulled, may well have none.

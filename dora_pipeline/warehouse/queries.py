@@ -58,8 +58,10 @@ def frame(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object] | None = None
 ) -> "pl.DataFrame":
     """The result of a query, which is planned twice: once for the names and types of its columns."""
-    found: pl.DataFrame = connection.sql(query, params=parameters).pl()
-    return found
+    import polars as pl
+
+    # As a stream, without PyArrow: to import that takes as long as a third of a small run.
+    return pl.DataFrame(connection.sql(query, params=parameters))
 
 
 def execute_with(connection: duckdb.DuckDBPyConnection, given_rows: "pl.DataFrame", query: str) -> None:

@@ -155,8 +155,10 @@ def lost_files(session: Session) -> list[SourceIncomplete]:
 
 def _missing_files(session: Session, source: str, manifest: Manifest) -> list[Path]:
     """The files of the raw layer that are known, by the manifest or by having landed, and are not there."""
-    known = [session.home.path / name for name in inputs.known_inputs(session.writer.connection, source)]
-    landed = [path for path in known if path.is_relative_to(session.home.raw) and not path.exists()]
+    raw = f"{session.home.raw.name}/"
+    # Of exports, which are none of it, there may be very many.
+    names = [name for name in inputs.known_inputs(session.writer.connection, source) if name.startswith(raw)]
+    landed = [path for path in map(session.home.path.joinpath, names) if not path.exists()]
     return sorted({*manifest.missing(source), *landed} - {*manifest.lost(source)})
 
 

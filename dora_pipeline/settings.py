@@ -19,9 +19,12 @@ HomeSettings = create_model(
 def read_settings(home: Home) -> Settings:
     """The settings of a home; defaults where the file is missing or empty.
 
-    Raises ConfigError with every mistake in one message.
+    Raises ConfigError with every mistake in one message, and where they stand under the other ending of YAML.
     """
     path = home.settings_file
+    unread = path.with_suffix(".yml")
+    if unread.exists():
+        raise ConfigError(f"{unread}: settings are read from {path.name}; rename it, or move it away if both exist")
     documents = read_yaml(path) if path.exists() else []
     if len(documents) > 1:
         raise ConfigError(f"{path}: holds {len(documents)} YAML documents in place of one; take out the lines '---'")

@@ -31,6 +31,12 @@ def mistakes_of(home: Home, text: str) -> str:
     return str(caught.value)
 
 
+def test_settings_that_stand_in_a_file_of_the_other_ending_are_not_taken_for_none(home: Home) -> None:
+    (home.path / "dora.yml").write_text("timezone: Europe/Berlin\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"dora\.yml: settings are read from dora\.yaml; rename it"):
+        read_settings(home)
+
+
 @pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n", "\ufeff"])
 def test_an_empty_file_is_all_defaults(home: Home, text: str) -> None:
     assert settings_of(home, text) == HomeSettings()

@@ -145,6 +145,12 @@ def test_an_unknown_environment_is_questioned_and_sent(
     sent = dora("deployment", *at, "--service", "shop", "--env", "produktion")
     assert (sent.code, question.replace("producton", "produktion") in sent.err) == (0, True)
     assert dora("deployment", *at, "--service", "shop", "--env", "production").err == ""
+    # What the home defines is known before its first run.
+    with monkeypatch.context() as patch:
+        patch.setenv("DORA_HOME", str(home.home.path))
+        home.home.services.mkdir(exist_ok=True)
+        (home.home.services / "till.yaml").write_text("schema-version: v2.2\ndd-service: till\n", encoding="utf-8")
+        assert dora("failure", *at, "--service", "till", "--env", "live-eu").err == ""
     # The warehouse knows the aliases, too.
     home.select_events()
     home.run()

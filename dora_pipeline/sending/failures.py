@@ -90,7 +90,8 @@ def stored_failures(home: Home) -> list[OpenFailure]:
 def questions_of(event: Event, event_id: str, home: Home, intake: Callable[[], "IntakeClient"]) -> list[str]:
     """What to ask about services and env of a stored event that nobody else knows; nothing where nobody can say.
 
-    Asked is the warehouse of the home, where there is one, else the intake, where it may be asked.
+    Asked is the warehouse of the home, where there is one, else the intake, where it may be asked. What the home
+    defines is known, too.
     """
     if not event.services and event.env is None:
         return []
@@ -112,11 +113,28 @@ def _known_names(
     event: Event, event_id: str, home: Home, intake: Callable[[], "IntakeClient"]
 ) -> Mapping[str, Collection[str]]:
     """The names of each `service` and `env`."""
-    if not home.warehouse.exists():
+    if home.warehouse.exists():
+        known = _published_names(home)
+    else:
         with intake() as client:
-            return client.deployed(event, event_id)
-    # Those who send need neither.
+            known = client.deployed(event, event_id)
+    if not (home.settings_file.exists() or home.services.exists()):
+        return known
+    # Those who only send need neither.
+    from dora_pipeline.catalog.services import read_catalog
     from dora_pipeline.settings import read_settings
+
+    settings = read_settings(home)
+    known["service"] |= read_catalog(home).services.keys()
+    known["env"] |= settings.environments.keys()
+    # An alias is as good as the name that it stands for.
+    if event.env is not None and settings.environment(event.env) in known["env"]:
+        known["env"].add(event.env)
+    return known
+
+
+def _published_names(home: Home) -> dict[str, set[str]]:
+    # Those who only send need none of it.
     from dora_pipeline.warehouse.reader import open_reader
 
     with open_reader(home) as connection:
@@ -124,11 +142,6 @@ def _known_names(
         known = {"service": {name for (name,) in services.fetchall()}}
         envs = connection.execute("SELECT DISTINCT env FROM core.deployments WHERE env IS NOT NULL")
         known["env"] = {name for (name,) in envs.fetchall()}
-    settings = read_settings(home)
-    known["env"] |= settings.environments.keys()
-    # An alias is as good as the name that it stands for.
-    if event.env is not None and settings.environment(event.env) in known["env"]:
-        known["env"].add(event.env)
     return known
 
 

@@ -183,7 +183,7 @@ def test_selecting_before_the_newest_entry_is_refused(home: TestHome, dora: Dora
         (("restores", "pagerduty"), "restores"),
         (("deployments",), "SOURCE"),
         (("failures", "pagerduty", "--at", "2024-05-06 07:08:09"), "no time zone"),
-        (("failures", "pagerduty", "--at", "yesterday"), "yesterday"),
+        (("failures", "pagerduty", "--at", "yesterday"), "write it as 2024-05-06T07:08:09Z, or a day as 2024-05-06"),
         (("failures", "pagerduty", "--at", "2024-02-30"), "'2024-02-30' is not a day"),
     ],
 )

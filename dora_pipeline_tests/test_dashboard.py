@@ -144,7 +144,8 @@ def test_the_page_of_a_question_as_a_file_has_the_figures_of_the_live_one_and_le
     hostile = call(filled.home.path, "report", "--service", HOSTILE)
     assert "<img" not in Path(hostile.out.strip()).read_text(encoding="utf-8")
     unknown = call(filled.home.path, "report", "--service", "shpo")
-    assert (unknown.code, unknown.err) == (1, "dora: service: no event of a selected source names 'shpo'\n")
+    said = "dora: service: no event of a selected source names 'shpo'; there is shop\n"
+    assert (unknown.code, unknown.err) == (1, said)
 
 
 def test_days_of_ones_own_are_compared_with_those_before_or_those_of_the_year_before(
@@ -390,7 +391,8 @@ def test_a_name_that_no_event_has_is_not_answered_with_zeros_but_with_those_that
     links = {link.text: link.attributes["href"] for link in root.all("a")}
     assert links["shop"] == "/?service=shop&period=30d"
     assert client.get(links["shop"]).status_code == 200
-    assert client.get("/?env=qa").status_code == 404
+    other = client.get("/?env=qa")
+    assert (other.status_code, "names 'qa'; there is" in page(other.text).text) == (404, True)
 
 
 def test_services_are_found_by_a_part_of_their_name(client: Client) -> None:

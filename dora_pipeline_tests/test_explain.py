@@ -115,6 +115,10 @@ def test_the_command_counts_and_shows_the_events(told: TestHome) -> None:
     answer = call(told.home.path, "explain", "2024-05-07", "shop", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(answer.out)))
     assert {row["event_id"] for row in rows if row["figure"] == "failures"} == {"restored"}
+    told.settings(timezone="Asia/Tokyo")
+    answer = call(told.home.path, "explain", "2024-05-07", "shop", "prod", "--format", "csv", "--zone")
+    told.settings()
+    assert "2024-05-07 20:00:00+09" in answer.out
 
 
 @pytest.mark.parametrize(

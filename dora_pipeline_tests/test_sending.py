@@ -362,7 +362,7 @@ def test_without_a_key_nothing_is_sent(intake: FakeIntake, dora: Sender, monkeyp
     monkeypatch.delenv("DD_API_KEY")
     answer = dora("deployment", "--service", "a", "--started-at", START, "--skip-git")
     assert answer.code == 1
-    assert answer.err.startswith("dora: intake: the environment variable DD_API_KEY is not set")
+    assert answer.err.startswith("dora: intake: the environment variable DATADOG_API_KEY is not set")
     assert intake.sent == []
 
 

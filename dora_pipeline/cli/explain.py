@@ -13,6 +13,7 @@ from dora_pipeline.cli.parameters import Days
 from dora_pipeline.cli.results import FORMATS, show
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
+from dora_pipeline.settings import read_settings
 from dora_pipeline.warehouse.queries import first_row, quoted
 from dora_pipeline.warehouse.reader import open_reader
 
@@ -49,7 +50,8 @@ class NothingToExplain(DoraError):
 @click.argument("service")
 @click.argument("env", required=False)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
-def explain_command(days: tuple[date, date], service: str, env: str | None, form: str) -> None:
+@click.option("--zone", is_flag=True, help="Show times in the time zone that is configured, in place of UTC.")
+def explain_command(days: tuple[date, date], service: str, env: str | None, form: str, zone: bool) -> None:
     """Show the events behind each figure of SERVICE, and those that are left out, with the reason.
 
     The days are those of the configured time zone, both included. Without ENV: of every environment. A table shows the
@@ -57,7 +59,10 @@ def explain_command(days: tuple[date, date], service: str, env: str | None, form
     """
     first, last = days
     names = f"{quoted(service)}, {'NULL' if env is None else quoted(env)}"
-    with open_reader(default_home()) as connection, TemporaryDirectory(prefix="dora-explain-") as scratch:
+    home = default_home()
+    with open_reader(home) as connection, TemporaryDirectory(prefix="dora-explain-") as scratch:
+        if zone:
+            connection.execute(f"SET TimeZone = {quoted(read_settings(home).timezone)}")
         _require_known(connection, service, env)
         explained = f"metrics.explain(DATE '{first}', DATE '{last}', {names})"
         connection.execute(f"CREATE TEMP TABLE explained AS FROM {explained}")

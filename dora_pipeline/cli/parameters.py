@@ -33,8 +33,13 @@ class InstantOrDay(click.ParamType[datetime | date]):
         """The instant in UTC, or the day."""
         if isinstance(value, date):
             return value
-        is_day = re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None
-        return Day().convert(value, param, ctx) if is_day else Instant().convert(value, param, ctx)
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+            return Day().convert(value, param, ctx)
+        try:
+            return instant(value)
+        except InstantError as error:
+            is_form = error.reason != "time_out_of_range"
+            self.fail(f"{error}, or a day as 2024-05-06" if is_form else str(error), param, ctx)
 
 
 class Text(click.ParamType[str]):

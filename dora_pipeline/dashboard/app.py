@@ -87,7 +87,7 @@ async def _unknown(request: Request, error: Exception) -> Response:
     assert isinstance(error, UnknownName)
     asked = request.query_params.multi_items()
     links = [(name, f"{request.url.path}?{_with(asked, error.parameter, name)}") for name in error.near]
-    return message(404, "Nothing of that name", f"{error}{'; there is' if links else ''}", links)
+    return message(404, "Nothing of that name", f"{error.unknown}{'; there is' if links else ''}", links)
 
 
 def _with(asked: Iterable[tuple[str, str]], parameter: str, value: str) -> str:

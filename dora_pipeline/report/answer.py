@@ -15,6 +15,7 @@ from dora_pipeline.report.ranking import Ranking
 from dora_pipeline.timeline import Window, day_of, start_of
 
 _MOST_NEAR = 5
+_MOST_OTHERS = 3
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,18 @@ class Catalog:
 
 
 class UnknownName(WrongQuestion):
-    """A value that no event names; `near` are some that are alike."""
+    """A value that no event names; `near` are some that are alike, or else some that there are.
+
+    `unknown` is the message without them, for a page that makes them links.
+    """
 
     def __init__(self, parameter: str, value: str, names: Sequence[str]) -> None:
-        super().__init__(parameter, f"no event of a selected source names {value!r}")
         held = [name for name in names if value.lower() in name.lower()]
         close = get_close_matches(value, names, n=_MOST_NEAR, cutoff=0.5)
-        self.near = list(dict.fromkeys([*held[:_MOST_NEAR], *close]))
+        self.near = list(dict.fromkeys([*held[:_MOST_NEAR], *close])) or list(names[:_MOST_OTHERS])
+        unknown = f"no event of a selected source names {value!r}"
+        self.unknown = f"{parameter}: {unknown}"
+        super().__init__(parameter, f"{unknown}; there is {', '.join(self.near)}" if self.near else unknown)
 
 
 @dataclass(frozen=True)

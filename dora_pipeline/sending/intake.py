@@ -151,7 +151,12 @@ def _trouble(answer: Any) -> str | None:
 
 def _key(kind: str) -> str:
     # Where the intake has an API key of its own, the other pair is of somebody else.
-    return secret(f"{'DATADOG' if os.environ.get('DATADOG_API_KEY', '').strip() else 'DD'}_{kind}_KEY", _NAME)
+    owner = "DD" if _is_set("DD_API_KEY") and not _is_set("DATADOG_API_KEY") else "DATADOG"
+    return secret(f"{owner}_{kind}_KEY", _NAME)
+
+
+def _is_set(name: str) -> bool:
+    return bool(os.environ.get(name, "").strip())
 
 
 def _escaped(text: str) -> str:

@@ -15,7 +15,7 @@ from dora_pipeline.definitions import definitions
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.reports import ReportError, write_report
-from dora_pipeline.report.words import duration_text, link
+from dora_pipeline.report.words import duration_text, link, share_text
 from dora_pipeline_tests.command import call
 from dora_pipeline_tests.dagster_runs import days_run
 from dora_pipeline_tests.git_histories import History
@@ -97,7 +97,7 @@ def test_the_cards_show_the_last_thirty_days_of_production_against_the_thirty_be
     assert "As high as in the 30 days before (100.0 %, 1 failure, 1 deployment)." in text
     number, text = card(root, "production", "Time to restore")
     assert number == 4500
-    assert "1.2 h median of 2 restored failures" in text
+    assert "1.3 h median of 2 restored failures" in text
     assert "1 failure is open at the end and not in it." in text
     assert "+45.0 min: longer than in the 30 days before (30.0 min, 1 restore)." in text
 
@@ -113,7 +113,7 @@ def test_production_comes_first_and_staging_is_apart(filled: TestHome) -> None:
 def test_services_and_teams_have_figures_of_their_own(filled: TestHome) -> None:
     root = _report(filled)
     assert [[*row[:2], *row[3:7], row[-1]] for row in rows(root, SERVICES)] == [
-        ["shop sales", "production", "3", "3.0 h 3 commits", "100.0 % 3 failures", "1.2 h 2 restores", "1"],
+        ["shop sales", "production", "3", "3.0 h 3 commits", "100.0 % 3 failures", "1.3 h 2 restores", "1"],
         ["web sales", "production", "0", "no data 0 commits", "no data 1 failure", "1.0 h 1 restore", "0"],
         ["shop sales", "staging", "4", "no data 0 commits", "0.0 % 0 failures", "no data 0 restores", "0"],
     ]
@@ -550,7 +550,16 @@ def test_dagster_writes_the_report_by_itself_when_days_were_loaded_and_not_again
         (86_400 * 1234.5, "1,234.5 d"),
         (-90, "−1.5 min"),
         (-0.01, "0.0 s"),
+        (4500, "1.3 h"),
     ],
 )
 def test_durations_are_told_in_the_unit_that_they_round_to(seconds: float | None, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [(None, "no data"), (0.0, "0.0 %"), (1 / 16, "6.3 %"), (0.2875, "28.8 %"), (2 / 3, "66.7 %"), (-1e-9, "0.0 %")],
+)
+def test_shares_are_rounded_as_a_spreadsheet_rounds_them(rate: float | None, text: str) -> None:
+    assert share_text(rate) == text

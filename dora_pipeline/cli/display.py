@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.report.words import tenths
 
 console = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)
@@ -68,13 +69,13 @@ def duration_text(seconds: float | None) -> str:
         return "–"
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if abs(seconds) >= size:
-            return f"{seconds / size:.1f} {unit}"
+            return f"{tenths(seconds / size)} {unit}"
     return f"{seconds:.0f} s"
 
 
 def share_text(rate: float | None) -> str:
     """A rate as a percentage; a dash for None."""
-    return "–" if rate is None else f"{rate:.1%}"
+    return "–" if rate is None else f"{tenths(rate, percent=True)}%"
 
 
 def moment_text(moment: datetime | None) -> str:

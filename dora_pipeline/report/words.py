@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
 from dora_pipeline.identifiers import without_credentials
@@ -45,15 +46,22 @@ def counted(number: int | None, noun: str) -> str:
     return NO_DATA if number is None else f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def tenths(value: float, percent: bool = False) -> float:
+    """A value, or a share in percent, with one decimal; what lies in the middle is rounded up, as in a spreadsheet."""
+    # The shortest text of a float is what people would compute with: 0.2875 is 28.75 %, not 28.749999999999996.
+    exact = Decimal(repr(value)) * (100 if percent else 1)
+    return float(exact.quantize(Decimal("0.1"), ROUND_HALF_UP)) + 0
+
+
 def duration_text(seconds: float | None) -> str:
     """Seconds as people say them: 42.0 s, 3.5 min, 7.1 h, 2.3 d."""
     if seconds is None:
         return NO_DATA
-    sizes = ((f"{abs(seconds) / size:.1f}", unit, most) for unit, size, most in _UNITS)
+    sizes = ((tenths(abs(seconds) / size), unit, most) for unit, size, most in _UNITS)
     # What rounds to 60.0 s is 1.0 min.
-    number, unit = next((number, unit) for number, unit, most in sizes if float(number) < most)
-    sign = "−" if seconds < 0 and float(number) else ""
-    return f"{sign}{float(number):,.1f} {unit}"
+    number, unit = next((number, unit) for number, unit, most in sizes if number < most)
+    sign = "−" if seconds < 0 and number else ""
+    return f"{sign}{number:,.1f} {unit}"
 
 
 def duration_unit(most: float) -> tuple[float, str]:
@@ -63,8 +71,7 @@ def duration_unit(most: float) -> tuple[float, str]:
 
 def share_text(rate: float | None) -> str:
     """A rate as a percentage."""
-    # Adding 0 takes the sign from what is a little below it.
-    return NO_DATA if rate is None else f"{round(rate * 100, 1) + 0:,.1f} %"
+    return NO_DATA if rate is None else f"{tenths(rate, percent=True):,.1f} %"
 
 
 def frequency_text(number: int, days: int) -> str:

@@ -35,7 +35,7 @@ def test_every_table_and_view_of_core_and_metrics_is_there_with_its_rows_and_typ
             connection.execute("SET TimeZone = 'UTC'")
             exported = sorted(map(repr, connection.execute(f"FROM '{path}'").fetchall()))
         assert exported == sorted(map(repr, loaded.rows(f"FROM {name}"))), name
-        assert f"{path}: {len(exported):,} rows" in answer.out
+        assert f"{path}: {len(exported):,} {'row' if len(exported) == 1 else 'rows'}\n" in answer.out
     schema = pl.read_parquet_schema(files["core.deployments"])
     assert schema["finished_at"] == pl.Datetime("us", "UTC")
     assert schema["custom_tags"] == pl.List(pl.String)

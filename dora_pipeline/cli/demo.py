@@ -9,6 +9,7 @@ import click
 
 from dora_pipeline.cli.display import console, duration_text, moment_text, progress_bars, share_text, show_table
 from dora_pipeline.demo import BadDeployment, make_demo
+from dora_pipeline.report.words import counted
 
 _HEADINGS = (
     "quarter",
@@ -67,13 +68,14 @@ def demo_command(folder: Path) -> None:
     )
     for share in report.shares:
         console.print(
-            f"Of {share.env}: {share.failures:,} failures, {share.failed_changes:,} failed changes.", markup=False
+            f"Of {share.env}: {counted(share.failures, 'failure')}, {counted(share.failed_changes, 'failed change')}.",
+            markup=False,
         )
     console.print()
     _tell(report.bad_deployment)
     console.print()
     for table, count in report.rows.items():
-        console.print(f"  {table}: {count:,} rows", markup=False)
+        console.print(f"  {table}: {counted(count, 'row')}", markup=False)
     console.print(f"Prepared in {report.preparing_seconds:.1f} s, loaded in {report.running_seconds:.1f} s.")
     home = shlex.quote(str(report.home.path))
     dora = _command("dora")

@@ -6,6 +6,7 @@ import click
 
 from dora_pipeline.cli.display import console, progress_bars
 from dora_pipeline.config import default_home
+from dora_pipeline.report.words import counted
 from dora_pipeline.warehouse.parquet import export_tables
 from dora_pipeline.warehouse.reader import open_reader
 
@@ -20,4 +21,4 @@ def export_command(folder: Path) -> None:
     with open_reader(default_home()) as connection, progress_bars() as bars:
         written = export_tables(connection, folder, bars.step)
     for path, rows in written:
-        console.print(f"{path}: {rows:,} rows", markup=False, soft_wrap=True)
+        console.print(f"{path}: {counted(rows, 'row')}", markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from dora_pipeline.cli.display import console, messages, progress_bars
 from dora_pipeline.cli.parameters import Day
 from dora_pipeline.config import Home, default_home
 from dora_pipeline.pipeline.runs import run
+from dora_pipeline.report.words import counted
 from dora_pipeline.settings import read_settings
 from dora_pipeline.timeline import Window, day_of
 
@@ -25,11 +26,11 @@ def run_command(first: date | None, last: date | None, rebuild: bool, accept_shr
     began = time.monotonic()
     with progress_bars() as bars:
         report = run(home, window, rebuild=rebuild, accepts_shrink=accept_shrink, progress=bars)
-    loaded = f"{len(report.days):,} days loaded" if report.days else "nothing has changed"
+    loaded = f"{counted(len(report.days), 'day')} loaded" if report.days else "nothing has changed"
     console.print(f"{loaded} in {time.monotonic() - began:.1f} s", markup=False)
     for table, count in report.rows.items():
         if report.days:
-            console.print(f"  {table}: {count:,} rows", markup=False)
+            console.print(f"  {table}: {counted(count, 'row')}", markup=False)
     for warning in report.warnings:
         messages.print(f"warning: {warning.line}", markup=False, soft_wrap=True)
     if report.warnings:

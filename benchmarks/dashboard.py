@@ -17,7 +17,7 @@ from pathlib import Path
 
 import requests
 from figures import filled
-from stopwatch import used_by
+from stopwatch import peak_mebibytes, used_by
 
 _QUESTIONS = (
     "",
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def _ask(address: str, process: int) -> None:
-    print("| question | wall s | processor s | kB | peak MB |\n|---|---|---|---|---|")
+    print("| question | wall s | processor s | kB | peak MiB |\n|---|---|---|---|---|")
     walls = []
     for question in _QUESTIONS:
         began, used = time.perf_counter(), used_by(process)
@@ -81,16 +81,11 @@ def _ask(address: str, process: int) -> None:
         walls.append(wall)
         cost = used_by(process) - used
         size = len(answer.content) / 1000
-        print(f"| {question} | {wall:.2f} | {cost:.2f} | {size:.0f} | {_peak_megabytes(process)} |", flush=True)
+        print(f"| {question} | {wall:.2f} | {cost:.2f} | {size:.0f} | {peak_mebibytes(process)} |", flush=True)
     walls = sorted(walls[2:])
     print(
         f"\nOf 20 more questions: median {walls[9]:.2f} s, 95th percentile {walls[18]:.2f} s, longest {walls[-1]:.2f} s"
     )
-
-
-def _peak_megabytes(process: int) -> int:
-    (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) // 1024
 
 
 if __name__ == "__main__":

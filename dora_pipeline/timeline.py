@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OLDEST_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 NEWEST_INSTANT = datetime(2200, 1, 1, tzinfo=UTC)
 FUTURE_TOLERANCE = timedelta(minutes=5)
@@ -17,6 +18,7 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 # Upper ends of the magnitudes of epoch numbers: seconds, milliseconds, microseconds, nanoseconds.
 EPOCH_UNITS: tuple[tuple[int, int], ...] = ((10**11, 10**6), (10**14, 10**3), (10**17, 1))
 
+_MICROSECOND = timedelta(microseconds=1)
 _NUMBER = re.compile(r"-?[0-9]{1,30}(?P<fraction>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
 
@@ -26,6 +28,11 @@ class InstantError(ValueError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def epoch_microseconds(moment: datetime) -> int:
+    """An instant as whole microseconds since 1970."""
+    return (moment - EPOCH) // _MICROSECOND
 
 
 def instant(value: object) -> datetime:

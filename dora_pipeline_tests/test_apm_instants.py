@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dora_pipeline.sources.apm.instants import REASONS, day_numbers, in_range, instants, microseconds
+from dora_pipeline.sources.apm.instants import REASONS, day_numbers, in_range, instants
+from dora_pipeline.timeline import epoch_microseconds
 
 MODIFIED = datetime(2026, 3, 2, tzinfo=UTC)
 # 2026-03-01T10:00:00Z
@@ -55,13 +56,13 @@ def test_what_is_wrong_with_a_time_has_a_name(value: str | None, reason: str) ->
 
 def test_the_years_of_events_are_2000_to_2199() -> None:
     ends = [datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)]
-    at = np.array([microseconds(end) + shift for end in ends for shift in (-1, 0)], np.int64)
+    at = np.array([epoch_microseconds(end) + shift for end in ends for shift in (-1, 0)], np.int64)
     assert in_range(at).tolist() == [False, True, True, False]
 
 
 def test_days_are_those_of_the_zone_where_clocks_change() -> None:
     # In Berlin 29 March 2026 lasts from 23:00 UTC to 22:00 UTC.
     moments = [datetime(2026, 3, day, hour, 59, tzinfo=UTC) for day, hour in ((28, 22), (28, 23), (29, 21), (29, 22))]
-    at = np.array([microseconds(moment) for moment in moments], np.int64)
+    at = np.array([epoch_microseconds(moment) for moment in moments], np.int64)
     day = (datetime(2026, 3, 28) - datetime(1970, 1, 1)).days
     assert day_numbers(at, ZoneInfo("Europe/Berlin")).tolist() == [day, day + 1, day + 1, day + 2]

@@ -26,6 +26,7 @@ from dora_pipeline.warehouse.filtered import Parts
 from dora_pipeline.warehouse.reader import asking, open_publication
 
 DAYS = 30
+_EVERYTHING = Question()
 _MEMORY = "1GB"
 # What a file holds at most, so that its size is bounded however large the warehouse is.
 _MOST_ENVIRONMENTS = 6
@@ -36,7 +37,7 @@ class ReportError(DoraError):
     """The report cannot be written."""
 
 
-def write_report(home: Home, asked: Question = Question(), days: int = DAYS) -> Path:  # noqa: B008  # it is frozen
+def write_report(home: Home, asked: Question = _EVERYTHING, days: int = DAYS) -> Path:
     """Write the page of a question over the newest `days`, and return its path: `report/index.html` of the home where
     nothing is asked for, else a name of its own beside it.
 
@@ -102,7 +103,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, question: Question, known: Ca
 
 def _file_name(asked: Question) -> str:
     """A name that no other question has, and says which this is as far as a file's name may."""
-    if asked == Question():
+    if asked == _EVERYTHING:
         return "index.html"
     plain = re.sub(r"[^a-z0-9.]+", "-", asked.query.lower()).strip("-.")[:80]
     return f"{plain}-{blake2b(asked.query.encode(), digest_size=4).hexdigest()}.html"

@@ -3,15 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Self, get_args
 from uuid import uuid4
 
 from dora_pipeline.identifiers import EventType, without_credentials
 from dora_pipeline.json_values import json_value
 from dora_pipeline.sending.checkout import Commit
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from dora_pipeline.timeline import epoch_microseconds
 
 
 @dataclass(frozen=True)
@@ -112,4 +111,4 @@ def _times(started_at: datetime, finished_at: datetime | None) -> dict[str, int 
 
 
 def _nanoseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    return epoch_microseconds(moment) * 1000

@@ -156,7 +156,7 @@ class EventStore:
         """
         return self._found(event_type, schema.events.c.sequence > sequence, limit)
 
-    def rows_changed_since(self, event_type: StoredType, sequence: int, limit: int) -> list[Row[Any]]:
+    def rows_changed_since(self, event_type: StoredType, sequence: int, limit: int) -> Sequence[Row[Any]]:
         """As `changed_since`, but as rows of RAW_COLUMNS: times in microseconds since 1970, JSON as text."""
         columns = schema.events.c
         # Nothing is made of a value that is not asked for: there may be millions.
@@ -166,7 +166,7 @@ class EventStore:
         ]
         query = select(*wanted).where(columns.event_type == event_type, columns.sequence > sequence)
         with self._reading() as connection:
-            return [*connection.execute(query.order_by(columns.sequence).limit(limit)).all()]
+            return connection.execute(query.order_by(columns.sequence).limit(limit)).all()
 
     def mark(self) -> tuple[int, str]:
         """The state that a store with events is in: its newest sequence, and what stands beside that."""

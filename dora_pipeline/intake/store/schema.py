@@ -5,7 +5,7 @@ What does not belong here: connections, and rules about events.
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -38,18 +38,17 @@ from sqlalchemy.schema import CreateColumn
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.intake.store.event import event_moment, usable_id
 from dora_pipeline.intake.store.identity import is_given, natural_key
+from dora_pipeline.timeline import EPOCH, epoch_microseconds
 
 SCHEMA_VERSION = 4
 UPGRADE_SECONDS = 600
 _SCHEMA_LOCK = 0x0D0FA
 _CHUNK = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def microseconds(moment: datetime | None) -> int | None:
     """An instant as the store has it: whole microseconds since 1970."""
-    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+    return None if moment is None else epoch_microseconds(moment)
 
 
 class Moment(TypeDecorator[datetime]):
@@ -62,7 +61,7 @@ class Moment(TypeDecorator[datetime]):
         return microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return None if value is None else EPOCH + timedelta(microseconds=value)
 
 
 metadata = MetaData()

@@ -8,12 +8,13 @@ import stat
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.files import NO_REGULAR_FILE, printable, regular_file
 from dora_pipeline.sources.apm.settings import SOURCE
+from dora_pipeline.timeline import EPOCH
 
 TEXT_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv")
 COMPRESSIONS = (".gz", ".zst")
@@ -27,7 +28,6 @@ _NO_EXPORT = re.compile(
     r"|.*\.(tmp|temp|part|partial|filepart|download|crdownload|swp|bak|lock|crc|md5|sha1|sha256|sha512)",
     re.IGNORECASE,
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Files that the kernel makes up, some of them with secrets of this process.
 _MADE_UP = (Path("/proc"), Path("/sys"), Path("/dev"))
 _BAD_ENDING = f"its ending is none of {' '.join(TEXT_ENDINGS)}, these with {' '.join(COMPRESSIONS)}, .parquet"
@@ -178,7 +178,7 @@ class _Walk:
         elif not name.lower().endswith(ENDINGS):
             self._leave_out(path, name, _BAD_ENDING)
         else:
-            modified_at = _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
+            modified_at = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
             self.found.files.append(ExportFile(name, path, status.st_size, modified_at))
 
     def _leave_out(self, path: Path, name: str, reason: str) -> None:

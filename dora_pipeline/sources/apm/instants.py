@@ -3,7 +3,7 @@
 Values of one form are converted together; the odd ones are looked at one by one.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dora_pipeline.timeline import (
+    EPOCH,
     EPOCH_UNITS,
     FUTURE_TOLERANCE,
     NEWEST_INSTANT,
     OLDEST_INSTANT,
     InstantError,
     day_of,
+    epoch_microseconds,
     instant,
     start_of,
 )
@@ -27,7 +29,6 @@ from dora_pipeline.timeline import (
 REASONS = ("", "time_missing", "time_unreadable", "time_without_zone", "time_out_of_range", "time_in_future")
 _MISSING, _UNREADABLE, _NAIVE, _OUT_OF_RANGE, _FUTURE = range(1, 6)
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_TEXT = r"^-?[0-9]{1,18}$"
 _ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
 _PER_MICROSECOND = {"s": 10**6, "ms": 10**3, "us": 1}
@@ -37,11 +38,6 @@ _FEW_DAYS = 4
 
 Microseconds = npt.NDArray[np.int64]
 Reasons = npt.NDArray[np.uint8]
-
-
-def microseconds(moment: datetime) -> int:
-    """Microseconds since 1970."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def instants(times: pa.Array, modified_at: datetime) -> tuple[Microseconds, Reasons]:
@@ -55,7 +51,7 @@ def instants(times: pa.Array, modified_at: datetime) -> tuple[Microseconds, Reas
     fine = reasons == 0
     inside = in_range(at)
     reasons[fine & ~inside] = _OUT_OF_RANGE
-    reasons[fine & inside & (at > microseconds(modified_at + FUTURE_TOLERANCE))] = _FUTURE
+    reasons[fine & inside & (at > epoch_microseconds(modified_at + FUTURE_TOLERANCE))] = _FUTURE
     if times.null_count:
         reasons[times.is_null().to_numpy(zero_copy_only=False)] = _MISSING
     return at, reasons
@@ -144,14 +140,14 @@ def _matches(times: pa.Array, pattern: str) -> npt.NDArray[np.bool_]:
 
 def _from_odd_text(text: str) -> tuple[int, int]:
     try:
-        return microseconds(instant(text)), 0
+        return epoch_microseconds(instant(text)), 0
     except InstantError as error:
         return 0, REASONS.index(error.reason) if text.strip() else _MISSING
 
 
 def in_range(at: Microseconds) -> npt.NDArray[np.bool_]:
     """Which moments are of the years in which events can be."""
-    return (at >= microseconds(OLDEST_INSTANT)) & (at < microseconds(NEWEST_INSTANT))
+    return (at >= epoch_microseconds(OLDEST_INSTANT)) & (at < epoch_microseconds(NEWEST_INSTANT))
 
 
 def day_numbers(at: Microseconds, zone: ZoneInfo) -> npt.NDArray[np.int64]:
@@ -166,9 +162,9 @@ def day_numbers(at: Microseconds, zone: ZoneInfo) -> npt.NDArray[np.int64]:
 
 
 def _day(moment: int, zone: ZoneInfo) -> int:
-    return (day_of(_EPOCH + timedelta(microseconds=moment), zone) - _EPOCH.date()).days
+    return (day_of(EPOCH + timedelta(microseconds=moment), zone) - EPOCH.date()).days
 
 
 @lru_cache(maxsize=100_000)
 def _start(day: int, zone: ZoneInfo) -> int:
-    return microseconds(start_of(_EPOCH.date() + timedelta(days=day), zone))
+    return epoch_microseconds(start_of(EPOCH.date() + timedelta(days=day), zone))

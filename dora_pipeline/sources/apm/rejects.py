@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import polars as pl
 
@@ -11,9 +11,7 @@ from dora_pipeline.config import Settings
 from dora_pipeline.sources.apm.faults import Fault, json_payload
 from dora_pipeline.sources.apm.settings import SOURCE
 from dora_pipeline.tables import LandedRejects, empty_frame
-from dora_pipeline.timeline import day_of
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from dora_pipeline.timeline import EPOCH, day_of
 
 
 def rejected_frame(
@@ -47,7 +45,7 @@ def rejected_frame(
 
 def _faults(unusable: pl.DataFrame, detected_at: datetime, settings: Settings) -> Iterator[Fault]:
     for row in unusable.iter_rows(named=True):
-        occurred_at = None if row["first"] is None else _EPOCH + timedelta(microseconds=row["first"])
+        occurred_at = None if row["first"] is None else EPOCH + timedelta(microseconds=row["first"])
         day: date = day_of(occurred_at or detected_at, settings.zone)
         digest = hashlib.sha256(json.dumps([row["service"], row["env"]]).encode()).hexdigest()[:16]
         record = row["place"] if row["records"] == 1 else f"{row['reason']}/{digest}/{day}"

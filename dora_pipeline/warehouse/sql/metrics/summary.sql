@@ -39,11 +39,11 @@ opened AS (
     SELECT p.period, f.service, f.env, f.team_alone, CAST(NULL AS VARCHAR) AS team, {metrics.open_statistics}
     FROM (
         SELECT
-            x.service, x.env, CASE WHEN x.service IS NULL THEN x.team END AS team_alone, CAST(NULL AS VARCHAR) AS source,
-            x.day, x.restored_day, COUNT(*) AS number, MIN(x.started_at) AS first_started_at
-        FROM core.failures AS x
-        WHERE x.is_selected
-        GROUP BY x.service, x.env, CASE WHEN x.service IS NULL THEN x.team END, x.day, x.restored_day
+            f.service, f.env, CASE WHEN f.service IS NULL THEN f.team END AS team_alone, CAST(NULL AS VARCHAR) AS source,
+            f.day, f.restored_day, COUNT(*) AS number, MIN(f.started_at) AS first_started_at
+        FROM core.failures AS f
+        WHERE {metrics.open_in_days}
+        GROUP BY f.service, f.env, CASE WHEN f.service IS NULL THEN f.team END, f.day, f.restored_day
     ) AS f
     INNER JOIN periods AS p ON {metrics.is_open}
     GROUP BY p.period, f.service, f.env, f.team_alone

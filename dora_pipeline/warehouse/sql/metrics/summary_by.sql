@@ -39,7 +39,7 @@ events AS NOT MATERIALIZED (
         'open_failure' AS measure, CAST(NULL AS DOUBLE) AS seconds, CAST(NULL AS DATE) AS period, f.service, f.env, f.team,
         f.repository_id, f.source, f.severity, f.custom_tags AS tags, f.failure_id AS event_id
     FROM core.failures AS f
-    WHERE f.is_selected AND f.day <= CAST(to_day AS DATE) AND COALESCE(f.restored_day, DATE '9999-12-31') > CAST(from_day AS DATE)
+    WHERE {metrics.open_in_days}
     UNION ALL
     SELECT
         CAST(NULL AS VARCHAR) AS measure, CAST(NULL AS DOUBLE) AS seconds, CAST(NULL AS DATE) AS period, m.service, m.env, m.team,

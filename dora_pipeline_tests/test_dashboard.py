@@ -245,6 +245,21 @@ def test_of_a_severity_or_a_source_only_that_is_told_which_it_can_tell(client: C
     assert "The question is of a source of deployments." in text
 
 
+def test_of_a_source_of_deployments_those_that_failed_are_linked_to_are_counted(
+    filled: TestHome, client: Client
+) -> None:
+    ((linked,),) = filled.rows(f"""
+        SELECT COUNT(DISTINCT d.deployment_id)
+        FROM core.deployments AS d INNER JOIN core.failure_links AS l USING (deployment_id)
+        WHERE d.env = 'production' AND d.day BETWEEN DATE '2024-05-01' AND DATE '{NEWEST}'
+    """)
+    assert linked > 0
+    asked = {"source": "deployment_event_api", "from": "2024-05-01", "grain": "month", "compare": "none"}
+    tables = client.get("/data.json", params=asked).json()
+    assert [figures["linked_failures"] for figures in (*tables["figures"], *tables["trend"])] == [linked, linked]
+    assert tables["figures"][0]["linked_failure_rate"] is None
+
+
 # Over time, and where
 
 

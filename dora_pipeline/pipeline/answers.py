@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from dora_pipeline.pipeline.report_queries import Queries
-from dora_pipeline.pipeline.trends import from_first_deployment, points_by_env
+from dora_pipeline.pipeline.trends import points_by_env
 from dora_pipeline.report.answer import Answer, Catalog, NamedEnvironment
 from dora_pipeline.report.content import Environment, Excerpt, Figures, Query, SelectedSource, Trend
 from dora_pipeline.report.distribution import LOWER_ENDS
@@ -124,16 +124,13 @@ def answer_of_part(
     nothing = _nothing(known, question)
 
     def of(environment: NamedEnvironment) -> Environment:
-        env, first = environment.env, environment.first_deployment_day
+        env = environment.env
         return Environment(
             env,
-            first,
+            environment.first_deployment_day,
             now.get((env, None), nothing),
             then.get((env, None), nothing) if before is not None and environment.reaches_back_over(before) else None,
-            [
-                Trend(grain, [from_first_deployment(first, point) for point in points.get(env, [])])
-                for grain, points in trends.items()
-            ],
+            [Trend(grain, points.get(env, [])) for grain, points in trends.items()],
             lead_times[env],
         )
 
@@ -214,6 +211,7 @@ def _nothing(known: Catalog, question: Question) -> Figures:
         failed_changes=deployments,
         recoveries=deployments,
         rework_deployments=deployments,
+        linked_failures=deployments if known.selected("failure") else None,
         open_failures=failures,
     )
 

@@ -1,7 +1,6 @@
 """The points of a trend, and which trends a file has."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -23,13 +22,6 @@ def points_by_env(rows: Iterable[Sequence[Any]], grain: str, *, has_provisional:
         window, is_open = Window(first, _last_day(first, grain)), has_provisional and is_provisional
         points.setdefault(env, []).append(Point(window, is_whole, Figures(*figures), is_open))
     return points
-
-
-def from_first_deployment(first: date | None, point: Point) -> Point:
-    """The point as a part where the first deployment of the environment is in it; before it there were none."""
-    if first is None or not point.window.first < first <= point.window.last:
-        return point
-    return replace(point, is_whole=False)
 
 
 def _last_day(first: date, grain: str) -> date:

@@ -21,7 +21,7 @@ _PARTS = {
 SELECT m.* FROM metrics.measures AS m
 WHERE ({days}) AND {passes} AND ({has_deployments} OR m.measure IN ('failure', 'restore'))""",
     "asked_failures": "SELECT m.* FROM (SELECT f.*, f.custom_tags AS tags FROM core.failures AS f) AS m WHERE {passes}",
-    "asked_source_selections": "SELECT s.* FROM core.source_selections AS s WHERE {is_selected}",
+    "asked_source_selections": statement("filtered.source_selections").replace("{source}.", "").strip(),
 }
 _NAMES = re.compile(r"\b(" + "|".join(re.escape(name) for name in _FILTERED) + r")\b")
 _SUMMARY_BY = re.compile(r"metrics\.summary_by\(([^()]*)\)")

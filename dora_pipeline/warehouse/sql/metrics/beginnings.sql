@@ -2,13 +2,14 @@
 -- the link window, as the newest run had them. One row.
 SELECT
     x.deployments_since, x.failures_since,
-    CASE WHEN x.deployments_since IS NOT NULL AND x.failures_since IS NOT NULL
-         THEN GREATEST(x.deployments_since, x.failures_since) END AS links_since,
+    CASE WHEN x.deployments_since IS NOT NULL AND x.links_since IS NOT NULL
+         THEN GREATEST(x.deployments_since, x.links_since) END AS links_since,
     x.timezone, x.link_window_us
 FROM (
     SELECT
         MIN(CASE WHEN s.event_type = 'deployment' THEN s.first_selected_at END) AS deployments_since,
         MIN(CASE WHEN s.event_type = 'failure' THEN s.first_selected_at END) AS failures_since,
+        MIN(CASE WHEN s.event_type IN ('failure', 'linked_failure') THEN s.first_selected_at END) AS links_since,
         COALESCE((SELECT MAX(y.value) FROM landing.properties AS y WHERE y.name = 'timezone'), 'UTC') AS timezone,
         COALESCE((SELECT MAX(CAST(y.value AS BIGINT)) FROM landing.properties AS y WHERE y.name = 'link_window_us'), 604800000000)
             AS link_window_us

@@ -133,7 +133,7 @@ def _judge_changes(connection: duckdb.DuckDBPyConnection) -> None:
         pairs = [pair for chain in chains_of(chains) for pair in rollbacks(chain, lambda live, earlier: False)]
         return pl.DataFrame(pairs, schema=failed_changes.ROLLBACKS, orient="row")
 
-    failed_changes.judge_changes(connection, InPlace(), _RULES, ID_PREFIX, microseconds(LONGEST_GAP), found)
+    failed_changes.judge_waiting_changes(connection, InPlace(), _RULES, ID_PREFIX, microseconds(LONGEST_GAP), found)
 
 
 def _processor_seconds() -> float:

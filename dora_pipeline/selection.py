@@ -22,7 +22,7 @@ from dora_pipeline.files import whole_file
 from dora_pipeline.identifiers import EventType, suggestion
 from dora_pipeline.sources.registry import SOURCES, sources_of
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, day_of, instant
-from dora_pipeline.yaml_files import listing
+from dora_pipeline.yaml_files import mistakes_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -126,7 +126,7 @@ def append_selection(
     or stays locked.
     """
     if mistakes := _mistakes_in_sources(event_type, sources):
-        raise ConfigError(listing(mistakes))
+        raise ConfigError(mistakes_text(mistakes))
     try:
         moment = None if at is None else instant(at.isoformat())
     except InstantError as error:
@@ -211,7 +211,7 @@ def _parsed(path: Path, content: bytes, now: datetime) -> SelectionLog:
             entries.append(entry)
         mistakes += [f"{path}, line {number}: {reason}" for reason in wrong]
     if mistakes:
-        raise ConfigError(listing(mistakes))
+        raise ConfigError(mistakes_text(mistakes))
     return SelectionLog(tuple(entries))
 
 

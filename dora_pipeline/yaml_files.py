@@ -63,7 +63,7 @@ def mistakes(where: str, error: ValidationError, model: type[BaseModel] | None =
 
     An unknown key is compared with those of `model`.
     """
-    return listing(mistake_lines(where, error, model))
+    return mistakes_text(mistake_lines(where, error, model))
 
 
 def mistake_lines(where: str, error: ValidationError, model: type[BaseModel] | None = None) -> list[str]:
@@ -89,7 +89,7 @@ def _keys(model: type[BaseModel], place: Sequence[int | str]) -> Collection[str]
     return model.model_fields
 
 
-def listing(lines: Sequence[str]) -> str:
+def mistakes_text(lines: Sequence[str]) -> str:
     """One message out of the lines of several mistakes, counted where there are more than one, without credentials."""
     head = [] if len(lines) == 1 else [f"{len(lines)} mistakes:"]
     return without_credentials("\n".join([*head, *lines]))

@@ -9,7 +9,7 @@ import requests
 import uvicorn
 
 from dora_pipeline.config import Home
-from dora_pipeline.dashboard.app import make_app
+from dora_pipeline.dashboard.app import dashboard_app
 from dora_pipeline.listening import address_of, listening_socket
 from dora_pipeline_tests.report_pages import Element, page
 from dora_pipeline_tests.waiting import PATIENCE
@@ -41,7 +41,7 @@ class Client:
 def running_dashboard(home: Home) -> Iterator[Client]:
     """A dashboard for as long as the block lasts."""
     listening = listening_socket("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(make_app(home), log_level="critical", access_log=False, ws="none"))
+    server = uvicorn.Server(uvicorn.Config(dashboard_app(home), log_level="critical", access_log=False, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

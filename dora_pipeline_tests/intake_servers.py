@@ -16,7 +16,7 @@ import uvicorn
 
 from dora_pipeline.config import Home
 from dora_pipeline.intake.web.access import API_KEYS, APP_KEYS, Keys
-from dora_pipeline.intake.web.app import IntakeSettings, make_app
+from dora_pipeline.intake.web.app import IntakeSettings, intake_app
 from dora_pipeline.intake.web.connections import ClientConnection
 from dora_pipeline_tests.certificates import Certificates
 from dora_pipeline_tests.command import command_line, environment
@@ -110,7 +110,7 @@ def intake_in_process(home: Home, *, keep_alive_seconds: int | float = 75) -> It
     """An intake in a thread of this process, for tests that change its limits: its address and its server."""
     keys = Keys.of({API_KEYS: API_KEY, APP_KEYS: APP_KEY})
     config = uvicorn.Config(
-        make_app(IntakeSettings(home.path, keys)),
+        intake_app(IntakeSettings(home.path, keys)),
         http=ClientConnection,
         ws="none",
         log_config=None,

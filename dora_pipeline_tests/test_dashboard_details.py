@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.app import make_app
+from dora_pipeline.dashboard.app import dashboard_app
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.gauges import watched_services
 from dora_pipeline.report import links
@@ -550,7 +550,7 @@ def test_the_names_in_metrics_are_bounded_and_the_rest_is_summed_as_one(filled: 
 
 def test_the_guide_names_every_address_and_every_metric(filled: TestHome, client: Client) -> None:
     guide = (Path(__file__).parents[1] / "docs" / "dashboard.md").read_text(encoding="utf-8")
-    paths = [route.path for route in make_app(filled.home).routes if isinstance(route, Route)]
+    paths = [route.path for route in dashboard_app(filled.home).routes if isinstance(route, Route)]
     assert len(paths) >= 10
     for path in paths:
         assert f"`{path.replace('{event_id:event_id}', 'ID')}`" in guide, path

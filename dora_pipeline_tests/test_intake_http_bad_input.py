@@ -15,7 +15,7 @@ import pytest
 
 from dora_pipeline.config import Home
 from dora_pipeline.intake.store import EventStore, StoredEvent
-from dora_pipeline.intake.store.event import Message
+from dora_pipeline.intake.store.event import SentEvent
 from dora_pipeline.intake.store.search import condition
 from dora_pipeline.intake.web.bodies import DeploymentRequest, attributes_of
 from dora_pipeline.intake.web.webhooks import delivery
@@ -283,7 +283,7 @@ COSTLY: dict[str, bytes] = {
 def _taken(content: bytes) -> None:
     with suppress(ValueError):
         read = DeploymentRequest.of(json_object(content))
-        Message.of("deployment", attributes_of(read.data.attributes))
+        SentEvent.of("deployment", attributes_of(read.data.attributes))
 
 
 def _delivered(content: bytes) -> None:

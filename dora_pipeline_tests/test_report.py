@@ -15,7 +15,7 @@ from dora_pipeline.definitions import definitions
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.reports import ReportError, write_report
-from dora_pipeline.report.words import duration_text, link, share_text
+from dora_pipeline.report.words import duration_text, share_text, web_address
 from dora_pipeline_tests.command import call
 from dora_pipeline_tests.dagster_runs import days_run
 from dora_pipeline_tests.git_histories import History
@@ -403,7 +403,7 @@ def test_names_are_text_whatever_they_hold(home: TestHome) -> None:
     ],
 )
 def test_only_addresses_of_the_web_are_links_and_none_holds_a_password(url: str | None, address: str | None) -> None:
-    assert link(url) == address
+    assert web_address(url) == address
 
 
 def test_the_page_asks_for_nothing_from_anywhere(filled: TestHome) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from dora_pipeline.errors import RepositoryError
 from dora_pipeline.repositories.mirror import Mirror
-from dora_pipeline.repositories.troubles import explained
+from dora_pipeline.repositories.troubles import trouble_text
 from dora_pipeline_tests.git_histories import History, git
 
 UNKNOWN = "0123456789" * 4
@@ -175,7 +175,7 @@ def test_a_repository_that_is_gone_is_an_error_and_its_mirror_still_answers(remo
     ],
 )
 def test_what_git_says_is_told_in_our_words_with_the_line_that_says_it(said: list[str], what: str) -> None:
-    text = explained(said)
+    text = trouble_text(said)
     assert what in text
     assert text.endswith(f"(git: {said[1] if what == 'git cannot fetch it' else said[0]})")
 

@@ -140,7 +140,7 @@ def _note(instance: dg.DagsterInstance, reported: Mapping[str, str]) -> None:
     instance.daemon_cursor_storage.set_cursor_values({_REPORTED: json.dumps(reported)})
 
 
-def main() -> None:
+def report_home() -> None:
     """Report to the instance of DAGSTER_HOME what the home of DORA_HOME has loaded, before Dagster starts."""
     home = default_home()
     with dg.DagsterInstance.get() as instance:
@@ -148,4 +148,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    report_home()

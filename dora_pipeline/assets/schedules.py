@@ -11,7 +11,7 @@ from dora_pipeline.assets.metadata import asset_key
 from dora_pipeline.assets.partitions import DAYS_A_RUN, days_of, days_until, tags_of
 from dora_pipeline.assets.readiness import OBSTACLES, ready_home, skipped
 from dora_pipeline.assets.unfinished import days_in_work
-from dora_pipeline.pipeline.changes import ranges, stale_days
+from dora_pipeline.pipeline.changes import days_to_load, ranges
 from dora_pipeline.tables import Daily
 from dora_pipeline.timeline import Window, day_of
 
@@ -75,7 +75,7 @@ def _days_that_can_change(
     days = days_until(partitions, today)
     since = min(today - settings.reread, _last_day_of_daily_runs(instance) or today)
     # Open failures and late data need no day of their own: when a run reads them, their days wait.
-    return {*Window(max(since, days.first), today), *(day for day in stale_days(home) if day in days)}
+    return {*Window(max(since, days.first), today), *(day for day in days_to_load(home) if day in days)}
 
 
 def _last_day_of_daily_runs(instance: dg.DagsterInstance) -> date | None:

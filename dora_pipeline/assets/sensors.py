@@ -17,9 +17,9 @@ from dora_pipeline.assets.unfinished import days_in_work, waiting_reader
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.pipeline.changes import (
     Change,
+    days_to_load,
     ranges,
     rules_of,
-    stale_days,
     unread_events,
     unread_exports,
 )
@@ -104,7 +104,7 @@ def _loading_sensor(partitions: dg.DailyPartitionsDefinition) -> dg.SensorDefini
     def changed_days(context: dg.SensorEvaluationContext) -> _Result:
         try:
             home, settings = ready_home(partitions)
-            stale = stale_days(home)
+            stale = days_to_load(home)
         except OBSTACLES as error:
             return skipped(error)
         return _loading(context, stale, days_until(partitions, day_of(datetime.now(UTC), settings.zone)))

@@ -13,7 +13,7 @@ from dora_pipeline.catalog.source_patterns import branch_length, checked_pattern
 from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.tables import Services, empty_frame
-from dora_pipeline.yaml_files import listing, mistake_lines, read_yaml
+from dora_pipeline.yaml_files import mistake_lines, mistakes_text, read_yaml
 
 _VERSIONS = ("v2", "v2.1", "v2.2")
 
@@ -122,7 +122,7 @@ def read_catalog(home: Home) -> Catalog:
             services[service.name] = service
             places[service.name] = where
     if mistakes:
-        raise ConfigError(listing(mistakes))
+        raise ConfigError(mistakes_text(mistakes))
     return Catalog(services)
 
 

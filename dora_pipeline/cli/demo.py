@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from dora_pipeline.cli.display import console, duration_text, moment_text, progress_bars, share_text, show_table
+from dora_pipeline.cli.display import cell, console, progress_bars, show_table, utc_text
 from dora_pipeline.demo import BadDeployment, make_demo
-from dora_pipeline.report.words import counted
+from dora_pipeline.report.words import counted, duration_text, share_text
 
 _HEADINGS = (
     "quarter",
@@ -41,10 +41,10 @@ def demo_command(folder: Path) -> None:
         (
             quarter.name,
             f"{quarter.deployments:,}",
-            duration_text(quarter.lead_time_p50_seconds),
+            cell(quarter.lead_time_p50_seconds, duration_text),
             f"{quarter.failures:,}",
-            share_text(quarter.change_failure_rate),
-            duration_text(quarter.time_to_restore_p50_seconds),
+            cell(quarter.change_failure_rate, share_text),
+            cell(quarter.time_to_restore_p50_seconds, duration_text),
         )
         for quarter in report.quarters
     ]
@@ -54,9 +54,9 @@ def demo_command(folder: Path) -> None:
             quarter.name,
             f"{quarter.deployments:,}",
             f"{quarter.failed_changes:,}",
-            share_text(quarter.failed_change_rate),
-            duration_text(quarter.recovery_p50_seconds),
-            share_text(quarter.rework_rate),
+            cell(quarter.failed_change_rate, share_text),
+            cell(quarter.recovery_p50_seconds, duration_text),
+            cell(quarter.rework_rate, share_text),
         )
         for quarter in report.quarters
     ]
@@ -98,12 +98,12 @@ def demo_command(folder: Path) -> None:
 def _tell(bad: BadDeployment) -> None:
     """One bad deployment, from failure to link to rollback to recovery."""
     distance = f"{duration_text(bad.distance_seconds)} after it" if bad.distance_seconds > 0 else "as it went live"
-    deployment = f"the deployment of {bad.version} at {moment_text(bad.finished_at)}"
+    deployment = f"the deployment of {bad.version} at {utc_text(bad.finished_at)}"
     for line in (
-        f"One of them: {bad.service} in {bad.env} failed at {moment_text(bad.started_at)} ({bad.failure}),",
+        f"One of them: {bad.service} in {bad.env} failed at {utc_text(bad.started_at)} ({bad.failure}),",
         f"{distance}: rule '{bad.rule}' links that to {deployment}.",
         f"That is a failed change by {bad.way}: {bad.remediation_version} went live again at "
-        f"{moment_text(bad.recovered_at)}, {duration_text(bad.recovery_seconds)} later.",
+        f"{utc_text(bad.recovered_at)}, {duration_text(bad.recovery_seconds)} later.",
     ):
         console.print(line, markup=False, soft_wrap=True)
 

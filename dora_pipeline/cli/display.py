@@ -1,6 +1,6 @@
-"""How the command line shows things: tables, durations and the progress of a run."""
+"""How the command line shows things: tables, moments and the progress of a run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -9,7 +9,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from dora_pipeline.identifiers import without_credentials
-from dora_pipeline.report.words import tenths
 
 console = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)
@@ -63,21 +62,11 @@ def _show(table: Table, rows: Sequence[Sequence[str]]) -> None:
     shown.print(table)
 
 
-def duration_text(seconds: float | None) -> str:
-    """Seconds as people say them: 42 s, 3.5 min, 7.1 h, 2.3 d; a dash for None."""
-    if seconds is None:
-        return "–"
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if abs(seconds) >= size:
-            return f"{tenths(seconds / size)} {unit}"
-    return f"{seconds:.0f} s"
+def cell(value: float | None, text: Callable[[float], str]) -> str:
+    """A value of a table in words; a dash for None."""
+    return "–" if value is None else text(value)
 
 
-def share_text(rate: float | None) -> str:
-    """A rate as a percentage; a dash for None."""
-    return "–" if rate is None else f"{tenths(rate, percent=True)}%"
-
-
-def moment_text(moment: datetime | None) -> str:
+def utc_text(moment: datetime | None) -> str:
     """An instant in UTC to the second; a dash for None."""
     return "–" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")

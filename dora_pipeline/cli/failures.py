@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import click
 
-from dora_pipeline.cli.display import console, duration_text, moment_text, show_plain_table
+from dora_pipeline.cli.display import console, show_plain_table, utc_text
 from dora_pipeline.cli.parameters import Instant, Text
 from dora_pipeline.cli.sending import (
     Common,
@@ -16,9 +16,9 @@ from dora_pipeline.cli.sending import (
     WithCheckout,
     check_order,
     checkout_options,
+    common_fields,
     common_options,
     destination_options,
-    details,
     intake,
     note,
     options,
@@ -27,6 +27,7 @@ from dora_pipeline.cli.sending import (
 )
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
+from dora_pipeline.report.words import duration_text
 from dora_pipeline.sending import events
 from dora_pipeline.sending.checkout import NoCheckout, commit_of
 from dora_pipeline.sending.failures import OpenFailure, stored_failures
@@ -82,7 +83,10 @@ def failure_command(
         # Failures are often told from where no code is.
         commit = None
         note(f"without a commit: {trouble}")
-    send(events.failure(services, started_at, finished_at, details(told, commit), name=name, severity=severity), told)
+    send(
+        events.failure(services, started_at, finished_at, common_fields(told, commit), name=name, severity=severity),
+        told,
+    )
 
 
 @failure_command.command("start")
@@ -114,7 +118,7 @@ def start_command(
     check_order(moment, None)
     commit = commit_of(Path.cwd(), url, sha) if url and sha else None
     told["event_id"] = told["event_id"] or uuid4().hex
-    send(events.failure(services, moment, None, details(told, commit), name=name, severity=severity), told)
+    send(events.failure(services, moment, None, common_fields(told, commit), name=name, severity=severity), told)
     if not told["dry_run"]:
         note(f"`dora failure end {told['event_id']}` ends it")
 
@@ -146,7 +150,7 @@ def end_command(
             found = client.failure(failure_id)
             if found.finished_at is not None and finished_at is None:
                 raise NotOne(
-                    f"{found.failure_id} ended at {moment_text(found.finished_at)}; --finished-at gives another end"
+                    f"{found.failure_id} ended at {utc_text(found.finished_at)}; --finished-at gives another end"
                 )
         moment = finished_at or datetime.now(UTC)
         check_order(found.started_at, moment)

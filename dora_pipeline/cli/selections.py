@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 import click
 
-from dora_pipeline.cli.display import console, moment_text
+from dora_pipeline.cli.display import console, utc_text
 from dora_pipeline.cli.parameters import InstantOrDay
 from dora_pipeline.config import default_home
 from dora_pipeline.identifiers import EventType, suggestion
@@ -48,7 +48,7 @@ def select_command(event_type: str, names: tuple[str, ...], at: datetime | date 
     moment = at if at is None or isinstance(at, datetime) else start_of(at, read_settings(home).zone)
     selection = append_selection(home, kind, names, moment)
     console.print(
-        f"{event_type}: {', '.join(selection.sources)} since {moment_text(selection.selected_at)}",
+        f"{event_type}: {', '.join(selection.sources)} since {utc_text(selection.selected_at)}",
         markup=False,
         soft_wrap=True,
     )

@@ -13,9 +13,9 @@ from dora_pipeline.cli.parameters import Instant, Text
 from dora_pipeline.config import default_home
 from dora_pipeline.identifiers import repository_id
 from dora_pipeline.sending import events
-from dora_pipeline.sending.checkout import Commit, commit_of
+from dora_pipeline.sending.checkout import LocatedCommit, commit_of
 from dora_pipeline.sending.delivery import deliver, resend
-from dora_pipeline.sending.events import Details, Event
+from dora_pipeline.sending.events import CommonFields, Event
 from dora_pipeline.sending.failures import questions_of
 from dora_pipeline.sending.intake import IntakeClient
 from dora_pipeline.sending.spool import Spool
@@ -146,7 +146,7 @@ def deployment_command(
     end = finished_at or datetime.now(UTC)
     check_order(started_at, end)
     commit = told_commit(told)
-    send(events.deployment(service, started_at, end, details(told, commit)), told)
+    send(events.deployment(service, started_at, end, common_fields(told, commit)), told)
 
 
 @click.command("resend")
@@ -171,7 +171,7 @@ def check_order(started_at: datetime, finished_at: datetime | None) -> None:
         )
 
 
-def told_commit(told: WithCheckout) -> Commit | None:
+def told_commit(told: WithCheckout) -> LocatedCommit | None:
     """The commit of an event: as it is given, else that of the checkout; None where it is to be left out."""
     repository_url, commit_sha = told["git_repository_url"], told["git_commit_sha"]
     if told["skip_git"]:
@@ -181,12 +181,12 @@ def told_commit(told: WithCheckout) -> Commit | None:
     return commit_of(Path.cwd(), repository_url, commit_sha)
 
 
-def details(told: Common, commit: Commit | None) -> Details:
+def common_fields(told: Common, commit: LocatedCommit | None) -> CommonFields:
     """What is given of an event, in one."""
     tags = told["custom_tags"]
     if len(tags) > _MOST_TAGS:
         raise click.UsageError(f"an event has at most {_MOST_TAGS} of --custom-tags, not {len(tags)}")
-    return Details(told["env"], told["version"], told["team"], commit, tags, told["event_id"])
+    return CommonFields(told["env"], told["version"], told["team"], commit, tags, told["event_id"])
 
 
 def send(event: Event, told: Common) -> None:

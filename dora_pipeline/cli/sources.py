@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import click
 
-from dora_pipeline.cli.display import console, duration_text, moment_text, show_plain_table
+from dora_pipeline.cli.display import console, show_plain_table, utc_text
 from dora_pipeline.config import default_home
 from dora_pipeline.identifiers import EventType
 from dora_pipeline.pipeline.sources import SourceState, source_states
+from dora_pipeline.report.words import duration_text
 
 _MOST_FILES = 20
 _HEADINGS = ("selected", "newest", "rows", "rejected", "read")
@@ -78,11 +79,11 @@ def _show_blocks(states: Sequence[SourceState]) -> None:
         _say(f"{state.source} ({state.event_type}s)")
         for heading, text in (
             ("selected now", "yes" if state.is_selected else "no"),
-            ("first selected", moment_text(state.first_selected_at)),
-            ("newest event", moment_text(state.newest_event_at)),
+            ("first selected", utc_text(state.first_selected_at)),
+            ("newest event", utc_text(state.newest_event_at)),
             ("rows", f"{state.rows:,}"),
             ("rejected", f"{state.rejected:,}"),
-            ("last read", moment_text(state.read_at)),
+            ("last read", utc_text(state.read_at)),
             ("last error", state.error or "–"),
             *((folder, reason) for folder, reason in state.empty_folders),
         ):

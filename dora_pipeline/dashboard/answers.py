@@ -29,17 +29,17 @@ async def show_answer(request: Request) -> Response:
         return same
 
     def page(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Page:
-        if publication.catalog.newest_day is None:
-            return nothing_page(publication.catalog)
-        return answer_page(answer(connection, publication.parts, question, publication.catalog))
+        if publication.overview.newest_day is None:
+            return nothing_page(publication.overview)
+        return answer_page(answer(connection, publication.parts, question, publication.overview))
 
     return html(await publications.ask(page), headers={"ETag": tag})
 
 
 def answer_first(connection: duckdb.DuckDBPyConnection, publication: Publication) -> None:
     """Answer the question that names nothing: what it filters is kept, and most ask it first."""
-    if publication.catalog.newest_day is not None:
-        answer(connection, publication.parts, Question(), publication.catalog)
+    if publication.overview.newest_day is not None:
+        answer(connection, publication.parts, Question(), publication.overview)
 
 
 def _tag(identity: str, question: Question) -> str:

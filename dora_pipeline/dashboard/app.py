@@ -38,7 +38,7 @@ _ROUTES = [
 ]
 
 
-def make_app(home: Home, names_of_host: Iterable[str] = ()) -> Starlette:
+def dashboard_app(home: Home, names_of_host: Iterable[str] = ()) -> Starlette:
     """The app; it answers requests that name an address, `localhost` or one of the names as its host."""
     allowed = {"localhost", *(name.lower() for name in names_of_host)}
 

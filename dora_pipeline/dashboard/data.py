@@ -27,7 +27,7 @@ from dora_pipeline.pipeline.answer_queries import answer_queries
 from dora_pipeline.pipeline.details import detail_queries
 from dora_pipeline.pipeline.explanations import explained_query
 from dora_pipeline.pipeline.quality import quality_queries
-from dora_pipeline.report.answer import Catalog
+from dora_pipeline.report.answer import Overview
 from dora_pipeline.report.content import Query
 from dora_pipeline.report.explanation import FIGURES
 from dora_pipeline.report.page import nothing_page, queries_page
@@ -57,7 +57,7 @@ class _View:
     def event(self) -> tuple[EventType, str] | None:
         return next(((name, self.own[name]) for name in _EVENT_TYPES if name in self.own), None)
 
-    def queries(self, known: Catalog) -> dict[str, str]:
+    def queries(self, known: Overview) -> dict[str, str]:
         """The SQL of each table; none where there is no event yet. Raises WrongQuestion."""
         if self.event is not None:
             return detail_queries(*self.event)
@@ -119,9 +119,9 @@ async def _answered(
     view.check()
 
     def found(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Response:
-        queries = view.queries(publication.catalog)
+        queries = view.queries(publication.overview)
         if not queries:
-            return html(nothing_page(publication.catalog), 404)
+            return html(nothing_page(publication.overview), 404)
         if view.event is not None and not _table(connection, queries[view.event[0]])[1]:
             return no_event(*view.event)
         return act(connection, view, queries)

@@ -13,7 +13,7 @@ from dora_pipeline.dashboard.publications import Publication, publications_of
 from dora_pipeline.dashboard.questions import asked
 from dora_pipeline.dashboard.responses import html, message
 from dora_pipeline.identifiers import EventType
-from dora_pipeline.pipeline.details import details
+from dora_pipeline.pipeline.details import event_details
 from dora_pipeline.report.page import Page, details_page
 from dora_pipeline.report.question import WrongQuestion
 
@@ -47,8 +47,8 @@ async def _shown(request: Request, event_type: EventType) -> Response:
         raise WrongQuestion("id", f"is missing; it is that of the {event_type}")
 
     def page(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Page | None:
-        found = details(connection, event_type, event_id)
-        return None if found is None else details_page(found, publication.catalog.zone)
+        found = event_details(connection, event_type, event_id)
+        return None if found is None else details_page(found, publication.overview.zone)
 
     found = await publications_of(request).ask(page)
     return no_event(event_type, event_id) if found is None else html(found)

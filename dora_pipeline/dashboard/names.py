@@ -15,7 +15,7 @@ async def find_services(request: Request) -> Response:
     text = request.query_params.get("q", "").strip().lower()[:500]
 
     def found(_connection: duckdb.DuckDBPyConnection, publication: Publication) -> list[str]:
-        known = publication.catalog.names.get("service", ())
+        known = publication.overview.names.get("service", ())
         names = [name for name in known if name is not None and text in name.lower()]
         return sorted(names, key=lambda name: not name.lower().startswith(text))[:_MOST]
 

@@ -16,8 +16,8 @@ from starlette.requests import Request
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError, WarehouseError
-from dora_pipeline.pipeline.answers import catalog
-from dora_pipeline.report.answer import Catalog
+from dora_pipeline.pipeline.answers import overview
+from dora_pipeline.report.answer import Overview
 from dora_pipeline.warehouse.filtered import Parts
 from dora_pipeline.warehouse.reader import asking, open_publication
 
@@ -39,7 +39,7 @@ class Publication:
     """What was published, by the file that holds it; `identity` is another one for each publication."""
 
     identity: str
-    catalog: Catalog
+    overview: Overview
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     parts: Parts = field(repr=False, default_factory=Parts)
 
@@ -147,4 +147,4 @@ class Publications:
     def _opened(self, identity: str) -> Publication:
         connection = open_publication(self._home, MEMORY, Path(self._spill.name))
         with asking(self._home, connection) as cursor:
-            return Publication(identity, catalog(cursor), connection)
+            return Publication(identity, overview(cursor), connection)

@@ -19,7 +19,7 @@ async def show_quality(request: Request) -> Response:
     settings = read_settings(home)
 
     def page(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Page:
-        return quality_page(quality(connection, settings, publication.catalog.zone))
+        return quality_page(quality(connection, settings, publication.overview.zone))
 
     return html(await publications_of(request).ask(page))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import uvicorn
 
 from dora_pipeline.config import Home
-from dora_pipeline.dashboard.app import make_app
+from dora_pipeline.dashboard.app import dashboard_app
 from dora_pipeline.intake.web.connections import ClientConnection
 from dora_pipeline.listening import BACKLOG, address_of, listening_socket, logging_of
 
@@ -21,7 +21,7 @@ class DashboardServer:
     """
 
     def __init__(self, home: Home, host: str, port: int, names_of_host: Iterable[str] = ()) -> None:
-        self._app = make_app(home, [host, *names_of_host])
+        self._app = dashboard_app(home, [host, *names_of_host])
         self._socket = listening_socket(host, port)
 
     @property

@@ -1,7 +1,7 @@
 """The figures of a question as tables, each of one query that any client can run."""
 
 from dora_pipeline.pipeline.report_queries import Value, filled
-from dora_pipeline.report.answer import Catalog
+from dora_pipeline.report.answer import Overview
 from dora_pipeline.report.question import MEMBERS, Question
 from dora_pipeline.timeline import Window
 from dora_pipeline.warehouse.filtered import conditions
@@ -9,7 +9,7 @@ from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.single_queries import single_query
 
 
-def answer_queries(asked: Question, known: Catalog) -> dict[str, str]:
+def answer_queries(asked: Question, known: Overview) -> dict[str, str]:
     """The SQL of each table of the page of a question: `figures`, of the days and of those that they are compared with;
     `members`, the services and teams; `trend`, by grain.
 

@@ -14,7 +14,7 @@ import duckdb
 
 from dora_pipeline.pipeline.report_queries import Queries
 from dora_pipeline.pipeline.trends import points_by_env
-from dora_pipeline.report.answer import Answer, Catalog, NamedEnvironment
+from dora_pipeline.report.answer import Answer, NamedEnvironment, Overview
 from dora_pipeline.report.content import Environment, Excerpt, Figures, Query, SelectedSource, Trend
 from dora_pipeline.report.distribution import LOWER_ENDS
 from dora_pipeline.report.question import COLUMNS, Question, WrongQuestion
@@ -53,7 +53,7 @@ class Scope:
         return found if self.before is None else [*found, self.before]
 
 
-def catalog(connection: duckdb.DuckDBPyConnection) -> Catalog:
+def overview(connection: duckdb.DuckDBPyConnection) -> Overview:
     """What there is to ask about; `connection` is one of `open_publication`."""
     queries = Queries(connection)
     ((timezone,),) = queries.rows("time_zone")
@@ -64,7 +64,7 @@ def catalog(connection: duckdb.DuckDBPyConnection) -> Catalog:
     names: dict[str, list[str | None]] = {parameter: [] for parameter in (*COLUMNS, "tag") if parameter != "env"}
     for parameter, name in queries.rows("names", most_tags=_MOST_TAGS):
         names[parameter].append(name)
-    return Catalog(
+    return Overview(
         ZoneInfo(timezone),
         newest_day,
         newest_event_at,
@@ -75,8 +75,8 @@ def catalog(connection: duckdb.DuckDBPyConnection) -> Catalog:
     )
 
 
-def answer(connection: duckdb.DuckDBPyConnection, parts: Parts, asked: Question, known: Catalog) -> Answer:
-    """The answer to a question of a catalog that has events; `connection` is one of `open_publication`, and `parts`
+def answer(connection: duckdb.DuckDBPyConnection, parts: Parts, asked: Question, known: Overview) -> Answer:
+    """The answer to a question of an overview that has events; `connection` is one of `open_publication`, and `parts`
     those of the same publication.
 
     Raises WrongQuestion for what the publication does not know, or days that are too many or not there yet.
@@ -95,7 +95,7 @@ def answer_of_part(
     connection: duckdb.DuckDBPyConnection,
     part: Part,
     question: Question,
-    known: Catalog,
+    known: Overview,
     scope: Scope,
     shown: Excerpt[NamedEnvironment],
 ) -> Answer:
@@ -198,7 +198,7 @@ def _ranking(
     return Ranking(by, question.sort, grain, rows, total, question.rank, most)
 
 
-def _nothing(known: Catalog, question: Question) -> Figures:
+def _nothing(known: Overview, question: Question) -> Figures:
     """The figures of days on which nothing came: counts are 0 of what is told by a source that is asked about."""
     deployments = 0 if known.since("deployment", question) else None
     failures = 0 if known.since("failure", question) else None

@@ -113,7 +113,7 @@ def rules_of(home: Home) -> Change:
     return Change(_digest(lines), "settings, selections or service definitions")
 
 
-def stale_days(home: Home) -> dict[date, str]:
+def days_to_load(home: Home) -> dict[date, str]:
     """The days that no longer match what has landed, in order, each with a state that changes when it changes again.
 
     Raises WarehouseError where the published warehouse cannot be read.

@@ -34,7 +34,7 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
     else only what other fetches brought is looked at. Marks the days of core whose rows differ.
     """
     writer = session.writer
-    again = _found_again(repositories, commits.missing_commits(writer), since)
+    again = _found_again(repositories, commits.deployments_without_commits(writer), since)
     if session.fetches:
         for repository_id, deployments in commits.deployments_of_unfinished_ranges(writer).items():
             again += deployments if repositories.offers_requests(repository_id) else ()

@@ -6,7 +6,7 @@ import duckdb
 
 from dora_pipeline.identifiers import EventType
 from dora_pipeline.pipeline.report_queries import filled
-from dora_pipeline.report.details import Details
+from dora_pipeline.report.details import EventDetails
 from dora_pipeline.warehouse.queries import named_rows
 
 # The tables of a page, the event itself first, and the queries that give them.
@@ -28,11 +28,11 @@ def detail_queries(event_type: EventType, event_id: str) -> dict[str, str]:
     return {name: filled(query, options) for name, query in _TABLES[event_type].items()}
 
 
-def details(connection: duckdb.DuckDBPyConnection, event_type: EventType, event_id: str) -> Details | None:
+def event_details(connection: duckdb.DuckDBPyConnection, event_type: EventType, event_id: str) -> EventDetails | None:
     """The tables of the page of an event; None where the publication has no event of the id."""
     tables = {}
     for name, text in detail_queries(event_type, event_id).items():
         tables[name] = named_rows(connection, text)
         if not tables[event_type]:
             return None
-    return Details(event_type, event_id, tables)
+    return EventDetails(event_type, event_id, tables)

@@ -14,7 +14,7 @@ from dora_pipeline.pipeline.pulling import Held, pull
 from dora_pipeline.pipeline.segments import fresh_segments, input_of
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.day_files import DayFiles
-from dora_pipeline.sources.source import EventRecords, Normalized, Source
+from dora_pipeline.sources.source import EventReading, Normalized, Source
 from dora_pipeline.warehouse import inputs, landing, links
 from dora_pipeline.warehouse.inputs import Input
 from dora_pipeline.warehouse.writer import Writer
@@ -134,7 +134,7 @@ def _land_day_files(session: Session, source: Source[Any], files: DayFiles) -> N
         session.progress.step(f"read {source.name}", start + len(batch), len(stale))
 
 
-def _listed(events: EventRecords, files: DayFiles, path: Path, newest: pl.DataFrame) -> pl.DataFrame:
+def _listed(events: EventReading, files: DayFiles, path: Path, newest: pl.DataFrame) -> pl.DataFrame:
     """The records of a file; of one whose newest version was unusable when it came, the last usable one, too."""
     versions = (files.usable_frame(path), newest)
     return pl.concat(

@@ -3,7 +3,7 @@
 import duckdb
 
 from dora_pipeline.pipeline.report_queries import Value, filled
-from dora_pipeline.report.answer import Catalog
+from dora_pipeline.report.answer import Overview
 from dora_pipeline.report.explanation import COUNTED, ExplainedEvent, Explanation, ReasonCount
 from dora_pipeline.report.question import Question, WrongQuestion
 from dora_pipeline.warehouse.filtered import passes
@@ -15,7 +15,7 @@ _WITHOUT_ENV = "CASE WHEN m.env IS NULL AND m.event_id IS NOT NULL THEN 'no_env'
 _REJECTED_WITHOUT_ENV = "CASE WHEN m.env IS NULL AND m.event_id IS NULL THEN ', no_env' ELSE '' END"
 
 
-def explained_query(question: Question, known: Catalog, figure: str, reason: str | None = None) -> str:
+def explained_query(question: Question, known: Overview, figure: str, reason: str | None = None) -> str:
     """The SQL of the events behind a figure of a question that names its environment; of one reason, or all."""
     assert known.newest_day is not None, "there is nothing to ask about"
     period = question.window(known.newest_day)
@@ -36,8 +36,8 @@ def _has_reason(reason: str | None) -> str:
     return "m.reason IS NULL" if reason == COUNTED else f"m.reason = {quoted(reason)}"
 
 
-def explanation(
-    connection: duckdb.DuckDBPyConnection, asked: Question, known: Catalog, figure: str, reason: str | None, page: int
+def figure_explanation(
+    connection: duckdb.DuckDBPyConnection, asked: Question, known: Overview, figure: str, reason: str | None, page: int
 ) -> Explanation:
     """A page, from 1, of the events behind a figure; `connection` is one of `open_publication`.
 

@@ -168,7 +168,7 @@ def _land(session: Session, read: Sequence[_Read]) -> None:
     deployments = together(one.reading.deployments for one in read)
     change = changed_events(session, APM_DEPLOYMENT_TRACKING, deployments, names)
     with session.writer.transaction() as connection:
-        landing.land_exports(
+        landing.land_sightings(
             connection,
             names,
             together(one.reading.activity for one in read),
@@ -179,7 +179,7 @@ def _land(session: Session, read: Sequence[_Read]) -> None:
 
 
 def _land_nothing(connection: duckdb.DuckDBPyConnection, name: str, nothing: ChangedEvents) -> None:
-    landing.land_exports(connection, [name], empty_frame(LandedVersionActivity), empty_frame(LandedRejects))
+    landing.land_sightings(connection, [name], empty_frame(LandedVersionActivity), empty_frame(LandedRejects))
     land_change(connection, APM_DEPLOYMENT_TRACKING, nothing)
 
 

@@ -49,7 +49,7 @@ def judge_changes(session: Session, repositories: Repositories) -> None:
             histories.keep()
             return pl.DataFrame(found, schema=failed_changes.ROLLBACKS, orient="row")
 
-        failed_changes.judge_changes(
+        failed_changes.judge_waiting_changes(
             connection,
             session.writer.engine,
             session.settings.change_failure_rules,
@@ -103,7 +103,7 @@ class _Histories:
 
 
 def chains_of(rows: pl.DataFrame) -> Iterator[Sequence[Live]]:
-    """The chains that `warehouse.failed_changes.judge_changes` gives, each in the order in which it went live."""
+    """The chains that `warehouse.failed_changes.judge_waiting_changes` gives, each in the order of going live."""
     for _, group in groupby(rows.iter_rows(), key=lambda row: row[0]):
         yield [Live(*values) for _, _, *values in group]
 

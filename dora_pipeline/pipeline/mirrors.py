@@ -13,7 +13,7 @@ from dora_pipeline.repositories.ranges import FoundRanges, Range, read_ranges
 from dora_pipeline.repositories.resolution import is_abbreviated
 from dora_pipeline.repositories.squash_merges import Heads
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class Repositories:
@@ -154,7 +154,7 @@ class Repositories:
                 self._note_error(mirror, str(error))
         return self._fetched[mirror.repository_id]
 
-    def _answer(self, mirror: Mirror, question: Callable[[], Answer]) -> Answer | None:
+    def _answer(self, mirror: Mirror, question: Callable[[], Result]) -> Result | None:
         """The answer of a mirror, which is made again where it has none; None where that does not help."""
         name = mirror.repository_id
         if name in self._unreadable:

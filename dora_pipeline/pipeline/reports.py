@@ -14,11 +14,11 @@ import duckdb
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError, WarehouseError
-from dora_pipeline.pipeline.answers import Scope, answer_of_part, catalog
+from dora_pipeline.pipeline.answers import Scope, answer_of_part, overview
 from dora_pipeline.pipeline.appendices import appendix
 from dora_pipeline.pipeline.report_queries import Queries
 from dora_pipeline.pipeline.trends import trends_of_year
-from dora_pipeline.report.answer import Answer, Catalog
+from dora_pipeline.report.answer import Answer, Overview
 from dora_pipeline.report.content import Excerpt
 from dora_pipeline.report.page import answer_page, nothing_page
 from dora_pipeline.report.question import Question
@@ -63,7 +63,7 @@ def write_report(home: Home, asked: Question = _EVERYTHING, days: int = DAYS) ->
 
 
 def _page(connection: duckdb.DuckDBPyConnection, asked: Question, days: int) -> str:
-    known = catalog(connection)
+    known = overview(connection)
     if known.newest_day is None:
         return nothing_page(known, appendix(connection, asked, None)[0].rejected).html
     question = asked.but(from_day=known.newest_day - timedelta(days=days - 1))
@@ -76,7 +76,7 @@ def _page(connection: duckdb.DuckDBPyConnection, asked: Question, days: int) -> 
     return answer_page(replace(found, queries=[*found.queries, *queries], appendix=own)).html
 
 
-def _scope(question: Question, known: Catalog) -> Scope:
+def _scope(question: Question, known: Overview) -> Scope:
     """The days that are asked for, and the year that ends with them: its trends, and who was heard of in it."""
     assert known.newest_day is not None, "there is nothing to ask about"
     period = question.window(known.newest_day)
@@ -90,7 +90,7 @@ def _scope(question: Question, known: Catalog) -> Scope:
     return Scope(period, before, trends, since, most, has_provisional=False)
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, question: Question, known: Catalog, scope: Scope) -> Answer:
+def _answer(connection: duckdb.DuckDBPyConnection, question: Question, known: Overview, scope: Scope) -> Answer:
     """The answer; of every environment with an event in the scope, where the question names none."""
     with Parts().filtered(connection, question.values, question.tag, scope.windows) as part:
         shown = [known.environment(question)]

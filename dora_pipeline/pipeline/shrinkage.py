@@ -19,7 +19,7 @@ from dora_pipeline.warehouse.shrinkage import (
     are_shrinks_meant,
     compared_days,
     compared_with_published,
-    unread_exports,
+    rejected_exports,
 )
 from dora_pipeline.warehouse.writer import Writer
 
@@ -73,7 +73,7 @@ class ShrinkGuard:
         """
         if self._accepts:
             return []
-        unread = {APM: unread_exports(self._writer)}
+        unread = {APM: rejected_exports(self._writer)}
         with self._writer.published() as is_there:
             compared = {table: compared_with_published(self._writer, table) for table in COMPARED if is_there}
         having = {day.source for days in compared.values() for day in days if day.rows_before}

@@ -32,7 +32,7 @@ class NamedEnvironment:
 
 
 @dataclass(frozen=True)
-class Catalog:
+class Overview:
     """What there is to ask about in one publication; `newest_day` is None where no event of a selected source is.
 
     `environments` are those of production first, then by deployments. `names` has, for each parameter of a question,
@@ -126,7 +126,7 @@ class Answer:
     """
 
     question: Question
-    catalog: Catalog
+    overview: Overview
     period: Window
     before: Window | None
     environments: Excerpt[Environment]

@@ -105,7 +105,7 @@ def cards(answer: Answer, environment: Environment) -> list[Card]:
     """Deployment frequency, change lead time, change failure rate, time to restore, then what DORA adds since 2024."""
     now, then = environment.now, environment.before or UNKNOWN
     period, before = answer.period, answer.before
-    failures_since = answer.catalog.since("failure", answer.question)
+    failures_since = answer.overview.since("failure", answer.question)
     are_failures_known = failures_since is not None and before is not None and failures_since <= before.first
     known = then if are_failures_known else UNKNOWN
     days, days_before = len(period), 0 if before is None else len(before)
@@ -261,7 +261,7 @@ def _interval_notes(low: float | None, high: float | None, text: Callable[[float
 
 def _rate_notes(answer: Answer, now: Figures) -> list[str]:
     notes, period, question = [], answer.period, answer.question
-    failures_since, rates_since = answer.catalog.since("failure", question), answer.catalog.rates_since
+    failures_since, rates_since = answer.overview.since("failure", question), answer.overview.rates_since
     if failures_since is None:
         return [_unknown("failure", "deployment", question)]
     if now.deployments is None:

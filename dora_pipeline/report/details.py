@@ -24,7 +24,7 @@ LINK_RULES = {
 
 
 @dataclass(frozen=True)
-class Details:
+class EventDetails:
     """The rows of each table of the page of an event, by the table's name; `event_type` names the event's own."""
 
     event_type: EventType

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from dora_pipeline.report.answer import Catalog
+from dora_pipeline.report.answer import Overview
 from dora_pipeline.report.question import Question
 from dora_pipeline.report.words import reason_text
 from dora_pipeline.timeline import Window
@@ -74,7 +74,7 @@ class Explanation:
     """A page of the events behind a figure of a question; `reason` chooses those of one reason, None all."""
 
     question: Question
-    catalog: Catalog
+    overview: Overview
     figure: str
     period: Window
     reason: str | None

@@ -13,10 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dora_pipeline.report import charts, links, ranking, words
-from dora_pipeline.report.answer import Answer, Catalog
+from dora_pipeline.report.answer import Answer, Overview
 from dora_pipeline.report.cards import cards
 from dora_pipeline.report.content import Excerpt, Query, Rejected
-from dora_pipeline.report.details import LINK_RULES, WAYS, Details
+from dora_pipeline.report.details import LINK_RULES, WAYS, EventDetails
 from dora_pipeline.report.distribution import distribution
 from dora_pipeline.report.explanation import COUNTED, FIGURES, Explanation, left_out_text
 from dora_pipeline.report.quality import Quality
@@ -76,7 +76,7 @@ def explanation_page(explanation: Explanation) -> Page:
     return _page("explanation.html", explanation=explanation)
 
 
-def details_page(details: Details, zone: ZoneInfo) -> Page:
+def details_page(details: EventDetails, zone: ZoneInfo) -> Page:
     """The page of a deployment or a failure; its times are those of the zone."""
     return _page(f"{details.event_type}.html", details=details, zone=zone)
 
@@ -91,7 +91,7 @@ def queries_page(queries: Sequence[Query], asked: str) -> Page:
     return _page("sql.html", queries=queries, asked=asked)
 
 
-def nothing_page(known: Catalog, rejected: Excerpt[Rejected] | None = None) -> Page:
+def nothing_page(known: Overview, rejected: Excerpt[Rejected] | None = None) -> Page:
     """The page where no event has come yet; a file has what was rejected on it."""
     return _page("nothing.html", in_file=rejected is not None, known=known, rejected=rejected)
 

@@ -124,7 +124,7 @@ def oddity_text(kind: str) -> str:
     return _ODDITIES.get(kind, kind.replace("_", " "))
 
 
-def link(url: str | None) -> str | None:
+def web_address(url: str | None) -> str | None:
     """The address without credentials; None if it is longer than 2,000 characters, or not of the web (a program)."""
     if url is None or len(url) > _LONGEST_LINK or not re.match(r"https?://", url, re.IGNORECASE):
         return None

@@ -21,7 +21,7 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u206
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class CommitMessage:
     """What a commit's message says.
 
     `subject` is its first paragraph on one line, without credentials and control characters, at most 500 letters;
@@ -34,9 +34,9 @@ class Message:
     requests: tuple[str, ...]
 
 
-def messages(mirror: Mirror, shas: Iterable[str]) -> dict[str, Message]:
+def messages(mirror: Mirror, shas: Iterable[str]) -> dict[str, CommitMessage]:
     """The message of each commit, by full SHA. Raises RepositoryError where one is not there."""
-    found: dict[str, Message] = {}
+    found: dict[str, CommitMessage] = {}
     waiting = iter(sorted(set(shas)))
     while chunk := list(islice(waiting, _MESSAGES_A_PROCESS)):
         arguments = ["log", "--no-walk=unsorted", "--stdin", "--no-show-signature", "--format=%H%x00%s%x00%b%x00"]
@@ -45,13 +45,13 @@ def messages(mirror: Mirror, shas: Iterable[str]) -> dict[str, Message]:
     return found
 
 
-def _messages(answer: str) -> Iterator[tuple[str, Message]]:
+def _messages(answer: str) -> Iterator[tuple[str, CommitMessage]]:
     parts = answer.split("\0")
     for place in range(0, len(parts) - 1, 3):
         yield parts[place].strip(), _message(parts[place + 1], parts[place + 2])
 
 
-def _message(subject: str, body: str) -> Message:
+def _message(subject: str, body: str) -> CommitMessage:
     subject = _CONTROLS.sub(" ", subject).strip()
     reverts = tuple(dict.fromkeys(_REVERTS.findall(f"{subject}\n{body}"))) if "reverts commit" in body + subject else ()
     requests = []
@@ -60,4 +60,4 @@ def _message(subject: str, body: str) -> Message:
     merge = _MERGE_REQUEST.search(subject) or ("merge request" in body and _SEE_MERGE_REQUEST.search(body))
     if merge:
         requests.append(f"refs/merge-requests/{merge[1]}/head")
-    return Message(without_credentials(subject)[:LONGEST_SUBJECT], reverts, tuple(requests))
+    return CommitMessage(without_credentials(subject)[:LONGEST_SUBJECT], reverts, tuple(requests))

@@ -26,7 +26,7 @@ from dora_pipeline.repositories.transfers import (
     remove_leftovers,
     write_commit_graph,
 )
-from dora_pipeline.repositories.troubles import explained
+from dora_pipeline.repositories.troubles import trouble_text
 
 _MAXIMUM_REQUESTS = 64
 _LOCK_POLL = 0.2
@@ -236,7 +236,7 @@ class Mirror:
         try:
             yield
         except RepositoryError as error:
-            reason = explained(error.said) if isinstance(error, GitError) else str(error)
+            reason = trouble_text(error.said) if isinstance(error, GitError) else str(error)
             raise RepositoryError(
                 f"{self.repository_id}: cannot be fetched from {remote}: {reason.replace(remote.address, str(remote))}"
             ) from None

@@ -13,7 +13,7 @@ import polars as pl
 
 from dora_pipeline.errors import RepositoryError
 from dora_pipeline.repositories.graph import Commit, landing_order
-from dora_pipeline.repositories.messages import Message, messages
+from dora_pipeline.repositories.messages import CommitMessage, messages
 from dora_pipeline.repositories.mirror import Mirror
 from dora_pipeline.repositories.patterns import require_patterns, touching_commits
 from dora_pipeline.repositories.reading import Reading, read_graph
@@ -131,7 +131,7 @@ class _Counted:
         self._places = landing_order(commits, head)
         self.landed = _newest(commit for commit in commits if not commit.is_merge and self._counts(commit))
 
-    def rows(self, key: str, landed: Commit, said: Mapping[str, Message]) -> list[tuple[object, ...]]:
+    def rows(self, key: str, landed: Commit, said: Mapping[str, CommitMessage]) -> list[tuple[object, ...]]:
         """The rows of a landed commit: of itself, and of the commits that it stands for."""
         place, own = self._places[landed.sha], said[landed.sha]
         originals = self._squashed.of(landed.sha)
@@ -140,7 +140,13 @@ class _Counted:
         return [self._row(key, item, landed.sha, place, said[item.sha], own) for item in (landed, *originals)]
 
     def _row(
-        self, key: str, commit: Commit, landed_as: str | None, place: int, own: Message, landed: Message | None
+        self,
+        key: str,
+        commit: Commit,
+        landed_as: str | None,
+        place: int,
+        own: CommitMessage,
+        landed: CommitMessage | None,
     ) -> tuple[object, ...]:
         touches = self._touches(commit)
         reverts = list(own.reverts)

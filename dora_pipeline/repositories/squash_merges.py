@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dora_pipeline.repositories.graph import Commit, CommitGraph
-from dora_pipeline.repositories.messages import Message, messages
+from dora_pipeline.repositories.messages import CommitMessage, messages
 from dora_pipeline.repositories.mirror import Mirror
 from dora_pipeline.repositories.reading import Reading, commits_since, with_heads
 
@@ -65,7 +65,7 @@ def squash_merges(
     mirror: Mirror,
     reading: Reading,
     commits: Collection[Commit],
-    said: dict[str, Message],
+    said: dict[str, CommitMessage],
     heads_of_requests: HeadsOfRequests,
 ) -> SquashMerges:
     """Looks up what the squash commits among some commits stand for. `said` has their messages, and gets those of more.
@@ -91,7 +91,7 @@ class _Lookup:
     """The graph, the messages, the heads of requests and the squash commits of all branches, as far as needed."""
 
     def __init__(
-        self, mirror: Mirror, reading: Reading, said: dict[str, Message], heads_of_requests: HeadsOfRequests
+        self, mirror: Mirror, reading: Reading, said: dict[str, CommitMessage], heads_of_requests: HeadsOfRequests
     ) -> None:
         self.reading = reading
         self.unasked: dict[str, int] = {}

@@ -53,7 +53,7 @@ _TROUBLES: Sequence[tuple[str, str, str]] = (
 _OTHER = ("git cannot fetch it", f"{_ADDRESS}, the network, and that the user who runs this may read it")
 
 
-def explained(said: Sequence[str]) -> str:
+def trouble_text(said: Sequence[str]) -> str:
     """What is wrong, what to do, and the line of git that says so, of the lines that git wrote."""
     for pattern, what, advice in _TROUBLES:
         # An address can hold any word.

@@ -16,14 +16,14 @@ class NoCheckout(RepositoryError):
 
 
 @dataclass(frozen=True)
-class Commit:
+class LocatedCommit:
     """A commit and where its repository lives."""
 
     repository_url: str
     commit_sha: str
 
 
-def commit_of(folder: Path, repository_url: str | None = None, commit_sha: str | None = None) -> Commit:
+def commit_of(folder: Path, repository_url: str | None = None, commit_sha: str | None = None) -> LocatedCommit:
     """The commit at HEAD and the remote's address, without credentials, of the checkout that holds the folder.
 
     What is given goes before what the checkout says. Where only one of the two is given the other is taken from the
@@ -36,13 +36,13 @@ def commit_of(folder: Path, repository_url: str | None = None, commit_sha: str |
             f"{without_credentials(repository_url)} names no repository; write it as https://host/path"
         )
     if repository_url and commit_sha:
-        return Commit(without_credentials(repository_url), commit_sha)
+        return LocatedCommit(without_credentials(repository_url), commit_sha)
     _git(folder, "rev-parse", "--git-dir")
     if repository_url:
         _check_repository(folder, repository_url)
     elif commit_sha:
         _check_commit(folder, commit_sha)
-    return Commit(
+    return LocatedCommit(
         without_credentials(repository_url) if repository_url else _remote_address(folder),
         commit_sha or _head(folder),
     )

@@ -9,18 +9,18 @@ from uuid import uuid4
 
 from dora_pipeline.identifiers import EventType, without_credentials
 from dora_pipeline.json_values import json_value
-from dora_pipeline.sending.checkout import Commit
+from dora_pipeline.sending.checkout import LocatedCommit
 from dora_pipeline.timeline import epoch_microseconds
 
 
 @dataclass(frozen=True)
-class Details:
+class CommonFields:
     """What deployments and failures have in common; None or nothing in it: not known."""
 
     env: str | None = None
     version: str | None = None
     team: str | None = None
-    commit: Commit | None = None
+    commit: LocatedCommit | None = None
     custom_tags: Sequence[str] = ()
     event_id: str | None = None
 
@@ -71,7 +71,7 @@ class Event:
         return cls(fields["event_type"], fields["attributes"])
 
 
-def deployment(service: str, started_at: datetime, finished_at: datetime, details: Details) -> Event:
+def deployment(service: str, started_at: datetime, finished_at: datetime, details: CommonFields) -> Event:
     """A deployment; with an id of its own unless one is given, so that it stays one event however often it is sent."""
     attributes = {"service": service, **_times(started_at, finished_at), **_attributes(details)}
     return Event.of("deployment", attributes | {"id": details.event_id or uuid4().hex})
@@ -81,7 +81,7 @@ def failure(
     services: Sequence[str],
     started_at: datetime,
     finished_at: datetime | None,
-    details: Details,
+    details: CommonFields,
     *,
     name: str | None = None,
     severity: str | None = None,
@@ -94,7 +94,7 @@ def failure(
     return Event.of("failure", attributes | _attributes(details) | {"id": details.event_id})
 
 
-def _attributes(details: Details) -> dict[str, Any]:
+def _attributes(details: CommonFields) -> dict[str, Any]:
     git = details.commit
     return {
         "env": details.env,

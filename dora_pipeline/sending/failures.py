@@ -10,7 +10,7 @@ from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError, DoraError
 from dora_pipeline.identifiers import suggestion
 from dora_pipeline.sending import events
-from dora_pipeline.sending.events import Details, Event
+from dora_pipeline.sending.events import CommonFields, Event
 from dora_pipeline.timeline import InstantError, instant
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class OpenFailure:
 
     def ended(self, finished_at: datetime) -> Event:
         """The event that ends it, with all by which the intake knows it."""
-        known = Details(self.env, team=self.team, event_id=self.failure_id)
+        known = CommonFields(self.env, team=self.team, event_id=self.failure_id)
         return events.failure(self.services, self.started_at, finished_at, known)
 
 

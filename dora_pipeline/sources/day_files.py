@@ -25,7 +25,7 @@ import polars as pl
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.files import whole_file
 from dora_pipeline.sources.raw import PULLED_SCHEMA
-from dora_pipeline.sources.source import Change, PulledRecord, RecordState
+from dora_pipeline.sources.source import PulledRecord, RecordChange, RecordState
 from dora_pipeline.timeline import OLDEST_INSTANT, day_of
 
 _ENDING = ".jsonl.gz"
@@ -99,7 +99,7 @@ class DayFiles:
         for path, targets in moved.items():
             self._leave(path, targets)
 
-    def deliver(self, changes: Iterable[Change]) -> None:
+    def deliver(self, changes: Iterable[RecordChange]) -> None:
         """Keep what webhooks told, beside the records in the files of their days, for `settled` to bring together."""
         told: dict[Path, dict[str, _Line]] = defaultdict(dict)
         for change in changes:

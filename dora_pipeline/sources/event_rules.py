@@ -24,7 +24,7 @@ class Unusable(ValueError):
         self.reason = reason
 
 
-class FailureRow(dy.Schema):
+class FailureRecord(dy.Schema):
     """One record of a source as a failure: what its `normalize` reads from it, before it is judged.
 
     Texts are trimmed, and blank ones NULL; times are UTC. `normalized_failures` makes a row of `landing.failures` of it
@@ -54,11 +54,11 @@ class FailureRow(dy.Schema):
 def judged_failures(
     rows: Sequence[Mapping[str, object]], settings: Settings, *, source: str, id_prefix: str
 ) -> Normalized:
-    """Rows of FailureRow, of which what is not there is NULL, as failures and rejects.
+    """Rows of FailureRecord, of which what is not there is NULL, as failures and rejects.
 
     Beside the reasons that they have: a start that is missing, an end before the start, a time in the future.
     """
-    schema = {name: column.dtype for name, column in FailureRow.columns().items()}
+    schema = {name: column.dtype for name, column in FailureRecord.columns().items()}
     frame = pl.DataFrame([{**dict.fromkeys(schema), **row} for row in rows], schema=schema, orient="row")
     frame = frame.with_columns(
         pl.col("services", "custom_tags").fill_null([]),

@@ -34,7 +34,7 @@ class PulledRecord:
 
 
 @dataclass(frozen=True)
-class Change:
+class RecordChange:
     """What one delivery of a webhook says of a record.
 
     `occurred_at` (UTC) is that of the record, for its day where nothing else is known of it; `body` is for the source's
@@ -48,10 +48,10 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Changes:
+class RecordChanges:
     """What deliveries say: changes of records, and as rows of LandedRejects what could not be used of them."""
 
-    changes: list[Change]
+    changes: list[RecordChange]
     rejected: "pl.DataFrame"
 
 
@@ -61,8 +61,8 @@ class Normalized:
     records have none.
 
     `events` has the columns of LandedDeployments or LandedFailures, `rejected` those of LandedRejects. A source of
-    failures gives one row of `FailureRow` (`event_rules.py`) for each record, and `normalized_failures` makes both of
-    them.
+    failures gives one row of `FailureRecord` (`event_rules.py`) for each record, and `normalized_failures` makes both
+    of them.
     """
 
     events: "pl.DataFrame"
@@ -90,7 +90,7 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True)
-class EventRecords:
+class EventReading:
     """How the events of a source are read that come by several doors, so that the records of one can be united first.
 
     `listed` makes records (SENT_SCHEMA in `raw.py`) of those that were pulled, with the ids and in the words of those
@@ -120,11 +120,11 @@ class Reader:
     connect: Callable[[Settings, Sequence[str], Note], Connection]
     normalize: Callable[["pl.DataFrame", Settings, "Catalog"], Normalized]
     context_days: int = 0
-    events: EventRecords | None = None
-    webhook_changes: Callable[["pl.DataFrame", Settings], Changes] | None = None
+    events: EventReading | None = None
+    webhook_changes: Callable[["pl.DataFrame", Settings], RecordChanges] | None = None
 
 
-def reader_of_events(connect: Callable[[Settings, Sequence[str], Note], Connection], events: EventRecords) -> Reader:
+def reader_of_events(connect: Callable[[Settings, Sequence[str], Note], Connection], events: EventReading) -> Reader:
     """How a source is read whose events come by several doors."""
 
     def normalize(records: "pl.DataFrame", settings: Settings, catalog: "Catalog") -> Normalized:

@@ -33,7 +33,7 @@ class Questions:
     services: str
 
 
-def missing_commits(writer: Writer) -> pl.DataFrame:
+def deployments_without_commits(writer: Writer) -> pl.DataFrame:
     """Deployments of whose repository or commits something is missing that may be had later.
 
     deployment_id, repository_id, base_sha, head_sha, previous_sha, commit_sha, reason, day.

@@ -36,7 +36,7 @@ def wait_for_changes(connection: duckdb.DuckDBPyConnection, services: str) -> No
     )
 
 
-def judge_changes(
+def judge_waiting_changes(
     connection: duckdb.DuckDBPyConnection,
     engine: Engine,
     rules: Sequence[ChangeFailureRule],

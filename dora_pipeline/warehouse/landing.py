@@ -59,7 +59,7 @@ _DERIVED = (
 )
 
 
-def land_exports(
+def land_sightings(
     connection: duckdb.DuckDBPyConnection,
     names: Sequence[str],
     activity: pl.DataFrame,

@@ -42,7 +42,7 @@ def table_comment(table: type[Table]) -> str:
     return " ".join((table.__doc__ or "").split())
 
 
-def definitions(table: type[Table]) -> list[str]:
+def table_statements(table: type[Table]) -> list[str]:
     """The statements that make a table, with its comments, where it is not there yet."""
     columns = ", ".join(
         f"{name} {duckdb_type(column)}{'' if column.nullable else ' NOT NULL'}"
@@ -51,7 +51,7 @@ def definitions(table: type[Table]) -> list[str]:
     return [f"CREATE TABLE IF NOT EXISTS {table.table_name} ({columns})", *_comments("TABLE", table)]
 
 
-def view_definitions(view: type[View]) -> list[str]:
+def view_statements(view: type[View]) -> list[str]:
     """The statements that make a view, with its comments."""
     return [f"CREATE OR REPLACE VIEW {view.table_name} AS {statement(view.table_name)}", *_comments("VIEW", view)]
 
@@ -74,10 +74,10 @@ def ensure_schema(connection: duckdb.DuckDBPyConnection, *, replaces: bool) -> N
     for schema in _SCHEMAS:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     for table in TABLES:
-        for text in definitions(table):
+        for text in table_statements(table):
             connection.execute(text)
     for view in VIEWS:
-        for text in view_definitions(view):
+        for text in view_statements(view):
             connection.execute(text)
     for macro in _MACROS:
         connection.execute(statement(macro))

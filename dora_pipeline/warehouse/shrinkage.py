@@ -73,7 +73,7 @@ def unlanded_files(writer: Writer) -> list[tuple[str, str, int]]:
     return writer.connection.execute(statement("checks.unlanded_files")).fetchall()
 
 
-def unread_exports(writer: Writer) -> list[str]:
+def rejected_exports(writer: Writer) -> list[str]:
     """The names of the exports that are rejected as a whole."""
     query = """
         SELECT DISTINCT input FROM landing.rejected_events

@@ -15,7 +15,7 @@ from dora_pipeline.intake.store import schema
 from dora_pipeline.intake.store.event import (
     Attributes,
     History,
-    Message,
+    SentEvent,
     StoredEvent,
     StoredType,
     amended,
@@ -52,7 +52,7 @@ class Batch:
         self._events = LoadedEvents(connection)
         self._messages: list[dict[str, Any]] = []
 
-    def add(self, messages: list[Message]) -> list[StoredEvent]:
+    def add(self, messages: list[SentEvent]) -> list[StoredEvent]:
         """The event after each message, in the order in which they came."""
         keys = [natural_key(message.event_type, message.body) for message in messages]
         for event_type in dict.fromkeys(message.event_type for message in messages):
@@ -107,7 +107,7 @@ class Batch:
         self._now += _MICROSECOND
         return self._now
 
-    def _add(self, message: Message, key: NaturalKey | None) -> StoredEvent:
+    def _add(self, message: SentEvent, key: NaturalKey | None) -> StoredEvent:
         moment = self._moment(message.received_at)
         held = self._known(message, key)
         if held is None:
@@ -129,7 +129,7 @@ class Batch:
             self._events.rename(held, message.event_id)
         return self._record(held, "told", message.body, attributes, moment, is_named_now=is_named_now)
 
-    def _known(self, message: Message, key: NaturalKey | None) -> LoadedEvent | None:
+    def _known(self, message: SentEvent, key: NaturalKey | None) -> LoadedEvent | None:
         """The event that a message is about, None where it is a new one."""
         event_type, digest = message.event_type, _digest(message, key)
         if message.event_id and (held := self._events.by_id(event_type, message.event_id)):
@@ -153,7 +153,7 @@ class Batch:
             default=None,
         )
 
-    def _is_another(self, held: LoadedEvent, message: Message) -> bool:
+    def _is_another(self, held: LoadedEvent, message: SentEvent) -> bool:
         """Whether a deployment is not the one that is sent, where one of the two has an id and the other has none."""
         return (
             held.event.is_named != bool(message.event_id)
@@ -161,7 +161,7 @@ class Batch:
             and differ(held.event.attributes, message.body)
         )
 
-    def _new(self, message: Message, key: NaturalKey | None, moment: datetime) -> LoadedEvent:
+    def _new(self, message: SentEvent, key: NaturalKey | None, moment: datetime) -> LoadedEvent:
         event_id = message.event_id or uuid4().hex
         is_named = message.event_id is not None
         event = StoredEvent(self._sequence, message.event_type, event_id, moment, moment, False, {}, is_named=is_named)
@@ -270,14 +270,14 @@ class Batch:
                 "event_type": event.event_type,
                 "event_id": event.event_id,
                 "action": action,
-                "received_at": schema.microseconds(moment),
+                "received_at": schema.stored_microseconds(moment),
                 "body": json.dumps(body, separators=(",", ":")),
                 "mark": self._mark,
             }
         )
 
 
-def _digest(message: Message, key: NaturalKey | None) -> str | None:
+def _digest(message: SentEvent, key: NaturalKey | None) -> str | None:
     """What an event is known by of this message; None where only its id names it."""
     if key is not None:
         return key.digest

@@ -11,7 +11,7 @@ from threading import Condition, Thread
 from typing import Any, Self
 
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.intake.store.event import Message, StoredEvent, StoredType
+from dora_pipeline.intake.store.event import SentEvent, StoredEvent, StoredType
 from dora_pipeline.intake.store.event_store import EventStore
 
 MOST_AT_ONCE = 500
@@ -19,7 +19,7 @@ MOST_WAITING = 10_000
 
 
 Act = Callable[[], None]
-_Waiting = tuple[Message, Future[StoredEvent]]
+_Waiting = tuple[SentEvent, Future[StoredEvent]]
 
 
 def _at_once(act: Act) -> None:
@@ -52,7 +52,7 @@ class Committer:
         before its transaction begins is never written. Raises ValueError for attributes that are not JSON, and
         SourceUnavailable while 10,000 messages wait and after `close`.
         """
-        message = Message.of(event_type, attributes, event_id)
+        message = SentEvent.of(event_type, attributes, event_id)
         future: Future[StoredEvent] = Future()
         with self._changed:
             if self._is_closed:

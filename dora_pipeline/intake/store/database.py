@@ -36,7 +36,7 @@ def named_store() -> str | None:
     return os.environ.get("DORA_INTAKE_URL", "").strip() or None
 
 
-def shown(url: URL) -> str:
+def address_text(url: URL) -> str:
     """The address of a store as messages show it: without user, password and options."""
     return without_credentials(url.set(query={}).render_as_string())
 
@@ -56,7 +56,7 @@ def store_url(text: str | URL) -> URL:
     if backend == "postgresql":
         options = f"-c lock_timeout={LOCK_SECONDS}s"
         return url if "options" in url.query else url.update_query_dict({"options": options})
-    raise ConfigError(f"DORA_INTAKE_URL: {shown(url)} is neither a file of SQLite nor postgresql+psycopg://")
+    raise ConfigError(f"DORA_INTAKE_URL: {address_text(url)} is neither a file of SQLite nor postgresql+psycopg://")
 
 
 def opened(url: URL) -> Engine:
@@ -71,17 +71,19 @@ def opened(url: URL) -> Engine:
         engine = create_engine(url, hide_parameters=True, pool_pre_ping=True)
     except ArgumentError as error:
         raise ConfigError(
-            f"DORA_INTAKE_URL: {shown(url)} names an unknown driver; write sqlite or postgresql+psycopg"
+            f"DORA_INTAKE_URL: {address_text(url)} names an unknown driver; write sqlite or postgresql+psycopg"
         ) from error
     except ImportError as error:
-        raise ConfigError(f"the event store {shown(url)} needs the Python package {error.name}; install it") from error
+        raise ConfigError(
+            f"the event store {address_text(url)} needs the Python package {error.name}; install it"
+        ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     patient = writer(engine).execution_options(lock_seconds=schema.UPGRADE_SECONDS)
     try:
-        with explained(url):
-            schema.prepare(engine, patient, shown(url))
+        with errors_explained(url):
+            schema.prepare(engine, patient, address_text(url))
     except DoraError:
         engine.dispose()
         raise
@@ -143,7 +145,7 @@ def _begin_writing(connection: Connection, end: float) -> None:
 
 
 @contextmanager
-def explained(url: URL) -> Iterator[None]:
+def errors_explained(url: URL) -> Iterator[None]:
     """Errors of the database inside the block become ConfigError or SourceUnavailable, without secrets."""
     try:
         yield
@@ -186,7 +188,7 @@ def _explanation(url: URL, error: SQLAlchemyError) -> DoraError:
     if url.password:
         reason = reason.replace(str(url.password), "***")
     code = getattr(cause, "sqlite_errorname", "")
-    where = f"the event store {shown(url)}"
+    where = f"the event store {address_text(url)}"
     if code.startswith(_SQLITE_LASTING):
         return ConfigError(f"{where} cannot be used: {reason}; check the path, its owner and its mode")
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

@@ -24,7 +24,7 @@ _TOO_DEEP = f"the JSON is nested too deeply; {DEEPEST_JSON} levels are kept"
 
 
 @dataclass(frozen=True)
-class Message:
+class SentEvent:
     """What is sent: the event's own id, if it has one, and the moment of receipt, if that is not now."""
 
     event_type: StoredType

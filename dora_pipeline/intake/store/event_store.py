@@ -21,7 +21,7 @@ from dora_pipeline.errors import DoraError
 from dora_pipeline.intake.store import database, schema
 from dora_pipeline.intake.store.batch import Batch
 from dora_pipeline.intake.store.conditions import All, Term, matching
-from dora_pipeline.intake.store.event import Message, StoredEvent, StoredType, storable, stored_event, usable_id
+from dora_pipeline.intake.store.event import SentEvent, StoredEvent, StoredType, storable, stored_event, usable_id
 from dora_pipeline.intake.store.search import condition
 from dora_pipeline.timeline import instant
 
@@ -62,7 +62,7 @@ class EventStore:
     def __init__(self, url: str | URL) -> None:
         """Opens `sqlite:////folder/events.sqlite3` or `postgresql+psycopg://host/database`; makes what is missing."""
         self._url = database.store_url(url)
-        self.address = database.shown(self._url)
+        self.address = database.address_text(self._url)
         self._engine = database.opened(self._url)
         self._writer = database.writer(self._engine)
         self._probe_size = _SMALLEST_PROBE
@@ -90,7 +90,7 @@ class EventStore:
         itself, for `changed_since`. `received_at` is now unless given. Raises ValueError for attributes that are not
         JSON, such as NaN.
         """
-        return self.commit([Message.of(event_type, attributes, event_id, received_at)])[0]
+        return self.commit([SentEvent.of(event_type, attributes, event_id, received_at)])[0]
 
     def append_many(
         self,
@@ -106,10 +106,10 @@ class EventStore:
         bodies = list(messages)
         moments = received_at if isinstance(received_at, Sequence) else [received_at] * len(bodies)
         return self.commit(
-            [Message.of(event_type, body, None, moment) for body, moment in zip(bodies, moments, strict=True)]
+            [SentEvent.of(event_type, body, None, moment) for body, moment in zip(bodies, moments, strict=True)]
         )
 
-    def commit(self, messages: list[Message]) -> list[StoredEvent]:
+    def commit(self, messages: list[SentEvent]) -> list[StoredEvent]:
         """The events after each message, in the order in which they came; all in one transaction."""
         with self._batch() as batch:
             return batch.add(messages)
@@ -263,7 +263,7 @@ class EventStore:
         """
         # Of random digits, for PostgreSQL would make few of many that are alike.
         for body in (token_hex(self._probe_size // 2), ""):
-            with database.explained(self._url), self._writer.begin() as connection:
+            with database.errors_explained(self._url), self._writer.begin() as connection:
                 # One at a time, as for events.
                 connection.execute(select(schema.state.c.sequence).with_for_update())
                 connection.execute(delete(schema.probes))
@@ -283,7 +283,7 @@ class EventStore:
     def _batch(self) -> Iterator[Batch]:
         batch: Batch | None = None
         try:
-            with database.explained(self._url), self._writer.begin() as connection:
+            with database.errors_explained(self._url), self._writer.begin() as connection:
                 batch = Batch(connection)
                 yield batch
                 batch.save()
@@ -294,7 +294,7 @@ class EventStore:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with database.explained(self._url), self._engine.begin() as connection:
+        with database.errors_explained(self._url), self._engine.begin() as connection:
             yield connection
 
     def _found(self, event_type: StoredType, condition: ColumnElement[bool], limit: int) -> list[StoredEvent]:

@@ -21,7 +21,7 @@ from dora_pipeline.intake.store.event import (
     stored_event,
     trouble,
 )
-from dora_pipeline.intake.store.schema import microseconds
+from dora_pipeline.intake.store.schema import stored_microseconds
 from dora_pipeline.intake.store.statements import PreparedChange
 
 # Databases limit the parameters of a statement; PostgreSQL's and SQLite's limits are about 32,000.
@@ -169,12 +169,12 @@ def _row(held: LoadedEvent) -> dict[str, Any]:
         "event_id": event.event_id,
         "sequence": event.sequence,
         "first_sequence": held.first_sequence,
-        "received_at": microseconds(event.received_at),
-        "changed_at": microseconds(event.changed_at),
+        "received_at": stored_microseconds(event.received_at),
+        "changed_at": stored_microseconds(event.changed_at),
         "is_deleted": event.is_deleted,
         "identity_key": held.identity_key,
-        "started_at": microseconds(event_moment(event.attributes, "started_at")),
-        "finished_at": microseconds(event_moment(event.attributes, "finished_at")),
+        "started_at": stored_microseconds(event_moment(event.attributes, "started_at")),
+        "finished_at": stored_microseconds(event_moment(event.attributes, "finished_at")),
         "attributes": json_text(event.attributes),
         "is_named": event.is_named,
         "former_id": event.former_id,

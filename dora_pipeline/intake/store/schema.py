@@ -46,7 +46,7 @@ _SCHEMA_LOCK = 0x0D0FA
 _CHUNK = 500
 
 
-def microseconds(moment: datetime | None) -> int | None:
+def stored_microseconds(moment: datetime | None) -> int | None:
     """An instant as the store has it: whole microseconds since 1970."""
     return None if moment is None else epoch_microseconds(moment)
 
@@ -58,7 +58,7 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return microseconds(value)
+        return stored_microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         return None if value is None else EPOCH + timedelta(microseconds=value)

@@ -52,7 +52,7 @@ class IntakeSettings:
     tls: Tls | None = None
 
 
-def make_app(settings: IntakeSettings) -> Starlette:
+def intake_app(settings: IntakeSettings) -> Starlette:
     """The app; it opens the store of the home when it starts, and finishes what was accepted when it stops."""
     metrics = Metrics()
 

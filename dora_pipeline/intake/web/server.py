@@ -18,9 +18,9 @@ from uvicorn.supervisors import Multiprocess
 from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.intake.store import EventStore
-from dora_pipeline.intake.store.database import named_store, shown, store_url
+from dora_pipeline.intake.store.database import address_text, named_store, store_url
 from dora_pipeline.intake.web.access import API_KEYS, APP_KEYS, SHORTEST_KEY, Keys
-from dora_pipeline.intake.web.app import IntakeSettings, make_app
+from dora_pipeline.intake.web.app import IntakeSettings, intake_app
 from dora_pipeline.intake.web.certificates import Certificate, Tls
 from dora_pipeline.intake.web.connections import ClientConnection
 from dora_pipeline.intake.web.monitoring import METRICS_FOLDER
@@ -62,7 +62,7 @@ class IntakeServer:
         with EventStore.at(home) as store:
             store.ping()
         named = named_store()
-        self.store_address = shown(store_url(named)) if named else str(home.intake)
+        self.store_address = address_text(store_url(named)) if named else str(home.intake)
         self._socket = listening_socket(host, port)
 
     @property
@@ -97,7 +97,7 @@ class IntakeServer:
 
     def _config(self) -> uvicorn.Config:
         return uvicorn.Config(
-            partial(make_app, self._settings),
+            partial(intake_app, self._settings),
             factory=True,
             workers=self._workers,
             http=ClientConnection,

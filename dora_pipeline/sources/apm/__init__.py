@@ -2,7 +2,7 @@
 
 from dora_pipeline.sources.apm.settings import ID_PREFIX, SOURCE, ApmSettings
 from dora_pipeline.sources.datadog.settings import SECRETS
-from dora_pipeline.sources.source import EventRecords, Reader, Source, reader_of_events
+from dora_pipeline.sources.source import EventReading, Reader, Source, reader_of_events
 
 
 def _reader() -> Reader:
@@ -10,7 +10,7 @@ def _reader() -> Reader:
     from dora_pipeline.sources.apm.datadog_deployments import listed_deployments, normalize_apm_deployments
     from dora_pipeline.sources.datadog.dora_lists import list_of_deployments
 
-    events = EventRecords(listed_deployments, normalize_apm_deployments, is_sent=False)
+    events = EventReading(listed_deployments, normalize_apm_deployments, is_sent=False)
     return reader_of_events(list_of_deployments(SOURCE, "source:apm_deployments"), events)
 
 

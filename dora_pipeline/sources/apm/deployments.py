@@ -29,7 +29,7 @@ class _Unusable(Exception):
         self.reason = reason
 
 
-def deployment(told: Told, modified_at: datetime, settings: Settings) -> Row | Fault:
+def deployment_record(told: Told, modified_at: datetime, settings: Settings) -> Row | Fault:
     """The record of an event, or why there is none. What happens after the file was written cannot be told by it.
 
     A record has the columns of SENT_SCHEMA (`raw.py`) that say something, its fields in the words of the intake. One

@@ -19,7 +19,7 @@ from dora_pipeline.sources.apm.activity import activity, comparable_unusable
 from dora_pipeline.sources.apm.chunks import NotPlain, Part
 from dora_pipeline.sources.apm.compaction import Compacted, compacted
 from dora_pipeline.sources.apm.csv_rows import header, quoted_row_parts, row_parts
-from dora_pipeline.sources.apm.deployments import Row, deployment, deployment_frame
+from dora_pipeline.sources.apm.deployments import Row, deployment_frame, deployment_record
 from dora_pipeline.sources.apm.export_files import COMPRESSIONS, ExportFile
 from dora_pipeline.sources.apm.faults import Damaged, Fault
 from dora_pipeline.sources.apm.json_texts import document_parts, is_a_line_each, line_parts, plain_parts
@@ -97,7 +97,7 @@ class _Reader:
         rows: list[Row] = []
         faults = found.faults
         for event in found.ready_events:
-            row = deployment(event, self._file.modified_at, self._settings)
+            row = deployment_record(event, self._file.modified_at, self._settings)
             if isinstance(row, Fault):
                 faults.add(row)
             else:

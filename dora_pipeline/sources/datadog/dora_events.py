@@ -20,7 +20,7 @@ _UNSET = "0001-01-01T00:00:00Z"
 _TIMES = ("started_at", "finished_at", "created_at")
 
 
-def moment_of(event: Mapping[str, Any], name: str) -> datetime | None:
+def wire_moment(event: Mapping[str, Any], name: str) -> datetime | None:
     """A time of an event in UTC; None where it is missing, unset or cannot be read."""
     attributes = event.get("attributes")
     try:
@@ -38,7 +38,7 @@ def event_records(records: pl.DataFrame) -> pl.DataFrame:
     for record in records.filter(pl.col("state") != "gone").iter_rows(named=True):
         event = json.loads(record["body"])
         # The list has when it received an event; what does not counts as received when it started.
-        received_at = moment_of(event, "created_at") or moment_of(event, "started_at") or record["fetched_at"]
+        received_at = wire_moment(event, "created_at") or wire_moment(event, "started_at") or record["fetched_at"]
         attributes = without_credentials(json.dumps(_attributes(event)))
         rows.append(
             (record["record_id"], received_at, record["fetched_at"], False, attributes, None, 0, True, None, "{}")

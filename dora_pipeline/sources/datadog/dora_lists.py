@@ -14,7 +14,7 @@ from urllib.parse import quote
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.sources.datadog.access import datadog_client, items_problem, wire_time
-from dora_pipeline.sources.datadog.dora_events import moment_of
+from dora_pipeline.sources.datadog.dora_events import wire_moment
 from dora_pipeline.sources.http import HttpClient, NotFound
 from dora_pipeline.sources.source import Connection, Note, PulledRecord
 from dora_pipeline.timeline import OLDEST_INSTANT
@@ -61,7 +61,7 @@ class EventListConnection:
         records = []
         for event in self._events(first - self._list.lead, last):
             record = self._record(event)
-            counts_at, started_at = record.occurred_at, moment_of(event, "started_at")
+            counts_at, started_at = record.occurred_at, wire_moment(event, "started_at")
             if started_at is not None and not started_at <= counts_at <= started_at + self._list.lead:
                 counts_at = started_at
             if first <= counts_at < last or record.occurred_at == OLDEST_INSTANT:
@@ -99,7 +99,7 @@ class EventListConnection:
 
     def _rest(self, start: datetime, end: datetime, events: Sequence[Event]) -> list[tuple[datetime, datetime]]:
         """What is still to be asked for of a slice that came full."""
-        starts = [moment_of(event, "started_at") for event in events]
+        starts = [wire_moment(event, "started_at") for event in events]
         known = [moment for moment in starts if moment is not None]
         if len(known) == len(starts) and known == sorted(known, reverse=True) and start <= known[-1] <= end:
             reached = _second(known[-1]) + _REST_OF_SECOND
@@ -131,7 +131,7 @@ class EventListConnection:
         return events
 
     def _record(self, event: Event) -> PulledRecord:
-        moments = (moment_of(event, name) for name in self._list.counts_at)
+        moments = (wire_moment(event, name) for name in self._list.counts_at)
         occurred_at = next((moment for moment in moments if moment is not None), OLDEST_INSTANT)
         return PulledRecord(event["id"], occurred_at, dict(event))
 

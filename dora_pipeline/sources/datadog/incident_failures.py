@@ -15,7 +15,7 @@ from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.sources.datadog.access import app_url
 from dora_pipeline.sources.datadog.incident_times import (
     Restore,
-    moment_of,
+    incident_moment,
     restore_of_incident,
     start_of_incident,
 )
@@ -66,7 +66,7 @@ def _row(record: Mapping[str, object], settings: Settings) -> dict[str, object] 
     try:
         started_at = start_of_incident(attributes)
         row["started_at"] = started_at
-        row["received_at"] = moment_of(attributes, "created") or started_at or record["fetched_at"]
+        row["received_at"] = incident_moment(attributes, "created") or started_at or record["fetched_at"]
         row |= _ended(restore_of_incident(attributes), record)
         return row | _labels(attributes, settings, str(record["state"]))
     except Unusable as problem:

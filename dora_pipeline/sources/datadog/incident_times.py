@@ -47,7 +47,7 @@ def start_of_incident(attributes: Attributes) -> datetime | None:
     if active:
         return active[0].start
     return next(
-        (moment for name in ("declared", "detected", "created") if (moment := moment_of(attributes, name))), None
+        (moment for name in ("declared", "detected", "created") if (moment := incident_moment(attributes, name))), None
     )
 
 
@@ -72,7 +72,7 @@ def restore_of_incident(attributes: Attributes) -> Restore | None:
     return Restore(max(finishes), seconds)
 
 
-def moment_of(attributes: Attributes, name: str) -> datetime | None:
+def incident_moment(attributes: Attributes, name: str) -> datetime | None:
     """A time of the incident in UTC; None where it is missing. Raises Unusable for one that cannot be read."""
     value = attributes.get(name)
     return None if value is None or value == "" else _instant(value)
@@ -81,7 +81,7 @@ def moment_of(attributes: Attributes, name: str) -> datetime | None:
 def _restore_without_activity(attributes: Attributes, spans: Mapping[str, Sequence[_Span]]) -> Restore | None:
     # An incident that was created as a resolved one has no `resolved`.
     reached = next((spans[state][-1].start for state in (*_RESOLVED, "stable") if spans.get(state)), None)
-    finished_at = moment_of(attributes, "resolved") or reached
+    finished_at = incident_moment(attributes, "resolved") or reached
     started_at = start_of_incident(attributes)
     if finished_at is None or started_at is None:
         return None
@@ -100,7 +100,7 @@ def _end(span: _Span, spans: Mapping[str, Sequence[_Span]], attributes: Attribut
         return span.end
     others = [other.start for state, some in spans.items() if state != "active" for other in some]
     followed = min((start for start in others if start >= span.start), default=None)
-    resolved = moment_of(attributes, "resolved")
+    resolved = incident_moment(attributes, "resolved")
     return followed or (resolved if resolved is not None and resolved >= span.start else None)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.sources.datadog.access import items_problem
-from dora_pipeline.sources.datadog.incident_times import moment_of
+from dora_pipeline.sources.datadog.incident_times import incident_moment
 from dora_pipeline.sources.event_rules import Unusable
 from dora_pipeline.sources.http import HttpClient
 
@@ -107,7 +107,7 @@ def created_at(incident: Incident) -> datetime | None:
     """When an incident was created, in UTC; None where that cannot be read."""
     attributes = incident.get("attributes")
     try:
-        return moment_of(attributes, "created") if isinstance(attributes, dict) else None
+        return incident_moment(attributes, "created") if isinstance(attributes, dict) else None
     except Unusable:
         return None
 

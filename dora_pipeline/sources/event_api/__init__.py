@@ -2,7 +2,7 @@
 
 from dora_pipeline.config import FailureSection
 from dora_pipeline.sources.datadog.settings import SECRETS, AlsoOnDatadog
-from dora_pipeline.sources.source import EventRecords, Reader, Source, reader_of_events
+from dora_pipeline.sources.source import EventReading, Reader, Source, reader_of_events
 
 
 class FailureEventSettings(AlsoOnDatadog, FailureSection):
@@ -15,7 +15,7 @@ def _deployments() -> Reader:
     from dora_pipeline.sources.event_api.deployments import normalize_deployments
 
     connect = list_of_deployments(DEPLOYMENT_EVENT_API.name, "-source:apm_deployments")
-    return reader_of_events(connect, EventRecords(event_records, normalize_deployments, is_sent=True))
+    return reader_of_events(connect, EventReading(event_records, normalize_deployments, is_sent=True))
 
 
 def _failures() -> Reader:
@@ -24,7 +24,7 @@ def _failures() -> Reader:
     from dora_pipeline.sources.event_api.failures import normalize_failures
 
     connect = list_of_failures(FAILURE_EVENT_API.name)
-    return reader_of_events(connect, EventRecords(event_records, normalize_failures, is_sent=True))
+    return reader_of_events(connect, EventReading(event_records, normalize_failures, is_sent=True))
 
 
 DEPLOYMENT_EVENT_API = Source(

@@ -17,9 +17,9 @@ from requests.auth import AuthBase
 from dora_pipeline.errors import ConfigError, SourceRejected, SourceUnavailable
 from dora_pipeline.json_values import lax_json_value
 from dora_pipeline.sources.http.exchange import (
-    Answer,
     FailedAttempt,
     PlainSession,
+    Response,
     TimeIsUp,
     complaint,
     exchanged,
@@ -165,9 +165,9 @@ class HttpClient:
             authority=self._authority,
             check_time=self._check_time,
         )
-        return self._judged(outcome, request, place) if isinstance(outcome, Answer) else outcome
+        return self._judged(outcome, request, place) if isinstance(outcome, Response) else outcome
 
-    def _judged(self, answer: Answer, request: _Request, place: str) -> _Value | FailedAttempt:
+    def _judged(self, answer: Response, request: _Request, place: str) -> _Value | FailedAttempt:
         pause = limit_wait(answer.headers)
         if pause is not None:
             self._pause_until = self._clock() + min(pause, self._maximum_wait)
@@ -189,7 +189,7 @@ class HttpClient:
             return FailedAttempt(f"HTTP {status} with an answer that cannot be: {self._redacted(wrong)}", status)
         return _Value(value)
 
-    def _refuse(self, answer: Answer, place: str) -> NoReturn:
+    def _refuse(self, answer: Response, place: str) -> NoReturn:
         said, code = complaint(answer.body)
         message = f"{place}: HTTP {answer.status}: {self._redacted(said)}"
         if answer.status in self._advice:
@@ -197,7 +197,7 @@ class HttpClient:
         kind = NotFound if answer.status == 404 else Refused
         raise kind(self._source, message, answer.status, code)
 
-    def _refuse_redirect(self, answer: Answer, place: str) -> NoReturn:
+    def _refuse_redirect(self, answer: Response, place: str) -> NoReturn:
         host = _host(self._base, self._redacted(answer.headers.get("Location", "")))
         raise SourceRejected(
             self._source,

@@ -27,7 +27,7 @@ _WORDS = ("message", "detail", "title", "error", "errors", "error_description")
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A whole answer, whatever it says."""
 
     status: int
@@ -71,7 +71,7 @@ def exchanged(
     timeout: tuple[float, float],
     authority: str | None,
     check_time: Callable[[], None],
-) -> Answer | FailedAttempt:
+) -> Response | FailedAttempt:
     """The answer to a request, or why there is none. `check_time` may raise TimeIsUp while the body comes in.
 
     `authority` is a file of certificates to trust; without one, those of the environment or of the package certifi.
@@ -101,7 +101,7 @@ def exchanged(
         return _lost(error, authority)
     try:
         with response:
-            return Answer(response.status_code, response.headers, _read_body(response, check_time))
+            return Response(response.status_code, response.headers, _read_body(response, check_time))
     except TimeIsUp:
         return FailedAttempt("the answer was still coming in")
     except _BodyTooLarge:

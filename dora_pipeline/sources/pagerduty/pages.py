@@ -19,14 +19,14 @@ class TooManyRows(Exception):
 
 
 @dataclass(frozen=True)
-class Page:
+class ListPage:
     """Rows of a list; `total` is the number of all rows, where it was asked for and came."""
 
     rows: list[dict[str, Any]]
     total: int | None
 
 
-def pages(client: HttpClient, source: str, path: str, key: str, params: Parameters) -> Iterator[Page]:
+def pages(client: HttpClient, source: str, path: str, key: str, params: Parameters) -> Iterator[ListPage]:
     """The pages of the list at `path`, whose rows are under `key`; the first one with the total.
 
     Raises TooManyRows, and SourceIncomplete for an empty page that claims that more follow and for pages that repeat.
@@ -40,7 +40,7 @@ def pages(client: HttpClient, source: str, path: str, key: str, params: Paramete
         total = answer.get("total")
         if isinstance(total, int) and total > MOST_ROWS:
             raise TooManyRows
-        yield Page(rows, total if isinstance(total, int) else None)
+        yield ListPage(rows, total if isinstance(total, int) else None)
         if not answer["more"]:
             return
         if not rows:

@@ -16,7 +16,7 @@ from dora_pipeline.config import Settings
 from dora_pipeline.sources.event_rules import Unusable, rejected
 from dora_pipeline.sources.pagerduty.settings import SOURCE
 from dora_pipeline.sources.pagerduty.times import end_of, is_resolved, occurred_at
-from dora_pipeline.sources.source import Change, Changes
+from dora_pipeline.sources.source import RecordChange, RecordChanges
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, instant
 
 _RESOLVED = "incident.resolved"
@@ -39,13 +39,13 @@ _STATUSES = {
 _FIELDS = ("id", "html_url", "created_at", "title", "status", "service", "teams", "priority", "resolve_reason")
 
 
-def changes(records: pl.DataFrame, settings: Settings) -> Changes:
+def changes(records: pl.DataFrame, settings: Settings) -> RecordChanges:
     """What deliveries say of incidents, from RECORD_SCHEMA records whose attributes are `env` and `event`.
 
     Events of anything else are left out. One without an incident, or without a time at which it can have happened, is
     rejected.
     """
-    found: list[Change] = []
+    found: list[RecordChange] = []
     reasons: list[str | None] = []
     envs: list[str | None] = []
     for record_id, received_at, text in records.select("record_id", "received_at", "attributes").iter_rows():
@@ -63,10 +63,10 @@ def changes(records: pl.DataFrame, settings: Settings) -> Changes:
         team=pl.lit(None, dtype=pl.String),
     )
     nowhen = pl.lit(None, pl.Datetime("us", "UTC"))
-    return Changes(found, rejected(judged, settings, event_type="failure", source=SOURCE, occurred_at=nowhen))
+    return RecordChanges(found, rejected(judged, settings, event_type="failure", source=SOURCE, occurred_at=nowhen))
 
 
-def _changes(delivery_id: str, received_at: datetime, attributes: Mapping[str, Any]) -> list[Change]:
+def _changes(delivery_id: str, received_at: datetime, attributes: Mapping[str, Any]) -> list[RecordChange]:
     """The change that a delivery tells; none for an event of something else."""
     event = attributes.get("event")
     if not isinstance(event, dict):
@@ -93,7 +93,7 @@ def _changes(delivery_id: str, received_at: datetime, attributes: Mapping[str, A
         "received_at": received_at.isoformat(),
         "incident": incident,
     }
-    return [Change(delivery_id, data["id"], occurred_at(data), report)]
+    return [RecordChange(delivery_id, data["id"], occurred_at(data), report)]
 
 
 @dataclass(frozen=True)

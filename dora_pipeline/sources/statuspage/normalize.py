@@ -13,7 +13,14 @@ from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.sources.event_rules import Unusable, judged_failures
 from dora_pipeline.sources.source import Normalized
 from dora_pipeline.sources.statuspage.settings import SOURCE, StatuspageSettings
-from dora_pipeline.sources.statuspage.times import Incident, end_of, is_over, readable_moment, start_of, updates_of
+from dora_pipeline.sources.statuspage.times import (
+    Incident,
+    is_over,
+    readable_moment,
+    updates_of,
+    written_end,
+    written_start,
+)
 from dora_pipeline.timeline import InstantError, instant
 
 # `maintenance` is planned, so it is no failure at all. An impact that we do not know counts.
@@ -108,7 +115,7 @@ def _components(incident: Incident) -> list[Incident]:
 
 
 def _times(incident: Incident, record: Mapping[str, Any]) -> dict[str, object]:
-    start, end = start_of(incident), end_of(incident)
+    start, end = written_start(incident), written_end(incident)
     if start is None:
         raise Unusable("time_missing")
     if is_over(incident) and end is None:

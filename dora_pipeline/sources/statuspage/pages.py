@@ -16,7 +16,7 @@ from dora_pipeline.errors import ConfigError
 from dora_pipeline.sources.http import HttpClient
 from dora_pipeline.sources.source import Note, PulledRecord
 from dora_pipeline.sources.statuspage.settings import SOURCE, StatuspageSettings
-from dora_pipeline.sources.statuspage.times import Incident, occurred_at, readable_moment
+from dora_pipeline.sources.statuspage.times import Incident, began_at, readable_moment
 from dora_pipeline.timeline import OLDEST_INSTANT
 
 MOST_INCIDENTS = 50
@@ -118,7 +118,7 @@ class StatusPages:
 
 
 def _record(record_id: str, incident: Incident, page: str) -> PulledRecord:
-    return PulledRecord(record_id, occurred_at(incident), {**incident, "page_url": page})
+    return PulledRecord(record_id, began_at(incident), {**incident, "page_url": page})
 
 
 def _problem(answer: Any) -> str | None:

@@ -20,14 +20,14 @@ def readable_moment(fields: Incident, name: str) -> datetime | None:
         return None
 
 
-def start_of(incident: Incident) -> object:
+def written_start(incident: Incident) -> object:
     """The start as the page wrote it: `created_at` of a backdated incident is later; older pages have no other."""
     return incident.get("started_at") or incident.get("created_at")
 
 
-def occurred_at(incident: Incident) -> datetime:
+def began_at(incident: Incident) -> datetime:
     """The instant (UTC) whose day the record belongs to: OLDEST_INSTANT where nothing says it."""
-    return readable_moment({"start": start_of(incident)}, "start") or OLDEST_INSTANT
+    return readable_moment({"start": written_start(incident)}, "start") or OLDEST_INSTANT
 
 
 def is_over(incident: Incident) -> bool:
@@ -35,7 +35,7 @@ def is_over(incident: Incident) -> bool:
     return incident.get("status") in _OVER
 
 
-def end_of(incident: Incident) -> object:
+def written_end(incident: Incident) -> object:
     """The end as the page wrote it; None while it is open, or ended nobody knows when.
 
     One that is resolved without `resolved_at` ended with its last update that says so.

@@ -396,8 +396,8 @@ class Daily(Table):
     rework_rate = _number("rework_deployments / deployments; NULL without deployments.", nullable=True)
     linked_failures = _whole("Deployments of the day that at least one failure is linked to.", nullable=True)
     linked_failure_rate = _number(
-        "linked_failures / deployments; NULL as change_failure_rate is, and where failures that name no env may be of "
-        "its deployments.",
+        "linked_failures / deployments; NULL without deployments, where one of the event types had not begun, and "
+        "where failures that name no env may be of its deployments.",
         nullable=True,
     )
 

@@ -133,12 +133,11 @@ class Cell:
         def share(number: int, is_known: bool) -> float | None:
             return number / count if count and is_known else None
 
-        has_rates = times.has_rates() and self.are_failures_placed()
         placed = restores if self.are_restores_placed() else []
         return {
             "deployments": count if has_deployments else None,
             "failures": len(self.failures) if has_failures else None,
-            "change_failure_rate": share(len(self.failures), has_rates),
+            "change_failure_rate": share(len(self.failures), times.has_rates() and self.are_failures_placed()),
             "lead_time_commits": len(commits) if has_deployments else None,
             "lead_time_p50_seconds": percentile(commits, MEDIAN),
             "lead_time_p90_seconds": percentile(commits, P90),
@@ -156,7 +155,7 @@ class Cell:
             "rework_deployments": mending if has_deployments else None,
             "rework_rate": share(mending, has_deployments),
             "linked_failures": linked if has_both else None,
-            "linked_failure_rate": share(linked, has_rates and self.are_links_sure(outcomes)),
+            "linked_failure_rate": share(linked, times.has_rates() and self.are_links_sure(outcomes)),
         }
 
     def are_failures_placed(self) -> bool:
@@ -183,7 +182,7 @@ class Cell:
             if has_deployments
             else nothing,
             "linked_failure_rate": wilson(sum(id_ in outcomes.linked for id_ in self.ids()), count)
-            if times.has_rates() and self.are_failures_placed() and self.are_links_sure(outcomes)
+            if times.has_rates() and self.are_links_sure(outcomes)
             else nothing,
             "deployment_lead_time_p50_seconds": median_interval(self.means()),
             "time_to_restore_p50_seconds": median_interval(

@@ -1,6 +1,6 @@
 """What metrics.summary and its kin say beside the four metrics: failed changes, recovery, rework, links, how sure."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
     home.fail(["shop"], "2024-05-06T10:07:00", "2024-05-06T10:08:00", id="f2", severity="Low", custom_tags=["tier:2"])
     home.fail(["shop", "till"], "2024-05-06T10:40:00", id="f3", severity="High", team="x")
     home.fail(["till"], "2024-05-07T10:00:00", id="nowhere", env=None)
+    soon = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S")
+    home.fail(["till"], soon, id="soon")
     minutes = [moment("2024-03-01 00:00:00") + timedelta(minutes=minute) for minute in range(100)]
     restored = [
         {
@@ -109,10 +111,10 @@ def test_a_roll_up_is_told_per_environment_and_counts_a_failure_once_for_each_me
 
 
 def test_rates_of_an_env_are_not_known_where_failures_that_would_count_name_none(shop: TestHome) -> None:
-    """`nowhere` is a failure of till: the rates of shop and of team x are known, those of all are not."""
+    """`nowhere` is a failure of till, which is not deployed: nothing can be linked to it, but it may count anywhere."""
     rates = "failures, deployments, change_failure_rate, linked_failures, linked_failure_rate, linked_failure_rate_low"
     low = pytest.approx(0.1176, abs=5e-5)
-    assert by(shop, "all", rates) == [("prod", "all", 3, 5, None, 2, None, None)]
+    assert by(shop, "all", rates) == [("prod", "all", 3, 5, None, 2, 0.4, low)]
     assert ("prod", "shop", 3, 5, 0.6, 2, 0.4, low) in by(shop, "service", rates)
     assert by(shop, "team", rates)[0] == ("prod", "x", 1, 5, 0.2, 2, 0.4, low)
     assert by(shop, "all", rates, "2024-05-08", "2024-05-31") == [("prod", "all", 0, 1, 0.0, 0, 0.0, 0.0)]
@@ -131,7 +133,7 @@ def test_daily_rates_and_times_to_restore_of_an_env_are_not_known_where_failures
     home.run()
     columns = "service, env, failures, change_failure_rate, linked_failure_rate, restores, time_to_restore_p50_seconds"
     assert home.rows(f"SELECT DAY(day), {columns} FROM metrics.daily ORDER BY ALL") == [
-        (6, "shop", "prod", 1, None, None, 1, 3600.0),
+        (6, "shop", "prod", 1, None, 0.5, 1, 3600.0),
         (6, "shop", "staging", 0, None, None, 0, None),
         (6, "shop", None, 1, 1.0, 1.0, 0, None),
         (6, "till", "prod", 0, 0.0, 0.0, 0, None),
@@ -140,7 +142,7 @@ def test_daily_rates_and_times_to_restore_of_an_env_are_not_known_where_failures
     ]
     week = "('week', '2024-05-06', '2024-05-12')"
     assert home.rows(f"SELECT {columns} FROM metrics.summary{week} WHERE env = 'prod' ORDER BY ALL") == [
-        ("shop", "prod", 2, None, None, 2, None),
+        ("shop", "prod", 2, None, pytest.approx(2 / 3), 2, None),
         ("till", "prod", 0, 0.0, 0.0, 0, None),
     ]
     day = "metrics.explain('2024-05-06', '2024-05-06', 'shop', 'prod')"
@@ -160,7 +162,7 @@ def test_daily_rates_and_times_to_restore_of_an_env_are_not_known_where_failures
 def test_a_linked_failure_rate_is_not_known_while_later_failures_that_name_no_env_may_be_of_its_deployments(
     tmp_path: Path,
 ) -> None:
-    """Those of shop may be of s1 or s2, not of s0; it is known what till and desk failed by, in whatever env."""
+    """Those of shop may be of s1 or s2, not of s0 or s3; it is known what till and desk failed by, in whatever env."""
     home = TestHome(tmp_path / "home")
     home.select_events()
     home.deploy("shop", "2024-05-05T08:00:00", id="s0")
@@ -173,6 +175,7 @@ def test_a_linked_failure_rate_is_not_known_while_later_failures_that_name_no_en
     home.deploy("desk", "2024-05-06T08:00:00", id="k1")
     home.deploy("desk", "2024-05-06T09:00:00", id="k2", env="staging")
     home.fail(["desk"], "2024-05-07T12:00:00", id="named", env=None, custom_tags=["deployment_id:k1"])
+    home.deploy("shop", "2024-05-07T10:00:00", id="s3")
     home.run()
     rates = "linked_failures, linked_failure_rate"
     by_env = f"SELECT service, env, {rates} FROM metrics.daily WHERE day = '2024-05-0{{}}' ORDER BY ALL"
@@ -203,7 +206,14 @@ def test_a_linked_failure_rate_is_not_known_while_later_failures_that_name_no_en
     left_out = ("unplaced", "no_env", "may be of s1, linked to s2 by latest")
     assert home.rows(linked, "shop", "prod") == [left_out]
     assert home.rows(linked, "till", "prod") == [("t1", None, "failures again, placed")]
-    assert home.rows("FROM metrics.daily WHERE day = '2024-05-07' AND env IS NOT NULL") == []
+    # What was deployed after the failure, on its day, cannot have caused it.
+    both = (
+        "SELECT env, deployments, change_failure_rate, linked_failure_rate FROM metrics.daily WHERE day = '2024-05-07'"
+    )
+    assert home.rows(f"{both} AND env IS NOT NULL") == [("prod", 1, None, 0.0)]
+    assert by(home, "all", columns, "2024-05-07", "2024-05-07")[0] == ("prod", "all", 0, 0.0, False)
+    later = "metrics.explain('2024-05-07', '2024-05-07', 'shop', 'prod')"
+    assert home.rows(f"SELECT event_id FROM {later} WHERE figure = 'linked_failures'") == []
     assert home.rows(statement("checks.recount")) == []
 
 
@@ -283,6 +293,15 @@ def test_what_is_open_is_counted_at_the_end_of_the_period_or_now(shop: TestHome)
     assert by(shop, "all", columns, "2024-05-01", "2024-05-06")[0][2:4] == (1, 13 * 3600 + 20 * 60)
     ((_, _, number, age, is_provisional),) = by(shop, "all", columns, "2190-01-01", "2190-01-31")
     assert (number, age, is_provisional) == (None, None, True)
+
+
+def test_a_failure_that_is_told_early_is_not_open_before_it_starts(shop: TestHome) -> None:
+    columns = "SUM(open_failures), MIN(oldest_open_seconds) > 0"
+    days = "'year', CURRENT_DATE, CURRENT_DATE + 1"
+    assert shop.rows(f"SELECT {columns} FROM metrics.summary({days}) WHERE service = 'till' AND env = 'prod'") == [
+        (1, True)
+    ]
+    assert shop.rows(f"SELECT {columns} FROM metrics.summary_by('all', {days}) WHERE env = 'prod'") == [(1, True)]
 
 
 def test_failures_that_are_never_restored_take_no_memory_for_each_day_on_which_they_are_open(

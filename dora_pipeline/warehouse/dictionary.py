@@ -37,11 +37,11 @@ its end is over. A count is NULL where its event type could not be known yet, an
 began after the period's start.
 
 A failure that names no env could be of any. Where one started in a period that would count in a row if it named the
-row's env (for a service one of that service, for a team one of that team, for `all` any), `change_failure_rate`,
-`linked_failure_rate` and its interval are NULL in that row; where one was restored, so are the times to restore. Where
-one that started at whatever time may be of a deployment of the row (`possible_ids` of `core.failure_links`), and no
-other failure is known to be, `linked_failure_rate` and its interval are NULL too. Counts of failures and restores are
-of those that name the env. `dora check` names the services and the setting that gives them an env.
+row's env (for a service one of that service, for a team one of that team, for `all` any), `change_failure_rate` is NULL
+in that row; where one was restored, so are the times to restore. Where one that started at whatever time may be of a
+deployment of the row (`possible_ids` of `core.failure_links`), and no other failure is known to be,
+`linked_failure_rate` and its interval are NULL. Counts of failures and restores are of those that name the env. `dora
+check` names the services and the setting that gives them an env.
 """
 
 

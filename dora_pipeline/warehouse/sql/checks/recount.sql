@@ -48,7 +48,7 @@ recount AS (
     WHERE e.day NOT IN (SELECT w.day FROM waiting AS w)
     GROUP BY e.day
 ),
--- Where failures of a service name no env, its rates of an env are not known.
+-- Where failures of a service name no env, its change failure rate of an env is not known.
 without_env AS (
     SELECT DISTINCT f.day, f.service FROM core.failures AS f WHERE f.is_selected AND f.env IS NULL AND f.service IS NOT NULL
 ),
@@ -66,9 +66,10 @@ counted AS (
         COALESCE(SUM(m.recoveries), 0) AS recoveries, COALESCE(SUM(m.rework_deployments), 0) AS rework_deployments,
         COALESCE(SUM(m.linked_failures), 0) AS linked_failures,
         SUM(
-            CASE WHEN m.deployments > 0 AND b.links_since <= CAST(m.day AS TIMESTAMP) AT TIME ZONE b.timezone
-                    AND (m.env IS NULL OR w.service IS NULL) THEN
-                CASE WHEN m.change_failure_rate * m.deployments BETWEEN m.failures - 0.001 AND m.failures + 0.001
+            CASE WHEN m.deployments > 0 AND b.links_since <= CAST(m.day AS TIMESTAMP) AT TIME ZONE b.timezone THEN
+                CASE WHEN CASE WHEN m.env IS NULL OR w.service IS NULL
+                             THEN m.change_failure_rate * m.deployments BETWEEN m.failures - 0.001 AND m.failures + 0.001
+                             ELSE m.change_failure_rate IS NULL END
                     AND CASE WHEN q.day IS NULL
                              THEN m.linked_failure_rate * m.deployments BETWEEN m.linked_failures - 0.001 AND m.linked_failures + 0.001
                              ELSE m.linked_failure_rate IS NULL END THEN 0

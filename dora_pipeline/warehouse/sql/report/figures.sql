@@ -32,7 +32,7 @@ failures AS MATERIALIZED (
             f.day, f.service, f.env, f.team, f.failure_id AS event_id
         FROM core.failures AS f
         CROSS JOIN known AS k
-        WHERE f.is_selected AND f.day <= $to_day AND COALESCE(f.restored_day, DATE '9999-12-31') > $to_day
+        WHERE f.is_selected AND f.started_at <= NOW() AND f.day <= $to_day AND COALESCE(f.restored_day, DATE '9999-12-31') > $to_day
     ) AS f
 ),
 without_env AS (

@@ -24,7 +24,7 @@ from dora_pipeline.assets.partitions import daily_partitions
 from dora_pipeline.config import Home
 from dora_pipeline.demo import prepare_demo
 from dora_pipeline.intake.store import EventStore
-from dora_pipeline.pipeline.checks import all_results
+from dora_pipeline.pipeline.check_results import all_results
 from dora_pipeline.pipeline.progress import Silence
 from dora_pipeline.pipeline.runs import run
 from dora_pipeline.settings import read_settings

@@ -1,10 +1,11 @@
-"""How much there is to read: modules and lines, names that stand twice, and five walks through the program.
+"""How much there is to read: modules and lines, names of several things, and five walks through the program.
 
     python benchmarks/structure.py [--json FILE]
 
 The walks run the program as users do, in processes that write down which functions of the package they enter: a
 sighting from file to metric, a failure that is sent, a selection, a setting, and the backfill of a day as Dagster's
 page starts it. Beside each total stands what a run with nothing new does not pass, so that the walk itself is seen.
+Which names may stand twice is said in docs/architecture.md ("Names").
 Measures the package of the environment that it is run with; needs no network but loopback.
 """
 
@@ -26,6 +27,7 @@ from pathlib import Path
 import requests
 
 import dora_pipeline
+from dora_pipeline.sources.source import Reader
 
 PACKAGE = Path(dora_pipeline.__file__).parent
 DAY = "2026-03-02"
@@ -56,15 +58,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    sizes, twins, walked = size(), names_defined_twice(), walks()
+    sizes, (twins, shared), walked = size(), names_defined_twice(), walks()
     print("\n".join(f"{name}: {count}" for name, count in sizes.items()))
-    print(f"names defined in several modules: {len(twins)}")
-    print("\n".join(f"  {name}: {', '.join(places)}" for name, places in sorted(twins.items())))
+    for what, names in (("names of several things", twins), ("names of one thing in several modules", shared)):
+        print(f"{what}: {len(names)}")
+        print("".join(f"  {name}: {', '.join(places)}\n" for name, places in sorted(names.items())), end="")
     print("\n| walk | functions | files | beyond an idle run: functions | files |\n|---|---|---|---|---|")
     for walk, counts in walked.items():
         print(f"| {walk} | " + " | ".join(str(count) for count in counts) + " |")
     if options.json:
-        options.json.write_text(json.dumps({"sizes": sizes, "twins": twins, "walks": walked}, indent=1) + "\n")
+        tables = {"sizes": sizes, "twins": twins, "shared": shared, "walks": walked}
+        options.json.write_text(json.dumps(tables, indent=1) + "\n")
 
 
 def size() -> dict[str, int]:
@@ -81,17 +85,56 @@ def size() -> dict[str, int]:
     }
 
 
-def names_defined_twice() -> dict[str, list[str]]:
-    """Public classes and functions that several modules define, and modules of one name in several rooms."""
-    places = defaultdict(list)
+def names_defined_twice() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Classes, functions and modules that bear one name: those that are several things, and those that are one."""
+    places: dict[str, list[str]] = defaultdict(list)
+    imports = {}
     for path in PACKAGE.rglob("*.py"):
-        module = str(path.relative_to(PACKAGE).with_suffix(""))
+        module, tree = str(path.relative_to(PACKAGE).with_suffix("")), ast.parse(path.read_text())
+        imports[module.removesuffix("/__init__")] = imported(tree)
         if not path.stem.startswith("__"):
             places[f"module {path.stem}"].append(module)
-        for node in ast.parse(path.read_text()).body:
+        for node in tree.body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
                 places[node.name].append(module)
-    return {name: sorted(found) for name, found in places.items() if len(found) > 1}
+    found = {name: sorted(modules) for name, modules in places.items() if len(modules) > 1}
+    shared = {name: modules for name, modules in found.items() if are_one_thing(name, modules, imports)}
+    return {name: modules for name, modules in found.items() if name not in shared}, shared
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """The modules of the package that a module imports, and the names that it takes from them, as paths."""
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    names = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names} | {node.module for node in nodes}
+    return {name.partition(".")[2].replace(".", "/") for name in names if name.startswith(f"{PACKAGE.name}.")}
+
+
+def are_one_thing(name: str, modules: list[str], imports: Mapping[str, set[str]]) -> bool:
+    """Whether a rule of docs/architecture.md lets the modules share a name."""
+    if not name.startswith("module "):
+        return name in Reader.__dataclass_fields__ and all(plan(module) == "sources" for module in modules)
+    reached, waiting = {modules[0]}, set(modules[1:])
+    while linked := {
+        one
+        for one in waiting
+        for other in reached
+        if plan(one) == plan(other) != "" or builds_on(one, other, imports) or builds_on(other, one, imports)
+    }:
+        reached, waiting = reached | linked, waiting - linked
+    return not waiting
+
+
+def plan(module: str) -> str:
+    """The plan by which the folder of a module is made; none of most."""
+    room = module.rpartition("/")[0]
+    return "servers" if room in ("dashboard", "intake/web") else room.partition("/")[0] if "sources/" in room else ""
+
+
+def builds_on(module: str, other: str, imports: Mapping[str, set[str]]) -> bool:
+    """Whether a module imports another one, by itself or through the registry of sources."""
+    direct = imports[module]
+    declared = {name for source in imports["sources/registry"] for name in imports.get(source, ())}
+    return other in direct or ("sources/registry" in direct and other in declared)
 
 
 def walks() -> dict[str, list[int]]:

@@ -37,7 +37,7 @@ def _normalizers(event_type: EventType) -> list[str]:
 # The files of the package that a table is made by; the one that is its statement comes first where it has one.
 _FILES: Mapping[type[Table], Sequence[str]] = {
     SourceSelections: ("selection.py",),
-    Services: ("catalog/services.py", "catalog/definitions.py"),
+    Services: ("catalog/services.py", "catalog/service_definitions.py"),
     SourceStates: ("pipeline/landing.py",),
     ApmVersionActivity: (
         "warehouse/sql/core/apm_version_activity.sql",

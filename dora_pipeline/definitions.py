@@ -8,7 +8,7 @@ from dora_pipeline.assets.lost_runs import lost_runs
 from dora_pipeline.assets.notices import failed_runs
 from dora_pipeline.assets.outside_loads import outside_loads_sensor
 from dora_pipeline.assets.partitions import daily_partitions
-from dora_pipeline.assets.report import report_asset, report_automation
+from dora_pipeline.assets.report_asset import report_asset, report_automation
 from dora_pipeline.assets.resources import Warehouse
 from dora_pipeline.assets.schedules import schedules
 from dora_pipeline.assets.sensors import sensors

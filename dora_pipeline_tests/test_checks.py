@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dora_pipeline.pipeline.checks import check_descriptions, check_results
+from dora_pipeline.pipeline.check_results import check_descriptions, check_results
 from dora_pipeline.pipeline.expectation import CheckResult
 from dora_pipeline.settings import read_settings
 from dora_pipeline.tables import (

@@ -11,10 +11,10 @@ import dagster as dg
 import pytest
 from dagster import DagsterInstance
 
-from dora_pipeline.assets.failures import failure_of
 from dora_pipeline.assets.jobs import select_sources
 from dora_pipeline.assets.lineage import SOURCES
 from dora_pipeline.assets.partitions import daily_partitions
+from dora_pipeline.assets.run_errors import failure_of
 from dora_pipeline.assets.tables import table_assets
 from dora_pipeline.config import project_folder
 from dora_pipeline.definitions import definitions

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from dora_pipeline.dashboard.app import dashboard_app
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.pipeline.gauges import watched_services
-from dora_pipeline.report import links
+from dora_pipeline.report import addresses
 from dora_pipeline.report.explanation import FIGURES
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline_tests.command import call
@@ -357,10 +357,10 @@ def test_an_event_that_there_is_not_is_said_in_words(client: Client, event_id: s
 def test_commits_and_requests_have_addresses_where_the_host_is_known(
     repository_id: str | None, commit: str | None, request_: str | None
 ) -> None:
-    assert links.commit(repository_id, "abcdef1") == commit
-    assert links.request(repository_id, "A change (#7)") == request_
-    assert links.commit(repository_id, "abc\"'><b>") is None
-    assert links.request("gitlab.com/a/b", "A change (!7)") == "https://gitlab.com/a/b/-/merge_requests/7"
+    assert addresses.commit(repository_id, "abcdef1") == commit
+    assert addresses.request(repository_id, "A change (#7)") == request_
+    assert addresses.commit(repository_id, "abc\"'><b>") is None
+    assert addresses.request("gitlab.com/a/b", "A change (!7)") == "https://gitlab.com/a/b/-/merge_requests/7"
 
 
 # Data

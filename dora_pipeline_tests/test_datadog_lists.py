@@ -7,7 +7,7 @@ import pytest
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import ConfigError, SourceIncomplete, SourceRejected
 from dora_pipeline.sources.apm import APM_DEPLOYMENT_TRACKING
-from dora_pipeline.sources.datadog.access import api_url
+from dora_pipeline.sources.datadog.api import api_url
 from dora_pipeline.sources.event_api import DEPLOYMENT_EVENT_API, FAILURE_EVENT_API
 from dora_pipeline.sources.source import Connection, PulledRecord, Source
 from dora_pipeline.timeline import OLDEST_INSTANT

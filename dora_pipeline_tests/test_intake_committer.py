@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, NullPool, create_engine, event, select
 
 from dora_pipeline.errors import SourceUnavailable
-from dora_pipeline.intake.store import EventStore, StoredEvent, schema
+from dora_pipeline.intake.store import EventStore, StoredEvent, event_tables
 from dora_pipeline.intake.store.committer import Committer
 from dora_pipeline_tests.waiting import PATIENCE, eventually
 
@@ -36,7 +36,7 @@ class HeldStore:
 
     def __enter__(self) -> None:
         self._connection = self._engine.connect()
-        self._connection.execute(select(schema.state).with_for_update())
+        self._connection.execute(select(event_tables.state).with_for_update())
         if self._engine.dialect.name == "sqlite":
             self._connection.rollback()
             self._connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from sqlalchemy import NullPool, create_engine
 
 from dora_pipeline.intake.store import EventStore
-from dora_pipeline.intake.store.schema import metadata
+from dora_pipeline.intake.store.event_tables import metadata
 
 START = datetime(2024, 5, 7, tzinfo=UTC)
 SECOND = 1_714_996_800

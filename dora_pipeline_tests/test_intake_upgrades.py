@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, inspect, text
 
 from dora_pipeline.errors import ConfigError, DoraError
-from dora_pipeline.intake.store import EventStore, schema
+from dora_pipeline.intake.store import EventStore, event_tables
 from dora_pipeline_tests.test_intake_store import rows
 
 SECOND = 1_714_996_800
@@ -115,7 +115,7 @@ def test_an_upgrade_changes_nothing_that_was_told(url_of_version_1: str) -> None
 def test_an_upgraded_store_has_the_tables_and_indexes_of_a_new_one(url_of_version_1: str) -> None:
     EventStore(url_of_version_1).close()
     upgraded = _shape(url_of_version_1)
-    schema.metadata.drop_all(create_engine(url_of_version_1, poolclass=NullPool))
+    event_tables.metadata.drop_all(create_engine(url_of_version_1, poolclass=NullPool))
     EventStore(url_of_version_1).close()
     assert upgraded == _shape(url_of_version_1)
 

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dora_pipeline.assets.report import REPORT, report_asset
+from dora_pipeline.assets.report_asset import REPORT, report_asset
 from dora_pipeline.assets.resources import Warehouse
 from dora_pipeline.definitions import definitions
 from dora_pipeline.errors import WarehouseError

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from dora_pipeline.config import Home
-from dora_pipeline.sending.events import Event
+from dora_pipeline.sending.sent_events import Event
 from dora_pipeline.sending.spool import Spool, SpoolError
 from dora_pipeline_tests.certificates import issued
 from dora_pipeline_tests.command import command_line, process, without_root
@@ -301,7 +301,7 @@ KEEPING = """
 import sys
 from pathlib import Path
 from dora_pipeline.config import Home
-from dora_pipeline.sending.events import Event
+from dora_pipeline.sending.sent_events import Event
 from dora_pipeline.sending.spool import Spool
 
 for number in range(25):

@@ -9,7 +9,7 @@ import dagster as dg
 
 from dora_pipeline.code_versions import code_version, files_of, sql_of
 from dora_pipeline.config import default_home, project_folder
-from dora_pipeline.pipeline.checks import check_descriptions
+from dora_pipeline.pipeline.check_results import check_descriptions
 from dora_pipeline.tables import (
     Daily,
     FailureLinks,

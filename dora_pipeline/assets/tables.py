@@ -5,7 +5,6 @@ from datetime import date
 
 import dagster as dg
 
-from dora_pipeline.assets.failures import errors_as_failures
 from dora_pipeline.assets.lineage import DAILY_TABLES, DEPENDS
 from dora_pipeline.assets.metadata import asset_key, check_specs, table_spec
 from dora_pipeline.assets.partitions import BACKFILL
@@ -17,6 +16,7 @@ from dora_pipeline.assets.reporting import (
     show_glimpse,
 )
 from dora_pipeline.assets.resources import Warehouse
+from dora_pipeline.assets.run_errors import errors_as_failures
 from dora_pipeline.pipeline.loading import WHOLE_TABLES
 from dora_pipeline.tables import Daily, Freshness, RejectedEvents, SourceStates, Table
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 from pydantic import ValidationError
 
-from dora_pipeline.catalog.definitions import CodeLocation, DefinitionV2, DefinitionV3, Link
 from dora_pipeline.catalog.repository_links import RepositoryLink, repository_link
+from dora_pipeline.catalog.service_definitions import CodeLocation, DefinitionV2, DefinitionV3, Link
 from dora_pipeline.catalog.source_patterns import branch_length, checked_pattern, folder_patterns
 from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError

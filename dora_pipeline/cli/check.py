@@ -5,7 +5,7 @@ import click
 from dora_pipeline.cli.display import console
 from dora_pipeline.config import Home, default_home
 from dora_pipeline.errors import DoraError
-from dora_pipeline.pipeline.checks import all_results
+from dora_pipeline.pipeline.check_results import all_results
 from dora_pipeline.pipeline.expectation import CheckResult
 from dora_pipeline.pipeline.remedies import remedies
 from dora_pipeline.selection import read_selection_log

@@ -8,27 +8,29 @@ from typing import NoReturn
 
 import click
 
-# Where each command is, and what the list of commands says of it: the list needs none of what the commands need.
-_COMMANDS: Mapping[str, tuple[str, str]] = {
-    "backup": ("backup", "Write an archive of all that cannot be made again."),
-    "check": ("check", "Check the whole warehouse, and say what to do."),
-    "dashboard": ("dashboard", "Show the figures of any question in a browser."),
-    "demo": ("demo", "Run the whole pipeline on bundled real data."),
-    "deployment": ("sending", "Send a deployment to the intake."),
-    "dev": ("dev", "Start Dagster's page, schedules and sensors."),
-    "explain": ("explain", "Show the events behind each figure of a service."),
-    "export": ("export", "Write core and metrics as Parquet files."),
-    "failure": ("failures", "Send a failure to the intake, end one, list the open ones."),
-    "init": ("files", "Write commented settings to begin with."),
-    "report": ("report", "Write the report page, and print its path."),
-    "resend": ("sending", "Send the events that --spool kept."),
-    "restore": ("backup", "Restore an archive into an empty DORA_HOME."),
-    "run": ("runs", "Read the sources, and load the days that changed."),
-    "select": ("selections", "Select the sources of deployments or failures."),
-    "serve": ("serve", "Take deployments and failures over HTTP."),
-    "sources": ("sources", "Show every source, and what came from it."),
-    "sql": ("queries", "Query the warehouse, read-only."),
+# What the list of commands says of each: the list needs none of what the commands need.
+_COMMANDS: Mapping[str, str] = {
+    "backup": "Write an archive of all that cannot be made again.",
+    "check": "Check the whole warehouse, and say what to do.",
+    "dashboard": "Show the figures of any question in a browser.",
+    "demo": "Run the whole pipeline on bundled real data.",
+    "deployment": "Send a deployment to the intake.",
+    "dev": "Start Dagster's page, schedules and sensors.",
+    "explain": "Show the events behind each figure of a service.",
+    "export": "Write core and metrics as Parquet files.",
+    "failure": "Send a failure to the intake, end one, list the open ones.",
+    "init": "Write commented settings to begin with.",
+    "report": "Write the report page, and print its path.",
+    "resend": "Send the events that --spool kept.",
+    "restore": "Restore an archive into an empty DORA_HOME.",
+    "run": "Read the sources, and load the days that changed.",
+    "select": "Select the sources of deployments or failures.",
+    "serve": "Take deployments and failures over HTTP.",
+    "sources": "Show every source, and what came from it.",
+    "sql": "Query the warehouse, read-only.",
 }
+# Those that share a module with another one; every other module has the name of its command.
+_MODULES: Mapping[str, str] = {"deployment": "sending", "resend": "sending", "restore": "backup"}
 
 
 class _Commands(click.Group):
@@ -38,7 +40,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"dora_pipeline.cli.{_COMMANDS[cmd_name][0]}")
+        module = import_module(f"dora_pipeline.cli.{_MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
@@ -54,7 +56,7 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
+            formatter.write_dl(sorted(_COMMANDS.items()))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -12,12 +12,12 @@ from dora_pipeline.cli.display import console, messages
 from dora_pipeline.cli.parameters import Instant, Text
 from dora_pipeline.config import default_home
 from dora_pipeline.identifiers import repository_id
-from dora_pipeline.sending import events
+from dora_pipeline.sending import sent_events
 from dora_pipeline.sending.checkout import LocatedCommit, commit_of
 from dora_pipeline.sending.delivery import deliver, resend
-from dora_pipeline.sending.events import CommonFields, Event
-from dora_pipeline.sending.failures import questions_of
 from dora_pipeline.sending.intake import IntakeClient
+from dora_pipeline.sending.open_failures import questions_of
+from dora_pipeline.sending.sent_events import CommonFields, Event
 from dora_pipeline.sending.spool import Spool
 from dora_pipeline.timeline import FUTURE_TOLERANCE
 
@@ -146,7 +146,7 @@ def deployment_command(
     end = finished_at or datetime.now(UTC)
     check_order(started_at, end)
     commit = told_commit(told)
-    send(events.deployment(service, started_at, end, common_fields(told, commit)), told)
+    send(sent_events.deployment(service, started_at, end, common_fields(told, commit)), told)
 
 
 @click.command("resend")

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dora_pipeline.config import Home
-from dora_pipeline.dashboard import answers, data, events, explanations, monitoring, names, quality
+from dora_pipeline.dashboard import answers, data, event_pages, explanations, monitoring, names, quality
 from dora_pipeline.dashboard.publications import Publications, TooBusy
 from dora_pipeline.dashboard.responses import message, with_common_headers
 from dora_pipeline.errors import DoraError
@@ -30,7 +30,7 @@ _log = logging.getLogger("dora_pipeline.dashboard")
 _ROUTES = [
     *answers.ROUTES,
     *explanations.ROUTES,
-    *events.ROUTES,
+    *event_pages.ROUTES,
     *data.ROUTES,
     *quality.ROUTES,
     *monitoring.ROUTES,

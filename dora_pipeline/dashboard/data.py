@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dora_pipeline.dashboard.events import no_event
+from dora_pipeline.dashboard.event_pages import no_event
 from dora_pipeline.dashboard.publications import Publication, publications_of
 from dora_pipeline.dashboard.questions import asked, choice
 from dora_pipeline.dashboard.responses import html

@@ -17,7 +17,7 @@ from dora_pipeline.repositories.graph import CommitGraph
 from dora_pipeline.repositories.ranges import Range
 from dora_pipeline.tables import DeliveredTips, DeploymentRanges, empty_frame
 from dora_pipeline.warehouse import commits
-from dora_pipeline.warehouse.ranges import Landed, keep_ranges, landed_commits, range_id, unknown_ranges
+from dora_pipeline.warehouse.range_cache import Landed, keep_ranges, landed_commits, range_id, unknown_ranges
 from dora_pipeline.warehouse.writer import Writer
 
 # A service in an environment, in one of the histories of deployments.

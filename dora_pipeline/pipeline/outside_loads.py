@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from dora_pipeline.config import Home, Settings
-from dora_pipeline.pipeline.checks import check_results
+from dora_pipeline.pipeline.check_results import check_results
 from dora_pipeline.pipeline.expectation import CheckResult
 from dora_pipeline.pipeline.loading import EVENT_TABLES, FOLLOWING_TABLES
 from dora_pipeline.timeline import Window

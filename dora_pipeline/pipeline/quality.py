@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from dora_pipeline.config import Settings
-from dora_pipeline.pipeline.checks import all_results
+from dora_pipeline.pipeline.check_results import all_results
 from dora_pipeline.pipeline.remedies import remedies
 from dora_pipeline.report.quality import Complaint, Quality
 from dora_pipeline.warehouse.queries import named_rows, statement

@@ -9,7 +9,7 @@ from dora_pipeline.catalog import read_catalog
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import ConfigError, DoraError, SourceIncomplete
 from dora_pipeline.pipeline import loading
-from dora_pipeline.pipeline.checks import warnings
+from dora_pipeline.pipeline.check_results import warnings
 from dora_pipeline.pipeline.commits import look_up_commits
 from dora_pipeline.pipeline.day_loads import DayLoads
 from dora_pipeline.pipeline.expectation import CheckResult
@@ -26,7 +26,7 @@ from dora_pipeline.warehouse.accounts import require_accounts
 from dora_pipeline.warehouse.days import services_with_commits
 from dora_pipeline.warehouse.freshness import write_freshness
 from dora_pipeline.warehouse.landing import landed_rows
-from dora_pipeline.warehouse.ranges import take_over_expanded_ranges
+from dora_pipeline.warehouse.range_cache import take_over_expanded_ranges
 from dora_pipeline.warehouse.shrinkage import end_meant_shrinks
 from dora_pipeline.warehouse.staleness import stale_days
 from dora_pipeline.warehouse.upgrades import end_landing_anew, is_landed_anew, is_made_anew

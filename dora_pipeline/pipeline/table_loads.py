@@ -6,7 +6,7 @@ from datetime import date
 
 from dora_pipeline.code_versions import code_version
 from dora_pipeline.errors import DoraError, SourceUnavailable
-from dora_pipeline.pipeline.checks import check_results
+from dora_pipeline.pipeline.check_results import check_results
 from dora_pipeline.pipeline.expectation import CheckResult
 from dora_pipeline.pipeline.glimpses import Glimpse, glimpse
 from dora_pipeline.pipeline.runs import Run

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dora_pipeline.report import charts, links, ranking, words
+from dora_pipeline.report import addresses, charts, ranking, words
 from dora_pipeline.report.answer import Answer, Overview
 from dora_pipeline.report.cards import cards
 from dora_pipeline.report.content import Excerpt, Query, Rejected
@@ -33,7 +33,7 @@ _TEMPLATES.globals.update(
     words=words,
     charts=charts,
     cards=cards,
-    links=links,
+    addresses=addresses,
     distribution=distribution,
     sparkline=ranking.sparkline,
     left_out_text=left_out_text,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from shlex import quote
 
-from dora_pipeline.sending.events import Event
 from dora_pipeline.sending.intake import EventRefused, IntakeClient, NotAllowed, NotStored
+from dora_pipeline.sending.sent_events import Event
 from dora_pipeline.sending.spool import Spool, SpoolError
 
 # What is sent a second time after a kill.

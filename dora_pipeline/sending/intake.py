@@ -10,8 +10,8 @@ from urllib.parse import quote
 from dora_pipeline.config import secret
 from dora_pipeline.errors import ConfigError, DoraError, SourceError
 from dora_pipeline.identifiers import EventType
-from dora_pipeline.sending.events import Event
-from dora_pipeline.sending.failures import MOST, OpenFailure, open_ones
+from dora_pipeline.sending.open_failures import MOST, OpenFailure, open_ones
+from dora_pipeline.sending.sent_events import Event
 from dora_pipeline.sources.http import DatadogKeys, HttpClient, NotFound, Refused
 
 _NAME = "intake"

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from dora_pipeline.errors import DoraError
 from dora_pipeline.files import whole_file
-from dora_pipeline.sending.events import Event
+from dora_pipeline.sending.sent_events import Event
 
 
 class SpoolError(DoraError):

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from dora_pipeline.intake.store import schema
+from dora_pipeline.intake.store import event_tables
 from dora_pipeline.intake.store.event import (
     Attributes,
     History,
@@ -36,9 +36,9 @@ _SHOWN = ("service", "services", "team", "env", "started_at", "finished_at")
 # No id holds it.
 _AFTER_ID = "\t"
 # Made once: to put a statement together costs as much as to execute it.
-_LOCK = select(schema.state.c.sequence).with_for_update()
-_LOG = PreparedChange(insert(schema.messages))
-_ADVANCE = PreparedChange(update(schema.state).values(sequence=bindparam("newest")))
+_LOCK = select(event_tables.state.c.sequence).with_for_update()
+_LOG = PreparedChange(insert(event_tables.messages))
+_ADVANCE = PreparedChange(update(event_tables.state).values(sequence=bindparam("newest")))
 
 
 class Batch:
@@ -48,7 +48,7 @@ class Batch:
         self._connection = connection
         self._sequence: int = connection.execute(_LOCK).scalar_one()
         self._now = datetime.now(UTC)
-        self._mark = schema.new_mark()
+        self._mark = event_tables.new_mark()
         self._events = LoadedEvents(connection)
         self._messages: list[dict[str, Any]] = []
 
@@ -270,7 +270,7 @@ class Batch:
                 "event_type": event.event_type,
                 "event_id": event.event_id,
                 "action": action,
-                "received_at": schema.stored_microseconds(moment),
+                "received_at": event_tables.stored_microseconds(moment),
                 "body": json.dumps(body, separators=(",", ":")),
                 "mark": self._mark,
             }

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, or_, select
 
 from dora_pipeline.identifiers import repository_id
-from dora_pipeline.intake.store import schema
+from dora_pipeline.intake.store import event_tables
 from dora_pipeline.intake.store.database import SearchTooLong, limited
 from dora_pipeline.intake.store.event import StoredEvent, StoredType, json_text, stored_event, usable_id
 
@@ -79,7 +79,7 @@ class Term:
         return any(self._expression.fullmatch(value) for value in _values(event, self.key))
 
     def prefilter(self) -> ColumnElement[bool] | None:
-        columns = schema.events.c
+        columns = event_tables.events.c
         texts = [piece for piece in self.pattern if isinstance(piece, str)]
         if self.key == "id":
             is_whole = len(self.pattern) == 1 and texts and usable_id(texts[0]) == texts[0]
@@ -198,7 +198,7 @@ def matching(
 
     Raises SearchTooLong after `end`, a moment of `time.monotonic`.
     """
-    table = schema.events
+    table = event_tables.events
     prefilter = wanted.prefilter()
     if prefilter is not None:
         bounds = [*bounds, prefilter]

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 
 from dora_pipeline.errors import ConfigError, DoraError, SourceUnavailable
 from dora_pipeline.identifiers import without_credentials
-from dora_pipeline.intake.store import schema
+from dora_pipeline.intake.store import event_tables
 
 LOCK_SECONDS = 30
 _WAL_ATTEMPTS = 10
@@ -80,10 +80,10 @@ def opened(url: URL) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    patient = writer(engine).execution_options(lock_seconds=schema.UPGRADE_SECONDS)
+    patient = writer(engine).execution_options(lock_seconds=event_tables.UPGRADE_SECONDS)
     try:
         with errors_explained(url):
-            schema.prepare(engine, patient, address_text(url))
+            event_tables.prepare(engine, patient, address_text(url))
     except DoraError:
         engine.dispose()
         raise

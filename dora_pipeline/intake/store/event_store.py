@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import DoraError
-from dora_pipeline.intake.store import database, schema
+from dora_pipeline.intake.store import database, event_tables
 from dora_pipeline.intake.store.batch import Batch
 from dora_pipeline.intake.store.conditions import All, Term, matching
 from dora_pipeline.intake.store.event import SentEvent, StoredEvent, StoredType, storable, stored_event, usable_id
@@ -143,7 +143,7 @@ class EventStore:
     def get(self, event_type: StoredType, event_id: str) -> StoredEvent | None:
         """The event; None where it is unknown or deleted."""
         known_id = usable_id(event_id)
-        columns = schema.events.c
+        columns = event_tables.events.c
         is_it = or_(columns.event_id == known_id, columns.former_id == known_id) & columns.is_deleted.is_(False)
         found = self._found(event_type, is_it, 1) if known_id else []
         return found[0] if found else None
@@ -154,14 +154,14 @@ class EventStore:
         Messages that could not be used are among them, with ids of their own that no event has.
         Sequences are in commit order: no later answer holds one below the last of this.
         """
-        return self._found(event_type, schema.events.c.sequence > sequence, limit)
+        return self._found(event_type, event_tables.events.c.sequence > sequence, limit)
 
     def rows_changed_since(self, event_type: StoredType, sequence: int, limit: int) -> Sequence[Row[Any]]:
         """As `changed_since`, but as rows of RAW_COLUMNS: times in microseconds since 1970, JSON as text."""
-        columns = schema.events.c
+        columns = event_tables.events.c
         # Nothing is made of a value that is not asked for: there may be millions.
         wanted = [
-            type_coerce(column, BigInteger) if isinstance(column.type, schema.Moment) else column
+            type_coerce(column, BigInteger) if isinstance(column.type, event_tables.Moment) else column
             for column in (columns[name] for name in RAW_COLUMNS)
         ]
         query = select(*wanted).where(columns.event_type == event_type, columns.sequence > sequence)
@@ -170,7 +170,7 @@ class EventStore:
 
     def mark(self) -> tuple[int, str]:
         """The state that a store with events is in: its newest sequence, and what stands beside that."""
-        state, messages = schema.state.c, schema.messages.c
+        state, messages = event_tables.state.c, event_tables.messages.c
         newest = select(messages.sequence, messages.mark).where(
             messages.sequence == select(state.sequence).scalar_subquery()
         )
@@ -180,14 +180,14 @@ class EventStore:
 
     def held_marks(self, marks: Collection[tuple[int, str]]) -> set[tuple[int, str]]:
         """Those of the marks, at most a thousand, whose states this one came of: all that was there then is here."""
-        messages = schema.messages.c
+        messages = event_tables.messages.c
         query = select(messages.sequence, messages.mark).where(messages.sequence.in_([number for number, _ in marks]))
         with self._reading() as connection:
             return {(number, mark) for number, mark in connection.execute(query)} & {*marks}
 
     def withdrawals(self, event_type: StoredType, after: int) -> Withdrawals:
         """What was taken back of events after a sequence; their newest states alone do not say so."""
-        messages = schema.messages.c
+        messages = event_tables.messages.c
         query = select(messages.event_id, messages.action, messages.body).where(
             messages.sequence > after,
             messages.event_type == event_type,
@@ -222,7 +222,7 @@ class EventStore:
         after `seconds`.
         """
         end = monotonic() + seconds
-        columns = schema.events.c
+        columns = event_tables.events.c
         bounds = []
         if first is not None:
             bounds.append(columns.started_at >= instant(first))
@@ -248,7 +248,7 @@ class EventStore:
         are not considered. Raises SearchTooLong after `seconds`.
         """
         end = monotonic() + seconds
-        columns = schema.events.c
+        columns = event_tables.events.c
         values = {"service": service, "env": env, "version": version}
         wanted = All(tuple(Term(key, (value.strip(),)) for key, value in values.items()))
         order = [columns.finished_at.desc(), columns.started_at.desc(), columns.event_id]
@@ -265,9 +265,9 @@ class EventStore:
         for body in (token_hex(self._probe_size // 2), ""):
             with database.errors_explained(self._url), self._writer.begin() as connection:
                 # One at a time, as for events.
-                connection.execute(select(schema.state.c.sequence).with_for_update())
-                connection.execute(delete(schema.probes))
-                connection.execute(insert(schema.probes).values(id=1, body=body))
+                connection.execute(select(event_tables.state.c.sequence).with_for_update())
+                connection.execute(delete(event_tables.probes))
+                connection.execute(insert(event_tables.probes).values(id=1, body=body))
         self._probe_size = _SMALLEST_PROBE
 
     def close(self) -> None:
@@ -298,7 +298,7 @@ class EventStore:
             yield connection
 
     def _found(self, event_type: StoredType, condition: ColumnElement[bool], limit: int) -> list[StoredEvent]:
-        table = schema.events
+        table = event_tables.events
         query = select(table).where(table.c.event_type == event_type, condition).order_by(table.c.sequence).limit(limit)
         with self._reading() as connection:
             return [stored_event(row) for row in connection.execute(query).mappings()]

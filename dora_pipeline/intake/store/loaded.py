@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from dora_pipeline.intake.store import schema
+from dora_pipeline.intake.store import event_tables
 from dora_pipeline.intake.store.event import (
     Attributes,
     History,
@@ -21,22 +21,22 @@ from dora_pipeline.intake.store.event import (
     stored_event,
     trouble,
 )
-from dora_pipeline.intake.store.schema import stored_microseconds
+from dora_pipeline.intake.store.event_tables import stored_microseconds
 from dora_pipeline.intake.store.statements import PreparedChange
 
 # Databases limit the parameters of a statement; PostgreSQL's and SQLite's limits are about 32,000.
 _LOOKUP = 1_000
-_EVENTS = schema.events.c
+_EVENTS = event_tables.events.c
 # Made once: to put a statement together costs as much as to execute it.
 _LOOK = {
-    column.name: select(schema.events).where(
+    column.name: select(event_tables.events).where(
         _EVENTS.event_type == bindparam("of_type"), column.in_(bindparam("wanted", expanding=True))
     )
     for column in (_EVENTS.event_id, _EVENTS.former_id, _EVENTS.identity_key)
 }
-_ADD = PreparedChange(insert(schema.events))
+_ADD = PreparedChange(insert(event_tables.events))
 _CHANGE = PreparedChange(
-    update(schema.events)
+    update(event_tables.events)
     .where(_EVENTS.event_type == bindparam("new_event_type"), _EVENTS.event_id == bindparam("stored_event_id"))
     .values({column.name: bindparam(f"new_{column.name}") for column in _EVENTS})
 )

@@ -23,11 +23,11 @@ from dora_pipeline.intake.store import EventStore
 from dora_pipeline.intake.store.committer import Committer
 from dora_pipeline.intake.store.search import SearchSyntaxError
 from dora_pipeline.intake.web.access import Door, Keys
-from dora_pipeline.intake.web.answers import JsonApiResponse
 from dora_pipeline.intake.web.certificates import Certificate, Tls
 from dora_pipeline.intake.web.crowding import Connections, connection_limit
 from dora_pipeline.intake.web.document import document
 from dora_pipeline.intake.web.monitoring import Metrics, Monitor
+from dora_pipeline.intake.web.read_model import JsonApiResponse
 from dora_pipeline.intake.web.refusals import BAD_REQUEST, Refusal, WrongRequest
 from dora_pipeline.intake.web.routes import OPERATIONS
 from dora_pipeline.intake.web.wire import WireError

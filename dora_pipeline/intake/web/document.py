@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from dora_pipeline.intake.web.answers import MEDIA_TYPE
+from dora_pipeline.intake.web.read_model import MEDIA_TYPE
 from dora_pipeline.intake.web.routes import Operation
 
 _REFERENCE = "#/components/schemas/"

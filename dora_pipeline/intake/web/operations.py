@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dora_pipeline.intake.store import StoredEvent, StoredType
-from dora_pipeline.intake.web.answers import JsonApiResponse, receipt, resource
 from dora_pipeline.intake.web.bodies import (
     Body,
     DeploymentRequest,
@@ -21,6 +20,7 @@ from dora_pipeline.intake.web.bodies import (
     attributes_of,
 )
 from dora_pipeline.intake.web.limits import body_of
+from dora_pipeline.intake.web.read_model import JsonApiResponse, receipt, resource
 from dora_pipeline.intake.web.refusals import NOT_FOUND, WrongRequest, unknown
 from dora_pipeline.intake.web.wire import json_object
 from dora_pipeline.intake.web.worker import worker_of

@@ -13,7 +13,7 @@ from typing import Any
 from dora_pipeline.config import Settings, secrets
 from dora_pipeline.errors import SourceIncomplete
 from dora_pipeline.sources.apm.settings import SOURCE
-from dora_pipeline.sources.datadog.access import datadog_client, items_problem, wire_time
+from dora_pipeline.sources.datadog.api import datadog_client, items_problem, wire_time
 from dora_pipeline.sources.datadog.settings import SECRETS
 from dora_pipeline.sources.http import HttpClient
 from dora_pipeline.sources.source import Note

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceIncomplete
-from dora_pipeline.sources.datadog.access import datadog_client, items_problem, wire_time
+from dora_pipeline.sources.datadog.api import datadog_client, items_problem, wire_time
 from dora_pipeline.sources.datadog.dora_events import wire_moment
 from dora_pipeline.sources.http import HttpClient, NotFound
 from dora_pipeline.sources.source import Connection, Note, PulledRecord

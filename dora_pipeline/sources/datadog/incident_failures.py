@@ -12,7 +12,7 @@ import polars as pl
 from dora_pipeline.catalog import Catalog
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import without_credentials
-from dora_pipeline.sources.datadog.access import app_url
+from dora_pipeline.sources.datadog.api import app_url
 from dora_pipeline.sources.datadog.incident_times import (
     Restore,
     incident_moment,

@@ -6,7 +6,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from dora_pipeline.config import Settings
-from dora_pipeline.sources.datadog.access import datadog_client
+from dora_pipeline.sources.datadog.api import datadog_client
 from dora_pipeline.sources.datadog.incident_times import start_of_incident
 from dora_pipeline.sources.datadog.searches import Incident, IncidentSearch, created_at, incident_problem
 from dora_pipeline.sources.datadog.settings import SOURCE

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from dora_pipeline.errors import SourceIncomplete
-from dora_pipeline.sources.datadog.access import items_problem
+from dora_pipeline.sources.datadog.api import items_problem
 from dora_pipeline.sources.datadog.incident_times import incident_moment
 from dora_pipeline.sources.event_rules import Unusable
 from dora_pipeline.sources.http import HttpClient

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from dora_pipeline.assets.failures import errors_as_failures
 from dora_pipeline.assets.metadata import FRESHNESS, asset_key
 from dora_pipeline.assets.resources import Warehouse
+from dora_pipeline.assets.run_errors import errors_as_failures
 from dora_pipeline.pipeline.reports import write_report
 from dora_pipeline.tables import Daily
 

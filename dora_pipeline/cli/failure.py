@@ -28,9 +28,9 @@ from dora_pipeline.cli.sending import (
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.report.words import duration_text
-from dora_pipeline.sending import events
+from dora_pipeline.sending import sent_events
 from dora_pipeline.sending.checkout import NoCheckout, commit_of
-from dora_pipeline.sending.failures import OpenFailure, stored_failures
+from dora_pipeline.sending.open_failures import OpenFailure, stored_failures
 
 _services_option = click.option(
     "--service", "services", type=Text(), multiple=True, help="A service that fails; may be repeated."
@@ -83,10 +83,8 @@ def failure_command(
         # Failures are often told from where no code is.
         commit = None
         note(f"without a commit: {trouble}")
-    send(
-        events.failure(services, started_at, finished_at, common_fields(told, commit), name=name, severity=severity),
-        told,
-    )
+    fields = common_fields(told, commit)
+    send(sent_events.failure(services, started_at, finished_at, fields, name=name, severity=severity), told)
 
 
 @failure_command.command("start")
@@ -118,7 +116,7 @@ def start_command(
     check_order(moment, None)
     commit = commit_of(Path.cwd(), url, sha) if url and sha else None
     told["event_id"] = told["event_id"] or uuid4().hex
-    send(events.failure(services, moment, None, common_fields(told, commit), name=name, severity=severity), told)
+    send(sent_events.failure(services, moment, None, common_fields(told, commit), name=name, severity=severity), told)
     if not told["dry_run"]:
         note(f"`dora failure end {told['event_id']}` ends it")
 

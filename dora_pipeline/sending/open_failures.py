@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError, DoraError
 from dora_pipeline.identifiers import suggestion
-from dora_pipeline.sending import events
-from dora_pipeline.sending.events import CommonFields, Event
+from dora_pipeline.sending import sent_events
+from dora_pipeline.sending.sent_events import CommonFields, Event
 from dora_pipeline.timeline import InstantError, instant
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class OpenFailure:
     def ended(self, finished_at: datetime) -> Event:
         """The event that ends it, with all by which the intake knows it."""
         known = CommonFields(self.env, team=self.team, event_id=self.failure_id)
-        return events.failure(self.services, self.started_at, finished_at, known)
+        return sent_events.failure(self.services, self.started_at, finished_at, known)
 
 
 def open_ones(found: Sequence[OpenFailure | None]) -> list[OpenFailure]:

@@ -158,7 +158,12 @@ def test_where_they_cannot_be_made_again_the_rest_loads_and_a_later_run_mends_th
     for name in damages:
         assert reasons(home)[f"{name} 3"] in ("repository_missing", "commit_missing")
     assert reasons(home)["other"] == "no_commit"
+    errors = home.rows("FROM landing.repository_errors ORDER BY ALL")
+    assert len(errors) == len(damages)
     assert sum("cannot be fetched" in note for note in home.notes.notes) >= len(damages)
+    home.run(rebuild=True)
+    kept = home.rows("FROM landing.repository_errors ORDER BY ALL")
+    assert [name for name, _ in kept] == [name for name, _ in errors]
     for name in damages:
         (tmp_path / f"{name}.away").rename(tmp_path / f"{name}.git")
     repositories = {f"example.com/{name}": str(tmp_path / f"{name}.git") for name in damages}
@@ -199,7 +204,9 @@ def test_a_rebuild_asks_no_remote_even_for_a_damaged_mirror(home: TestHome, remo
     home.notes.notes.clear()
     home.run(rebuild=True)
     assert reasons(home) == {"first": "first_deployment", "second": "repository_missing"}
-    assert any(REPOSITORY in note for note in home.notes.notes)
+    (said,) = [note for note in home.notes.notes if REPOSITORY in note]
+    assert said.startswith(f"{REPOSITORY}: its mirror cannot be read (git: fatal: ")
+    assert said.endswith("); the next `dora run` that can fetch it makes it again")
     home.run()
     assert reasons(home) == {"first": "first_deployment", "second": None}
 

@@ -7,11 +7,13 @@ from typing import TypeVar
 from dora_pipeline.catalog import Catalog, Service
 from dora_pipeline.errors import RepositoryError
 from dora_pipeline.pipeline.session import Session
+from dora_pipeline.repositories.git import GitError
 from dora_pipeline.repositories.mirror import Mirror
 from dora_pipeline.repositories.patterns import has_files
 from dora_pipeline.repositories.ranges import FoundRanges, Range, read_ranges
 from dora_pipeline.repositories.resolution import is_abbreviated
 from dora_pipeline.repositories.squash_merges import Heads
+from dora_pipeline.repositories.troubles import unreadable
 
 Result = TypeVar("Result")
 
@@ -162,11 +164,12 @@ class Repositories:
         try:
             return question()
         except RepositoryError as error:
-            reason = f"{name}: its mirror cannot be read: {error}"
+            said = unreadable(error.said if isinstance(error, GitError) else [str(error)])
+            reason = f"{name}: {said}; the next `dora run` that can fetch it makes it again"
         if self._fetches and name not in self._made_again:
             self._made_again.add(name)
             try:
-                mirror.make_again(reason)
+                mirror.make_again(said)
                 self._fetched[name] = True
                 return question()
             except RepositoryError as error:

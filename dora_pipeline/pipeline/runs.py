@@ -26,7 +26,7 @@ from dora_pipeline.warehouse.accounts import require_accounts
 from dora_pipeline.warehouse.days import services_with_commits
 from dora_pipeline.warehouse.freshness import write_freshness
 from dora_pipeline.warehouse.landing import landed_rows
-from dora_pipeline.warehouse.range_cache import take_over_expanded_ranges
+from dora_pipeline.warehouse.range_cache import take_over_what_remotes_said
 from dora_pipeline.warehouse.shrinkage import end_meant_shrinks
 from dora_pipeline.warehouse.staleness import stale_days
 from dora_pipeline.warehouse.upgrades import end_landing_anew, is_landed_anew, is_made_anew
@@ -151,7 +151,7 @@ def begin(
     loading.apply_settings(writer, settings, catalog)
     loading.load_selections(writer, log)
     if is_landed_anew(writer.connection):
-        take_over_expanded_ranges(writer)
+        take_over_what_remotes_said(writer)
         _land_anew(session, guard)
     errors = _land_and_judge(session)
     repositories = Repositories(session)

@@ -26,7 +26,7 @@ from dora_pipeline.repositories.transfers import (
     remove_leftovers,
     write_commit_graph,
 )
-from dora_pipeline.repositories.troubles import trouble_text
+from dora_pipeline.repositories.troubles import trouble_text, unreadable
 
 _MAXIMUM_REQUESTS = 64
 _LOCK_POLL = 0.2
@@ -88,7 +88,7 @@ class Mirror:
                     object_format = remote_object_format(self._part, remote, lock)
                     if object_format in (None, self._object_format()) and self._is_connected():
                         raise
-                    self._make(remote, lock, str(error))
+                    self._make(remote, lock, unreadable(error.said) if isinstance(error, GitError) else str(error))
             else:
                 self._make(remote, lock, f"{self.path} is no repository" if self.path.exists() else None)
 

@@ -1,4 +1,4 @@
-"""What git says where a remote cannot be fetched, in words that say what is wrong and what to do.
+"""What git says where a remote cannot be fetched, or a mirror cannot be read, in words that say what is wrong and what to do.
 
 What does not belong here: the running of git (`git.py`), whose messages are those of its C locale.
 """
@@ -60,8 +60,16 @@ def trouble_text(said: Sequence[str]) -> str:
         line = next((line for line in said if re.search(pattern, re.sub("'[^']*'", "", line))), None)
         if line is not None:
             return _text(what, advice, line)
-    fatal = next((line for line in said if line.startswith("fatal:")), said[-1] if said else "it says nothing")
-    return _text(*_OTHER, fatal)
+    return _text(*_OTHER, _telling(said))
+
+
+def unreadable(said: Sequence[str]) -> str:
+    """That a mirror cannot be read, and the line of git that says so."""
+    return f"its mirror cannot be read (git: {_telling(said)})"
+
+
+def _telling(said: Sequence[str]) -> str:
+    return next((line for line in said if line.startswith("fatal:")), said[-1] if said else "it says nothing")
 
 
 def _text(what: str, advice: str, line: str) -> str:

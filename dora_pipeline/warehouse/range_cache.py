@@ -19,15 +19,24 @@ def range_id(repository_id: str, base_sha: str, head_sha: str, patterns: Sequenc
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
 
 
-def take_over_expanded_ranges(writer: Writer) -> None:
-    """Take over from what is published the ranges with originals of squash commits, where the same program made it.
+def take_over_what_remotes_said(writer: Writer) -> None:
+    """Take over from what is published the ranges with originals of squash commits, and what went wrong with
+    repositories, where the same program made it.
 
     The refs of their requests may be gone from the remote, and with a lost mirror the originals could not be had again.
+    A rebuild asks no remote what is wrong.
     """
     with writer.published() as is_there:
         if not is_there or schema_version(writer.connection, "published.landing") != SCHEMA_VERSION:
             return
         with writer.transaction() as connection:
+            connection.execute(
+                """
+                INSERT INTO landing.repository_errors BY NAME
+                SELECT p.* FROM published.landing.repository_errors AS p
+                ANTI JOIN landing.repository_errors AS e ON p.repository_id = e.repository_id
+                """
+            )
             connection.execute(
                 """
                 CREATE OR REPLACE TEMP TABLE taken_ranges AS

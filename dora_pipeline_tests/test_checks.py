@@ -396,13 +396,16 @@ def test_what_broke_lately_is_not_hidden_by_years_in_order(home: TestHome) -> No
             ["shop"], f"2024-03-{number // 24 + 1:02} {number % 24:02}:00:00", f"2024-03-03 {number % 24:02}:00:00"
         )
     home.deploy("shop", ago(days=2))
-    home.deploy("shop", ago(days=1), git={"commit_sha": "no sha"})
+    for finished in ("2024-03-06 10:00:00", ago(days=1)):
+        home.deploy("shop", finished, git={"commit_sha": "no sha"})
     home.run()
     lacking = results(home, Deployments)["commits_known"]
     assert (lacking.passed, lacking.wrong) == (False, 1)
     assert columns(lacking, "period", "reason", "deployments") == [("last 30 days", "no_commit", 1)]
     rejected = results(home, RejectedEvents)["rejected_share"]
     assert columns(rejected, "period", "reason", "rejected", "events") == [("last 30 days", "field_type", 1, 1)]
+    assert "rejected events (1): " in rejected.line
+    assert "; 2 in all [" in rejected.line
 
 
 def test_an_event_type_without_a_selected_source_is_named(home: TestHome) -> None:

@@ -51,8 +51,9 @@ def rejected_shares(connection: duckdb.DuckDBPyConnection, table: type[Table], s
         if row["share"] > settings.rejected_share:
             # Those of all days come first; the last days are told only where all days hide it.
             much.setdefault((row["source"], row["reason"]), row)
+    wrong, rejected = _sum(much.values(), "rejected"), _sum((row for row in shares if row["place"] == 1), "rejected")
     # Where none is too large, all are shown, to be looked at.
-    return Finding(list(much.values()) or shares, wrong=_sum(much.values(), "rejected"))
+    return Finding(list(much.values()) or shares, wrong, f"{rejected:,} in all" if wrong < rejected else "")
 
 
 def missing_commits(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:

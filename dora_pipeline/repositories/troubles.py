@@ -1,4 +1,4 @@
-"""What git says where a remote cannot be fetched, or a mirror cannot be read, in words that say what is wrong and what to do.
+"""What git says where a remote cannot be fetched, in words that say what is wrong and what to do; and of a mirror.
 
 What does not belong here: the running of git (`git.py`), whose messages are those of its C locale.
 """

@@ -24,7 +24,7 @@ rejected AS (
     GROUP BY p.period, p.place, r.source, r.reason
 )
 SELECT
-    x.period, x.source, x.reason, x.rejected, CAST(COALESCE(u.events, 0) AS BIGINT) AS events,
+    x.period, x.place, x.source, x.reason, x.rejected, CAST(COALESCE(u.events, 0) AS BIGINT) AS events,
     CAST(x.rejected AS DOUBLE) / (x.rejected + COALESCE(u.events, 0)) AS share
 FROM rejected AS x
 LEFT JOIN usable AS u ON x.source = u.source AND x.period = u.period

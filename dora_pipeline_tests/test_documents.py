@@ -25,7 +25,7 @@ from dora_pipeline.report.words import REASONS
 from dora_pipeline.settings import HomeSettings
 from dora_pipeline.sources.apm.settings import ApmSettings
 from dora_pipeline.sources.registry import SOURCES
-from dora_pipeline.tables import TABLES, VIEWS, Deployments
+from dora_pipeline.tables import Deployments
 from dora_pipeline.warehouse.dictionary import dictionary
 from dora_pipeline.warehouse.queries import statement
 from dora_pipeline_tests.homes import TestHome
@@ -129,13 +129,6 @@ def test_the_guide_tells_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", [table.table_name for table in (*TABLES, *VIEWS) if table.table_name.startswith(("core.", "metrics."))]
-)
-def test_every_table_of_core_and_metrics_is_in_the_readme(table: str) -> None:
-    assert f"| `{table}` |" in README
-
-
-@pytest.mark.parametrize(
     "path",
     [
         "dora.yaml",
@@ -229,7 +222,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
     return home
 
 
-def test_the_queries_of_the_readme_run(loaded: TestHome) -> None:
+def test_the_queries_of_readme_and_guides_run(loaded: TestHome) -> None:
     queries = [query for language, text in BLOCKS if language == "sql" for query in text.split(";") if query.strip()]
     queries += re.findall(r'dora sql "([^"]+)"', README)
     assert len(queries) >= 3

@@ -31,6 +31,12 @@ There are three table macros as well. They compute from the events, so percentil
   (a failure that names none, where `env` is asked), why a deployment has no lead time, why a failure is linked to none.
   Where `env` is NULL, of all.
 
+```sql
+SELECT * FROM metrics.summary('month', DATE '2026-01-01', DATE '2026-06-30');
+SELECT * FROM metrics.summary_by('team', 'quarter', DATE '2025-01-01', DATE '2026-12-31');
+SELECT * FROM metrics.explain(DATE '2026-01-01', DATE '2026-01-31', 'shop', NULL);
+```
+
 `grain` is `day`, `week`, `month`, `quarter` or `year`. Both days are included. Weeks start on Monday. A period is not
 whole where its days were not all asked for or an event type begins in it, and provisional until the link window after
 its end is over. A count is NULL where its event type could not be known yet, and so is a rate over both types where one
@@ -47,7 +53,10 @@ check` names the services and the setting that gives them an env.
 
 def dictionary() -> str:
     """The whole document."""
-    parts = [_HEAD]
+    parts = [_HEAD, "\n| table | rows |\n|---|---|\n"]
+    # `landing` is for nobody's queries.
+    asked = [table for table in (*VIEWS, *TABLES) if not table.table_name.startswith("landing.")]
+    parts.extend(f"| `{table.table_name}` | {table_comment(table)} |\n" for table in asked)
     for table in (*VIEWS, *TABLES):
         key = ", ".join(table.key())
         parts.append(f"\n## {table.table_name}\n\n{table_comment(table)}\n")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from dora_pipeline.config import Shapes, shaping
+from dora_pipeline.files import write_whole
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.apm.datadog_sightings import fetch_sightings
-from dora_pipeline.sources.day_files import DayFiles, write_whole
+from dora_pipeline.sources.day_files import DayFiles
 from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.sources.source import Connection, Source
 from dora_pipeline.timeline import Window, day_of, start_of

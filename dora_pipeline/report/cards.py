@@ -7,19 +7,21 @@ from datetime import timedelta
 from dora_pipeline.report import verdicts
 from dora_pipeline.report.answer import Answer
 from dora_pipeline.report.content import UNKNOWN, Environment, Figures
-from dora_pipeline.report.question import Question
+from dora_pipeline.report.notes import (
+    frequency_notes,
+    interval_notes,
+    lead_time_notes,
+    rate_notes,
+    restore_notes,
+)
 from dora_pipeline.report.words import (
     count_text,
     counted,
     day_text,
     duration_text,
-    frequency_text,
     share_text,
 )
 from dora_pipeline.timeline import Window
-
-# Below this many deployments a card says what one failure more would do.
-_FEW_DEPLOYMENTS = 20
 
 
 @dataclass(frozen=True)
@@ -44,21 +46,15 @@ class Card:
 class _Share:
     """A share of the deployments of a period, with its interval."""
 
-    rate: float | None
     number: int | None
     deployments: int | None
-    low: float | None
-    high: float | None
+    estimate: verdicts.Estimate
 
     @property
     def unit(self) -> str:
         if self.number is None or self.deployments is None:
             return ""
         return f"{self.number:,} of {counted(self.deployments, 'deployment')}"
-
-    @property
-    def estimate(self) -> verdicts.Estimate:
-        return self.rate, self.low, self.high
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ def cards(answer: Answer, environment: Environment) -> list[Card]:
         compared.card(
             "Deployment frequency",
             "deployments",
-            _frequency(now, _frequency_notes(answer, environment)),
+            _frequency(now, frequency_notes(answer, environment)),
             _frequency(then),
             verdicts.of_counts(now.deployments, days, then.deployments, days_before),
         ),
@@ -124,12 +120,12 @@ def cards(answer: Answer, environment: Environment) -> list[Card]:
             _lead_time(now),
             _lead_time(then),
             # The commits of one deployment are delivered at once: deployments are what chance has to do with.
-            verdicts.of_estimates(_deployment_lead_time(now), _deployment_lead_time(then)),
+            _verdict("deployment_lead_time_p50_seconds", now, then),
         ),
         compared.card(
             "Change failure rate",
             "failures",
-            _failure_rate(now, _rate_notes(answer, now)),
+            _failure_rate(now, rate_notes(answer, now)),
             _failure_rate(known),
             verdicts.of_counts(now.failures, now.deployments, known.failures, known.deployments),
         ),
@@ -138,7 +134,7 @@ def cards(answer: Answer, environment: Environment) -> list[Card]:
             "restores",
             _restore(now),
             _restore(known),
-            verdicts.of_estimates(_time_to_restore(now), _time_to_restore(known)),
+            _verdict("time_to_restore_p50_seconds", now, known),
         ),
         compared.card("Failed change rate", "failed_changes", *_shares(_failed_changes(now), _failed_changes(then))),
         compared.card(
@@ -146,7 +142,7 @@ def cards(answer: Answer, environment: Environment) -> list[Card]:
             "recoveries",
             _recovery(now),
             _recovery(then),
-            verdicts.of_estimates(_recovery_time(now), _recovery_time(then)),
+            _verdict("recovery_p50_seconds", now, then),
         ),
         compared.card("Rework rate", "rework_deployments", *_shares(_rework(now), _rework(then))),
     ]
@@ -161,7 +157,7 @@ def _frequency(figures: Figures, notes: Sequence[str] = ()) -> _Figure:
 def _lead_time(figures: Figures) -> _Figure:
     value, commits = figures.lead_time_p50_seconds, counted(figures.lead_time_commits, "commit")
     unit = f"median over {commits}"
-    return _Figure(value, duration_text(value), _duration_difference, unit, commits, _lead_time_notes(figures))
+    return _Figure(value, duration_text(value), _duration_difference, unit, commits, lead_time_notes(figures))
 
 
 def _failure_rate(figures: Figures, notes: Sequence[str] = ()) -> _Figure:
@@ -176,13 +172,13 @@ def _restore(figures: Figures) -> _Figure:
         _duration_difference,
         f"median of {counted(figures.restores, 'restored failure')}",
         counted(figures.restores, "restore"),
-        _restore_notes(figures),
+        restore_notes(figures),
     )
 
 
 def _recovery(figures: Figures) -> _Figure:
     value, number = figures.recovery_p50_seconds, counted(figures.recoveries, "mended deployment")
-    notes = _interval_notes(figures.recovery_p50_seconds_low, figures.recovery_p50_seconds_high, duration_text)
+    notes = interval_notes(figures.estimate("recovery_p50_seconds"), duration_text)
     return _Figure(value, duration_text(value), _duration_difference, f"median of {number}", number, notes)
 
 
@@ -192,51 +188,12 @@ def _shares(now: _Share, before: _Share) -> tuple[_Figure, _Figure, str]:
 
 
 def _share(share: _Share) -> _Figure:
-    notes = _interval_notes(share.low, share.high, share_text)
-    return _Figure(share.rate, share_text(share.rate), _rate_difference, share.unit, share.unit, notes)
+    rate, notes = share.estimate[0], interval_notes(share.estimate, share_text)
+    return _Figure(rate, share_text(rate), _rate_difference, share.unit, share.unit, notes)
 
 
-def _deployment_lead_time(figures: Figures) -> verdicts.Estimate:
-    return (
-        figures.deployment_lead_time_p50_seconds,
-        figures.deployment_lead_time_p50_seconds_low,
-        figures.deployment_lead_time_p50_seconds_high,
-    )
-
-
-def _time_to_restore(figures: Figures) -> verdicts.Estimate:
-    return (
-        figures.time_to_restore_p50_seconds,
-        figures.time_to_restore_p50_seconds_low,
-        figures.time_to_restore_p50_seconds_high,
-    )
-
-
-def _recovery_time(figures: Figures) -> verdicts.Estimate:
-    return figures.recovery_p50_seconds, figures.recovery_p50_seconds_low, figures.recovery_p50_seconds_high
-
-
-def _frequency_notes(answer: Answer, environment: Environment) -> list[str]:
-    period, number, first = answer.period, environment.now.deployments, environment.first_deployment_day
-    if number is None:
-        return [_unknown("deployment", "failure", answer.question)]
-    if first is not None and first > period.last:
-        return [f"These days end before the first deployment of the environment, on {day_text(first)}."]
-    if first is not None and first > period.first:
-        days = (period.last - first).days + 1
-        since = f"{counted(days, 'day')} since the first deployment of the environment"
-        return [f"{frequency_text(number, days)} over the {since}"]
-    return [f"{frequency_text(number, len(period))} over {counted(len(period), 'day')}"]
-
-
-def _lead_time_notes(now: Figures) -> list[str]:
-    if now.lead_time_p50_seconds is None:
-        return ["No deployment of these days brought commits that are known."]
-    return [
-        f"90th percentile {duration_text(now.lead_time_p90_seconds)}, mean {duration_text(now.lead_time_mean_seconds)}",
-        f"Median over deployments: {duration_text(now.deployment_lead_time_p50_seconds)}",
-        *_interval_notes(*_deployment_lead_time(now)[1:], duration_text),
-    ]
+def _verdict(column: str, now: Figures, before: Figures) -> str:
+    return verdicts.of_estimates(now.estimate(column), before.estimate(column))
 
 
 def _rate_unit(figures: Figures) -> str:
@@ -246,68 +203,11 @@ def _rate_unit(figures: Figures) -> str:
 
 
 def _failed_changes(figures: Figures) -> _Share:
-    interval = figures.failed_change_rate_low, figures.failed_change_rate_high
-    return _Share(figures.failed_change_rate, figures.failed_changes, figures.deployments, *interval)
+    return _Share(figures.failed_changes, figures.deployments, figures.estimate("failed_change_rate"))
 
 
 def _rework(figures: Figures) -> _Share:
-    interval = figures.rework_rate_low, figures.rework_rate_high
-    return _Share(figures.rework_rate, figures.rework_deployments, figures.deployments, *interval)
-
-
-def _interval_notes(low: float | None, high: float | None, text: Callable[[float | None], str]) -> list[str]:
-    return [] if low is None or high is None else [f"95 % interval: {text(low)} to {text(high)}"]
-
-
-def _rate_notes(answer: Answer, now: Figures) -> list[str]:
-    notes, period, question = [], answer.period, answer.question
-    failures_since, rates_since = answer.overview.since("failure", question), answer.overview.rates_since
-    if failures_since is None:
-        return [_unknown("failure", "deployment", question)]
-    if now.deployments is None:
-        return [_unknown("deployment", "failure", question)]
-    if period.first < failures_since:
-        notes.append(f"Failures are known only since {day_text(failures_since)}.")
-    if rates_since is not None and period.first < rates_since:
-        days, advice = (period.last - rates_since).days + 1, ""
-        if days > 0:
-            advice = "; choose one" if answer.is_live else f", as dora report --days {days} shows it"
-        notes.append(f"A rate needs a period that begins on {day_text(rates_since)} or later{advice}.")
-    if now.failures_without_env:
-        notes.append(_without_env(now.failures_without_env, "failure"))
-    elif 0 < now.deployments < _FEW_DEPLOYMENTS:
-        notes.append(f"Few deployments: one failure more adds {100 / now.deployments:.1f} points.")
-    return notes
-
-
-def _unknown(what: str, other: str, question: Question) -> str:
-    """Why nothing is known of events of one type, where those of the other are asked about."""
-    if question.severity is not None and what == "deployment":
-        return "The question is of failures of a severity, and deployments have none."
-    if question.source is not None:
-        return f"The question is of a source of {other}s."
-    return f"No source of {what}s is selected."
-
-
-def _restore_notes(now: Figures) -> list[str]:
-    notes = []
-    if now.time_to_restore_p50_seconds is not None:
-        notes.append(
-            f"90th percentile {duration_text(now.time_to_restore_p90_seconds)}, "
-            f"mean {duration_text(now.time_to_restore_mean_seconds)}"
-        )
-    if now.restores_without_env:
-        notes.append(_without_env(now.restores_without_env, "restored failure"))
-    notes += _interval_notes(*_time_to_restore(now)[1:], duration_text)
-    if now.open_failures:
-        verb = "is" if now.open_failures == 1 else "are"
-        notes.append(f"{counted(now.open_failures, 'failure')} {verb} open at the end and not in it.")
-    return notes
-
-
-def _without_env(number: int, noun: str) -> str:
-    verb = "names" if number == 1 else "name"
-    return f"Not known: {counted(number, noun)} {verb} no environment. dora check says which setting gives it one."
+    return _Share(figures.rework_deployments, figures.deployments, figures.estimate("rework_rate"))
 
 
 def _count_difference(now: float, before: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Generic, TypeVar
 
+from dora_pipeline.report.verdicts import Estimate
 from dora_pipeline.timeline import Window
 
 Row = TypeVar("Row")
@@ -55,6 +56,10 @@ class Figures:
     # Failures and restores that name no env, which could be of this one.
     failures_without_env: int = 0
     restores_without_env: int = 0
+
+    def estimate(self, column: str) -> Estimate:
+        """A share or median, with the ends of its interval."""
+        return getattr(self, column), getattr(self, f"{column}_low"), getattr(self, f"{column}_high")
 
 
 # Of a period that was not watched.

@@ -4,10 +4,8 @@ Many processes may write at once. What `append` returned is on disk; readers fol
 What does not belong here: HTTP, and judging whether an event is usable.
 """
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
 from time import monotonic
@@ -23,6 +21,7 @@ from dora_pipeline.intake.store.batch import Batch
 from dora_pipeline.intake.store.conditions import All, Term, matching
 from dora_pipeline.intake.store.event import SentEvent, StoredEvent, StoredType, storable, stored_event, usable_id
 from dora_pipeline.intake.store.search import condition
+from dora_pipeline.intake.store.withdrawals import Withdrawals
 from dora_pipeline.timeline import instant
 
 SEARCH_SECONDS = 10.0
@@ -42,14 +41,6 @@ RAW_COLUMNS = (
 # Bytes: an ordinary event with its indexes, and many large ones.
 _SMALLEST_PROBE = 32 * 1024
 _LARGEST_PROBE = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Withdrawals:
-    """The ids of events that were deleted, sent again since or not, and of those whose end was taken back."""
-
-    deleted: Collection[str]
-    reopened: Collection[str]
 
 
 class EventStore:
@@ -186,21 +177,9 @@ class EventStore:
             return {(number, mark) for number, mark in connection.execute(query)} & {*marks}
 
     def withdrawals(self, event_type: StoredType, after: int) -> Withdrawals:
-        """What was taken back of events after a sequence; their newest states alone do not say so."""
-        messages = event_tables.messages.c
-        query = select(messages.event_id, messages.action, messages.body).where(
-            messages.sequence > after,
-            messages.event_type == event_type,
-            messages.action.in_(("updated", "deleted")),
-        )
-        deleted, reopened = set(), set()
+        """What was taken back of events after a sequence."""
         with self._reading() as connection:
-            for row in connection.execute(query.order_by(messages.sequence)):
-                if row.action == "deleted":
-                    deleted.add(row.event_id)
-                elif json.loads(row.body).get("finished_at", ...) is None:
-                    reopened.add(row.event_id)
-        return Withdrawals(deleted, reopened)
+            return Withdrawals.after(connection, event_type, after)
 
     def search(
         self,

@@ -83,8 +83,14 @@ class ChangeFailureRule(Section):
     fails: Literal["previous", "itself"]
 
 
+_BUCKET = r"s3://[a-z\d][a-z\d.-]+(/[\w.=-]+)*/?"
+
+
 class EngineSettings(Section):
-    """`engine`: where the transformation runs; with `spark` tables pass through `storage`, a folder that both see."""
+    """`engine`: where the transformation runs, and where the published state is put as Parquet files, if anywhere.
+
+    `storage` is a folder, or `s3://bucket/prefix`. With `spark` tables pass through it: a folder that both see.
+    """
 
     kind: Literal["duckdb", "spark"] = "duckdb"
     url: str | None = None
@@ -100,16 +106,18 @@ class EngineSettings(Section):
     @field_validator("storage")
     @classmethod
     def _check_storage(cls, value: str | None) -> str | None:
-        if value is not None and not Path(value).is_absolute():
-            raise ValueError("must be an absolute path, the same here and on Spark; object stores cannot be used yet")
+        if value is not None and not (Path(value).is_absolute() or re.fullmatch(_BUCKET, value)):
+            raise ValueError("must be an absolute path, or s3://BUCKET or s3://BUCKET/PREFIX")
         return value
 
     @model_validator(mode="after")
     def _check_kind(self) -> "EngineSettings":
         if self.kind == "spark" and not (self.url and self.storage):
             raise ValueError("kind spark needs url and storage")
-        if self.kind == "duckdb" and (self.url or self.storage):
-            raise ValueError("url and storage are of kind spark")
+        if self.kind == "spark" and not Path(self.storage or "").is_absolute():
+            raise ValueError("kind spark needs a storage that is a path, the same here and on Spark")
+        if self.kind == "duckdb" and self.url:
+            raise ValueError("url is of kind spark")
         return self
 
 

@@ -9,7 +9,8 @@
     │  └─ SourceBroken          something that nobody expected; its cause is the exception
     ├─ RepositoryError          a git mirror could not be made or fetched
     └─ WarehouseError           wrong version, disk full, rows that do not add up
-       └─ WarehouseBusy         passing: locked for too long
+       ├─ WarehouseBusy         passing: locked for too long
+       └─ StorageUnavailable    passing: the place of the Parquet files cannot be read or written
 
 A message says what is wrong, where, and what to do next. Messages never hold secrets.
 """
@@ -60,3 +61,7 @@ class WarehouseError(DoraError):
 
 class WarehouseBusy(WarehouseError):
     """Another run holds the warehouse. Trying again later can help."""
+
+
+class StorageUnavailable(WarehouseError):
+    """The place of the Parquet files cannot be read or written. Trying again later can help."""

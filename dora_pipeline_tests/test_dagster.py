@@ -23,6 +23,7 @@ from dora_pipeline.errors import (
     DoraError,
     SourceRejected,
     SourceUnavailable,
+    StorageUnavailable,
     WarehouseBusy,
     WarehouseError,
 )
@@ -308,7 +309,9 @@ def test_a_home_that_became_wrong_fails_a_run_with_its_sentence_and_no_day_is_lo
 
 
 @pytest.mark.parametrize(
-    "error", [SourceUnavailable("pagerduty", "HTTP 503"), WarehouseBusy("held by dora run")], ids=["source", "lock"]
+    "error",
+    [SourceUnavailable("pagerduty", "HTTP 503"), WarehouseBusy("held by dora run"), StorageUnavailable("gone")],
+    ids=["source", "lock", "storage"],
 )
 def test_what_passes_is_tried_again_after_a_wait_and_then_fails_with_its_sentence(error: DoraError) -> None:
     retries = [failure_of(error, attempt) for attempt in range(2)]

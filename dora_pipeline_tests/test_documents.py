@@ -243,7 +243,7 @@ def test_the_ways_to_open_the_warehouse_that_the_guide_tells_read_and_do_not_wri
             assert connection.execute(query).fetchall() == [(2,)]
             with pytest.raises(duckdb.InvalidInputException, match="read-only"):
                 connection.execute("DELETE FROM core.deployments")
-    (snippet,) = [text for language, text in BLOCKS if language == "python"]
+    (snippet,) = [text for language, text in BLOCKS if language == "python" and "read_only" in text]
     names: dict[str, Any] = {}
     exec(snippet, names)
     assert names["teams"].filter(deployments=2)["env"].to_list() == ["prod"]
@@ -296,7 +296,7 @@ def _lines(name: str) -> list[str]:
 
 
 def _locked(name: str) -> dict[str, str]:
-    pins = (re.match(r"([a-z0-9._-]+)(?:\[[a-z,]+\])?==([^\s;\\]+)", line) for line in _lines(name))
+    pins = (re.match(r"([a-z0-9._-]+)(?:\[[a-z0-9,]+\])?==([^\s;\\]+)", line) for line in _lines(name))
     return {pin[1]: pin[2] for pin in pins if pin}
 
 

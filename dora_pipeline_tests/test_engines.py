@@ -87,10 +87,12 @@ def test_functions_of_the_short_list_are_written_as_spark_has_them() -> None:
     [
         ({"kind": "sail"}, "engine.kind: "),
         ({"kind": "spark"}, "engine: kind spark needs url and storage"),
-        ({"url": "sc://spark", "storage": "/shared"}, "engine: url and storage are of kind spark"),
+        ({"url": "sc://spark", "storage": "/shared"}, "engine: url is of kind spark"),
+        ({"storage": "relative/path"}, "engine.storage: must be an absolute path, or s3://BUCKET"),
+        ({"storage": "s3://key:secret@bucket/x"}, "engine.storage: must be an absolute path, or s3://BUCKET"),
         ({"kind": "spark", "url": "spark:7077", "storage": "/shared"}, "engine.url: must be sc://HOST"),
         ({"kind": "spark", "url": "sc://spark/;token=x", "storage": "/shared"}, "a server that asks for a token"),
-        ({"kind": "spark", "url": "sc://spark", "storage": "s3://bucket"}, "object stores cannot be used yet"),
+        ({"kind": "spark", "url": "sc://spark", "storage": "s3://bucket"}, "kind spark needs a storage that is a path"),
     ],
 )
 def test_an_engine_that_cannot_be_used_is_a_mistake_of_the_settings(

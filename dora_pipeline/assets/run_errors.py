@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from dora_pipeline.errors import DoraError, SourceUnavailable, WarehouseBusy
+from dora_pipeline.errors import DoraError, SourceUnavailable, StorageUnavailable, WarehouseBusy
 from dora_pipeline.identifiers import without_credentials
 
-_PASSING = (SourceUnavailable, WarehouseBusy)
+_PASSING = (SourceUnavailable, StorageUnavailable, WarehouseBusy)
 _RETRIES = 2
 _FIRST_WAIT_SECONDS = 30
 

@@ -10,11 +10,12 @@ import click
 import duckdb
 
 from dora_pipeline.cli.results import FORMATS, show
-from dora_pipeline.config import default_home
+from dora_pipeline.config import Settings, default_home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.settings import read_settings
 from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.reader import lock, open_reader
+from dora_pipeline.warehouse.storage.storage_reader import open_storage
 
 _READING = (
     "`dora sql` takes what only reads: SELECT, WITH, FROM, VALUES, TABLE, PIVOT, UNPIVOT, SHOW, DESCRIBE, SUMMARIZE, "
@@ -85,8 +86,9 @@ class _SqlCommand(click.Command):
 @click.argument("query", required=False)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--files", is_flag=True, help="Let the query read files, such as FROM 'budget.csv'. It never writes any.")
+@click.option("--from-storage", is_flag=True, help="Query the Parquet files of the setting engine.storage.")
 @click.option("--zone", is_flag=True, help="Show times in the time zone that is configured, in place of UTC.")
-def sql_command(query: str | None, form: str, files: bool, zone: bool) -> None:
+def sql_command(query: str | None, form: str, files: bool, from_storage: bool, zone: bool) -> None:
     """Query the warehouse, read-only; without QUERY, or with `-`, it is read from stdin.
 
     SHOW TABLES lists the tables, DESCRIBE one of them its columns. A table shows at most 1,000 rows, and every other
@@ -97,10 +99,12 @@ def sql_command(query: str | None, form: str, files: bool, zone: bool) -> None:
     if query in (None, "-"):
         query = _from_stdin()
     home = default_home()
-    with open_reader(home) as connection, TemporaryDirectory(prefix="dora-sql-") as scratch:
+    settings = read_settings(home) if zone or from_storage else Settings()
+    opened = open_storage(settings) if from_storage else open_reader(home)
+    with opened as connection, TemporaryDirectory(prefix="dora-sql-") as scratch:
         if zone:
-            connection.execute(f"SET TimeZone = {quoted(read_settings(home).timezone)}")
-        lock(connection, Path(scratch), reads_files=files)
+            connection.execute(f"SET TimeZone = {quoted(settings.timezone)}")
+        lock(connection, Path(scratch), reads_files=files, storage=settings.engine.storage)
         try:
             statement = _read_only(connection, _OUR_TABLES if _SHOW_TABLES.fullmatch(query) else query)
             show(connection, statement.text, form, Path(scratch), is_query=statement.is_query)

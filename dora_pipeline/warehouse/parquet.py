@@ -31,7 +31,7 @@ def export_tables(
         written = []
         for done, name in enumerate(names):
             step("export", done, len(names))
-            written.append((_file(folder, name), _write(connection, name, _file(part, name))))
+            written.append((_file(folder, name), write_parquet(connection, name, str(_file(part, name)))))
         step("export", len(names), len(names))
         shutil.rmtree(former, ignore_errors=True)
         if folder.exists():
@@ -52,8 +52,9 @@ def _file(folder: Path, name: str) -> Path:
     return folder / schema / f"{table}.parquet"
 
 
-def _write(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> int:
-    return count(connection, f"COPY (FROM {name}) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+def write_parquet(connection: duckdb.DuckDBPyConnection, rows: str, target: str) -> int:
+    """Write the rows of a table, or of what else may stand behind FROM, to a Parquet file: their number."""
+    return count(connection, f"COPY (FROM {rows}) TO {quoted(target)} (FORMAT parquet, COMPRESSION zstd)")
 
 
 def _require_export(folder: Path) -> None:

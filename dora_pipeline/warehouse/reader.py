@@ -89,11 +89,14 @@ def _opened(home: Home, open_file: Callable[[Home], duckdb.DuckDBPyConnection]) 
         raise WarehouseError(f"{home.warehouse}: cannot be opened: {text}{advice}") from error
 
 
-def lock(connection: duckdb.DuckDBPyConnection, scratch: Path, *, reads_files: bool) -> None:
+def lock(
+    connection: duckdb.DuckDBPyConnection, scratch: Path, *, reads_files: bool, storage: str | None = None
+) -> None:
     """Let a connection of `open_reader` run the SQL of a user: nothing that it runs later opens this again.
 
-    The warehouse and the folder `scratch`, for results and what does not fit into memory, are all that it reaches;
-    `reads_files` lets it read, and so write, other files: then only statements may be run that do not write.
+    The warehouse, the storage of `open_storage`, and the folder `scratch`, for results and what does not fit into
+    memory, are all that it reaches; `reads_files` lets it read, and so write, other files. There, and in the storage,
+    only statements may be run that do not write.
     """
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")
@@ -101,7 +104,8 @@ def lock(connection: duckdb.DuckDBPyConnection, scratch: Path, *, reads_files: b
     connection.execute("SET python_enable_replacements = false")
     connection.execute(f"SET temp_directory = {quoted(str(scratch / 'spill'))}")
     if not reads_files:
-        connection.execute(f"SET allowed_directories = [{quoted(str(scratch))}]")
+        reached = [str(scratch), *([storage] if storage else [])]
+        connection.execute(f"SET allowed_directories = [{', '.join(map(quoted, reached))}]")
         connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 

@@ -48,15 +48,21 @@ def table_statements(table: type[Table]) -> list[str]:
         f"{name} {duckdb_type(column)}{'' if column.nullable else ' NOT NULL'}"
         for name, column in table.columns().items()
     )
-    return [f"CREATE TABLE IF NOT EXISTS {table.table_name} ({columns})", *_comments("TABLE", table)]
+    return [f"CREATE TABLE IF NOT EXISTS {table.table_name} ({columns})", *comments("TABLE", table)]
 
 
 def view_statements(view: type[View]) -> list[str]:
     """The statements that make a view, with its comments."""
-    return [f"CREATE OR REPLACE VIEW {view.table_name} AS {statement(view.table_name)}", *_comments("VIEW", view)]
+    return [f"CREATE OR REPLACE VIEW {view.table_name} AS {statement(view.table_name)}", *comments("VIEW", view)]
 
 
-def _comments(kind: str, table: type[Table]) -> list[str]:
+def macro_statements() -> list[str]:
+    """The statements that make the macros."""
+    return [statement(macro) for macro in _MACROS]
+
+
+def comments(kind: str, table: type[Table]) -> list[str]:
+    """The statements that give a table, or a view (`kind`) of its name, its comments."""
     return [
         f"COMMENT ON {kind} {table.table_name} IS {quoted(table_comment(table))}",
         *(
@@ -79,8 +85,8 @@ def ensure_schema(connection: duckdb.DuckDBPyConnection, *, replaces: bool) -> N
     for view in VIEWS:
         for text in view_statements(view):
             connection.execute(text)
-    for macro in _MACROS:
-        connection.execute(statement(macro))
+    for text in macro_statements():
+        connection.execute(text)
     connection.execute("INSERT INTO landing.properties VALUES ('schema_version', ?)", [SCHEMA_VERSION])
     if replaces:
         connection.execute("INSERT INTO landing.properties VALUES (?, 'true')", [IS_MADE_ANEW])

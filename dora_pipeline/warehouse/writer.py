@@ -28,6 +28,8 @@ from dora_pipeline.warehouse.publication import (
 )
 from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.schema import ensure_schema
+from dora_pipeline.warehouse.storage.generations import publish_generation
+from dora_pipeline.warehouse.storage.places import open_place
 from dora_pipeline.warehouse.upgrades import is_outdated, refuse_newer_publication
 from dora_pipeline.warehouse.version import SCHEMA_VERSION
 
@@ -44,8 +46,11 @@ _MAKE_SPACE = "the disk is full; make space and run `dora run` again, nothing th
 class Writer:
     """An open working database. Made by `open_writer` only."""
 
-    def __init__(self, home: Home, connection: duckdb.DuckDBPyConnection, engine: Engine) -> None:
+    def __init__(
+        self, home: Home, connection: duckdb.DuckDBPyConnection, engine: Engine, storage: str | None = None
+    ) -> None:
         self._home = home
+        self._storage = storage
         self.connection = connection
         self.engine = engine
 
@@ -99,12 +104,15 @@ class Writer:
         return is_published(self._home)
 
     def publish(self) -> None:
-        """Put a copy of the database where people query it.
+        """Put a copy of the database where people query it, and its state as Parquet files into the storage, if any.
 
-        Raises WarehouseError where there is no space; what was published before then stays.
+        Raises WarehouseError where there is no space; what was published before then stays. Raises StorageUnavailable
+        where the copy is in place, and the storage does not take the files.
         """
         self.connection.execute("CHECKPOINT")
         publish(self._home)
+        if self._storage is not None:
+            publish_generation(self.connection, open_place(self._storage))
 
 
 @contextlib.contextmanager
@@ -147,7 +155,7 @@ def open_writer(
                 _remove(working_file(home))
                 connection = _opened(home)
             ensure_schema(connection, replaces=home.warehouse.exists())
-            yield Writer(home, connection, engine)
+            yield Writer(home, connection, engine, settings.engine.storage)
         except duckdb.Error as error:
             raise _explained(home, error) from error
         finally:

@@ -22,6 +22,7 @@ from dora_pipeline.errors import ConfigError, WarehouseError
 from dora_pipeline.tables import VIEWS
 from dora_pipeline.warehouse.emptiness import finds_nothing
 from dora_pipeline.warehouse.engines.engine import InPlace
+from dora_pipeline.warehouse.parquet import write_parquet
 from dora_pipeline.warehouse.queries import insert, quoted, statement
 
 try:
@@ -122,7 +123,7 @@ class Spark:
                 continue
             path = folder / f"{name}.parquet"
             if not path.exists():
-                connection.execute(f"COPY (FROM {name}) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+                write_parquet(connection, name, str(path))
                 session.read.parquet(str(path)).createOrReplaceTempView(view_name(name))
 
     def _connected(self) -> Any:

@@ -1,0 +1,151 @@
+"""Each publication as a generation of Parquet files: months that hold what a file holds already are not written again.
+
+What a table holds in a month is told by a digest, which is the name of the file. So names are equal where rows are,
+whatever led to them, and nothing has to keep book of what has changed. What does not belong here: reading them.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import md5
+
+import duckdb
+
+from dora_pipeline.errors import StorageUnavailable, WarehouseError
+from dora_pipeline.tables import TABLES, VIEWS, LandedDeployments, LandedFailures, Properties, Table
+from dora_pipeline.warehouse.parquet import write_parquet
+from dora_pipeline.warehouse.queries import quoted
+from dora_pipeline.warehouse.schema import comments, duckdb_type, macro_statements, view_statements
+from dora_pipeline.warehouse.storage.places import FILES, Place
+from dora_pipeline.warehouse.storage.stored_state import MANIFEST, ParquetFile, RetiredFiles, StoredState, read_state
+from dora_pipeline.warehouse.version import SCHEMA_VERSION
+
+# Beside core and metrics what macros read, which is what has landed of events.
+_LANDED = (LandedDeployments, LandedFailures, Properties)
+_STORED = tuple(table for table in TABLES if not table.table_name.startswith("landing.") or table in _LANDED)
+# So many publications a reader may take for one manifest.
+_KEPT_GENERATIONS = 20
+# Raise it when files are written otherwise, so that all are.
+_WRITTEN_AS = 1
+# Nothing else is ever removed.
+_OURS = re.compile(rf"{FILES}/(core|metrics|landing)\.[a-z_]+-(\d+-\d\d-)?[0-9a-f]{{32}}\.parquet")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The rows of a table, those of a month (its first day) where it has days: their number, and sum of hashes."""
+
+    table: type[Table]
+    month: str | None
+    rows: int
+    hashes: int
+
+    @cached_property
+    def path(self) -> str:
+        """The name of the file that holds them."""
+        columns = [(name, duckdb_type(column)) for name, column in self.table.columns().items()]
+        held = (_WRITTEN_AS, columns, self.rows, self.hashes)
+        digest = md5(repr(held).encode(), usedforsecurity=False).hexdigest()
+        month = f"{self.month[:-3]}-" if self.month else ""
+        return f"{FILES}/{self.table.table_name}-{month}{digest}.parquet"
+
+    def file(self, sizes: dict[str, int]) -> ParquetFile:
+        """How the manifest names it."""
+        return ParquetFile(
+            path=self.path, month=self.month[:-3] if self.month else None, rows=self.rows, bytes=sizes[self.path]
+        )
+
+
+def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place) -> StoredState:
+    """Put the state of a warehouse into a place, and switch the manifest to it when all of it is there.
+
+    Only one process at a time may do this. Whatever ends it, the manifest names the former state or this one, and
+    files that are not changed any more. Raises StorageUnavailable, and WarehouseError where another home has switched
+    the manifest meanwhile, or a file does not hold what it should.
+    """
+    with _explained(place):
+        place.connect(connection)
+        former = read_state(place)
+        sizes = place.sizes()
+        parts = [part for table in _STORED for part in _parts(connection, table, table.table_name)]
+        # A name that no manifest has may be of a file that is not whole.
+        known = former.kept_paths() & sizes.keys() if former else set()
+        new = [part for part in parts if part.path not in known]
+        for part in new:
+            _write(connection, place, part)
+        if new:
+            place.sync(part.path for part in new)
+            sizes = place.sizes()
+        manifest = _manifest(former, parts, sizes)
+        if read_state(place) != former:
+            raise WarehouseError(
+                f"{place.address}/{MANIFEST}: another home writes there, too; give each a place of its own"
+            )
+        place.write(MANIFEST, manifest.model_dump_json(indent=1).encode())
+        for name in sizes.keys() - manifest.kept_paths():
+            if _OURS.fullmatch(name):
+                place.remove(name)
+    return manifest
+
+
+def _manifest(former: StoredState | None, parts: Sequence[_Part], sizes: dict[str, int]) -> StoredState:
+    paths = {part.path for part in parts}
+    retired = (
+        [RetiredFiles(generation=former.generation, paths=tuple(former.paths())), *former.retired] if former else []
+    )
+    left = [(one.generation, tuple(sorted(set(one.paths) - paths))) for one in retired[:_KEPT_GENERATIONS]]
+    return StoredState(
+        generation=former.generation + 1 if former else 1,
+        published_at=datetime.now(UTC),
+        schema_version=SCHEMA_VERSION,
+        tables={
+            table.table_name: tuple(part.file(sizes) for part in parts if part.table is table) for table in _STORED
+        },
+        definitions=(
+            *(text for table in _STORED for text in comments("VIEW", table)),
+            *(text for view in VIEWS for text in view_statements(view)),
+            *macro_statements(),
+        ),
+        retired=tuple(RetiredFiles(generation=generation, paths=gone) for generation, gone in left),
+    )
+
+
+def _parts(connection: duckdb.DuckDBPyConnection, table: type[Table], rows: str) -> list[_Part]:
+    columns = table.columns()
+    month = "CAST(DATE_TRUNC('month', day) AS DATE)" if "day" in columns else "CAST(NULL AS DATE)"
+    # Lists that are NULL, empty, or hold NULL have one hash.
+    values = [f"CAST({name} AS VARCHAR)" if duckdb_type(one) == "VARCHAR[]" else name for name, one in columns.items()]
+    # The hash of a row is hashed, so that values which two rows have changed with each other change the sum.
+    found = connection.execute(
+        f"""
+        SELECT CAST({month} AS VARCHAR), COUNT(*), SUM(HASH(HASH({", ".join(values)}))) FROM {rows}
+        GROUP BY {month} ORDER BY {month}
+        """
+    ).fetchall()
+    return [_Part(table, *row) for row in found] or [_Part(table, None, 0, 0)]
+
+
+def _write(connection: duckdb.DuckDBPyConnection, place: Place, part: _Part) -> None:
+    name, target = part.table.table_name, f"{place.address}/{part.path}"
+    days = f" WHERE day BETWEEN DATE '{part.month}' AND LAST_DAY(DATE '{part.month}')" if part.month else ""
+    write_parquet(connection, f"{name}{days}", target)
+    if _parts(connection, part.table, f"read_parquet({quoted(target)})") != [part]:
+        raise WarehouseError(
+            f"{target}: does not hold the rows of {name} that were written; the manifest stays as it was. It is a "
+            "fault of the storage, the program or DuckDB: update them, and run again"
+        )
+
+
+@contextmanager
+def _explained(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, duckdb.IOException) as error:
+        reason = " ".join(str(error).split())
+        raise StorageUnavailable(
+            f"engine.storage {place.address}: {reason}; what readers see there stays, and the warehouse of this home "
+            "is published. Mend that, and the next run goes on from there"
+        ) from error

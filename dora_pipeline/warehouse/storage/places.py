@@ -1,0 +1,160 @@
+"""Where the files of a storage lie: a folder, or a bucket of an object store that speaks S3.
+
+What does not belong here: which files these are (`generations.py`).
+"""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+
+from dora_pipeline.config import secrets
+from dora_pipeline.files import sync_folder, whole_file
+
+FILES = "files"
+_SCHEME = "s3://"
+_CONNECT_SECONDS = 10
+_REQUEST_SECONDS = 60
+_ATTEMPTS = 3
+
+
+class Place(Protocol):
+    """Files by their names below `address`, as DuckDB knows them. Methods raise OSError."""
+
+    address: str
+
+    def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let a connection read and write here."""
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file, None where there is none."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a whole file in the place of another, at once."""
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each file in `files/`, by its name."""
+
+    def sync(self, names: Iterable[str]) -> None:
+        """Bring files that DuckDB has written to the disk."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, unless that is done."""
+
+
+def open_place(address: str) -> Place:
+    """The place with this address; nothing is contacted. Raises ConfigError where a secret is missing."""
+    return Bucket(address) if address.startswith(_SCHEME) else Folder(address)
+
+
+class Folder:
+    """A folder, which must be there: what is mounted may be missing."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        self._path = Path(address)
+
+    def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """As `Place` says."""
+        (self._path / FILES).mkdir(exist_ok=True)
+
+    def read(self, name: str) -> bytes | None:
+        """As `Place` says."""
+        with suppress(FileNotFoundError):
+            return (self._path / name).read_bytes()
+        return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """As `Place` says."""
+        with whole_file(self._path / name) as file:
+            file.write(content)
+
+    def sizes(self) -> dict[str, int]:
+        """As `Place` says."""
+        return {f"{FILES}/{entry.name}": entry.stat().st_size for entry in os.scandir(self._path / FILES)}
+
+    def sync(self, names: Iterable[str]) -> None:
+        """As `Place` says."""
+        for name in names:
+            # A file is synchronized as a folder is.
+            sync_folder(self._path / name)
+        sync_folder(self._path / FILES)
+
+    def remove(self, name: str) -> None:
+        """As `Place` says."""
+        (self._path / name).unlink(missing_ok=True)
+
+
+class Bucket:
+    """A part of a bucket, by PyArrow; what is written there is whole or not there.
+
+    Secrets, region and the address of another store than Amazon's are those of the environment.
+    """
+
+    def __init__(self, address: str) -> None:
+        # To import them takes longer than many a run.
+        from fsspec.implementations.arrow import ArrowFSWrapper
+        from pyarrow import fs
+
+        key, secret = secrets(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], f"engine.storage {address}")
+        self.address = address.rstrip("/")
+        self._root = self.address.removeprefix(_SCHEME)
+        self._missing = fs.FileType.NotFound
+        self._selector = fs.FileSelector(f"{self._root}/{FILES}", allow_not_found=True)
+        self._store: Any = fs.S3FileSystem(
+            access_key=key,
+            secret_key=secret,
+            session_token=_variable("AWS_SESSION_TOKEN"),
+            region=_variable("AWS_REGION", "AWS_DEFAULT_REGION"),
+            endpoint_override=_variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+            connect_timeout=_CONNECT_SECONDS,
+            request_timeout=_REQUEST_SECONDS,
+            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+            # What is small is one request.
+            allow_delayed_open=True,
+        )
+        self._wrapped: Any = ArrowFSWrapper(self._store)
+
+    def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """As `Place` says."""
+        # A run publishes more than once, and a name may be registered once.
+        if connection.filesystem_is_registered(self._wrapped.protocol):
+            connection.unregister_filesystem(self._wrapped.protocol)
+        connection.register_filesystem(self._wrapped)
+
+    def read(self, name: str) -> bytes | None:
+        """As `Place` says."""
+        try:
+            with self._store.open_input_stream(self._named(name)) as stream:
+                content: bytes = stream.read()
+        except FileNotFoundError:
+            return None
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """As `Place` says."""
+        with self._store.open_output_stream(self._named(name)) as stream:
+            stream.write(content)
+
+    def sizes(self) -> dict[str, int]:
+        """As `Place` says."""
+        found = self._store.get_file_info(self._selector)
+        return {f"{FILES}/{info.base_name}": info.size for info in found}
+
+    def sync(self, names: Iterable[str]) -> None:
+        """Nothing: an object store answers when it has a file."""
+
+    def remove(self, name: str) -> None:
+        """As `Place` says."""
+        if self._store.get_file_info(self._named(name)).type != self._missing:
+            self._store.delete_file(self._named(name))
+
+    def _named(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+
+def _variable(*names: str) -> str | None:
+    return next((value for name in names if (value := os.environ.get(name, "").strip())), None)

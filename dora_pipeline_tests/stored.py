@@ -1,0 +1,72 @@
+"""What stands in a storage, read by its manifest with nothing of the program: as a reader of another engine does."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from dora_pipeline_tests.homes import TestHome
+
+TABLES = (
+    "core.source_selections",
+    "core.services",
+    "core.apm_version_activity",
+    "core.deployments",
+    "core.deployment_commits",
+    "core.failures",
+    "core.failure_links",
+    "core.failed_changes",
+    "core.rejected_events",
+    "metrics.daily",
+    "metrics.freshness",
+    "landing.deployments",
+    "landing.failures",
+    "landing.properties",
+)
+VIEWS = ("core.events", "metrics.measures", "metrics.deployment_outcomes")
+# Without macros as long as the events of a test are.
+SUMMARY = "metrics.summary_by('tag:team', 'quarter', DATE '2024-01-01', DATE '2025-06-30')"
+
+
+def manifest(storage: Path) -> dict[str, Any]:
+    """The manifest of a folder."""
+    content: dict[str, Any] = json.loads((storage / "manifest.json").read_text(encoding="utf-8"))
+    return content
+
+
+def files(known: dict[str, Any], table: str) -> dict[str | None, str]:
+    """The files of a table in a manifest by month."""
+    found = {file["month"]: file["path"] for file in known["tables"][table]}
+    assert len(found) == len(known["tables"][table])
+    return found
+
+
+def define(connection: duckdb.DuckDBPyConnection, address: str, known: dict[str, Any]) -> None:
+    """Make the views and macros of a manifest, as docs/clients.md shows it."""
+    connection.execute("SET TimeZone = 'UTC'")
+    for name, listed in known["tables"].items():
+        paths = [f"{address}/{file['path']}" for file in listed]
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name.split('.')[0]}")
+        connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({paths})")
+    for definition in known["definitions"]:
+        connection.execute(definition)
+
+
+def assert_equal(home: TestHome, storage: Path) -> None:
+    """Every row of every table, view and of a macro is that of the published file, and files are as they are named."""
+    known = manifest(storage)
+    assert known["tables"].keys() == set(TABLES)
+    with duckdb.connect() as connection:
+        define(connection, str(storage), known)
+        for name in (*TABLES, *VIEWS, SUMMARY):
+            query = f"SELECT * FROM {name} ORDER BY ALL"
+            assert connection.execute(query).fetchall() == home.rows(query), name
+        for table, listed in known["tables"].items():
+            for file in listed:
+                path = storage / file["path"]
+                assert path.stat().st_size == file["bytes"]
+                month = "DISTINCT STRFTIME(day, '%Y-%m')" if file["month"] else "NULL"
+                months = connection.execute(f"SELECT {month} FROM '{path}' LIMIT 2").fetchall()
+                assert {row[0] for row in months} <= {file["month"]}, table
+                assert connection.execute(f"SELECT COUNT(*) FROM '{path}'").fetchall() == [(file["rows"],)]

@@ -1,0 +1,263 @@
+"""The published state as Parquet files behind a manifest: equal at each stage, whatever happens meanwhile.
+
+DORA_TEST_SEED says which random world it is.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from dora_pipeline.config import project_folder
+from dora_pipeline.errors import WarehouseError
+from dora_pipeline.intake.store import EventStore
+from dora_pipeline.settings import read_settings
+from dora_pipeline.warehouse.storage import generations
+from dora_pipeline.warehouse.storage.storage_reader import open_storage
+from dora_pipeline.warehouse.writer import open_writer
+from dora_pipeline_tests.command import call, command_line, environment
+from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.random_worlds import SELECTIONS, prepare, random_repository, random_world, tell
+from dora_pipeline_tests.stored import SUMMARY, TABLES, assert_equal, files, manifest
+
+COUNT = "SELECT COUNT(*) FROM core.deployments"
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """A folder for files."""
+    folder = tmp_path / "storage"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def stored(home: TestHome, storage: Path) -> TestHome:
+    """A home whose state is put there: two deployments and a failure of two months."""
+    home.settings(engine={"storage": str(storage)})
+    home.select_events()
+    home.deploy("shop", "2024-05-06 10:00:00", version="1", custom_tags=["team:a"])
+    home.deploy("shop", "2024-06-07 10:00:00", version="2")
+    home.fail(["shop"], "2024-06-07 11:00:00", "2024-06-07 12:30:00")
+    home.run()
+    return home
+
+
+# Equal
+
+
+@pytest.mark.slow
+def test_after_each_stage_of_a_random_world_the_files_hold_the_rows_of_the_published_file(
+    tmp_path: Path, storage: Path
+) -> None:
+    choose = random.Random(int(os.environ.get("DORA_TEST_SEED", "5")))
+    remote = tmp_path / "app.git"
+    repository = random_repository(choose, remote)
+    world = random_world(choose, 5, repository)
+    home = TestHome(tmp_path / "home")
+    prepare(home, world, remote)
+    home.home.settings_file.write_text(f"{home.home.settings_file.read_text()}engine: {{storage: {storage}}}\n")
+    for stage in range(len(SELECTIONS)):
+        tell(home, world, stage, choose)
+        home.run()
+        assert_equal(home, storage)
+    before = manifest(storage)
+    # A new day, with what is late for the first one, and the removal of an event of another month.
+    home.deploy("late", "2025-02-03 10:00:00")
+    home.deploy("late", "2024-03-30 10:00:00", version="v0", id="late-1")
+    home.run()
+    assert_equal(home, storage)
+    after = manifest(storage)
+    old, new = (files(known, "core.deployments") for known in (before, after))
+    assert {month for month in new if old.get(month) != new[month]} == {"2024-03", "2025-02"}
+    assert files(before, "core.failures") == files(after, "core.failures")
+    with EventStore.at(home.home) as store:
+        assert store.delete("deployment", "late-1")
+    home.run()
+    assert_equal(home, storage)
+    assert files(manifest(storage), "core.deployments") == {**old, "2025-02": new["2025-02"]}
+    (home.home.path / "exports" / "apm" / "seen-1-0.jsonl").unlink()
+    home.run()
+    assert_equal(home, storage)
+    removed = manifest(storage)
+    home.run(rebuild=True)
+    assert_equal(home, storage)
+    rebuilt = manifest(storage)
+    for table in (name for name in TABLES if not name.startswith("landing.") and name != "metrics.freshness"):
+        assert files(rebuilt, table) == files(removed, table)
+
+
+def test_what_differs_only_in_how_lists_are_empty_or_in_whose_values_are_whose_is_another_file(
+    stored: TestHome, storage: Path
+) -> None:
+    known = set()
+    with open_writer(stored.home, read_settings(stored.home), "tests") as writer:
+        # Most of these have one hash in DuckDB.
+        for tags in ("[]", "[NULL]", "['']", "['NULL']", "['a', 'b']", "['a, b']"):
+            writer.connection.execute(f"UPDATE core.deployments SET custom_tags = {tags} WHERE version = '2'")
+            writer.publish()
+            assert_equal(stored, storage)
+            known.add(files(manifest(storage), "core.deployments")["2024-06"])
+        for ids in ("NULL", "[]"):
+            writer.connection.execute(f"UPDATE core.failure_links SET possible_ids = {ids}")
+            writer.publish()
+            assert_equal(stored, storage)
+            known.add(files(manifest(storage), "core.failure_links")["2024-06"])
+    assert len(known) == 8
+
+
+# Whole
+
+
+def test_a_run_that_is_killed_while_it_writes_leaves_the_former_state_and_the_next_one_ends_it(
+    stored: TestHome, storage: Path
+) -> None:
+    before, rows = manifest(storage), stored.rows(COUNT)
+    for month in range(1, 13):
+        stored.deploy("shop", f"2023-{month:02}-06 10:00:00")
+    known = set(os.listdir(storage / "files"))
+    run = subprocess.Popen(command_line("run"), env=environment(stored.home.path), stderr=subprocess.DEVNULL)
+    try:
+        # Some of some forty files.
+        while run.poll() is None and len(set(os.listdir(storage / "files")) - known) < 5:
+            time.sleep(0.001)
+        run.send_signal(signal.SIGKILL)
+    finally:
+        run.wait()
+    assert run.returncode == -signal.SIGKILL
+    assert manifest(storage) == before
+    left = set(os.listdir(storage / "files")) - known
+    assert len(left) >= 5
+    with open_storage(read_settings(stored.home)) as connection:
+        assert connection.execute(COUNT).fetchall() == rows
+    # What it left may be cut.
+    for name in left:
+        (storage / "files" / name).write_bytes(b"PAR1")
+    stored.run()
+    assert_equal(stored, storage)
+    assert stored.rows(COUNT) == [(14,)]
+    after = manifest(storage)
+    named = {file["path"] for known in (before, after) for listed in known["tables"].values() for file in listed}
+    assert {f"files/{name}" for name in os.listdir(storage / "files")} == named
+
+
+def test_a_reader_goes_on_with_its_state_for_some_publications_and_files_are_not_kept_for_ever(
+    stored: TestHome, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "_KEPT_GENERATIONS", 2)
+    (storage / "files" / "mine.parquet").write_bytes(b"")
+    with open_storage(read_settings(stored.home)) as reader:
+        for number in range(2):
+            stored.deploy("shop", f"2024-06-08 10:00:0{number}")
+            stored.run()
+            assert reader.execute(f"{COUNT} WHERE day >= DATE '2024-06-01'").fetchall() == [(1,)]
+            with open_storage(read_settings(stored.home)) as other:
+                assert other.execute(COUNT).fetchall() == [(3 + number,)]
+        for _ in range(3):
+            stored.run()
+        with pytest.raises(duckdb.IOException):
+            reader.execute(f"{COUNT} WHERE day >= DATE '2024-06-01'").fetchall()
+    known = manifest(storage)
+    named = {path for one in known["retired"] for path in one["paths"]}
+    named |= {file["path"] for listed in known["tables"].values() for file in listed}
+    assert {f"files/{name}" for name in os.listdir(storage / "files")} == {*named, "files/mine.parquet"}
+    # Only how new the tables are has changed.
+    assert [len(one["paths"]) for one in known["retired"]] == [1, 1]
+
+
+def test_a_file_that_is_gone_is_written_again(stored: TestHome, storage: Path) -> None:
+    path = storage / files(manifest(storage), "core.deployments")["2024-05"]
+    path.unlink()
+    stored.run()
+    assert path.exists()
+    assert_equal(stored, storage)
+
+
+# What can go wrong
+
+
+def test_a_storage_that_is_not_there_is_an_error_after_publication_and_the_next_run_goes_on(
+    stored: TestHome, storage: Path
+) -> None:
+    shutil.move(storage, storage.with_name("elsewhere"))
+    stored.deploy("shop", "2024-06-08 10:00:00")
+    answer = call(stored.home.path, "run")
+    assert answer.code == 1
+    assert f"engine.storage {storage}: " in answer.err
+    assert "the warehouse of this home is published. Mend that, and the next run goes on from there" in answer.err
+    assert stored.rows(COUNT) == [(3,)]
+    shutil.move(storage.with_name("elsewhere"), storage)
+    stored.run()
+    assert_equal(stored, storage)
+
+
+def test_a_manifest_that_is_none_of_ours_stays(stored: TestHome, storage: Path) -> None:
+    for content in ('{"theirs": true}', json.dumps({**manifest(storage), "format": 2})):
+        (storage / "manifest.json").write_text(content)
+        with pytest.raises(WarehouseError, match=r"manifest\.json: is none that this program can read; update"):
+            stored.run()
+        assert (storage / "manifest.json").read_text() == content
+
+
+def test_two_homes_that_write_one_storage_at_a_time_are_an_error(
+    stored: TestHome, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = generations.write_parquet
+
+    def meddled(*given: object) -> int:
+        (storage / "manifest.json").write_text(json.dumps({**manifest(storage), "generation": 7}))
+        return write(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(generations, "write_parquet", meddled)
+    with pytest.raises(WarehouseError, match="another home writes there, too"):
+        stored.run()
+    assert manifest(storage)["generation"] == 7
+
+
+def test_an_object_store_without_its_secrets_is_an_error(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    home.settings(engine={"storage": "s3://bucket/dora"})
+    answer = call(home.home.path, "sql", "--from-storage", "SHOW TABLES")
+    assert answer.code == 1
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set" in answer.err
+
+
+# Read
+
+
+def test_what_the_guide_for_duckdb_tells_gives_the_figures(stored: TestHome, storage: Path) -> None:
+    guide = (project_folder() / "docs" / "clients.md").read_text(encoding="utf-8")
+    (snippet,) = [text for text in re.findall(r"^```python\n(.+?)^```", guide, re.M | re.S) if "definitions" in text]
+    names: dict[str, Any] = {}
+    exec(snippet.replace("/shared/dora", str(storage)), names)
+    query = "SELECT * FROM metrics.summary('month', DATE '2024-05-01', DATE '2024-06-30') ORDER BY ALL"
+    assert names["connection"].execute(query).fetchall() == stored.rows(query)
+
+
+def test_dora_sql_answers_from_the_storage_as_it_does_from_the_published_file(stored: TestHome, storage: Path) -> None:
+    queries = (f"FROM {SUMMARY}", "FROM metrics.daily ORDER BY ALL", "SHOW TABLES", "DESCRIBE core.deployments")
+    local = [call(stored.home.path, "sql", query, "--format", "json") for query in queries]
+    stored.home.warehouse.unlink()
+    there = [call(stored.home.path, "sql", "--from-storage", query, "--format", "json") for query in queries]
+    assert [answer.code for answer in (*local, *there)] == [0] * 8
+    assert [json.loads(answer.out) for answer in there[:2]] == [json.loads(answer.out) for answer in local[:2]]
+    shown, also_shown = ({row["name"]: row["holds"] for row in json.loads(one[2].out)} for one in (local, there))
+    assert shown == also_shown
+    refused = call(stored.home.path, "sql", "--from-storage", f"FROM read_text('{stored.home.settings_file}')")
+    assert "files other than the warehouse are out of reach" in refused.err
+    (storage / "manifest.json").unlink()
+    answer = call(stored.home.path, "sql", "--from-storage", "SHOW TABLES")
+    assert f"{storage}/manifest.json: is not there yet; `dora run` writes it" in answer.err
+    stored.settings()
+    answer = call(stored.home.path, "sql", "--from-storage", "SHOW TABLES")
+    assert "engine.storage is not set in dora.yaml" in answer.err

@@ -17,8 +17,10 @@ from dora_pipeline_tests.intake_servers import API_KEY, APP_KEY, Client, running
 NOON = 1_714_996_800
 GOOD = {"data": {"attributes": {"service": "shop", "started_at": NOON, "finished_at": NOON}}}
 SECOND_API_KEY = "another-api-key-of-the-tests-0123"
-FORBIDDEN = (403, {"errors": ["Forbidden"]})
-UNAUTHORIZED = (401, {"errors": ["Unauthorized"]})
+NO_API_KEY = "DD-API-KEY is missing"
+NO_APP_KEY = "DD-APPLICATION-KEY is missing"
+WRONG_API_KEY = "the key in DD-API-KEY is none of those in the intake's DORA_INTAKE_API_KEYS"
+WRONG_APP_KEY = "the key in DD-APPLICATION-KEY is none of those in the intake's DORA_INTAKE_APP_KEYS"
 SENDING = [("POST", "/api/v2/dora/deployment"), ("POST", "/api/v2/dora/failure"), ("POST", "/api/v2/dora/incident")]
 READING = [
     ("POST", "/api/v2/dora/deployments"),
@@ -40,6 +42,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+def forbidden(fault: str) -> tuple[int, Any]:
+    """The answer that says what is the matter with the keys, in the shape of Datadog's."""
+    return 403, {"errors": [f"Forbidden: {fault}"]}
+
+
 def told(client: Client, method: str, path: str, **headers: str) -> tuple[int, Any]:
     """Status and JSON of an answer to a good body; the client is used once."""
     answer = client(method, path, GOOD if method in ("POST", "PATCH") else None, **headers)
@@ -52,7 +59,9 @@ def told(client: Client, method: str, path: str, **headers: str) -> tuple[int, A
 def test_sending_without_a_right_api_key_is_forbidden(url: str, method: str, path: str, key: str | None) -> None:
     # More than 60 wrong keys a minute are another matter.
     address = f"10.0.0.{sum(map(ord, f'{path}{key}')) % 250}"
-    assert told(Client(url, key, None), method, path, X_Forwarded_For=address) == FORBIDDEN
+    assert told(Client(url, key, None), method, path, X_Forwarded_For=address) == forbidden(
+        WRONG_API_KEY if key else NO_API_KEY
+    )
 
 
 @pytest.mark.parametrize(("method", "path"), READING)
@@ -61,12 +70,12 @@ def test_reading_and_changing_need_both_keys(url: str, method: str, path: str) -
         address = f"10.0.1.{sum(map(ord, method + path)) % 250}"
         return told(Client(url, api_key, app_key), method, path, X_Forwarded_For=address)
 
-    assert answer(None, None) == UNAUTHORIZED
-    assert answer(API_KEY, None) == FORBIDDEN
-    assert answer(None, APP_KEY) == FORBIDDEN
-    assert answer(WRONG, APP_KEY) == FORBIDDEN
-    assert answer(API_KEY, WRONG) == FORBIDDEN
-    assert answer(APP_KEY, API_KEY) == FORBIDDEN
+    assert answer(None, None) == (401, {"errors": [f"Unauthorized: {NO_API_KEY}; {NO_APP_KEY}"]})
+    assert answer(API_KEY, None) == forbidden(NO_APP_KEY)
+    assert answer(None, APP_KEY) == forbidden(NO_API_KEY)
+    assert answer(WRONG, APP_KEY) == forbidden(WRONG_API_KEY)
+    assert answer(API_KEY, WRONG) == forbidden(WRONG_APP_KEY)
+    assert answer(APP_KEY, API_KEY) == forbidden(f"{WRONG_API_KEY}; {WRONG_APP_KEY}")
     assert answer(API_KEY, APP_KEY)[0] in (400, 404)
     assert answer(SECOND_API_KEY, APP_KEY)[0] in (400, 404)
 

@@ -116,4 +116,5 @@ def test_what_the_intake_refuses_is_told_in_its_words(
     monkeypatch.setenv("DD_API_KEY", "another" * 4)
     answer = dora("resend", str(spool))
     assert answer.code == 1
-    assert "HTTP 403: Forbidden; check the key in DATADOG_API_KEY or else DD_API_KEY" in answer.err
+    assert "HTTP 403: Forbidden: the key in DD-API-KEY is none of those in the intake's DORA_INTAKE_API" in answer.err
+    assert "; check the key in DATADOG_API_KEY or else DD_API_KEY" in answer.err

@@ -18,6 +18,8 @@ from dora_pipeline.intake.web.refusals import Refusal
 
 API_KEYS = "DORA_INTAKE_API_KEYS"
 APP_KEYS = "DORA_INTAKE_APP_KEYS"
+API_HEADER = "DD-API-KEY"
+APP_HEADER = "DD-APPLICATION-KEY"
 SHORTEST_KEY = 16
 FAILURES_PER_MINUTE = 60
 
@@ -76,6 +78,11 @@ def _digest(key: bytes, pepper: bytes) -> bytes:
     return blake2b(key, key=pepper, digest_size=32).digest()
 
 
+def _fault(header: str, sent: str, variable: str) -> str:
+    """What is the matter with a key, by the names of its header and of the intake's variable; never the key."""
+    return f"the key in {header} is none of those in the intake's {variable}" if sent else f"{header} is missing"
+
+
 class Door:
     """Lets requests in, or raises Refusal; without keys (`--insecure`) everyone comes in."""
 
@@ -87,17 +94,21 @@ class Door:
 
     def admit_sender(self, request: Request) -> None:
         """For an API key alone."""
-        api_key = self._keys.api_key(request.headers.get("dd-api-key", ""))
+        sent = request.headers.get(API_HEADER, "")
+        api_key = self._keys.api_key(sent)
         if api_key is None and not self._is_open:
-            raise self._failed(request, 403, "Forbidden")
+            raise self._failed(request, 403, f"Forbidden: {_fault(API_HEADER, sent, API_KEYS)}")
         self._count(api_key)
 
     def admit_reader(self, request: Request) -> None:
         """For an API key and an application key; 401 where there is neither, as at Datadog."""
-        sent = [request.headers.get(name) for name in ("dd-api-key", "dd-application-key")]
-        api_key, app_key = self._keys.api_key(sent[0] or ""), self._keys.app_key(sent[1] or "")
-        if (api_key is None or app_key is None) and not self._is_open:
-            raise self._failed(request, *((403, "Forbidden") if any(sent) else (401, "Unauthorized")))
+        sent_api, sent_app = (request.headers.get(name, "") for name in (API_HEADER, APP_HEADER))
+        api_key, app_key = self._keys.api_key(sent_api), self._keys.app_key(sent_app)
+        faults = [] if api_key is not None else [_fault(API_HEADER, sent_api, API_KEYS)]
+        faults += [] if app_key is not None else [_fault(APP_HEADER, sent_app, APP_KEYS)]
+        if faults and not self._is_open:
+            status, title = (403, "Forbidden") if sent_api or sent_app else (401, "Unauthorized")
+            raise self._failed(request, status, f"{title}: {'; '.join(faults)}")
         self._count(api_key)
 
     def _count(self, api_key: bytes | None) -> None:

@@ -24,9 +24,9 @@ from dora_pipeline.intake.web.app import IntakeSettings, intake_app
 from dora_pipeline.intake.web.certificates import Certificate, Tls
 from dora_pipeline.intake.web.connections import ClientConnection
 from dora_pipeline.intake.web.monitoring import METRICS_FOLDER
+from dora_pipeline.intake.web.webhooks import WEBHOOK_SECRETS
 from dora_pipeline.listening import BACKLOG, address_of, is_loopback, listening_socket, logging_of
 
-WEBHOOK_SECRETS = "PAGERDUTY_WEBHOOK_SECRETS"
 # Longer than nginx keeps its connections to us, so that it never writes into one that just ended.
 _KEEP_ALIVE_SECONDS = 75
 _GRACE_SECONDS = 20

@@ -19,6 +19,7 @@ from dora_pipeline.intake.web.refusals import Refusal, WrongRequest
 from dora_pipeline.intake.web.worker import worker_of
 from dora_pipeline.json_values import lax_json_value
 
+WEBHOOK_SECRETS = "PAGERDUTY_WEBHOOK_SECRETS"
 _SIGNATURE = "X-PagerDuty-Signature"
 _VERSION = "v1="
 _TEST_EVENT = "pagey.ping"
@@ -50,7 +51,8 @@ async def take_delivery(request: Request) -> Response:
     try:
         kept = await run_in_threadpool(delivery, body, request.headers, worker.webhook_secrets)
     except WrongSignature:
-        raise Refusal(403, "Forbidden: the signature fits none of the webhook's secrets") from None
+        fault = f"{_SIGNATURE} is missing or fits none of the secrets in the intake's {WEBHOOK_SECRETS}"
+        raise Refusal(403, f"Forbidden: {fault}") from None
     except WrongDelivery as error:
         raise WrongRequest([str(error)]) from None
     if kept is not None:

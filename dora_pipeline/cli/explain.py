@@ -13,6 +13,7 @@ from dora_pipeline.cli.parameters import Days
 from dora_pipeline.cli.results import FORMATS, show
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
+from dora_pipeline.pipeline.aliases import environment_names
 from dora_pipeline.settings import read_settings
 from dora_pipeline.warehouse.queries import first_row, quoted
 from dora_pipeline.warehouse.reader import open_reader
@@ -55,15 +56,15 @@ def explain_command(days: tuple[date, date], service: str, env: str | None, form
     """Show the events behind each figure of SERVICE, and those that are left out, with the reason.
 
     The days are those of the configured time zone, both included. Without ENV: of every environment. A table shows the
-    columns that fit, and every other format all of them.
+    columns that fit, and every other format all of them. ENV may be an alias of the settings.
     """
     first, last = days
-    names = f"{quoted(service)}, {'NULL' if env is None else quoted(env)}"
     home = default_home()
     with open_reader(home) as connection, TemporaryDirectory(prefix="dora-explain-") as scratch:
         if zone:
             connection.execute(f"SET TimeZone = {quoted(read_settings(home).timezone)}")
-        _require_known(connection, service, env)
+        env = _known_env(connection, service, env)
+        names = f"{quoted(service)}, {'NULL' if env is None else quoted(env)}"
         explained = f"metrics.explain(DATE '{first}', DATE '{last}', {names})"
         connection.execute(f"CREATE TEMP TABLE explained AS FROM {explained}")
         if form == "table" and first_row(connection, "SELECT 1 FROM explained LIMIT 1") is None:
@@ -83,11 +84,18 @@ def _show_nothing(
     console.print(f"{where} has no event on {when}, none left out either; {advice}", markup=False, soft_wrap=True)
 
 
-def _require_known(connection: duckdb.DuckDBPyConnection, service: str, env: str | None) -> None:
+def _known_env(connection: duckdb.DuckDBPyConnection, service: str, env: str | None) -> str | None:
+    """The name of the environment, also by an alias of it."""
     pairs = connection.execute(_KNOWN).fetchall()
     _require("service", service, {pair[0] for pair in pairs})
-    if env is not None:
-        _require(f"environment of {service}", env, {pair[1] for pair in pairs if pair[0] == service})
+    if env is None:
+        return None
+    envs = {pair[1] for pair in pairs if pair[0] == service}
+    name = environment_names(connection)(env)
+    if env not in envs and name in envs:
+        return name
+    _require(f"environment of {service}", env, envs)
+    return env
 
 
 def _require(kind: str, name: str, known: set[str | None]) -> None:

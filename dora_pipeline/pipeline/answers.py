@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
+from dora_pipeline.pipeline.aliases import environment_names
 from dora_pipeline.pipeline.report_queries import Queries
 from dora_pipeline.pipeline.trends import points_by_env
 from dora_pipeline.report.answer import Answer, NamedEnvironment, Overview
@@ -72,6 +73,7 @@ def overview(connection: duckdb.DuckDBPyConnection) -> Overview:
         [SelectedSource(*row) for row in queries.rows("sources")],
         sorted((NamedEnvironment(*row) for row in environments), key=_production_first),
         names,
+        environment_names(connection),
     )
 
 

@@ -11,6 +11,7 @@ from dora_pipeline.catalog import Catalog
 from dora_pipeline.code_versions import code_version
 from dora_pipeline.config import Settings, Shapes, shaping
 from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.pipeline import aliases
 from dora_pipeline.pipeline.landing import microseconds
 from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.selection import SelectionLog
@@ -95,6 +96,7 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
     properties = {
         "landing_settings": json.dumps([_LANDING_VERSION, shaping(settings, Shapes.LANDING)]),
         "link_settings": json.dumps(shaping(settings, Shapes.LINKS)),
+        aliases.PROPERTY: json.dumps(settings.environments, ensure_ascii=False),
         # What metrics.summary knows of time.
         "timezone": settings.timezone,
         "link_window_us": str(microseconds(settings.link_window)),

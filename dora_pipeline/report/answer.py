@@ -3,8 +3,8 @@
 Days are those of the warehouse's time zone, instants are UTC, durations seconds. None is `no data`, never 0.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo
@@ -37,6 +37,7 @@ class Overview:
 
     `environments` are those of production first, then by deployments. `names` has, for each parameter of a question,
     the values that events name, most events first, None where some name none; of tags the most frequent only.
+    `name_of` gives the name of an environment by an alias.
     """
 
     zone: ZoneInfo
@@ -46,6 +47,7 @@ class Overview:
     sources: Sequence[SelectedSource]
     environments: Sequence[NamedEnvironment]
     names: Mapping[str, Sequence[str | None]]
+    name_of: Callable[[str], str | None] = field(repr=False, compare=False)
 
     def selected(self, event_type: str) -> bool:
         """Whether any source of deployments or of failures is selected."""
@@ -80,13 +82,13 @@ class Overview:
         return min((item.first_selected_at for item in found), default=None)
 
     def environment(self, question: Question) -> NamedEnvironment:
-        """The environment that the question is about: the first one where it names none. Raises WrongQuestion."""
+        """The environment that the question names, also by an alias; else the first one. Raises WrongQuestion."""
         if question.env is None:
             return self.environments[0]
-        wanted = None if question.env == NONE else question.env
-        for environment in self.environments:
-            if environment.env == wanted:
-                return environment
+        by_env = {environment.env: environment for environment in self.environments}
+        for name in (None if question.env == NONE else question.env, self.name_of(question.env)):
+            if name in by_env:
+                return by_env[name]
         raise UnknownName("env", question.env, [item.env or NONE for item in self.environments])
 
     def resolved(self, question: Question) -> Question:

@@ -96,9 +96,7 @@ def test_after_each_stage_of_a_random_world_the_files_hold_the_rows_of_the_publi
         assert files(rebuilt, table) == files(removed, table)
 
 
-def test_what_differs_only_in_how_lists_are_empty_or_in_whose_values_are_whose_is_another_file(
-    stored: TestHome, storage: Path
-) -> None:
+def test_what_differs_only_in_how_lists_are_empty_is_another_file(stored: TestHome, storage: Path) -> None:
     known = set()
     with open_writer(stored.home, read_settings(stored.home), "tests") as writer:
         # Most of these have one hash in DuckDB.

@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import pytest
 import yaml
+from pyspark.sql.connect.session import SparkSession
 
 from dora_pipeline.errors import WarehouseError
+from dora_pipeline_tests import stored
 from dora_pipeline_tests.dagster_servers import free_port
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.random_worlds import SELECTIONS, prepare, random_repository, random_world, tell
@@ -98,6 +101,20 @@ def assert_equal(home: TestHome, other: TestHome) -> None:
     assert_same(home.rows(f"SELECT day, {PERCENTILES} {order}"), other.rows(f"SELECT day, {PERCENTILES} {order}"))
 
 
+def assert_read_by_spark(url: str, home: TestHome, storage: Path) -> None:
+    """Spark that follows the manifest reads the rows of every table."""
+    session = SparkSession.builder.remote(url).create()
+    try:
+        for table, listed in stored.manifest(storage)["tables"].items():
+            rows = session.read.parquet(*(str(storage / file["path"]) for file in listed)).toArrow()
+            with duckdb.connect() as connection:
+                connection.execute("SET TimeZone = 'UTC'")
+                read = connection.from_arrow(rows).fetchall()
+            assert sorted(map(repr, read)) == sorted(map(repr, home.rows(f"FROM {table}"))), table
+    finally:
+        session.stop()
+
+
 @pytest.mark.timeout(3600)
 def test_spark_makes_the_rows_that_duckdb_makes_and_one_that_died_changes_nothing(tmp_path: Path) -> None:
     choose = random.Random(int(os.environ.get("DORA_TEST_SEED", "11")))
@@ -122,7 +139,9 @@ def test_spark_makes_the_rows_that_duckdb_makes_and_one_that_died_changes_nothin
                     home.run()
             if stage in run_stages:
                 assert_equal(plain, sparked)
-                assert list(storage.iterdir()) == []
+                stored.assert_equal(sparked, storage)
+                assert {path.name for path in storage.iterdir()} == {"files", "manifest.json"}
+        assert_read_by_spark(url, sparked, storage)
         before = sparked.tables()
         for home in (plain, sparked):
             home.deploy("late", "2024-06-01 10:00:00", id="late-1")

@@ -5,8 +5,7 @@ whatever led to them, and nothing has to keep book of what has changed. What doe
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,12 +13,12 @@ from hashlib import md5
 
 import duckdb
 
-from dora_pipeline.errors import StorageUnavailable, WarehouseError
+from dora_pipeline.errors import WarehouseError
 from dora_pipeline.tables import TABLES, VIEWS, LandedDeployments, LandedFailures, Properties, Table
 from dora_pipeline.warehouse.parquet import write_parquet
 from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.schema import comments, duckdb_type, macro_statements, view_statements
-from dora_pipeline.warehouse.storage.places import FILES, Place
+from dora_pipeline.warehouse.storage.places import FILES, Place, explained
 from dora_pipeline.warehouse.storage.stored_state import MANIFEST, ParquetFile, RetiredFiles, StoredState, read_state
 from dora_pipeline.warehouse.version import SCHEMA_VERSION
 
@@ -28,6 +27,10 @@ _LANDED = (LandedDeployments, LandedFailures, Properties)
 _STORED = tuple(table for table in TABLES if not table.table_name.startswith("landing.") or table in _LANDED)
 # So many publications a reader may take for one manifest.
 _KEPT_GENERATIONS = 20
+_ADVICE = (
+    "what readers see there stays, and the warehouse of this home is published. Mend that, and the next run goes on "
+    "from there"
+)
 # Raise it when files are written otherwise, so that all are.
 _WRITTEN_AS = 1
 # Nothing else is ever removed.
@@ -66,7 +69,7 @@ def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place) -> S
     files that are not changed any more. Raises StorageUnavailable, and WarehouseError where another home has switched
     the manifest meanwhile, or a file does not hold what it should.
     """
-    with _explained(place):
+    with explained(place, _ADVICE):
         place.connect(connection)
         former = read_state(place)
         sizes = place.sizes()
@@ -93,10 +96,11 @@ def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place) -> S
 
 def _manifest(former: StoredState | None, parts: Sequence[_Part], sizes: dict[str, int]) -> StoredState:
     paths = {part.path for part in parts}
+    known = [RetiredFiles(generation=former.generation, paths=tuple(former.paths())), *former.retired] if former else []
     retired = (
-        [RetiredFiles(generation=former.generation, paths=tuple(former.paths())), *former.retired] if former else []
+        RetiredFiles(generation=one.generation, paths=tuple(sorted(set(one.paths) - paths)))
+        for one in known[:_KEPT_GENERATIONS]
     )
-    left = [(one.generation, tuple(sorted(set(one.paths) - paths))) for one in retired[:_KEPT_GENERATIONS]]
     return StoredState(
         generation=former.generation + 1 if former else 1,
         published_at=datetime.now(UTC),
@@ -109,7 +113,7 @@ def _manifest(former: StoredState | None, parts: Sequence[_Part], sizes: dict[st
             *(text for view in VIEWS for text in view_statements(view)),
             *macro_statements(),
         ),
-        retired=tuple(RetiredFiles(generation=generation, paths=gone) for generation, gone in left),
+        retired=tuple(retired),
     )
 
 
@@ -137,15 +141,3 @@ def _write(connection: duckdb.DuckDBPyConnection, place: Place, part: _Part) -> 
             f"{target}: does not hold the rows of {name} that were written; the manifest stays as it was. It is a "
             "fault of the storage, the program or DuckDB: update them, and run again"
         )
-
-
-@contextmanager
-def _explained(place: Place) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, duckdb.IOException) as error:
-        reason = " ".join(str(error).split())
-        raise StorageUnavailable(
-            f"engine.storage {place.address}: {reason}; what readers see there stays, and the warehouse of this home "
-            "is published. Mend that, and the next run goes on from there"
-        ) from error

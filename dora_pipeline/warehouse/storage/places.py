@@ -4,14 +4,15 @@ What does not belong here: which files these are (`generations.py`).
 """
 
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
 
 from dora_pipeline.config import secrets
+from dora_pipeline.errors import StorageUnavailable
 from dora_pipeline.files import sync_folder, whole_file
 
 FILES = "files"
@@ -154,6 +155,20 @@ class Bucket:
 
     def _named(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+
+@contextmanager
+def explained(place: Place, advice: str) -> Iterator[None]:
+    """Raise StorageUnavailable with the advice where the block cannot read or write the place."""
+    try:
+        yield
+    except (OSError, duckdb.Error) as error:
+        # What PyArrow raises comes out of DuckDB as the class of all its errors, with the whole trace.
+        if not isinstance(error, (OSError, duckdb.IOException)) and type(error) is not duckdb.Error:
+            raise
+        lines = str(error).strip().splitlines()
+        reason = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+        raise StorageUnavailable(f"engine.storage {place.address}: {reason}; {advice}") from error
 
 
 def _variable(*names: str) -> str | None:

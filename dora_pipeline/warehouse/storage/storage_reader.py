@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import duckdb
 
 from dora_pipeline.config import Settings
-from dora_pipeline.errors import ConfigError, StorageUnavailable, WarehouseError
-from dora_pipeline.warehouse.storage.places import open_place
+from dora_pipeline.errors import ConfigError, WarehouseError
+from dora_pipeline.warehouse.storage.places import explained, open_place
 from dora_pipeline.warehouse.storage.stored_state import MANIFEST, read_state
 
 
@@ -23,14 +23,10 @@ def open_storage(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     place = open_place(address)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        try:
+        with explained(place, "it cannot be read"):
             place.connect(connection)
-            manifest = read_state(place)
-            if manifest is None:
+            state = read_state(place)
+            if state is None:
                 raise WarehouseError(f"{place.address}/{MANIFEST}: is not there yet; `dora run` writes it")
-            manifest.define(connection, place.address)
-        except (OSError, duckdb.IOException) as error:
-            raise StorageUnavailable(
-                f"engine.storage {place.address}: cannot be read: {' '.join(str(error).split())}"
-            ) from error
+            state.define(connection, place.address)
         yield connection

@@ -1,0 +1,156 @@
+"""The published state in a bucket: moto's server, which speaks S3, on this machine; another client looks at it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from dora_pipeline.settings import read_settings
+from dora_pipeline.warehouse.storage.storage_reader import open_storage
+from dora_pipeline_tests.command import call, command_line, environment
+from dora_pipeline_tests.dagster_servers import free_port
+from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.stored import SUMMARY, assert_equal, files
+from dora_pipeline_tests.waiting import eventually
+
+SECRET = "not-to-be-seen-anywhere"
+ADDRESS = "s3://figures/teams/dora"
+COUNT = "SELECT COUNT(*) FROM core.deployments"
+
+
+@contextmanager
+def running_store(port: int, log: Path) -> Iterator[Any]:
+    """A store with an empty bucket, as a client of it; it keeps all in memory."""
+    with log.open("ab") as output:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}")
+        eventually(lambda: process.poll() is None and "Running on" in log.read_text(), "the store answers")
+        client.create_bucket(Bucket="figures")
+        yield client
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """That of a store that may be started, which the environment names with its keys."""
+    port = free_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-of-tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    return port
+
+
+@pytest.fixture
+def stored(home: TestHome) -> TestHome:
+    """A home with deployments of two months and a failure, to be put into the bucket."""
+    home.settings(engine={"storage": ADDRESS})
+    home.select_events()
+    home.deploy("shop", "2024-05-06 10:00:00", version="1", custom_tags=["team:a"])
+    home.deploy("shop", "2024-06-07 10:00:00", version="2")
+    home.fail(["shop"], "2024-06-07 11:00:00", "2024-06-07 12:30:00")
+    return home
+
+
+def objects(client: Any) -> dict[str, Any]:
+    """The objects below the prefix by their names, with when they were written."""
+    found = client.get_paginator("list_objects_v2").paginate(Bucket="figures", Prefix="teams/dora/")
+    return {one["Key"].removeprefix("teams/dora/"): one["LastModified"] for page in found for one in page["Contents"]}
+
+
+def manifest(client: Any) -> dict[str, Any]:
+    """The manifest of the bucket."""
+    content: dict[str, Any] = json.load(client.get_object(Bucket="figures", Key="teams/dora/manifest.json")["Body"])
+    return content
+
+
+def fetched(client: Any, folder: Path) -> Path:
+    """A copy of the bucket."""
+    for name in objects(client):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        client.download_file("figures", f"teams/dora/{name}", str(folder / name))
+    return folder
+
+
+def test_a_bucket_holds_the_rows_of_the_published_file_and_unchanged_months_are_not_written_again(
+    stored: TestHome, port: int, tmp_path: Path
+) -> None:
+    with running_store(port, tmp_path / "log") as client:
+        client.put_object(Bucket="figures", Key="teams/dora/files/theirs.parquet", Body=b"")
+        stored.run()
+        assert_equal(stored, fetched(client, tmp_path / "first"))
+        before, written = manifest(client), objects(client)
+        stored.deploy("shop", "2024-06-08 10:00:00")
+        stored.run()
+        assert_equal(stored, fetched(client, tmp_path / "second"))
+        after, again = manifest(client), objects(client)
+        old, new = (files(known, "core.deployments") for known in (before, after))
+        assert (old["2024-05"], old["2024-06"] == new["2024-06"]) == (new["2024-05"], False)
+        assert {name: again[name] for name in written if name != "manifest.json"} == {
+            name: moment for name, moment in written.items() if name != "manifest.json"
+        }
+        local = call(stored.home.path, "sql", f"FROM {SUMMARY}", "--format", "json")
+        stored.home.warehouse.unlink()
+        there = call(stored.home.path, "sql", "--from-storage", f"FROM {SUMMARY}", "--format", "json")
+        assert there == local
+        assert json.loads(there.out)
+
+
+def test_a_run_that_is_killed_while_it_writes_into_a_bucket_leaves_the_former_state(
+    stored: TestHome, port: int, tmp_path: Path
+) -> None:
+    with running_store(port, tmp_path / "log") as client:
+        stored.run()
+        before, known = manifest(client), objects(client)
+        for month in range(1, 13):
+            stored.deploy("shop", f"2023-{month:02}-06 10:00:00")
+        run = subprocess.Popen(command_line("run"), env=environment(stored.home.path), stderr=subprocess.DEVNULL)
+        try:
+            while run.poll() is None and len(objects(client).keys() - known.keys()) < 3:
+                time.sleep(0.001)
+            run.send_signal(signal.SIGKILL)
+        finally:
+            run.wait()
+        assert run.returncode == -signal.SIGKILL
+        assert manifest(client) == before
+        with open_storage(read_settings(stored.home)) as connection:
+            assert connection.execute(COUNT).fetchall() == [(2,)]
+            stored.run()
+            assert connection.execute(COUNT).fetchall() == [(2,)]
+        assert_equal(stored, fetched(client, tmp_path / "after"))
+        assert stored.rows(COUNT) == [(14,)]
+
+
+def test_a_store_that_does_not_answer_is_an_error_that_tells_no_secret_and_the_next_run_goes_on(
+    stored: TestHome, port: int, tmp_path: Path
+) -> None:
+    with running_store(port, tmp_path / "log") as client:
+        client.delete_bucket(Bucket="figures")
+        missing = call(stored.home.path, "run")
+    silent = call(stored.home.path, "run")
+    asked = call(stored.home.path, "sql", "--from-storage", "SHOW TABLES")
+    for answer in (missing, silent, asked):
+        assert answer.code == 1
+        assert f"engine.storage {ADDRESS}: " in answer.err
+        assert "Traceback" not in answer.err
+        assert SECRET not in answer.out + answer.err
+    assert stored.rows(COUNT) == [(2,)]
+    with running_store(port, tmp_path / "second log") as client:
+        stored.run()
+        assert_equal(stored, fetched(client, tmp_path / "copy"))
+    for folder, _, names in os.walk(tmp_path):
+        assert not [name for name in names if SECRET.encode() in (Path(folder) / name).read_bytes()]

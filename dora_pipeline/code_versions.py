@@ -55,7 +55,6 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
         "pipeline/failed_changes.py",
         "warehouse/sql/landing/inferred_deployments.sql",
         *_normalizers("deployment"),
-        "sources/apm/deployments.py",
     ),
     DeploymentCommits: (
         "warehouse/sql/core/deployment_commits.sql",

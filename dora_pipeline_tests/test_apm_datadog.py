@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dora_pipeline.config import Settings
-from dora_pipeline.sources.apm.datadog_deployments import normalize_apm_deployments
+from dora_pipeline.sources.apm.deployments import normalize_apm_deployments
 from dora_pipeline.sources.apm.export_reading import ExportReading
 from dora_pipeline_tests.apm_exports import MODIFIED_AT, RECORDS, SHA, jsonl, reading, reasons, written
 

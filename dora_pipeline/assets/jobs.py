@@ -10,7 +10,8 @@ from dora_pipeline.assets.metadata import asset_key
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.pipeline.loading import WHOLE_TABLES
-from dora_pipeline.pipeline.selections import select
+from dora_pipeline.selection import append_selection
+from dora_pipeline.timeline import InstantError, instant
 
 _WHOLE = dg.AssetSelection.assets(*(asset_key(table) for table in WHOLE_TABLES))
 _DAILY = dg.AssetSelection.assets(*(asset_key(table) for table in DAILY_TABLES))
@@ -34,7 +35,10 @@ class SelectionConfig(dg.Config):
 def append_to_selection_log(context: dg.OpExecutionContext, config: SelectionConfig) -> None:
     """Append one selection to source_selections.csv, as `dora select` does."""
     try:
-        selection = select(default_home(), config.event_type, config.sources, config.at)
+        at = None if config.at is None else instant(config.at)
+        selection = append_selection(default_home(), config.event_type, config.sources, at)
+    except InstantError as error:
+        raise dg.Failure(description=f"at: {error}", allow_retries=False) from None
     except DoraError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
     moment: datetime = selection.selected_at

@@ -26,7 +26,7 @@ from dora_pipeline.timeline import Window
 from dora_pipeline.warehouse.inputs import Input, known_inputs
 from dora_pipeline.warehouse.landing import APM
 from dora_pipeline.warehouse.reader import open_reader
-from dora_pipeline.warehouse.waiting import waiting_days
+from dora_pipeline.warehouse.staleness import waiting_days
 
 # A file that changed this recently may still be written to.
 _SETTLING = timedelta(seconds=5)

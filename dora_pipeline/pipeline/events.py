@@ -16,6 +16,7 @@ from dora_pipeline.pipeline.session import Session
 from dora_pipeline.sources.day_files import DayFiles
 from dora_pipeline.sources.source import EventReading, Normalized, Source
 from dora_pipeline.warehouse import inputs, landing, links
+from dora_pipeline.warehouse.event_records import has_event_records
 from dora_pipeline.warehouse.inputs import Input
 from dora_pipeline.warehouse.writer import Writer
 
@@ -44,20 +45,25 @@ class ChangedEvents:
 
 def changed_events(
     session: Session, source: Source[Any], records: pl.DataFrame, files: Sequence[str] | None = None
-) -> ChangedEvents:
-    """What records change of a source whose events come by several doors; `records` and `files` as for `settle`."""
+) -> ChangedEvents | None:
+    """What records change of a source whose events come by several doors; `records` and `files` as for `settle`.
+
+    None where there is nothing, as of exports that hold sightings alone.
+    """
     events = source.reader().events
     assert events is not None
     connection, settings = session.writer.connection, session.settings
+    if records.is_empty() and not has_event_records(connection, source.name, files or ()):
+        return None
     settled = settle(connection, source.event_type, source.name, records, settings, events.normalize, files)
     return ChangedEvents(settled, events.normalize(settled.events, settings))
 
 
-def land_change(connection: duckdb.DuckDBPyConnection, source: Source[Any], change: ChangedEvents) -> None:
+def land_change(connection: duckdb.DuckDBPyConnection, source: Source[Any], change: ChangedEvents | None) -> None:
     """Land what `changed_events` gave last."""
-    settled, normalized = change.settled, change.normalized
-    if settled.ids.is_empty():
+    if change is None:
         return
+    settled, normalized = change.settled, change.normalized
     _LANDS[source.event_type](connection, source.name, settled.ids, normalized.events, normalized.rejected)
     if source.event_type == "deployment":
         links.wait_for_names(connection, settled.ids)

@@ -178,7 +178,7 @@ def _land(session: Session, read: Sequence[_Read]) -> None:
         inputs.note_inputs(connection, APM, [(one.told, one.reading.records) for one in read])
 
 
-def _land_nothing(connection: duckdb.DuckDBPyConnection, name: str, nothing: ChangedEvents) -> None:
+def _land_nothing(connection: duckdb.DuckDBPyConnection, name: str, nothing: ChangedEvents | None) -> None:
     landing.land_sightings(connection, [name], empty_frame(LandedVersionActivity), empty_frame(LandedRejects))
     land_change(connection, APM_DEPLOYMENT_TRACKING, nothing)
 

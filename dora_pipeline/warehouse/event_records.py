@@ -20,6 +20,12 @@ _IS_REPLACED = """
 """
 
 
+def has_event_records(connection: duckdb.DuckDBPyConnection, source: str, files: Sequence[str]) -> bool:
+    """Whether any record is known of the files."""
+    query = "SELECT COUNT(*) FROM landing.event_records WHERE source = ? AND input IN (SELECT UNNEST(?))"
+    return count(connection, query, [source, list(files)]) > 0
+
+
 class EventRecords:
     """The records of a source, those that give way to new ones apart: all of `files`, else those sent of `names`.
 

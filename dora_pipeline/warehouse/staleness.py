@@ -6,6 +6,7 @@ from datetime import date
 import duckdb
 
 from dora_pipeline.tables import ApmVersionActivity, Deployments, Failures, RejectedEvents, Table
+from dora_pipeline.warehouse.queries import statement
 
 _LANDED: Mapping[type[Table], str] = {
     ApmVersionActivity: "landing.version_activity",
@@ -22,6 +23,14 @@ def stale_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[type[Tabl
         [[table.table_name for table in tables]],
     ).fetchall()
     return [row[0] for row in rows]
+
+
+def waiting_days(connection: duckdb.DuckDBPyConnection) -> dict[date, str]:
+    """The stale days in order, each with a digest of what has landed of it and of what it is loaded by.
+
+    The digest of a day changes when the same day changes again, and with selections, services and settings.
+    """
+    return dict(connection.execute(statement("landing.waiting_days")).fetchall())
 
 
 def mark_days(connection: duckdb.DuckDBPyConnection, tables: Iterable[type[Table]], days: str) -> None:

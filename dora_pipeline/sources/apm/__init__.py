@@ -7,7 +7,7 @@ from dora_pipeline.sources.source import EventReading, Reader, Source, reader_of
 
 def _reader() -> Reader:
     """How Datadog's list of ready events is read; sightings land in a way of their own (`pipeline/exports.py`)."""
-    from dora_pipeline.sources.apm.datadog_deployments import listed_deployments, normalize_apm_deployments
+    from dora_pipeline.sources.apm.deployments import listed_deployments, normalize_apm_deployments
     from dora_pipeline.sources.datadog.dora_lists import list_of_deployments
 
     events = EventReading(listed_deployments, normalize_apm_deployments, is_sent=False)

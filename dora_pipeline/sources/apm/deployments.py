@@ -1,4 +1,4 @@
-"""Ready deployment events of an export, as records in the words in which the intake is told of events.
+"""Ready deployments of APM, those of exports and those that Datadog lists: records in the words of the intake.
 
 Datadog tells more of each (its type, its commits, its own judgement of failure); that is computed here by rules of our
 own, so it is left out.
@@ -16,8 +16,11 @@ from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import COMMIT_SHA, repository_id, version_of
 from dora_pipeline.sources.apm.documents import Told
 from dora_pipeline.sources.apm.faults import Fault, fault_at
-from dora_pipeline.sources.apm.settings import ID_PREFIX
+from dora_pipeline.sources.apm.settings import ID_PREFIX, SOURCE
+from dora_pipeline.sources.datadog.dora_events import event_records
+from dora_pipeline.sources.event_api.deployments import normalize_deployments
 from dora_pipeline.sources.raw import SENT_SCHEMA
+from dora_pipeline.sources.source import Normalized
 from dora_pipeline.timeline import FUTURE_TOLERANCE, InstantError, instant
 
 Row = Mapping[str, object]
@@ -80,6 +83,16 @@ def deployment_frame(rows: Iterable[Row]) -> pl.DataFrame:
     """Records as a frame with the columns of SENT_SCHEMA, `sequence` counts them."""
     numbered = [{**row, "sequence": sequence} for sequence, row in enumerate(rows)]
     return pl.DataFrame(numbered, schema=SENT_SCHEMA, orient="row")
+
+
+def listed_deployments(records: pl.DataFrame) -> pl.DataFrame:
+    """Deployments of Datadog's list as `event_records`, under the ids of this source."""
+    return event_records(records).with_columns(record_id=ID_PREFIX + pl.col("record_id"))
+
+
+def normalize_apm_deployments(records: pl.DataFrame, settings: Settings) -> Normalized:
+    """As deployments of the Event API, which they are in all but that they have no length."""
+    return normalize_deployments(records, settings, source=SOURCE, has_length=False)
 
 
 def _text(fields: Row, name: str) -> str | None:

@@ -1,5 +1,5 @@
 # `make demo` and `make test` do everything on a fresh machine that has git, make and Python 3.11 or later.
-# `make test-systems` needs Debian's postgresql and chromium as well, `make test-spark` its default-jre-headless.
+# `make test-systems` needs Debian's postgresql, chromium and nginx as well, `make test-spark` its default-jre-headless.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,6 +20,7 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 EPOCH_UNITS: tuple[tuple[int, int], ...] = ((10**11, 10**6), (10**14, 10**3), (10**17, 1))
 
 _MICROSECOND = timedelta(microseconds=1)
+_WEEK = timedelta(weeks=1)
 _NUMBER = re.compile(r"-?[0-9]{1,30}(?P<fraction>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
 
@@ -109,6 +111,28 @@ def day_of(moment: datetime, zone: ZoneInfo) -> date:
 def start_of(day: date, zone: ZoneInfo) -> datetime:
     """The first instant of a day, in UTC."""
     return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
+
+
+@lru_cache
+def day_offsets(zone: ZoneInfo) -> tuple[tuple[date, int], ...]:
+    """How many seconds the clocks of a zone are ahead of UTC where days start, oldest first.
+
+    Each number holds for a first day and those after it: from the beginning of time to the year 2200.
+    """
+    last, end = OLDEST_INSTANT.date() - _WEEK, NEWEST_INSTANT.date()
+    offsets = [(date.min, _offset(last, zone))]
+    # No zone has changed its clocks twice within a week.
+    while last < end:
+        if _offset(last + _WEEK, zone) != offsets[-1][1]:
+            days = (last + timedelta(number) for number in range(1, 8))
+            offsets.append(next((day, found) for day in days if (found := _offset(day, zone)) != offsets[-1][1]))
+        last += _WEEK
+    return tuple(offsets)
+
+
+def _offset(day: date, zone: ZoneInfo) -> int:
+    ahead = datetime.combine(day, time(), tzinfo=zone).utcoffset() or timedelta()
+    return int(ahead.total_seconds())
 
 
 @dataclass(frozen=True)

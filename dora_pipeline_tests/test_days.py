@@ -264,7 +264,8 @@ def test_summaries_take_days_as_dates_and_as_text(home: TestHome) -> None:
     home.select_events()
     home.deploy("shop", "2024-05-06T10:00:00")
     home.run()
-    for first, last in (("'2024-05-01'", "'2024-05-31'"), ("DATE '2024-05-01'", "DATE '2024-05-31'")):
+    asked = "(SELECT MIN(day) FROM core.deployments)", "(SELECT MAX(day) + 1 FROM core.deployments)"
+    for first, last in (("'2024-05-01'", "'2024-05-31'"), ("DATE '2024-05-01'", "DATE '2024-05-31'"), asked):
         assert home.rows(f"SELECT deployments FROM metrics.summary('month', {first}, {last})") == [(1,)]
         assert home.rows(f"SELECT deployments FROM metrics.summary_by('all', 'month', {first}, {last})") == [(1,)]
 
@@ -305,6 +306,18 @@ def test_days_at_clock_changes_have_23_and_25_hours(home: TestHome) -> None:
     ]
     assert daily(home, RESTORES)[4][2] == 25 * 3600 - 1
     assert periods(home, "month", "2024-03-01", "2024-04-30") == [("2024-03-01", 3), ("2024-04-01", 1)]
+
+
+def test_a_day_ends_at_the_first_of_two_midnights(home: TestHome) -> None:
+    # 2024-11-03 in Havana: at 01:00 clocks go back to 00:00, so it begins at 04:00 UTC and not at 05:00.
+    home.settings(timezone="America/Havana")
+    home.select_events()
+    home.fail(["shop"], "2024-11-02T12:00:00")
+    home.run()
+    (found,) = home.rows(
+        "SELECT open_failures, oldest_open_seconds FROM metrics.summary('day', '2024-11-02', '2024-11-02')"
+    )
+    assert found == (1, 16 * 3600)
 
 
 def test_another_time_zone_moves_events_to_its_days(home: TestHome) -> None:

@@ -1,13 +1,13 @@
 """Instants, days and windows."""
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_pipeline.timeline import InstantError, Window, day_of, epoch_moment, instant, start_of
+from dora_pipeline.timeline import InstantError, Window, day_of, day_offsets, epoch_moment, instant, start_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = [
@@ -126,6 +126,20 @@ def test_the_hour_that_comes_twice_belongs_to_one_day() -> None:
     assert day_of(datetime(2024, 10, 27, 0, 30, tzinfo=UTC), BERLIN) == date(2024, 10, 27)
     assert day_of(datetime(2024, 10, 27, 1, 30, tzinfo=UTC), BERLIN) == date(2024, 10, 27)
     assert day_of(datetime(2024, 10, 26, 21, 59, 59, tzinfo=UTC), BERLIN) == date(2024, 10, 26)
+
+
+def test_the_offsets_at_the_beginning_of_days_hold_until_the_clocks_change() -> None:
+    assert day_offsets(ZoneInfo("UTC")) == ((date.min, 0),)
+    assert day_offsets(ZoneInfo("Asia/Kathmandu")) == ((date.min, 20700),)
+    berlin = day_offsets(BERLIN)
+    assert berlin[:3] == ((date.min, 3600), (date(2000, 3, 27), 7200), (date(2000, 10, 30), 3600))
+    assert len(berlin) == 401
+
+
+@given(st.dates(date(2000, 1, 2), date(2199, 12, 30)), st.sampled_from(ZONES))
+def test_an_offset_leads_to_the_instant_at_which_its_day_starts(day: date, zone: ZoneInfo) -> None:
+    ahead = [seconds for first, seconds in day_offsets(zone) if first <= day][-1]
+    assert datetime.combine(day, time(), UTC) - timedelta(seconds=ahead) == start_of(day, zone)
 
 
 @given(st.datetimes(datetime(2000, 1, 2), datetime(2199, 12, 30)), st.sampled_from(ZONES))

@@ -34,6 +34,7 @@ from dora_pipeline.tables import (
     Table,
     empty_frame,
 )
+from dora_pipeline.timeline import day_offsets
 from dora_pipeline.warehouse import inputs, judgement, landing, links
 from dora_pipeline.warehouse.commits import forget_commits, wait_for_commits
 from dora_pipeline.warehouse.days import replace_days, replace_table
@@ -99,6 +100,7 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
         aliases.PROPERTY: json.dumps(settings.environments, ensure_ascii=False),
         # What metrics.summary knows of time.
         "timezone": settings.timezone,
+        "day_offsets": str([{"first_day": str(day), "seconds": ahead} for day, ahead in day_offsets(settings.zone)]),
         "link_window_us": str(microseconds(settings.link_window)),
         "repositories": sha256(repr(shown).encode()).hexdigest(),
         "squash_merges": settings.squash_merges,
@@ -107,7 +109,8 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
     }
     with writer.transaction() as connection:
         changed = inputs.change_properties(connection, properties)
-        if "landing_settings" in changed:
+        # The rules of a zone change with the data of time zones of the machine.
+        if "landing_settings" in changed or "day_offsets" in changed:
             landing.forget_everything(connection)
             begin_landing_anew(connection)
         if "link_settings" in changed:

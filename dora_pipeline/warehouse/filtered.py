@@ -18,7 +18,8 @@ from dora_pipeline.timeline import Window
 from dora_pipeline.warehouse.queries import quoted, statement
 from dora_pipeline.warehouse.reader import PUBLISHED
 
-_MACROS = ("metrics.period", "metrics.wilson_low", "metrics.wilson_high", "metrics.median_rank", "metrics.summary_by")
+_MACROS = ["metrics.period", "metrics.start_of", "metrics.wilson_low", "metrics.wilson_high", "metrics.median_rank"]
+_MACROS += ["metrics.summary_by"]
 _MEASURES = ["deployment", "commit", "failed_change", "recovery", "rework", "linked_failure"]
 _MEASURES += ["possible_link", "failure", "restore"]
 _NAMES = ("service", "env", "team")

@@ -13,6 +13,7 @@ IS_MADE_ANEW = "is_made_anew"
 _SCHEMAS = ("core", "metrics", "landing")
 _MACROS = (
     "metrics.period",
+    "metrics.start_of",
     "metrics.wilson_low",
     "metrics.wilson_high",
     "metrics.median_rank",

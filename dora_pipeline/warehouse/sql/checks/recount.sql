@@ -58,6 +58,13 @@ possible_links AS (
     FROM core.deployments AS d
     WHERE d.is_selected AND d.duplicate_of IS NULL AND d.deployment_id IN (SELECT l.deployment_id FROM ({metrics.possible_links}) AS l)
 ),
+-- At whose beginning deployments and failures are known.
+known_days AS (
+    SELECT x.day
+    FROM (SELECT DISTINCT m.day FROM metrics.daily AS m) AS x
+    CROSS JOIN beginnings AS b
+    WHERE b.links_since <= metrics.start_of(x.day, b.day_offsets)
+),
 counted AS (
     SELECT
         m.day,
@@ -66,7 +73,7 @@ counted AS (
         COALESCE(SUM(m.recoveries), 0) AS recoveries, COALESCE(SUM(m.rework_deployments), 0) AS rework_deployments,
         COALESCE(SUM(m.linked_failures), 0) AS linked_failures,
         SUM(
-            CASE WHEN m.deployments > 0 AND b.links_since <= CAST(m.day AS TIMESTAMP) AT TIME ZONE b.timezone THEN
+            CASE WHEN m.deployments > 0 AND k.day IS NOT NULL THEN
                 CASE WHEN CASE WHEN m.env IS NULL OR w.service IS NULL
                              THEN m.change_failure_rate * m.deployments BETWEEN m.failures - 0.001 AND m.failures + 0.001
                              ELSE m.change_failure_rate IS NULL END
@@ -84,7 +91,7 @@ counted AS (
                    ELSE 1 END
         ) AS wrong_rates
     FROM metrics.daily AS m
-    CROSS JOIN beginnings AS b
+    LEFT JOIN known_days AS k ON m.day = k.day
     LEFT JOIN without_env AS w ON m.day = w.day AND m.service = w.service
     LEFT JOIN possible_links AS q ON m.day = q.day AND m.service = q.service AND m.env = q.env
     WHERE m.day NOT IN (SELECT w.day FROM waiting AS w)

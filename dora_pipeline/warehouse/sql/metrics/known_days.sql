@@ -3,8 +3,8 @@ SELECT p.day, {metrics.known}
 FROM (
     SELECT
         r.day, b.deployments_since, b.failures_since, b.links_since,
-        CAST(r.day AS TIMESTAMP) AT TIME ZONE b.timezone AS starts_at,
-        CAST(r.day + 1 AS TIMESTAMP) AT TIME ZONE b.timezone AS counted_until
+        metrics.start_of(r.day, b.day_offsets) AS starts_at,
+        metrics.start_of(r.day + 1, b.day_offsets) AS counted_until
     FROM run_days AS r
     CROSS JOIN (
         {metrics.beginnings}

@@ -10,21 +10,24 @@ SELECT
     {metrics.known}
 FROM (
     SELECT
-        g.period, g.next_period, LEAST(g.next_period - 1, CAST(to_day AS DATE)) AS last_day, b.source,
+        g.period, g.next_period, g.end_day - 1 AS last_day, b.source,
         b.deployments_since, b.failures_since, b.links_since, b.link_window_us,
-        CAST(g.period AS TIMESTAMP) AT TIME ZONE b.timezone AS starts_at,
-        CAST(g.next_period AS TIMESTAMP) AT TIME ZONE b.timezone AS ends_at,
-        CAST(LEAST(g.next_period, CAST(to_day AS DATE) + 1) AS TIMESTAMP) AT TIME ZONE b.timezone AS counted_until
+        metrics.start_of(g.period, b.day_offsets) AS starts_at,
+        metrics.start_of(g.next_period, b.day_offsets) AS ends_at,
+        metrics.start_of(g.end_day, b.day_offsets) AS counted_until
     FROM (
-        SELECT DISTINCT
-            metrics.period(grain, CAST(x.moment AS DATE)) AS period,
-            -- A day of the next period, whose first day is wanted.
-            metrics.period(
-                grain,
-                metrics.period(grain, CAST(x.moment AS DATE))
-                + CASE grain WHEN 'day' THEN 1 WHEN 'week' THEN 7 WHEN 'month' THEN 31 WHEN 'quarter' THEN 92 ELSE 366 END
-            ) AS next_period
-        FROM GENERATE_SERIES(CAST(CAST(from_day AS DATE) AS TIMESTAMP), CAST(CAST(to_day AS DATE) AS TIMESTAMP), INTERVAL '1 day') AS x(moment)
+        SELECT y.period, y.next_period, LEAST(y.next_period, CAST(to_day AS DATE) + 1) AS end_day
+        FROM (
+            SELECT DISTINCT
+                metrics.period(grain, CAST(x.moment AS DATE)) AS period,
+                -- A day of the next period, whose first day is wanted.
+                metrics.period(
+                    grain,
+                    metrics.period(grain, CAST(x.moment AS DATE))
+                    + CASE grain WHEN 'day' THEN 1 WHEN 'week' THEN 7 WHEN 'month' THEN 31 WHEN 'quarter' THEN 92 ELSE 366 END
+                ) AS next_period
+            FROM GENERATE_SERIES(CAST(CAST(from_day AS DATE) AS TIMESTAMP), CAST(CAST(to_day AS DATE) AS TIMESTAMP), INTERVAL '1 day') AS x(moment)
+        ) AS y
     ) AS g
     CROSS JOIN beginnings AS b
 ) AS p

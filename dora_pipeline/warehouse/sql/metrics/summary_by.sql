@@ -12,7 +12,7 @@ beginnings AS (
         CASE WHEN dimension <> 'severity' THEN k.deployments_since END AS deployments_since,
         k.failures_since,
         CASE WHEN dimension <> 'severity' THEN k.links_since END AS links_since,
-        k.timezone, k.link_window_us
+        k.day_offsets, k.link_window_us
     FROM known AS k
     WHERE dimension <> 'source'
     UNION ALL
@@ -22,7 +22,7 @@ beginnings AS (
         MIN(CASE WHEN s.event_type = 'failure' THEN s.first_selected_at END) AS failures_since,
         MIN(CASE WHEN s.event_type = 'deployment' AND k.failures_since IS NOT NULL THEN GREATEST(s.first_selected_at, k.failures_since) END)
             AS links_since,
-        MAX(k.timezone) AS timezone, MAX(k.link_window_us) AS link_window_us
+        ANY_VALUE(k.day_offsets) AS day_offsets, MAX(k.link_window_us) AS link_window_us
     FROM core.source_selections AS s
     CROSS JOIN known AS k
     WHERE dimension = 'source' AND s.is_selected

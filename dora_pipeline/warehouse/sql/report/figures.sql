@@ -9,8 +9,8 @@ known AS (
     FROM (
         SELECT
             b.deployments_since, b.failures_since, b.links_since,
-            CAST(CAST($from_day AS DATE) AS TIMESTAMP) AT TIME ZONE b.timezone AS starts_at,
-            CAST(CAST($to_day AS DATE) + 1 AS TIMESTAMP) AT TIME ZONE b.timezone AS counted_until
+            metrics.start_of(CAST($from_day AS DATE), b.day_offsets) AS starts_at,
+            metrics.start_of(CAST($to_day AS DATE) + 1, b.day_offsets) AS counted_until
         FROM beginnings AS b
     ) AS p
 ),

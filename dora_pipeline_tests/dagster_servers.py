@@ -210,12 +210,11 @@ class Units:
 
     def processor_seconds(self) -> float:
         """Processor time of all processes and of their children that have ended."""
-        ticks = 0
-        for _, pid in self._members():
-            with suppress(OSError):
-                told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-                ticks += sum(int(value) for value in told[11:15])
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(_seconds(pid, 4) for _, pid in self._members())
+
+    def run_workers(self) -> dict[int, float]:
+        """The processes of runs that are going on now, and the processor time of each."""
+        return {pid: _seconds(pid, 2) for kind, pid in self._members() if kind == "run worker"}
 
     def _keep(self) -> None:
         while not self._is_over.wait(0.5):
@@ -242,6 +241,15 @@ class Units:
                     command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                     found.append((_kind(command), int(folder.name)))
         return [(kind, pid) for kind, pid in found if pid != os.getpid()]
+
+
+def _seconds(pid: int, numbers: int) -> float:
+    """Processor time of a process in user and system mode: the first two numbers; the next two are its children's."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return sum(int(value) for value in told[11 : 11 + numbers]) / os.sysconf("SC_CLK_TCK")
 
 
 def _kind(command: str) -> str:

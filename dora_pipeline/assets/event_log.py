@@ -43,11 +43,7 @@ def store_materializations(
             storage.store_event_batch([entry for _, entry in batch])
         return
     with storage.index_transaction() as connection:
-        ids = _inserted(storage, connection, entries)
-        storage._store_asset_event_tags(connection, entries, ids)
-        newest = {event.asset_key: place for place, (event, _) in enumerate(events)}
-        for place in newest.values():
-            storage._store_asset_event(connection, entries[place], ids[place])
+        insert_asset_events(storage, connection, entries)
 
 
 def store_evaluations(instance: dg.DagsterInstance, evaluations: Sequence[dg.AssetCheckEvaluation]) -> None:
@@ -64,7 +60,7 @@ def store_evaluations(instance: dg.DagsterInstance, evaluations: Sequence[dg.Ass
 
     entries = [_entry(DagsterEventType.ASSET_CHECK_EVALUATION, each, datetime.now(UTC)) for each in evaluations]
     with storage.index_transaction() as connection:
-        ids = _inserted(storage, connection, entries)
+        ids = insert(storage, connection, entries)
         rows = [
             {
                 "asset_key": each.asset_key.to_string(),
@@ -83,9 +79,34 @@ def store_evaluations(instance: dg.DagsterInstance, evaluations: Sequence[dg.Ass
         connection.execute(AssetCheckExecutionsTable.insert(), rows)
 
 
+def insert_asset_events(storage: "SqlEventLogStorage", connection: Any, entries: Sequence["EventLogEntry"]) -> None:
+    """Insert events of assets into the index of all runs, with their tags; the last of each asset is its newest."""
+    ids = insert(storage, connection, entries)
+    storage._store_asset_event_tags(connection, entries, ids)
+    newest = {
+        (entry.get_dagster_event().asset_key, entry.dagster_event_type): (entry, number)
+        for entry, number in zip(entries, ids, strict=True)
+    }
+    for entry, number in newest.values():
+        storage._store_asset_event(connection, entry, number)
+
+
+def insert(storage: "SqlEventLogStorage", connection: Any, entries: Sequence["EventLogEntry"]) -> list[int]:
+    """Insert events into a run's log, or into the index, which holds what the page asks for; their ids, in order."""
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Table
+
+    statement = Table.insert().returning(Table.c.id, sort_by_parameter_order=True)
+    return [row[0] for row in connection.execute(statement, [storage._event_to_row(entry) for entry in entries])]
+
+
+def is_tried_version() -> bool:
+    """Whether what is not public is known to work with the version of Dagster that is installed."""
+    return version("dagster") == TRIED_VERSION
+
+
 def _sql_storage(instance: dg.DagsterInstance) -> "SqlEventLogStorage | None":
     """The storage of an instance, where what is not public is known to work."""
-    if version("dagster") != TRIED_VERSION:
+    if not is_tried_version():
         return None
     from dagster._core.storage.event_log import SqlEventLogStorage
 
@@ -114,11 +135,3 @@ def _entry(kind: Any, data: Any, moment: datetime) -> "EventLogEntry":
         job_name=RUNLESS_JOB_NAME,
         dagster_event=event,
     )
-
-
-def _inserted(storage: "SqlEventLogStorage", connection: Any, entries: Sequence["EventLogEntry"]) -> list[int]:
-    """Insert events into the index, which holds what the page asks for; their ids in the same order."""
-    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Table
-
-    statement = Table.insert().returning(Table.c.id, sort_by_parameter_order=True)
-    return [row[0] for row in connection.execute(statement, [storage._event_to_row(entry) for entry in entries])]

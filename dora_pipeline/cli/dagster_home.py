@@ -18,6 +18,18 @@ from dora_pipeline.errors import ConfigError, DoraError
 
 _HEAD = "# Written by `dora dev`, which keeps it in step with the program until you change it. sha256 "
 _SHIPPED = resources.files("dora_pipeline")
+# Dagster's storage in SQLite of a folder that lasts; without DAGSTER_HOME Dagster makes itself one for the while.
+_STORAGE = """
+# In DAGSTER_HOME, in SQLite. What of the program is named here stores the events of many days together.
+storage:
+  custom:
+    module: dora_pipeline.assets.event_storage
+    class: Storage
+    config:
+      base_dir: {env: DAGSTER_HOME}
+"""
+# How many events of a run Dagster may hand to its storage at once.
+_EVENTS_AT_ONCE = "1000"
 
 
 class DagsterError(DoraError):
@@ -32,7 +44,12 @@ class DagsterHome:
         self._warehouse = home.warehouse
         self.path = Path(named).expanduser().absolute() if named else home.path / "dagster"
         self.settings = self.path / "dagster.yaml"
-        self.environment = {**os.environ, "DORA_HOME": str(home.path), "DAGSTER_HOME": str(self.path)}
+        self.environment = {
+            "DAGSTER_EVENT_BATCH_SIZE": _EVENTS_AT_ONCE,
+            **os.environ,
+            "DORA_HOME": str(home.path),
+            "DAGSTER_HOME": str(self.path),
+        }
 
     def make(self) -> bool:
         """Make the folder, and write the shipped settings into it. False where the user has settings of their own.
@@ -44,7 +61,7 @@ class DagsterHome:
             known = self.settings.read_text(encoding="utf-8") if self.settings.exists() else None
             if known is not None and not _is_written_here(known):
                 return False
-            shipped = (_SHIPPED / "dagster.yaml").read_text(encoding="utf-8")
+            shipped = (_SHIPPED / "dagster.yaml").read_text(encoding="utf-8") + _STORAGE
             text = f"{_HEAD}{_digest(shipped)}\n{shipped}"
             if known != text:
                 self.settings.write_text(text, encoding="utf-8")

@@ -63,7 +63,7 @@ def with_postgresql(home: TestHome) -> DagsterHome:
     dagster = DagsterHome(home.home)
     dagster.make()
     fragment = (project_folder() / "docs" / "production" / "dagster-postgresql.yaml").read_text()
-    dagster.settings.write_text(dagster.settings.read_text() + fragment)
+    dagster.settings.write_text(dagster.settings.read_text().partition("\nstorage:")[0] + "\n" + fragment)
     return dagster
 
 

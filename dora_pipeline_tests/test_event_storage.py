@@ -1,0 +1,87 @@
+"""Dagster's events of many days are stored together, and are then what they are when each is stored by itself."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster import DagsterInstance
+from dagster._core.storage.event_log import SqliteEventLogStorage
+
+from dora_pipeline.assets import event_log
+from dora_pipeline.cli.dagster_home import DagsterHome
+from dora_pipeline.definitions import definitions
+from dora_pipeline_tests.dagster_runs import DAILY, days_run, statuses
+from dora_pipeline_tests.homes import TestHome
+
+DAYS = ["2024-05-06", "2024-05-07", "2024-05-08"]
+
+
+@pytest.fixture
+def home(home: TestHome) -> TestHome:
+    """A home with a deployment on two of three days."""
+    home.select_events()
+    home.deploy("shop", f"{DAYS[0]}T10:00:00")
+    home.deploy("shop", f"{DAYS[2]}T10:00:00")
+    return home
+
+
+def told_by_a_run(home: TestHome, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], Counter[str]]:
+    """What Dagster knows after a run of the days, with its storage in a new folder; and the events stored singly."""
+    monkeypatch.setenv("DAGSTER_HOME", str(folder))
+    dagster = DagsterHome(home.home)
+    dagster.make()
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", dagster.environment["DAGSTER_EVENT_BATCH_SIZE"])
+    singly: Counter[str] = Counter()
+    store_event = SqliteEventLogStorage.store_event
+
+    def counted(storage: SqliteEventLogStorage, event: Any) -> None:
+        singly[event.dagster_event_type.value if event.is_dagster_event else "log"] += 1
+        store_event(storage, event)
+
+    with monkeypatch.context() as patches, DagsterInstance.get() as instance:
+        patches.setattr(SqliteEventLogStorage, "store_event", counted)
+        run = days_run(home, instance, DAYS[0], DAYS[-1])
+        assert run.success
+        return known(home, instance, run.run_id), singly
+
+
+def known(home: TestHome, instance: DagsterInstance, run_id: str) -> dict[str, Any]:
+    """What the page shows: days of assets, newest events, tags, checks, and the events of the run by kind."""
+    graph = definitions(home.home).resolve_asset_graph()
+    assets = {asset: dg.AssetKey(asset.split("/")) for asset in DAILY}
+    made = {
+        asset: [
+            # The values of some tags name the run and its events.
+            (record.partition_key, event.metadata["dagster/partition_row_count"].value, sorted(event.tags or ()))
+            for record in instance.fetch_materializations(key, limit=100, ascending=True).records
+            if (event := record.asset_materialization)
+        ]
+        for asset, key in assets.items()
+    }
+    newest = {asset: instance.get_latest_materialization_event(key) for asset, key in assets.items()}
+    checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(graph.asset_check_keys))
+    return {
+        "days": {asset: statuses(home, instance, asset, DAYS) for asset in DAILY},
+        "made": made,
+        "newest": {asset: event and event.asset_materialization.partition for asset, event in newest.items()},
+        "tags": {
+            asset: [sorted(tags) for tags in instance.event_log_storage.get_event_tags_for_asset(key)]
+            for asset, key in assets.items()
+        },
+        "checks": {key.to_user_string(): record.status.value for key, record in checks.items()},
+        "run": Counter(entry.dagster_event_type for entry in instance.all_logs(run_id) if entry.is_dagster_event),
+    }
+
+
+def test_the_events_of_many_days_are_stored_together(
+    home: TestHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, singly = told_by_a_run(home, tmp_path / "together", monkeypatch)
+    assert together["days"] == {asset: dict.fromkeys(DAYS, "MATERIALIZED") for asset in DAILY}
+    assert not {"ASSET_MATERIALIZATION", "ASSET_MATERIALIZATION_PLANNED"} & singly.keys()
+    monkeypatch.setattr(event_log, "TRIED_VERSION", "another one")
+    one_by_one, singly = told_by_a_run(home, tmp_path / "one by one", monkeypatch)
+    assert singly["ASSET_MATERIALIZATION"] == singly["ASSET_MATERIALIZATION_PLANNED"] == len(DAILY) * len(DAYS)
+    assert together == one_by_one

@@ -183,13 +183,17 @@ class Settings(Section):
         return name
 
 
+# The name of the log of selections in a home.
+SELECTION_LOG = "source_selections.csv"
+
+
 class Home:
     """The folder with all that the pipeline reads and writes (`DORA_HOME`). Paths are absolute."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().absolute()
         self.settings_file = self.path / "dora.yaml"
-        self.selection_log = self.path / "source_selections.csv"
+        self.selection_log = self.path / SELECTION_LOG
         self.services = self.path / "services"
         self.raw = self.path / "raw"
         self.intake = self.path / "intake"

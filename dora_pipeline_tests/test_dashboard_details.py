@@ -495,7 +495,7 @@ def test_the_page_of_quality_says_what_dora_check_says_and_shows_what_it_is_abou
     fresh = {row[0]: [row[2], row[4], row[5]] for row in rows(root, "Every source that was ever selected")}
     assert fresh["failure_event_api"] == ["yes", "2024-05-09 11:00:00+02:00", "4"]
     unusable = [row[:2] for row in rows(root, "Events that could not be used")]
-    assert unusable == [["finished_before_started", "deployments"], ["same_second", "deployments"]]
+    assert unusable == [["finished_before_started", "deployment"], ["same_second", "deployment"]]
     tables = client.get("/data.json", params={"page": "quality"}).json()
     for name, text in _code(page(client.get("/sql", params={"page": "quality"}).text)).items():
         assert len(filled.rows(text)) == len(tables[name])

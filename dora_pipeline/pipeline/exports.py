@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from dora_pipeline.config import Home, Settings
+from dora_pipeline.config import SELECTION_LOG, Settings
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.files import printable
 from dora_pipeline.identifiers import without_credentials
@@ -104,7 +104,7 @@ def _exports_in(folder: Path) -> list[str]:
     found: list[str] = []
     with suppress(OSError):
         found = sorted(path.name for path in folder.iterdir() if path.name.endswith(ENDINGS) and path.is_file())
-    return [name for name in found if folder / name != Home(folder).selection_log]
+    return [name for name in found if name != SELECTION_LOG]
 
 
 def _known_files(known: Iterable[Input], folder: str) -> dict[str, KnownFile]:

@@ -7,9 +7,11 @@ import duckdb
 from dora_pipeline.config import Settings
 from dora_pipeline.pipeline.check_results import all_results
 from dora_pipeline.pipeline.remedies import remedies
+from dora_pipeline.report.content import Excerpt, Rejected
 from dora_pipeline.report.quality import Complaint, Quality
 from dora_pipeline.warehouse.queries import named_rows, statement
 
+_MOST_REASONS = 200
 _TABLES = ("sources", "tables", "unlinked_failures", "unknown_services", "rejected_events")
 
 
@@ -27,4 +29,8 @@ def quality(connection: duckdb.DuckDBPyConnection, settings: Settings, zone: Zon
         if not result.passed
     ]
     tables = {name: named_rows(connection, text) for name, text in quality_queries().items()}
-    return Quality(zone, len(results), complaints, tables)
+    rejected = [
+        Rejected(row["event_type"], row["source"], row["reason"], 0, row["events"], row["newest_event_at"])
+        for row in tables["rejected_events"]
+    ]
+    return Quality(zone, len(results), complaints, tables, Excerpt.of(rejected, _MOST_REASONS))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dora_pipeline.report.content import Excerpt, Rejected
+
 
 @dataclass(frozen=True)
 class Complaint:
@@ -18,9 +20,10 @@ class Complaint:
 
 @dataclass(frozen=True)
 class Quality:
-    """What `dora check` says, the worst first, of so many checks; and tables by the name of their query."""
+    """What `dora check` says, the worst first, of so many checks; tables by their queries' names; what was rejected."""
 
     zone: ZoneInfo
     checks: int
     complaints: Sequence[Complaint]
     tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    rejected: Excerpt[Rejected]

@@ -5,7 +5,8 @@ WITH beginnings AS (
     {metrics.beginnings}
 ),
 known AS (
-    SELECT p.counted_until AS open_at, {metrics.known}
+    SELECT
+        CAST($to_day AS DATE) AS last_day, CAST(NULL AS VARCHAR) AS source, LEAST(p.counted_until, NOW()) AS open_at, {metrics.known}
     FROM (
         SELECT
             b.deployments_since, b.failures_since, b.links_since,
@@ -28,11 +29,11 @@ failures AS MATERIALIZED (
         WHERE m.measure IN ('failure', 'restore') AND m.day >= $since_day AND m.day <= $to_day
         UNION ALL
         SELECT
-            'open_failure' AS measure, CAST(EPOCH_US(LEAST(k.open_at, NOW())) - EPOCH_US(f.started_at) AS DOUBLE) / 1000000 AS seconds,
+            'open_failure' AS measure, CAST(EPOCH_US(p.open_at) - EPOCH_US(f.started_at) AS DOUBLE) / 1000000 AS seconds,
             f.day, f.service, f.env, f.team, f.failure_id AS event_id
         FROM core.failures AS f
-        CROSS JOIN known AS k
-        WHERE f.is_selected AND f.started_at <= NOW() AND f.day <= $to_day AND COALESCE(f.restored_day, DATE '9999-12-31') > $to_day
+        INNER JOIN known AS p ON {metrics.is_open}
+        WHERE f.is_selected AND f.started_at <= NOW()
     ) AS f
 ),
 without_env AS (

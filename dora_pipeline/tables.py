@@ -575,11 +575,11 @@ class SourceStates(Table):
 
 
 class LeftOutFiles(Table):
-    """Files that lie where a source is read from, and are not read: other endings, links that leave the folder, …"""
+    """Files that look as if they should be read, and are not: of other endings or folders, links that lead away, …"""
 
     table_name = "landing.left_out_files"
 
-    source = _text("Name of the source.", primary_key=True)
+    source = _text("Name of the source; `services` of service definitions.", primary_key=True)
     name = _text("Path below the home, with what cannot be shown escaped.", primary_key=True)
     reason = _text("Why it is not read.")
 

@@ -1,5 +1,6 @@
 """Files among the exports that are not read: named once, with the reason, while everything else loads."""
 
+import json
 import os
 import shutil
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ import pytest
 from dora_pipeline.pipeline.changes import rules_of, unread_exports
 from dora_pipeline.settings import read_settings
 from dora_pipeline_tests.command import call
+from dora_pipeline_tests.git_histories import History
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, TestHome
 
 _VERSIONS = "SELECT version FROM core.deployments ORDER BY version"
@@ -196,3 +198,46 @@ def test_a_folder_without_exports_is_named_while_its_source_is_selected_and_not_
         home.settings(sources={"apm_deployment_tracking": settings})
         home.run(rebuild=True)
         assert home.rows(_LEFT_OUT) == []
+
+
+# Service definitions
+
+
+def test_service_definitions_that_lie_elsewhere_are_named_until_they_are_moved(home: TestHome, tmp_path: Path) -> None:
+    path, clone = home.home.path, tmp_path / "shop.git"
+    definition = "schema-version: v2.2\ndd-service: shop\nteam: sales\n"
+    history = History()
+    history.commit(files={"service.datadog.yaml": definition})
+    (_, sha) = history.write(clone, {"main": 1})
+    home.settings(repositories={"github.com/organization/shop": str(clone)})
+    home.select_events()
+    home.deploy(
+        "shop", "2024-05-06 10:00:00", git={"repository_url": "https://github.com/organization/shop", "commit_sha": sha}
+    )
+    elsewhere = [path / "shop.yaml", path / "catalog" / "shop.yml", path / "services" / "shop.json"]
+    for place in elsewhere:
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(definition)
+    (path / "services" / "shop.json").write_text(json.dumps({"schema-version": "v2.2", "dd-service": "shop"}))
+    (path / "notes.yaml").write_text("of: something else\n")
+    expected = {
+        "catalog/shop.yml",
+        "github.com/organization/shop: service.datadog.yaml",
+        "services/shop.json",
+        "shop.yaml",
+    }
+    # A run that fetches nothing keeps what it knows, and one that reads all anew finds it again.
+    for rebuild in (False, False, True):
+        home.run(rebuild=rebuild)
+        assert {name for (name,) in home.rows("SELECT name FROM landing.left_out_files")} == expected
+    said = (
+        "(4): catalog/shop.yml: it holds a service definition; they are read from services/, as .yaml or .yml, github"
+    )
+    assert f"warning: service definitions that are not read {said}" in call(path, "check").out
+    for place in elsewhere[1:]:
+        place.unlink()
+    elsewhere[0].write_text(definition + "links: [{name: a, type: repo, url: https://github.com/organization/shop}]\n")
+    elsewhere[0].rename(path / "services" / "shop.yaml")
+    home.run()
+    assert home.rows("FROM landing.left_out_files") == []
+    assert home.rows("SELECT DISTINCT team FROM core.deployments") == [("sales",)]

@@ -13,6 +13,7 @@ from dora_pipeline.tables import (
     FailureLinks,
     Failures,
     RejectedEvents,
+    Services,
     SourceSelections,
     Table,
 )
@@ -203,6 +204,13 @@ _FOUND = Expectation(
     "{name}: {reason}",
     findings.query("exports_found"),
 )
+_DEFINITIONS = Expectation(
+    "Every service definition lies in services/.",
+    "move it there, or copy it where it is of a repository; until then its services have no team and no repository",
+    "service definitions that are not read",
+    "{name}: {reason}",
+    findings.query("definitions_read"),
+)
 _ACCOUNTS = Expectation(
     "Of each source, what was read is here, rejected, or from before its first selection.",
     "a fault of the pipeline; rebuild with `dora run --rebuild`",
@@ -220,6 +228,7 @@ _RULES = Expectation(
 )
 EXPECTATIONS: Mapping[type[Table], Mapping[str, Expectation]] = {
     SourceSelections: {"types_selected": _TYPES},
+    Services: {"definitions_read": _DEFINITIONS},
     ApmVersionActivity: {"files_read": _FILES, "exports_found": _FOUND, "loads_add_up": _ACCOUNTS},
     Deployments: {
         "keys_unique": _KEYS,

@@ -8,12 +8,15 @@ from hashlib import sha256
 import polars as pl
 
 from dora_pipeline.catalog import Catalog
+from dora_pipeline.catalog.misplaced import NAMES_IN_REPOSITORIES, misplaced_definitions
 from dora_pipeline.code_versions import code_version
 from dora_pipeline.config import Settings, Shapes, shaping
+from dora_pipeline.files import printable
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline import aliases
 from dora_pipeline.pipeline.landing import microseconds
 from dora_pipeline.pipeline.mirrors import Repositories
+from dora_pipeline.pipeline.session import Session
 from dora_pipeline.selection import SelectionLog
 from dora_pipeline.sources.apm.settings import apm_settings
 from dora_pipeline.tables import (
@@ -41,6 +44,7 @@ from dora_pipeline.warehouse.days import replace_days, replace_table
 from dora_pipeline.warehouse.failed_changes import wait_for_changes
 from dora_pipeline.warehouse.queries import frame
 from dora_pipeline.warehouse.shrinkage import begin_meant_shrinks
+from dora_pipeline.warehouse.sources import left_out_files
 from dora_pipeline.warehouse.staleness import (
     mark_all_days,
     mark_days_of_services,
@@ -61,6 +65,9 @@ FOLLOWING_TABLES: tuple[type[Table], ...] = (
 
 # What every run reads or makes, whichever days it loads.
 WHOLE_TABLES: tuple[type[Table], ...] = (SourceSelections, Services, SourceStates)
+
+# What the files of service definitions are left out of, in place of a source.
+SERVICES = "services"
 
 # Bump when a normalizer or a rule of landing changes, so that every warehouse reads its raw layer again.
 _LANDING_VERSION = "4"
@@ -143,6 +150,21 @@ def keep_repository_errors(writer: Writer, repositories: Repositories) -> None:
     ]
     with writer.transaction() as connection:
         replace_table(connection, RepositoryErrors, pl.DataFrame(rows, schema=empty_frame(RepositoryErrors).schema))
+
+
+def look_for_definitions(session: Session, repositories: Repositories) -> None:
+    """Note the service definitions that are not read: elsewhere in the home, and in repositories of no service."""
+    reason = "it holds a service definition; they are read from services/, as .yaml or .yml"
+    found = dict.fromkeys(misplaced_definitions(session.home), reason)
+    known = dict(left_out_files(session.writer.connection, SERVICES))
+    for repository in sorted(session.settings.repositories.keys() - session.catalog.repositories().keys()):
+        name = f"{repository}: {NAMES_IN_REPOSITORIES[0]}"
+        is_new = repositories.is_fetched(repository) or not session.fetches
+        if repositories.has_files(repository, NAMES_IN_REPOSITORIES) if is_new else name in known:
+            found[name] = "it, or its like, lies in the repository, from which none are read; copy it to services/"
+    rows = [(printable(name), text) for name, text in found.items()]
+    with session.writer.transaction() as connection:
+        inputs.note_left_out(connection, SERVICES, rows, is_raw=False)
 
 
 def look_at_patterns(writer: Writer, repositories: Repositories, catalog: Catalog) -> None:

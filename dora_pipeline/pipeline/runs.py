@@ -160,6 +160,7 @@ def begin(
     today = day_of(datetime.now(UTC), settings.zone)
     look_up_commits(session, repositories, today - settings.reread)
     loading.keep_repository_errors(writer, repositories)
+    loading.look_for_definitions(session, repositories)
     with shown(progress, "judge changes, link failures"):
         judge_changes(session, repositories)
         link(writer, settings)

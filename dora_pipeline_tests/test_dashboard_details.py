@@ -20,7 +20,7 @@ from dora_pipeline.report import addresses
 from dora_pipeline.report.explanation import FIGURES
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline_tests.command import call
-from dora_pipeline_tests.dashboards import Client, card
+from dora_pipeline_tests.dashboards import Client, card, running_dashboard
 from dora_pipeline_tests.git_histories import History, git
 from dora_pipeline_tests.homes import TestHome, moment
 from dora_pipeline_tests.report_pages import Element, page, rows
@@ -125,10 +125,13 @@ def _shown(client: Client, path: str, **question: str) -> Element:
 def test_a_card_without_a_rate_says_which_days_have_one(client: Client) -> None:
     # Sources are selected since 02:00 of 1 May in Berlin.
     said = "A rate needs a period that begins on 2024-05-02 or later"
-    number, text = card(_shown(client, "/"), "Change failure rate")
+    root = _shown(client, "/")
+    number, text = card(root, "Change failure rate")
     assert number is None
-    assert f"{said}; choose one." in text
-    assert said not in card(_shown(client, "/", **{"from": "2024-05-02"}), "Change failure rate")[1]
+    assert f"{said}." in text
+    (link,) = [link for link in root.all("a") if link.text == "Show the days from 2024-05-02 on"]
+    assert link.attributes["href"] == "/?env=production&from=2024-05-02&to=2024-05-31"
+    assert said not in card(page(client.get(link.attributes["href"] or "").text), "Change failure rate")[1]
 
 
 # The events behind a figure
@@ -536,6 +539,18 @@ def test_metrics_are_current_values_by_service_in_the_format_of_openmetrics(clie
     assert set(samples["dora_stale_days"].values()) == {0}
     assert samples["dora_last_run_timestamp_seconds"][()] > moment("2026-01-01 00:00:00").timestamp()
     assert client.get("/metrics").text == answer.text
+
+
+def test_metrics_are_readable_whatever_services_are_called(home: TestHome) -> None:
+    names = ["x" * 300 + "1", "x" * 300 + "2", 'a\\b"c\nd', "a\u2028} 7 # {", "(rest)", "ü🚀", "\ufffd\x85e"]
+    home.select("deployment", "deployment_event_api")
+    for name in names:
+        home.deploy(name, "2024-05-06 10:00:00", env=name)
+    home.run()
+    with running_dashboard(home.home) as own:
+        found = _samples(own.get("/metrics").text)["dora_deployments"]
+    cut = "x" * 200
+    assert found == {(cut, cut): 2, **{(name, name): 1 for name in names[2:]}}
 
 
 def test_the_names_in_metrics_are_bounded_and_the_rest_is_summed_as_one(filled: TestHome) -> None:

@@ -11,13 +11,14 @@ from dora_pipeline.warehouse.queries import named_rows, statement
 # Stands in place of a service and an environment for all that are not among the first.
 REST = "(rest)"
 _MOST = 1000
+_LONGEST = 200
 
 Row = Mapping[str, Any]
 
 
 def watched_services(connection: duckdb.DuckDBPyConnection, most: int = _MOST) -> Sequence[Row]:
     """The counted deployments, open failures and newest events of the services with most events, and of the rest."""
-    return named_rows(connection, filled("monitoring.services", {"most": most, "rest": REST}))
+    return named_rows(connection, filled("monitoring.services", {"most": most, "rest": REST, "longest": _LONGEST}))
 
 
 def watched_sources(connection: duckdb.DuckDBPyConnection) -> Sequence[Row]:

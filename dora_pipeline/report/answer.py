@@ -140,3 +140,11 @@ class Answer:
     def is_live(self) -> bool:
         """Whether it can lead to other pages, and be asked anew."""
         return self.appendix is None
+
+    @property
+    def with_rates(self) -> Question | None:
+        """The question about those of its days of which rates are known; None where it is, or where there are none."""
+        since = self.overview.rates_since
+        if not self.is_live or since is None or not self.period.first < since <= self.period.last:
+            return None
+        return self.question.but(period=None, from_day=since)

@@ -48,9 +48,8 @@ def rate_notes(answer: Answer, now: Figures) -> list[str]:
     if period.first < failures_since:
         notes.append(f"Failures are known only since {day_text(failures_since)}.")
     if rates_since is not None and period.first < rates_since:
-        days, advice = (period.last - rates_since).days + 1, ""
-        if days > 0:
-            advice = "; choose one" if answer.is_live else f", as dora report --days {days} shows it"
+        days = (period.last - rates_since).days + 1
+        advice = f", as dora report --days {days} shows it" if days > 0 and not answer.is_live else ""
         notes.append(f"A rate needs a period that begins on {day_text(rates_since)} or later{advice}.")
     if now.failures_without_env:
         notes.append(_without_env(now.failures_without_env, "failure"))

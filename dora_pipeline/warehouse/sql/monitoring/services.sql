@@ -1,12 +1,13 @@
 -- The counted deployments, the open failures and the newest events of each service in each environment: of the $most with
--- most events; all others are one row, which bears $rest in place of names. No name is ''.
+-- most events; all others are one row, which bears $rest in place of names. No name is ''; of a long one the first $longest
+-- letters stand, for all that begin with them.
 SELECT
     p.service, p.env, SUM(p.deployments) AS deployments, SUM(p.open_failures) AS open_failures,
     MAX(p.newest_deployment_at) AS newest_deployment_at, MAX(p.newest_failure_at) AS newest_failure_at
 FROM (
     SELECT
-        CASE WHEN c.is_named THEN COALESCE(c.service, '') ELSE $rest END AS service,
-        CASE WHEN c.is_named THEN COALESCE(c.env, '') ELSE $rest END AS env,
+        CASE WHEN c.is_named THEN COALESCE(LEFT(c.service, $longest), '') ELSE $rest END AS service,
+        CASE WHEN c.is_named THEN COALESCE(LEFT(c.env, $longest), '') ELSE $rest END AS env,
         c.deployments, c.open_failures, c.newest_deployment_at, c.newest_failure_at
     FROM (
         SELECT

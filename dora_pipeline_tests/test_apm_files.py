@@ -211,6 +211,17 @@ def test_files_that_are_as_they_were_are_not_compared_again(tmp_path: Path) -> N
     assert copies(export_files(tmp_path), known) == {}
 
 
+def test_the_same_bytes_under_another_ending_are_no_copy_since_they_are_read_otherwise(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.csv", "c.jsonl", "d.jsonl.gz", "e.csv"):
+        (tmp_path / name).write_bytes(b"same")
+        os.utime(tmp_path / name, (1_772_359_200, 1_772_359_200))
+    files = export_files(tmp_path)
+    expected = {"c.jsonl": "a.jsonl", "e.csv": "b.csv"}
+    assert copies(files) == expected
+    known = {file.name: KnownFile(file.size, file.modified_at, "b.csv") for file in files if file.name != "b.csv"}
+    assert copies(files, {**known, "b.csv": KnownFile(4, files[1].modified_at, None)}) == expected
+
+
 def test_large_files_that_differ_in_their_last_byte_are_no_copies(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"x" * (3 << 20) + b"1")
     (tmp_path / "b.csv").write_bytes(b"x" * (3 << 20) + b"2")

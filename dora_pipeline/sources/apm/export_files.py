@@ -194,10 +194,10 @@ def _is_utf8(name: str) -> bool:
 
 
 def copies(files: Sequence[ExportFile], known: Mapping[str, KnownFile] | None = None) -> dict[str, str]:
-    """For each file with the very same bytes as another that stands for both: its name, and the other's.
+    """For each file with the very same bytes and ending as another that stands for both: its name, and the other's.
 
     The one that changed last stands for all, of those that changed together the first by name: what is told again is
-    the newest.
+    the newest. A file is read as its ending says, so under another one the same bytes tell something else, or nothing.
     Only files of equal size are compared, and of those only where one of them is not as it was when it was `known`, by
     name. A file that cannot be read is nobody's copy; reading it tells why.
     """
@@ -211,8 +211,10 @@ def copies(files: Sequence[ExportFile], known: Mapping[str, KnownFile] | None = 
     for size, alike in by_size.items():
         before = known_by_size[size]
         now = {file.name: file.modified_at for file in alike}
-        if now == {name: one.modified_at for name, one in before.items()}:
-            found |= {name: one.original for name, one in before.items() if one.original is not None}
+        kept = {name: one.original for name, one in before.items() if one.original is not None}
+        is_known = now == {name: one.modified_at for name, one in before.items()}
+        if is_known and all(_ending(name) == _ending(original) for name, original in kept.items()):
+            found |= kept
             continue
         for same in _alike(alike):
             found |= {file.name: same[0].name for file in same[1:]}
@@ -220,18 +222,23 @@ def copies(files: Sequence[ExportFile], known: Mapping[str, KnownFile] | None = 
 
 
 def _alike(files: Sequence[ExportFile]) -> Iterator[Sequence[ExportFile]]:
-    """The groups of files with the same bytes, each in the order of the files."""
+    """The groups of files with the same bytes and ending, each in the order of the files."""
     for begun_alike in _groups(files, lambda file: _digest(file.path, _BLOCK)):
-        yield from _groups(begun_alike, lambda file: _digest(file.path))
+        for same in _groups(begun_alike, lambda file: _digest(file.path)):
+            yield from _groups(same, lambda file: _ending(file.name))
+
+
+def _ending(name: str) -> str | None:
+    return next((ending for ending in ENDINGS if name.lower().endswith(ending)), None)
 
 
 def _groups(
-    files: Sequence[ExportFile], digest: Callable[[ExportFile], bytes | None]
+    files: Sequence[ExportFile], value_of: Callable[[ExportFile], bytes | str | None]
 ) -> Iterator[Sequence[ExportFile]]:
-    """The files with one digest, where they are several."""
-    groups: dict[bytes, list[ExportFile]] = defaultdict(list)
+    """The files with one value, where they are several."""
+    groups: dict[bytes | str, list[ExportFile]] = defaultdict(list)
     for file in files if len(files) > 1 else ():
-        found = digest(file)
+        found = value_of(file)
         if found is not None:
             groups[found].append(file)
     yield from (group for group in groups.values() if len(group) > 1)

@@ -108,11 +108,12 @@ def main() -> None:
         processor, wall = _processor_seconds() - processor, time.monotonic() - wall
         linked = count(connection, "SELECT COUNT(*) FROM failures_to_link")
         print(f"| {case} | {linked:,} | {processor:.1f} s | {wall:.1f} s |", flush=True)
-    for case, services in (
-        ("changes: all", "landing.judged_deployments"),
-        ("changes: one service", "(SELECT 's1' AS service)"),
+    for case, changed in (
+        ("changes: all", "SELECT service, day FROM landing.judged_deployments"),
+        ("changes: one service", "SELECT service, day FROM landing.judged_deployments WHERE service = 's1'"),
+        ("changes: a new day", f"SELECT service, day FROM landing.judged_deployments WHERE day = {_NEWEST}"),
     ):
-        failed_changes.wait_for_changes(connection, f"SELECT service FROM {services}")
+        failed_changes.wait_for_changes(connection, changed)
         processor, wall = _processor_seconds(), time.monotonic()
         _judge_changes(connection)
         processor, wall = _processor_seconds() - processor, time.monotonic() - wall

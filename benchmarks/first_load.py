@@ -61,7 +61,7 @@ _DAILY = """
 """
 _STAGES = {
     "reading exports": ("pipeline.exports.read_export",),
-    "landing exports": ("warehouse.landing.land_exports",),
+    "landing exports": ("warehouse.landing.land_sightings",),
     "intake: fetch": ("pipeline.segments._fetch",),
     "intake: read segments": ("pipeline.events.fresh_segments",),
     "intake: events of records": ("pipeline.events.changed_events",),

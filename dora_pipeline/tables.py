@@ -663,7 +663,7 @@ class LinkedFailures(Table):
 
 
 class DeploymentKinds(Table):
-    """Deployments that are redeploys or rollbacks; all others are standard."""
+    """Deployments that are redeploys or rollbacks; all others are standard, and duplicates as the one that counts."""
 
     table_name = "landing.deployment_kinds"
 
@@ -671,6 +671,24 @@ class DeploymentKinds(Table):
     service = _text(_SERVICE)
     kind = _text("redeploy or rollback.")
     day = _day("Day of the deployment.")
+
+
+class ChangeSigns(Table):
+    """What says that a deployment failed, as it follows from what went live by then; of several one is chosen."""
+
+    table_name = "landing.change_signs"
+
+    deployment_id = _text("The deployment that says so.", primary_key=True)
+    way = _text("rollback, revert or rule.", primary_key=True)
+    failed_id = _text("The deployment that failed.", primary_key=True)
+    rule = _whole("Place of the rule in the settings.", nullable=True)
+    history = _text("The history that both belong to.")
+    service = _text(_SERVICE)
+    env = _text(_ENV, nullable=True)
+    started_at = _moment("Start of the deployment that says so.")
+    finished_at = _moment("Its end.")
+    failed_at = _moment("End of the one that failed.")
+    day = _day("Day of finished_at.")
 
 
 class JudgedChanges(Table):
@@ -704,6 +722,7 @@ class UnjudgedChanges(Table):
     table_name = "landing.unjudged_changes"
 
     service = _text(_SERVICE)
+    from_day = _day("First day that has to be judged again; NULL: only what follows from the signs.", nullable=True)
 
 
 class ChangedDays(Table):
@@ -930,6 +949,7 @@ TABLES: tuple[type[Table], ...] = (
     JudgedFailures,
     LinkedFailures,
     DeploymentKinds,
+    ChangeSigns,
     JudgedChanges,
     SourceStates,
     ChangedServices,

@@ -148,6 +148,20 @@ def test_what_goes_live_again_is_a_rollback_and_the_first_after_its_target_faile
     assert failed(home, name) == list(changes)
 
 
+def test_what_was_left_behind_is_known_to_runs_that_judge_only_later_days(tmp_path: Path) -> None:
+    home = TestHome(tmp_path / "home")
+    home.select_events()
+    for places in (range(3), range(3, 4), range(4, 8)):
+        for name, (versions, _, _) in RETURNS.items():
+            for number, version in list(enumerate(versions))[places.start : places.stop]:
+                at = f"2024-05-{6 + number:02}T12:00:00"
+                home.deploy(name, at, id=f"{name} {number}", version=version)
+        home.run()
+    for name, (_, expected, changes) in RETURNS.items():
+        assert kinds(home, name) == list(expected)
+        assert [row[:4] for row in failed(home, name)] == [row[:4] for row in changes]
+
+
 def test_what_went_live_is_the_commit_else_the_version_and_each_environment_is_by_itself(home: TestHome) -> None:
     assert kinds(home, "commits") == [S, S, B]
     assert failed(home, "commits") == [rolled_back(1, 2)]

@@ -25,7 +25,7 @@ class Live:
     """What a deployment brought live: the commit, else the version; None where neither is known.
 
     `is_behind` says whether its commit is in the history of the one before; `commit_sha` is the whole one, where the
-    repository knows it.
+    repository knows it. What `is_judged` already is not judged again: `failed_id` failed by it, where it is a rollback.
     """
 
     deployment_id: str
@@ -33,6 +33,8 @@ class Live:
     is_behind: bool
     repository_id: str | None
     commit_sha: str | None
+    is_judged: bool = False
+    failed_id: str | None = None
 
 
 # Whether what the second deployment brought live is in the history of the first one's commit.
@@ -70,6 +72,8 @@ class _Histories:
         self._graphs: dict[str, tuple[CommitGraph, set[str]]] = {}
         self._known: dict[str, dict[tuple[str, str], bool]] = {}
         self._asked: list[tuple[str, str, str, bool]] = []
+        # The deployments of which a repository could not say it.
+        self._unanswered: set[str] = set()
 
     def have(self, live: Live, earlier: Live) -> bool:
         """Whether the commit of one has that of an earlier one in its history; not where that is not known."""
@@ -84,15 +88,18 @@ class _Histories:
                 self._graphs[name] = self._read(name)
             graph, shas = self._graphs[name]
             if not {commit, other} <= shas:
+                self._unanswered.add(live.deployment_id)
                 return False
             known[commit, other] = graph.reaches(commit, other)
             self._asked.append((name, commit, other, known[commit, other]))
         return known[commit, other]
 
     def keep(self) -> None:
-        """Keep what was asked of the repositories."""
+        """Keep what the repositories answered; what they could not is asked again by the next run."""
         rows = pl.DataFrame(self._asked, schema=empty_frame(CommitHistories).schema, orient="row")
         failed_changes.keep_histories(self._connection, rows)
+        if self._unanswered:
+            failed_changes.ask_again(self._connection, pl.DataFrame({"deployment_id": sorted(self._unanswered)}))
 
     def _read(self, repository_id: str) -> tuple[CommitGraph, set[str]]:
         shas = {*self._chains.filter(pl.col("repository_id") == repository_id)["commit_sha"].drop_nulls()}
@@ -105,14 +112,16 @@ class _Histories:
 def chains_of(rows: pl.DataFrame) -> Iterator[Sequence[Live]]:
     """The chains that `warehouse.failed_changes.judge_waiting_changes` gives, each in the order of going live."""
     for _, group in groupby(rows.iter_rows(), key=lambda row: row[0]):
-        yield [Live(*values) for _, _, *values in group]
+        yield [Live(*values) for _, *values in group]
 
 
 def rollbacks(chain: Sequence[Live], is_in_history: InHistory) -> Iterator[tuple[str, str]]:
-    """The rollbacks of a chain, each with the first deployment after its target: the one that failed.
+    """The rollbacks of a chain that are not judged yet, each with the first deployment after its target: what failed.
 
-    Without a target that is the one right before.
+    Without a target that is the one right before. Of what was judged the chain has to hold whatever the others may go
+    back to, and all that the most recent rollback left behind.
     """
+    places = {live.deployment_id: place for place, live in enumerate(chain)}
     newest: dict[str, int] = {}
     left_behind: set[str | None] = set()
     for place, live in enumerate(chain):
@@ -120,7 +129,8 @@ def rollbacks(chain: Sequence[Live], is_in_history: InHistory) -> Iterator[tuple
         if content is None:
             continue
         before = chain[place - 1].content if place else None
-        if before is not None and before != content:
+        first = places.get(live.failed_id) if live.failed_id else None
+        if not live.is_judged and before is not None and before != content:
             returns = content in newest and content not in left_behind
             if returns or live.is_behind:
                 target = newest.get(content, -1)
@@ -128,7 +138,8 @@ def rollbacks(chain: Sequence[Live], is_in_history: InHistory) -> Iterator[tuple
                     target = _newest_in_history(chain, place, target, is_in_history)
                 first = target + 1 if target >= 0 else place - 1
                 yield live.deployment_id, chain[first].deployment_id
-                left_behind = {left.content for left in chain[first:place]}
+        if first is not None:
+            left_behind = {left.content for left in chain[first:place]}
         newest[content] = place
 
 

@@ -41,7 +41,7 @@ from dora_pipeline.timeline import day_offsets
 from dora_pipeline.warehouse import inputs, judgement, landing, links
 from dora_pipeline.warehouse.commits import forget_commits, wait_for_commits
 from dora_pipeline.warehouse.days import replace_days, replace_table
-from dora_pipeline.warehouse.failed_changes import wait_for_changes
+from dora_pipeline.warehouse.failed_changes import first_days, wait_for_changes
 from dora_pipeline.warehouse.queries import frame
 from dora_pipeline.warehouse.shrinkage import begin_meant_shrinks
 from dora_pipeline.warehouse.sources import left_out_files
@@ -91,7 +91,7 @@ def load_services(writer: Writer, catalog: Catalog) -> int:
         if changed.height:
             services = mark_days_of_services(connection, changed["service"].unique().to_list())
             wait_for_commits(connection, services)
-            wait_for_changes(connection, services)
+            wait_for_changes(connection, first_days(services))
             links.wait_for_owners(connection, changed)
     return frame.height
 

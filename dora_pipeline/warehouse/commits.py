@@ -208,5 +208,5 @@ def replace_answers(
         )
         # Their commits follow when they are loaded: those of a day that nobody asks for stay as its deployments are.
         mark_days(connection, (Deployments,), f"SELECT day FROM ({differing})")
-        wait_for_changes(connection, f"SELECT service FROM ({differing})")
+        wait_for_changes(connection, differing)
         connection.execute("DELETE FROM landing.changed_ranges")

@@ -13,7 +13,7 @@ NOTHING_WITHOUT: Mapping[str, tuple[str, ...]] = {
     "core.failures": ("landing.judged_failures",),
     "core.failure_links": ("landing.failure_links",),
     "core.failed_changes": ("landing.failed_changes",),
-    "landing.failed_changes": ("marks", "rollbacks", "reverted_deployments", "rule_matches"),
+    "landing.failed_changes": ("marks", "landing.change_signs"),
     "checks.services_known": ("core.services",),
     "checks.negative_lead_times": ("core.deployment_commits",),
     "checks.squash_merges_expanded": ("landing.commit_ranges",),

@@ -1,7 +1,9 @@
 """Which deployments failed and which are rollbacks, as the warehouse has it: what is asked, and the rows that follow.
 
-Works on the services of which something changed, with all that is known of them. What does not belong here: which
-deployments are rollbacks (`pipeline/failed_changes.py`).
+What says that a deployment failed follows from what went live by then: of the services of which something changed it is
+judged from their first changed day on, and kept as signs. Which of the signs stand depends on later ones and on marks:
+that is settled for the whole services, of which there are few signs. What does not belong here: which deployments are
+rollbacks (`pipeline/failed_changes.py`).
 """
 
 import json
@@ -11,7 +13,7 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.config import ChangeFailureRule
-from dora_pipeline.tables import DeploymentKinds, Deployments, FailedChanges, JudgedChanges, Table
+from dora_pipeline.tables import ChangeSigns, DeploymentKinds, Deployments, FailedChanges, JudgedChanges, Table
 from dora_pipeline.warehouse.engines import Engine
 from dora_pipeline.warehouse.inputs import change_properties
 from dora_pipeline.warehouse.links import wait_for_deployments
@@ -22,18 +24,30 @@ from dora_pipeline.warehouse.staleness import mark_days
 ROLLBACKS = {"deployment_id": pl.String, "failed_id": pl.String}
 
 _RULES = {"rule": pl.Int64, "name": pl.String, "fails": pl.String}
-# What is judged, and the table of core that shows it.
-_JUDGED: Sequence[tuple[type[Table], type[Table]]] = ((DeploymentKinds, Deployments), (JudgedChanges, FailedChanges))
+# Rows x of the waiting services, all and those of the days that are judged anew.
+_OF_WAITING = "x.service IN (SELECT w.service FROM waiting_services AS w)"
+_OF_CHANGED = "EXISTS (FROM waiting_services AS w WHERE x.service = w.service AND x.day >= w.from_day)"
 
 
-def wait_for_changes(connection: duckdb.DuckDBPyConnection, services: str) -> None:
-    """Let the services that a query of one column gives wait for their changes to be judged."""
+def wait_for_changes(connection: duckdb.DuckDBPyConnection, changed: str) -> None:
+    """Let services wait for their changes to be judged, each from the first of its days in a query of service and day.
+
+    Without a day only what stands of the signs is settled again.
+    """
     connection.execute(
         f"""
         INSERT INTO landing.unjudged_changes
-        SELECT DISTINCT s.service FROM ({services}) AS s(service) WHERE s.service IS NOT NULL
+        SELECT c.service, MIN(c.day) FROM ({changed}) AS c(service, day) WHERE c.service IS NOT NULL GROUP BY c.service
         """
     )
+
+
+def first_days(services: str) -> str:
+    """The query of services and their first days, of the services that a query of one column gives."""
+    return f"""
+        SELECT j.service, MIN(j.day) FROM landing.judged_deployments AS j
+        WHERE j.service IN ({services}) GROUP BY j.service
+    """
 
 
 def judge_waiting_changes(
@@ -47,70 +61,118 @@ def judge_waiting_changes(
     """Judge the changes of the waiting services anew, and mark the days of core that differ.
 
     `id_prefix` begins the ids of deployments that their source names without it. A revert takes back what was deployed
-    at most `longest_gap_us` before. `rollbacks` is given the chains in which something may be a rollback, and gives
-    ROLLBACKS. Columns of chains: chain, place, deployment_id, content, is_behind, repository_id, commit_sha (whole,
-    where the repository knows it), in this order.
+    at most `longest_gap_us` before. `rollbacks` is given the chains in which something may be a rollback, as far as
+    they have to be known, and gives ROLLBACKS. Columns of chains: chain, deployment_id, content, is_behind,
+    repository_id, commit_sha (whole, where the repository knows it), is_judged (whether it was judged before),
+    failed_id (what failed by it, where it was judged to be a rollback), in this order.
     """
     written = json.dumps([rule.model_dump() for rule in rules])
     if change_properties(connection, {"change_failure_rules": written}):
-        wait_for_changes(connection, "SELECT service FROM landing.judged_deployments")
+        wait_for_changes(connection, first_days("SELECT service FROM landing.judged_deployments"))
     _make_marks(connection, id_prefix)
     _wait_for_tied_services(connection, "marks")
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE waiting_services AS SELECT DISTINCT service FROM landing.unjudged_changes"
-    )
-    if count(connection, "SELECT COUNT(*) FROM waiting_services") == 0:
-        return
-    engine.make(connection, "chains", "landing.chains")
-    returning = frame(
+    waiting = count(
         connection,
-        f"""
-        SELECT chain, place, deployment_id, content, is_behind, repository_id, commit_sha
-        FROM chains WHERE chain IN ({statement("landing.returning_chains")}) ORDER BY chain, place
+        """
+        CREATE OR REPLACE TEMP TABLE waiting_services AS
+        SELECT
+            u.service, MIN(u.from_day) AS from_day,
+            -- Days of other time zones than UTC are not those of the moments.
+            MIN(u.from_day) - CAST($longest_gap_us // 86400000000 + 2 AS INTEGER) AS reverts_from_day
+        FROM landing.unjudged_changes AS u GROUP BY u.service
         """,
+        {"longest_gap_us": longest_gap_us},
     )
-    execute_with(connection, rollbacks(returning), "CREATE OR REPLACE TEMP TABLE rollbacks AS SELECT * FROM given_rows")
+    if waiting == 0:
+        return
+    connection.execute("DELETE FROM landing.unjudged_changes")
+    engine.make(connection, "chains", "landing.chains")
+    _find_rollbacks(connection, rollbacks)
+    _find_reverts(connection, longest_gap_us)
+    _find_matches(connection, rules)
+    if kinds := _replace(connection, engine, DeploymentKinds, _OF_CHANGED):
+        ids = f"SELECT deployment_id FROM ({kinds})"
+        mark_days(
+            connection,
+            [Deployments],
+            f"""
+            SELECT day FROM ({kinds})
+            UNION SELECT day FROM landing.judged_deployments WHERE duplicate_of IN ({ids})
+            """,
+        )
+        # What is a rollback now, or is none any more, may be the cause of other failures.
+        wait_for_deployments(
+            connection,
+            f"""
+            SELECT deployment_id, service, team, finished_at FROM landing.judged_deployments
+            WHERE deployment_id IN ({ids})
+            """,
+        )
+    _replace(connection, engine, ChangeSigns, _OF_CHANGED)
+    if changes := _replace(connection, engine, JudgedChanges, _OF_WAITING):
+        mark_days(connection, [FailedChanges], f"SELECT day FROM ({changes})")
+
+
+def _find_rollbacks(connection: duckdb.DuckDBPyConnection, rollbacks: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    connection.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE live_before (chain BIGINT, content VARCHAR, finished_at TIMESTAMPTZ)
+        """
+    )
+    earlier = "FROM landing.judged_deployments AS x JOIN waiting_services AS w ON x.service = w.service"
+    # Where there is nothing before, as in a first load, whatever goes live need not be looked for.
+    if count(connection, f"SELECT COUNT(*) FROM (SELECT 1 {earlier} AND x.day < w.from_day LIMIT 1)"):
+        connection.execute(f"INSERT INTO live_before BY NAME {statement('landing.live_before')}")
+    chains = count(
+        connection, f"CREATE OR REPLACE TEMP TABLE returning_chains AS {statement('landing.returning_chains')}"
+    )
+    found = pl.DataFrame(schema=ROLLBACKS)
+    if chains:
+        found = rollbacks(frame(connection, statement("landing.returning_rows")))
+    execute_with(connection, found, "CREATE OR REPLACE TEMP TABLE rollbacks AS SELECT * FROM given_rows")
+
+
+def _find_reverts(connection: duckdb.DuckDBPyConnection, longest_gap_us: int) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP VIEW brought_messages AS {statement('landing.brought_messages')}")
     connection.execute("CREATE OR REPLACE TEMP TABLE reverted_deployments (deployment_id VARCHAR, failed_id VARCHAR)")
-    # Most of the time of a small load goes into planning statements; without commits these find nothing.
-    has_commits = count(connection, "SELECT COUNT(*) FROM landing.range_commits") > 0
-    if has_commits:
+    if _has_commits(connection):
         connection.execute(
             f"INSERT INTO reverted_deployments {statement('landing.reverted_deployments')}",
             {"longest_gap_us": longest_gap_us},
         )
+
+
+def _find_matches(connection: duckdb.DuckDBPyConnection, rules: Sequence[ChangeFailureRule]) -> None:
     execute_with(
         connection,
         pl.DataFrame([(place, rule.name, rule.fails) for place, rule in enumerate(rules)], schema=_RULES, orient="row"),
         "CREATE OR REPLACE TEMP TABLE change_failure_rules AS SELECT * FROM given_rows",
     )
     connection.execute("CREATE OR REPLACE TEMP TABLE rule_matches (deployment_id VARCHAR, rule BIGINT)")
+    has_commits = _has_commits(connection)
     for place, rule in enumerate(rules):
         if rule.field == "commit_subject" and not has_commits:
             continue
         matches = f"INSERT INTO rule_matches {statement('landing.rule_matches')}"
         connection.execute(matches, {"rule": place, "field": rule.field, "pattern": rule.matches})
-    for table, shown in _JUDGED:
-        of_waiting = f"{table.table_name} WHERE service IN (SELECT service FROM waiting_services)"
-        before = count(connection, f"CREATE OR REPLACE TEMP TABLE known_changes AS SELECT * FROM {of_waiting}")
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE new_changes AS SELECT * FROM {table.table_name} LIMIT 0")
-        rows = engine.insert(connection, "new_changes", table.table_name)
-        if before == rows == 0:
-            continue
-        changed = difference("known_changes", "new_changes")
-        mark_days(connection, [shown], f"SELECT day FROM ({changed})")
-        if table is DeploymentKinds:
-            # What is a rollback now, or is none any more, may be the cause of other failures.
-            wait_for_deployments(
-                connection,
-                f"""
-                SELECT deployment_id, service, team, finished_at FROM landing.judged_deployments
-                WHERE deployment_id IN (SELECT deployment_id FROM ({changed}))
-                """,
-            )
-        connection.execute(f"DELETE FROM {of_waiting}")
-        insert(connection, table.table_name, "new_changes", rows)
-    connection.execute("DELETE FROM landing.unjudged_changes")
+
+
+def _has_commits(connection: duckdb.DuckDBPyConnection) -> bool:
+    # Most of the time of a small load goes into planning statements; without commits these find nothing.
+    return count(connection, "SELECT COUNT(*) FROM landing.range_commits") > 0
+
+
+def _replace(connection: duckdb.DuckDBPyConnection, engine: Engine, table: type[Table], which: str) -> str | None:
+    """Replace which of the rows x of a table a condition says; the query of those that differ, None without any."""
+    of_waiting = f"FROM {table.table_name} AS x WHERE {which}"
+    before = count(connection, f"CREATE OR REPLACE TEMP TABLE known_changes AS SELECT x.* {of_waiting}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE new_changes AS SELECT * FROM {table.table_name} LIMIT 0")
+    rows = engine.insert(connection, "new_changes", table.table_name)
+    if before == rows == 0:
+        return None
+    connection.execute(f"DELETE {of_waiting}")
+    insert(connection, table.table_name, "new_changes", rows)
+    return difference("known_changes", "new_changes")
 
 
 def _make_marks(connection: duckdb.DuckDBPyConnection, id_prefix: str) -> None:
@@ -135,11 +197,11 @@ def _wait_for_tied_services(connection: duckdb.DuckDBPyConnection, marks: str) -
     wait_for_changes(
         connection,
         f"""
-        SELECT UNNEST([m.service, j.service])
+        SELECT UNNEST([m.service, j.service]), CAST(NULL AS DATE)
         FROM {marks} AS m LEFT JOIN landing.judged_deployments AS j ON m.remediation_id = j.deployment_id
         WHERE m.remediation_id IS NOT NULL AND (NOT m.is_there OR m.service <> j.service)
         UNION
-        SELECT UNNEST([f.service, j.service])
+        SELECT UNNEST([f.service, j.service]), CAST(NULL AS DATE)
         FROM landing.failed_changes AS f
         INNER JOIN landing.judged_deployments AS j ON f.remediation_id = j.deployment_id
         WHERE f.service <> j.service
@@ -159,3 +221,11 @@ def known_histories(connection: duckdb.DuckDBPyConnection, repository_id: str) -
 def keep_histories(connection: duckdb.DuckDBPyConnection, histories: pl.DataFrame) -> None:
     """Keep what was asked: rows of CommitHistories."""
     execute_with(connection, histories, "INSERT INTO landing.commit_histories BY NAME SELECT * FROM given_rows")
+
+
+def ask_again(connection: duckdb.DuckDBPyConnection, deployments: pl.DataFrame) -> None:
+    """Let deployments, a column of deployment_id, be judged again by the next run."""
+    execute_with(connection, deployments, "CREATE OR REPLACE TEMP TABLE unanswered AS SELECT * FROM given_rows")
+    wait_for_changes(
+        connection, "SELECT service, day FROM landing.judged_deployments WHERE deployment_id IN (FROM unanswered)"
+    )

@@ -84,7 +84,7 @@ def judge_deployments(
         differing = of_changed
     mark_days(connection, (Deployments, RejectedEvents), f"SELECT j.day {differing}")
     links.wait_for_deployments(connection, f"SELECT j.deployment_id, j.service, j.team, j.finished_at {differing}")
-    wait_for_changes(connection, f"SELECT j.service {differing}")
+    wait_for_changes(connection, f"SELECT j.service, j.day {differing}")
     connection.execute("INSERT INTO landing.changed_ranges FROM changed_services")
     connection.execute("DELETE FROM landing.changed_services")
 

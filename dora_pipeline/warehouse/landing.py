@@ -38,6 +38,7 @@ _LANDED = (
     "failure_links",
     "unjudged_changes",
     "deployment_kinds",
+    "change_signs",
     "failed_changes",
     "changed_ranges",
     "deployment_ranges",

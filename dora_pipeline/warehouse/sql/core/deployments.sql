@@ -30,7 +30,7 @@ FROM derived AS d
 LEFT JOIN (
     {core.carried_tags}
 ) AS s ON d.service = s.service
-LEFT JOIN landing.deployment_kinds AS k ON d.deployment_id = k.deployment_id
+LEFT JOIN landing.deployment_kinds AS k ON COALESCE(d.duplicate_of, d.deployment_id) = k.deployment_id
 LEFT JOIN landing.deployment_ranges AS r ON d.deployment_id = r.deployment_id
 LEFT JOIN (
     SELECT

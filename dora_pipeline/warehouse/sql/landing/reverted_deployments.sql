@@ -4,6 +4,7 @@
 WITH reverting AS (
     SELECT m.deployment_id, m.sha, m.subject, m.reverts
     FROM brought_messages AS m
+    INNER JOIN chains AS c ON m.deployment_id = c.deployment_id
     WHERE (LEN(m.reverts) > 0 OR m.subject LIKE 'Revert "%')
         AND m.subject NOT LIKE 'Revert "Revert "%' AND m.subject NOT LIKE 'Reapply "%'
 ),
@@ -29,20 +30,25 @@ commits AS (
 ),
 pairs AS (
     SELECT DISTINCT
-        n.deployment_id, n.sha, e.place, d.deployment_id AS failed_id, d.place AS failed_place,
+        n.deployment_id, n.sha, d.deployment_id AS failed_id, d.finished_at AS failed_at, d.started_at AS failed_started_at,
         DATE_DIFF('microsecond', d.finished_at, e.finished_at) AS apart,
         c.subject NOT LIKE 'Reapply "%' AND (LEN(c.reverts) > 0 OR c.subject LIKE 'Revert "%') AS is_revert
     FROM named AS n
     INNER JOIN chains AS e ON n.deployment_id = e.deployment_id
     INNER JOIN commits AS c ON n.name = c.name AND n.sha <> c.sha AND STARTS_WITH(c.sha, n.beginning)
-    INNER JOIN chains AS d ON c.deployment_id = d.deployment_id AND d.chain = e.chain AND d.place <= e.place
+    INNER JOIN landing.judged_deployments AS d
+        ON c.deployment_id = d.deployment_id AND e.history = d.history AND e.service = d.service AND e.env IS NOT DISTINCT FROM d.env
+        AND (d.finished_at, d.started_at, d.deployment_id) <= (e.finished_at, e.started_at, e.deployment_id)
+    WHERE d.duplicate_of IS NULL
 ),
 latest AS (
     SELECT
         p.deployment_id, p.failed_id,
-        ROW_NUMBER() OVER (PARTITION BY p.deployment_id ORDER BY p.failed_place DESC) AS place
+        ROW_NUMBER() OVER (
+            PARTITION BY p.deployment_id ORDER BY p.failed_at DESC, p.failed_started_at DESC, p.failed_id DESC
+        ) AS place
     FROM pairs AS p
-    LEFT JOIN (SELECT DISTINCT o.deployment_id, o.sha FROM pairs AS o WHERE o.failed_place = o.place) AS own
+    LEFT JOIN (SELECT DISTINCT o.deployment_id, o.sha FROM pairs AS o WHERE o.failed_id = o.deployment_id) AS own
         ON p.deployment_id = own.deployment_id AND p.sha = own.sha
     WHERE own.sha IS NULL AND NOT p.is_revert AND p.apart <= $longest_gap_us
 )

@@ -6,7 +6,10 @@ FROM (
     FROM chains AS c
     WHERE $field = 'version' AND c.version IS NOT NULL
     UNION ALL
-    SELECT m.deployment_id, m.subject AS value FROM brought_messages AS m WHERE $field = 'commit_subject'
+    SELECT m.deployment_id, m.subject AS value
+    FROM brought_messages AS m
+    INNER JOIN chains AS c ON m.deployment_id = c.deployment_id
+    WHERE $field = 'commit_subject'
     UNION ALL
     SELECT t.deployment_id, SUBSTR(t.tag, STRPOS(t.tag, ':') + 1) AS value
     FROM (SELECT c.deployment_id, UNNEST(c.custom_tags) AS tag FROM chains AS c WHERE $field = 'branch_tag') AS t
@@ -18,6 +21,10 @@ WHERE REGEXP_MATCHES(v.value, $pattern)
     AND ($field <> 'version' OR NOT EXISTS (
         SELECT 1
         FROM chains AS c
-        INNER JOIN chains AS e ON c.chain = e.chain AND c.content = e.content AND e.place < c.place
+        INNER JOIN (
+            SELECT e.chain, e.content, e.place FROM chains AS e
+            UNION ALL
+            SELECT b.chain, b.content, 0 AS place FROM live_before AS b
+        ) AS e ON c.chain = e.chain AND c.content = e.content AND e.place < c.place
         WHERE c.deployment_id = v.deployment_id
     ))

@@ -15,9 +15,10 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.pipeline.failed_changes import chains_of, rollbacks
-from dora_pipeline.pipeline.landing import LONGEST_GAP, microseconds
+from dora_pipeline.pipeline.landing import LONGEST_GAP
 from dora_pipeline.settings import HomeSettings
 from dora_pipeline.sources.apm.settings import ID_PREFIX
+from dora_pipeline.timeline import microseconds
 from dora_pipeline.warehouse import failed_changes
 from dora_pipeline.warehouse.engines import InPlace
 from dora_pipeline.warehouse.links import link_failures

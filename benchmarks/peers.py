@@ -144,8 +144,8 @@ def _is_missing(what: str) -> None:
 
 def by_us(folder: Path) -> dict[str, object]:
     """All rules, on the tables that a run links from."""
-    from dora_pipeline.pipeline.landing import microseconds
     from dora_pipeline.settings import HomeSettings
+    from dora_pipeline.timeline import microseconds
     from dora_pipeline.warehouse.engines import InPlace
     from dora_pipeline.warehouse.links import link_failures
     from dora_pipeline.warehouse.schema import ensure_schema

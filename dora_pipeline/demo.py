@@ -181,8 +181,8 @@ def prepare_demo(home: Home, progress: Progress, first_year: int = 0) -> None:
 
 def _send(store: EventStore, event_type: EventType, path: Path, first_year: int) -> None:
     """Each event as if it had been sent at the moment it ended."""
-    told = [(instant(body["finished_at"]), body) for body in _bodies(path)]
-    sent = [(ended_at, body) for ended_at, body in told if ended_at.year >= first_year]
+    events = [(instant(body["finished_at"]), body) for body in _bodies(path)]
+    sent = [(ended_at, body) for ended_at, body in events if ended_at.year >= first_year]
     store.append_many(event_type, [body for _, body in sent], received_at=[ended_at for ended_at, _ in sent])
 
 

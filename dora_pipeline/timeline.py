@@ -32,9 +32,14 @@ class InstantError(ValueError):
         self.reason = reason
 
 
+def microseconds(duration: timedelta) -> int:
+    """A duration in whole microseconds."""
+    return duration // _MICROSECOND
+
+
 def epoch_microseconds(moment: datetime) -> int:
     """An instant as whole microseconds since 1970."""
-    return (moment - EPOCH) // _MICROSECOND
+    return microseconds(moment - EPOCH)
 
 
 def instant(value: object) -> datetime:

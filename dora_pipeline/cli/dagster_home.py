@@ -86,8 +86,8 @@ class DagsterHome:
             command = [sys.executable, "-m", "dagster", "instance", "migrate"]
             ended = subprocess.run(command, env=self.environment, cwd=self.path, capture_output=True, text=True)
             if ended.returncode:
-                told = (ended.stderr.strip().splitlines() or ["no reason given"])[-1]
-                raise DagsterError(f"{self.path}: Dagster {version} could not take over its storage: {told}")
+                reason = (ended.stderr.strip().splitlines() or ["no reason given"])[-1]
+                raise DagsterError(f"{self.path}: Dagster {version} could not take over its storage: {reason}")
         noted.write_text(f"{version}\n", encoding="ascii")
         return is_used
 
@@ -134,7 +134,7 @@ def _is_written_here(text: str) -> bool:
 
 def _holder_text(holder: Path) -> str:
     try:
-        told: Mapping[str, object] = json.loads(holder.read_text(encoding="utf-8"))
-        return f": process {told['pid']}, {told['address']}"
+        owner: Mapping[str, object] = json.loads(holder.read_text(encoding="utf-8"))
+        return f": process {owner['pid']}, {owner['address']}"
     except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -19,11 +19,11 @@ from dora_pipeline.cli.sending import (
     common_fields,
     common_options,
     destination_options,
+    given_commit,
     intake,
     note,
     options,
     send,
-    told_commit,
 )
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
@@ -60,7 +60,7 @@ def failure_command(
     finished_at: datetime | None,
     name: str | None,
     severity: str | None,
-    **told: Unpack[WithCheckout],
+    **options: Unpack[WithCheckout],
 ) -> None:
     """Send a failure to the intake; or, for people on call, `start`, `end` and `list` those that are open.
 
@@ -75,16 +75,16 @@ def failure_command(
         return
     if started_at is None:
         raise click.UsageError("Missing option '--started-at'; `dora failure start` sends one that starts now")
-    services = _someone(services, told)
+    services = _someone(services, options)
     check_order(started_at, finished_at)
     try:
-        commit = told_commit(told)
+        commit = given_commit(options)
     except NoCheckout as trouble:
         # Failures are often told from where no code is.
         commit = None
         note(f"without a commit: {trouble}")
-    fields = common_fields(told, commit)
-    send(sent_events.failure(services, started_at, finished_at, fields, name=name, severity=severity), told)
+    fields = common_fields(options, commit)
+    send(sent_events.failure(services, started_at, finished_at, fields, name=name, severity=severity), options)
 
 
 @failure_command.command("start")
@@ -99,7 +99,7 @@ def start_command(
     started_at: datetime | None,
     name: str | None,
     severity: str | None,
-    **told: Unpack[Common],
+    **options: Unpack[Common],
 ) -> None:
     """Send a failure that starts now, and print its id.
 
@@ -108,17 +108,18 @@ def start_command(
     deployments that the intake has, where an application key is set.
     """
     _refuse_both(now, started_at, "--started-at")
-    services = _someone(services, told)
-    url, sha = told["git_repository_url"], told["git_commit_sha"]
+    services = _someone(services, options)
+    url, sha = options["git_repository_url"], options["git_commit_sha"]
     if (url is None) != (sha is None):
         raise click.UsageError("give both --git-repository-url and --git-commit-sha, or none of them")
     moment = started_at or datetime.now(UTC)
     check_order(moment, None)
     commit = commit_of(Path.cwd(), url, sha) if url and sha else None
-    told["event_id"] = told["event_id"] or uuid4().hex
-    send(sent_events.failure(services, moment, None, common_fields(told, commit), name=name, severity=severity), told)
-    if not told["dry_run"]:
-        note(f"`dora failure end {told['event_id']}` ends it")
+    options["event_id"] = options["event_id"] or uuid4().hex
+    fields = common_fields(options, commit)
+    send(sent_events.failure(services, moment, None, fields, name=name, severity=severity), options)
+    if not options["dry_run"]:
+        note(f"`dora failure end {options['event_id']}` ends it")
 
 
 @failure_command.command("end")
@@ -195,10 +196,10 @@ def _is_given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
 
 
-def _someone(services: tuple[str, ...], told: Common) -> tuple[str, ...]:
-    if not services and not told["team"]:
+def _someone(services: tuple[str, ...], options: Common) -> tuple[str, ...]:
+    if not services and not options["team"]:
         services = tuple(filter(None, [os.environ.get("DD_SERVICE", "").strip()]))
-    if not services and not told["team"]:
+    if not services and not options["team"]:
         raise click.UsageError("give --service or --team: what fails?")
     return services
 

@@ -137,7 +137,7 @@ _started_option = click.option(
 @click.option("--finished-at", type=Instant(), help="Default: now.")
 @checkout_options
 def deployment_command(
-    service: str, started_at: datetime, finished_at: datetime | None, **told: Unpack[WithCheckout]
+    service: str, started_at: datetime, finished_at: datetime | None, **options: Unpack[WithCheckout]
 ) -> None:
     """Send a deployment to the intake. The key comes from DATADOG_API_KEY, or else DD_API_KEY.
 
@@ -145,8 +145,8 @@ def deployment_command(
     """
     end = finished_at or datetime.now(UTC)
     check_order(started_at, end)
-    commit = told_commit(told)
-    send(sent_events.deployment(service, started_at, end, common_fields(told, commit)), told)
+    commit = given_commit(options)
+    send(sent_events.deployment(service, started_at, end, common_fields(options, commit)), options)
 
 
 @click.command("resend")
@@ -171,38 +171,38 @@ def check_order(started_at: datetime, finished_at: datetime | None) -> None:
         )
 
 
-def told_commit(told: WithCheckout) -> LocatedCommit | None:
+def given_commit(options: WithCheckout) -> LocatedCommit | None:
     """The commit of an event: as it is given, else that of the checkout; None where it is to be left out."""
-    repository_url, commit_sha = told["git_repository_url"], told["git_commit_sha"]
-    if told["skip_git"]:
+    repository_url, commit_sha = options["git_repository_url"], options["git_commit_sha"]
+    if options["skip_git"]:
         if repository_url or commit_sha:
             raise click.UsageError("give --skip-git, or --git-repository-url and --git-commit-sha, not both")
         return None
     return commit_of(Path.cwd(), repository_url, commit_sha)
 
 
-def common_fields(told: Common, commit: LocatedCommit | None) -> CommonFields:
+def common_fields(options: Common, commit: LocatedCommit | None) -> CommonFields:
     """What is given of an event, in one."""
-    tags = told["custom_tags"]
+    tags = options["custom_tags"]
     if len(tags) > _MOST_TAGS:
         raise click.UsageError(f"an event has at most {_MOST_TAGS} of --custom-tags, not {len(tags)}")
-    return CommonFields(told["env"], told["version"], told["team"], commit, tags, told["event_id"])
+    return CommonFields(options["env"], options["version"], options["team"], commit, tags, options["event_id"])
 
 
-def send(event: Event, told: Common) -> None:
+def send(event: Event, options: Common) -> None:
     """Send an event, and print its id, and a warning where nobody knows what it names; or print what would be sent."""
-    if told["dry_run"]:
+    if options["dry_run"]:
         click.echo(json.dumps(event.body, indent=2, ensure_ascii=False))
         return
-    spool = told["spool"]
+    spool = options["spool"]
     if spool is not None and not spool.parent.is_dir():
         raise click.UsageError(f"--spool {spool}: there is no folder {spool.parent}")
-    with intake(told) as client:
+    with intake(options) as client:
         event_id = deliver(event, client, None if spool is None else Spool(spool))
     git = event.attributes.get("git")
     commit = f", commit {git['commit_sha'][:12]} of {repository_id(git['repository_url'])}" if git else ""
     console.print(f"stored: {event.event_type} {event_id}{commit}", markup=False, soft_wrap=True)
-    asking: Destination = {"url": told["url"], "ca_cert": told["ca_cert"], "timeout": _SECONDS_TO_ASK}
+    asking: Destination = {"url": options["url"], "ca_cert": options["ca_cert"], "timeout": _SECONDS_TO_ASK}
     for question in questions_of(event, event_id, default_home(), lambda: intake(asking, reads=True)):
         note(f"warning: {question}")
 

@@ -22,10 +22,10 @@ def land_deliveries(session: Session, source: Source[Any]) -> None:
     webhook_changes = source.reader().webhook_changes
     assert webhook_changes is not None
     nothing = empty_frame(LandedFailures).drop("input")
-    for told, records in fresh_segments(session, "delivery", source.name, _folder(session.home, source)):
+    for entry, records in fresh_segments(session, "delivery", source.name, _folder(session.home, source)):
         changes = webhook_changes(records, session.settings)
         files.deliver(changes.changes)
-        land_segment(session, source, told, records, Normalized(nothing, changes.rejected))
+        land_segment(session, source, entry, records, Normalized(nothing, changes.rejected))
 
 
 def missing_secrets(session: Session, source: Source[Any]) -> list[str]:

@@ -28,11 +28,11 @@ _LANDS = {"deployment": landing.land_deployments, "failure": landing.land_failur
 
 def land_sent_events(session: Session, source: Source[Any]) -> None:
     """Bring what the intake received since the last time into segments of the raw layer, and land the new segments."""
-    for told, records in fresh_segments(session, source.event_type, source.name, session.home.raw / source.name):
+    for entry, records in fresh_segments(session, source.event_type, source.name, session.home.raw / source.name):
         change = changed_events(session, source, records)
         with session.writer.transaction() as connection:
             land_change(connection, source, change)
-            inputs.note_input(connection, source.name, told, records.height)
+            inputs.note_input(connection, source.name, entry, records.height)
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ def land_change(connection: duckdb.DuckDBPyConnection, source: Source[Any], chan
 
 
 def land_segment(
-    session: Session, source: Source[Any], told: Input, records: pl.DataFrame, normalized: Normalized
+    session: Session, source: Source[Any], entry: Input, records: pl.DataFrame, normalized: Normalized
 ) -> None:
     """Land what the records of a segment became."""
     where = records.select("input", id="record_id")
-    _land(session.writer, source, [(told, records.height)], where, normalized)
+    _land(session.writer, source, [(entry, records.height)], where, normalized)
 
 
 def day_files(session: Session, source: Source[Any]) -> DayFiles:
@@ -111,29 +111,29 @@ def land_pulled_events(session: Session, source: Source[Any], *, asks: bool) -> 
 
 def _land_day_files(session: Session, source: Source[Any], files: DayFiles) -> None:
     known = inputs.known_inputs(session.writer.connection, source.name)
-    told = {path: input_of(session.home, path) for path in files.paths()}
-    changed = [path for path, now in told.items() if known.get(now.name) != now]
+    entries = {path: input_of(session.home, path) for path in files.paths()}
+    changed = [path for path, now in entries.items() if known.get(now.name) != now]
     reader = source.reader()
     context = timedelta(days=reader.context_days)
-    stale = [path for path in told if any(abs(_day(path) - _day(other)) <= context for other in changed)]
+    stale = [path for path in entries if any(abs(_day(path) - _day(other)) <= context for other in changed)]
     for start in range(0, len(stale), _BATCH_OF_DAYS):
         batch = stale[start : start + _BATCH_OF_DAYS]
-        near = [path for path in told if _day(batch[0]) - context <= _day(path) <= _day(batch[-1]) + context]
+        near = [path for path in entries if _day(batch[0]) - context <= _day(path) <= _day(batch[-1]) + context]
         frames = {path: files.frame(path) for path in near}
-        inputs_of_batch = [(told[path], frames[path].height) for path in batch]
+        inputs_of_batch = [(entries[path], frames[path].height) for path in batch]
         if reader.events is not None:
             records = pl.concat(
-                _listed(reader.events, files, path, frames[path]).with_columns(input=pl.lit(told[path].name))
+                _listed(reader.events, files, path, frames[path]).with_columns(input=pl.lit(entries[path].name))
                 for path in batch
             )
-            change = changed_events(session, source, records, [told[path].name for path in batch])
+            change = changed_events(session, source, records, [entries[path].name for path in batch])
             with session.writer.transaction() as connection:
                 land_change(connection, source, change)
-                _note_inputs(connection, source, inputs_of_batch)
+                inputs.note_inputs(connection, source.name, inputs_of_batch)
         else:
             normalized = _normalized(session, source, files, frames)
             where = pl.concat(
-                _event_ids(source, frames[path]["record_id"]).with_columns(input=pl.lit(told[path].name))
+                _event_ids(source, frames[path]["record_id"]).with_columns(input=pl.lit(entries[path].name))
                 for path in batch
             )
             _land(session.writer, source, inputs_of_batch, where, normalized)
@@ -180,7 +180,7 @@ def _day(path: Path) -> date:
 def _land(
     writer: Writer,
     source: Source[Any],
-    told: Sequence[tuple[Input, int]],
+    entries: Sequence[tuple[Input, int]],
     where: pl.DataFrame,
     normalized: Normalized,
 ) -> None:
@@ -193,9 +193,4 @@ def _land(
     rejected = normalized.rejected.select(named).join(where, left_on="record", right_on="id")
     with writer.transaction() as connection:
         _LANDS[source.event_type](connection, source.name, where["id"], events, rejected)
-        _note_inputs(connection, source, told)
-
-
-def _note_inputs(connection: duckdb.DuckDBPyConnection, source: Source[Any], told: Sequence[tuple[Input, int]]) -> None:
-    for one, records in told:
-        inputs.note_input(connection, source.name, one, records)
+        inputs.note_inputs(connection, source.name, entries)

@@ -61,8 +61,10 @@ def land_exports(
         inputs.note_left_out(connection, APM, left_out, is_raw=name.startswith("raw/"))
     known = inputs.known_inputs(writer.connection, APM)
     same = copies(files, _known_files(known.values(), f"{name}/"))
-    told = {f"{name}/{file.name}": (file, f"{name}/{same[file.name]}" if file.name in same else None) for file in files}
-    present = {path: Input(path, file.size, file.modified_at, content_of) for path, (file, content_of) in told.items()}
+    named = {
+        f"{name}/{file.name}": (file, f"{name}/{same[file.name]}" if file.name in same else None) for file in files
+    }
+    present = {path: Input(path, file.size, file.modified_at, content_of) for path, (file, content_of) in named.items()}
     gone = [path for path in known if path.startswith(f"{name}/") and path not in present]
     changed = [path for path, now in present.items() if known.get(path) != now]
     total = len(changed) + len(gone)
@@ -75,7 +77,7 @@ def land_exports(
     waiting: list[_Read] = []
     for done, path in enumerate(changed, start=len(gone)):
         progress.step("read APM exports", done, total)
-        waiting += _read(session, told[path][0], present[path])
+        waiting += _read(session, named[path][0], present[path])
         if len(waiting) == _MOST_TOGETHER or sum(one.reading.activity.height for one in waiting) > _MANY_ROWS:
             _land(session, waiting)
             waiting = []
@@ -120,51 +122,51 @@ def _known_files(known: Iterable[Input], folder: str) -> dict[str, KnownFile]:
 
 @dataclass(frozen=True)
 class _Read:
-    told: Input
+    entry: Input
     reading: ExportReading
 
 
-def _read(session: Session, file: ExportFile, told: Input) -> list[_Read]:
+def _read(session: Session, file: ExportFile, entry: Input) -> list[_Read]:
     """What is to be landed of a file; nothing where that is done already, since nothing of it counts now."""
     writer, settings, progress = session.writer, session.settings, session.progress
-    if told.content_of is not None:
-        named, original = printable(told.name), printable(told.content_of)
+    if entry.content_of is not None:
+        named, original = printable(entry.name), printable(entry.content_of)
         progress.note(f"{named} has the same content as {original}; it is counted once")
-        nothing = changed_events(session, APM_DEPLOYMENT_TRACKING, _NO_EVENTS, [told.name])
+        nothing = changed_events(session, APM_DEPLOYMENT_TRACKING, _NO_EVENTS, [entry.name])
         with writer.transaction() as connection:
-            _land_nothing(connection, told.name, nothing)
-            inputs.note_input(connection, APM, told, 0)
+            _land_nothing(connection, entry.name, nothing)
+            inputs.note_input(connection, APM, entry, 0)
         return []
     try:
         reading = read_export(file, settings)
     except SourceUnavailable as error:
         progress.note(str(error))
         rejected = _unreadable(file, settings, error)
-        _reject(session, replace(told, size=_TO_BE_READ_AGAIN), rejected, 0)
+        _reject(session, replace(entry, size=_TO_BE_READ_AGAIN), rejected, 0)
         return []
     if not reading.is_complete:
         # It is still being written: what is there counts, and the next run reads it again.
-        progress.note(f"{printable(told.name)} changed while it was read; the next run reads it again")
-        told = replace(told, size=_TO_BE_READ_AGAIN)
+        progress.note(f"{printable(entry.name)} changed while it was read; the next run reads it again")
+        entry = replace(entry, size=_TO_BE_READ_AGAIN)
     if reading.is_damaged:
-        _reject(session, told, reading.rejected, reading.records)
+        _reject(session, entry, reading.rejected, reading.records)
         return []
-    return [_Read(told, reading)]
+    return [_Read(entry, reading)]
 
 
-def _reject(session: Session, told: Input, rejected: pl.DataFrame, records: int) -> None:
+def _reject(session: Session, entry: Input, rejected: pl.DataFrame, records: int) -> None:
     with session.writer.transaction() as connection:
-        landing.reject_inputs(connection, [told.name], rejected.with_columns(input=pl.lit(told.name)))
-        inputs.note_input(connection, APM, told, records)
+        landing.reject_inputs(connection, [entry.name], rejected.with_columns(input=pl.lit(entry.name)))
+        inputs.note_input(connection, APM, entry, records)
 
 
 def _land(session: Session, read: Sequence[_Read]) -> None:
     def together(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
         return pl.concat(
-            frame.with_columns(input=pl.lit(one.told.name)) for one, frame in zip(read, frames, strict=True)
+            frame.with_columns(input=pl.lit(one.entry.name)) for one, frame in zip(read, frames, strict=True)
         )
 
-    names = [one.told.name for one in read]
+    names = [one.entry.name for one in read]
     deployments = together(one.reading.deployments for one in read)
     change = changed_events(session, APM_DEPLOYMENT_TRACKING, deployments, names)
     with session.writer.transaction() as connection:
@@ -175,7 +177,7 @@ def _land(session: Session, read: Sequence[_Read]) -> None:
             together(one.reading.rejected for one in read),
         )
         land_change(connection, APM_DEPLOYMENT_TRACKING, change)
-        inputs.note_inputs(connection, APM, [(one.told, one.reading.records) for one in read])
+        inputs.note_inputs(connection, APM, [(one.entry, one.reading.records) for one in read])
 
 
 def _land_nothing(connection: duckdb.DuckDBPyConnection, name: str, nothing: ChangedEvents | None) -> None:

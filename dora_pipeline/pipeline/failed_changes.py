@@ -11,12 +11,13 @@ from itertools import groupby
 import duckdb
 import polars as pl
 
-from dora_pipeline.pipeline.landing import LONGEST_GAP, microseconds
+from dora_pipeline.pipeline.landing import LONGEST_GAP
 from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.repositories.graph import CommitGraph
 from dora_pipeline.sources.apm.settings import ID_PREFIX
 from dora_pipeline.tables import CommitHistories, empty_frame
+from dora_pipeline.timeline import microseconds
 from dora_pipeline.warehouse import failed_changes
 
 

@@ -9,9 +9,8 @@ import duckdb
 
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import EventType, plain_environment
-from dora_pipeline.pipeline.landing import microseconds
 from dora_pipeline.tables import Deployments, Failures, Table
-from dora_pipeline.timeline import day_of
+from dora_pipeline.timeline import day_of, microseconds
 from dora_pipeline.warehouse.checks import Finding, Row, check, check_rows
 
 # A failure that is open for longer is more likely forgotten than failing.

@@ -49,9 +49,9 @@ class Glimpse:
 def glimpse(writer: Writer, table: type[Table], until: date | None) -> Glimpse:
     """What a table looks like, up to the day `until`; None for a table without days."""
     newest = newest_rows(writer, table, until, _ROWS)
-    told = [name for name in newest.columns if newest[name].null_count() < newest.height]
+    filled = [name for name in newest.columns if newest[name].null_count() < newest.height]
     # People know events by their services and times, so ids stand last.
-    names = sorted(told, key=lambda name: name.endswith(("_id", "_sha")))
+    names = sorted(filled, key=lambda name: name.endswith(("_id", "_sha")))
     rows = shown_rows(newest.select(names).to_dicts())
     return Glimpse(rows, _plot(writer, table, until) if until and table in _PLOTS else None)
 

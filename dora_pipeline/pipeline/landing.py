@@ -22,6 +22,7 @@ from dora_pipeline.sources.manifest import Manifest
 from dora_pipeline.sources.raw import segment_at
 from dora_pipeline.sources.registry import SOURCES
 from dora_pipeline.sources.source import Source
+from dora_pipeline.timeline import microseconds
 from dora_pipeline.warehouse import inputs, judgement, links
 from dora_pipeline.warehouse.landing import APM
 from dora_pipeline.warehouse.shrinkage import unlanded_files
@@ -32,12 +33,6 @@ LONGEST_GAP = timedelta(days=60)
 
 # Some libraries put whole frames into their messages.
 _LONGEST_MESSAGE = 300
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def microseconds(duration: timedelta) -> int:
-    """A duration in whole microseconds."""
-    return duration // _MICROSECOND
 
 
 def land(session: Session) -> dict[str, DoraError]:
@@ -94,8 +89,8 @@ def _error_of_landing(session: Session, source: Source[Any]) -> DoraError | None
 
 def _words(error: BaseException) -> str:
     first = (without_secrets(str(error)).strip().splitlines() or ["no message"])[0]
-    told = first if len(first) <= _LONGEST_MESSAGE else f"{first[:_LONGEST_MESSAGE]}…"
-    return f"{type(error).__name__}: {told} (not expected; `dora --debug run` shows where)"
+    said = first if len(first) <= _LONGEST_MESSAGE else f"{first[:_LONGEST_MESSAGE]}…"
+    return f"{type(error).__name__}: {said} (not expected; `dora --debug run` shows where)"
 
 
 def _land_source(session: Session, declared: Source[Any]) -> None:
@@ -210,8 +205,8 @@ def _check_sightings(session: Session, folder: Path) -> None:
     """Of an export that cannot be read nothing is known, and it is rejected; of these all was known."""
     known = inputs.known_inputs(session.writer.connection, APM)
     for path in sorted(folder.glob("*.json")):
-        told = input_of(session.home, path)
-        if known.get(told.name) != told:
+        entry = input_of(session.home, path)
+        if known.get(entry.name) != entry:
             try:
                 json.loads(path.read_bytes())
             except (OSError, ValueError) as error:

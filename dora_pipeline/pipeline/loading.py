@@ -14,7 +14,6 @@ from dora_pipeline.config import Settings, Shapes, shaping
 from dora_pipeline.files import printable
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.pipeline import aliases
-from dora_pipeline.pipeline.landing import microseconds
 from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.selection import SelectionLog
@@ -37,7 +36,7 @@ from dora_pipeline.tables import (
     Table,
     empty_frame,
 )
-from dora_pipeline.timeline import day_offsets
+from dora_pipeline.timeline import day_offsets, microseconds
 from dora_pipeline.warehouse import inputs, judgement, landing, links
 from dora_pipeline.warehouse.commits import forget_commits, wait_for_commits
 from dora_pipeline.warehouse.days import replace_days, replace_table

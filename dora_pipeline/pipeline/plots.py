@@ -30,12 +30,12 @@ class Plot:
 def svg(plot: Plot) -> str:
     """The plot as an SVG document; its axes tell the first and the last day, 0, and the least and largest value."""
     size, unit = _unit(plot)
-    told = [None if value is None else value / size for value in plot.values]
-    known = [value for value in told if value is not None]
+    values = [None if value is None else value / size for value in plot.values]
+    known = [value for value in values if value is not None]
     least, most = min(0.0, *known, 0.0), max(0.1 if plot.measure == "ratio" else 1.0, *known, 0.0)
     scale = _HEIGHT / (most - least)
-    zero, width = round(least * scale), _DAY * len(told)
-    heights = [None if value is None else round(value * scale) for value in told]
+    zero, width = round(least * scale), _DAY * len(values)
+    heights = [None if value is None else round(value * scale) for value in values]
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='-64 -{_HEIGHT + 10} {width + 68} {_HEIGHT + 28}' "
         f"width='{width}' font-family='sans-serif' font-size='12' style='background:#fff'>"

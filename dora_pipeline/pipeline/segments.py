@@ -62,12 +62,12 @@ def fresh_segments(
     if session.fetches:
         yield from _fetched(session, event_type, source, folder, former)
     there = {segment: input_of(session.home, segment.path) for segment in former}
-    for segment, told in there.items():
-        if told.name in known and told.size != known[told.name].size:
+    for segment, entry in there.items():
+        if entry.name in known and entry.size != known[entry.name].size:
             raise SourceUnavailable(
                 source,
-                f"{segment.path}: was changed since it was read: it has {told.size:,} bytes, not "
-                f"{known[told.name].size:,}; restore the file from a backup and run again",
+                f"{segment.path}: was changed since it was read: it has {entry.size:,} bytes, not "
+                f"{known[entry.name].size:,}; restore the file from a backup and run again",
             )
 
 
@@ -91,8 +91,8 @@ def _fetched(
     for segment, records in _fetch(session, event_type, source, folder):
         fetched.append(segment)
         if len({one.branch for one in (*former, segment)}) < 2:
-            told = input_of(session.home, segment.path)
-            yield told, records.with_columns(input=pl.lit(told.name))
+            entry = input_of(session.home, segment.path)
+            yield entry, records.with_columns(input=pl.lit(entry.name))
             session.progress.step(f"read {source}", len(fetched), len(fetched))
     if len({one.branch for one in (*former, *fetched)}) > 1:
         yield from _unread(session, event_type, source, fetched, [*former, *fetched])

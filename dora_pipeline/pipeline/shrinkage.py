@@ -117,10 +117,10 @@ class ShrinkGuard:
 
 
 def _lacking(source: str, error: DoraError) -> SourceIncomplete:
-    told = str(error).removeprefix(f"{source}: ")
+    reason = str(error).removeprefix(f"{source}: ")
     lacking = SourceIncomplete(
         source,
-        f"{told}; a warehouse made anew would lack it, so what is published stays. Mend that and run again, or, "
+        f"{reason}; a warehouse made anew would lack it, so what is published stays. Mend that and run again, or, "
         f"{_ACCEPT}",
     )
     lacking.__cause__ = error

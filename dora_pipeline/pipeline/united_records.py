@@ -121,8 +121,8 @@ def united_fields(event: Sequence[Record], after: Receipt | None) -> Attributes:
     if _is_backwards(fields):
         # Told of two parts of a second: the start is the one that the end was told with.
         starts = [newest["finished_at"][1], *sorted(event, key=lambda one: one.changed_at, reverse=True)]
-        told = ({**fields, "started_at": one.fields["started_at"]} for one in starts if "started_at" in one.fields)
-        fields = next((one for one in told if not _is_backwards(one)), fields)
+        moved = ({**fields, "started_at": one.fields["started_at"]} for one in starts if "started_at" in one.fields)
+        fields = next((one for one in moved if not _is_backwards(one)), fields)
     return fields
 
 

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from dora_pipeline.sources.apm.chunks import TEXTS, Chunk, Part
-from dora_pipeline.sources.apm.documents import Told
+from dora_pipeline.sources.apm.documents import ReadyEvent
 from dora_pipeline.sources.apm.faults import MOST_ROWS, Fault, Faults, json_payload, place_text
 from dora_pipeline.sources.apm.instants import REASONS, Microseconds, day_numbers, in_range, instants
 from dora_pipeline.sources.apm.sessions import SCHEMA, Cut, joined, sessions_of
@@ -54,7 +54,7 @@ class Compacted:
     sessions: list[pl.DataFrame] = field(default_factory=lambda: [pl.DataFrame(schema=SCHEMA)])
     unusable: list[pl.DataFrame] = field(default_factory=lambda: [pl.DataFrame(schema=UNUSABLE_SCHEMA)])
     faults: Faults = field(default_factory=Faults)
-    ready_events: list[Told] = field(default_factory=list)
+    ready_events: list[ReadyEvent] = field(default_factory=list)
     records: int = 0
 
     def join(self, later: "Compacted", cut: Cut) -> None:

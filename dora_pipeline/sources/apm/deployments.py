@@ -14,7 +14,7 @@ import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import COMMIT_SHA, repository_id, version_of
-from dora_pipeline.sources.apm.documents import Told
+from dora_pipeline.sources.apm.documents import ReadyEvent
 from dora_pipeline.sources.apm.faults import Fault, fault_at
 from dora_pipeline.sources.apm.settings import ID_PREFIX, SOURCE
 from dora_pipeline.sources.datadog.dora_events import event_records
@@ -32,13 +32,13 @@ class _Unusable(Exception):
         self.reason = reason
 
 
-def deployment_record(told: Told, modified_at: datetime, settings: Settings) -> Row | Fault:
+def deployment_record(event: ReadyEvent, modified_at: datetime, settings: Settings) -> Row | Fault:
     """The record of an event, or why there is none. What happens after the file was written cannot be told by it.
 
     A record has the columns of SENT_SCHEMA (`raw.py`) that say something, its fields in the words of the intake. One
     without an id is named by its service, env and second.
     """
-    attributes = told.item["attributes"]
+    attributes = event.item["attributes"]
     assert isinstance(attributes, dict)
     service, started_at = None, None
     try:
@@ -51,7 +51,7 @@ def deployment_record(told: Told, modified_at: datetime, settings: Settings) -> 
         finished_at = _moment(attributes, "finished_at", modified_at)
         if finished_at is not None and finished_at < started_at:
             raise _Unusable("finished_before_started")
-        env, own_id = _text(attributes, "env"), _text(told.item, "id")
+        env, own_id = _text(attributes, "env"), _text(event.item, "id")
         fields = {
             "service": service,
             "env": env,
@@ -74,7 +74,7 @@ def deployment_record(told: Told, modified_at: datetime, settings: Settings) -> 
             "history": "{}",
         }
     except _Unusable as problem:
-        fault = fault_at(told.place, problem.reason, record=told.item)
+        fault = fault_at(event.place, problem.reason, record=event.item)
         env, team = _readable(attributes.get("env")), _readable(attributes.get("team"))
         return replace(fault, service=service, env=env, team=team, occurred_at=started_at)
 
@@ -122,15 +122,15 @@ def _moment(fields: Row, name: str, modified_at: datetime) -> datetime | None:
 
 
 def _verdict(attributes: Row) -> dict[str, object]:
-    told = attributes.get("remediation")
-    remediation = told if isinstance(told, dict) else {}
+    remediation = attributes.get("remediation")
+    remediation = remediation if isinstance(remediation, dict) else {}
     named = {name: text for name in ("id", "type") if (text := _text(remediation, name))}
     # Datadog says false of nearly every deployment: it is no mark.
     return {"change_failure": attributes.get("change_failure") is True or None, "remediation": named}
 
 
-def _git(told: object) -> dict[str, str]:
-    fields = told if isinstance(told, dict) else {}
+def _git(git: object) -> dict[str, str]:
+    fields = git if isinstance(git, dict) else {}
     sha, url = fields.get("commit_sha"), fields.get("repository_id") or fields.get("repository_url")
     sha = sha.strip().lower() if isinstance(sha, str) else ""
     repository = repository_id(url) if isinstance(url, str) else None
@@ -138,9 +138,9 @@ def _git(told: object) -> dict[str, str]:
     return commit if repository is None else commit | {"repository_url": repository}
 
 
-def _tags(told: object) -> list[str]:
-    if told is None:
+def _tags(tags: object) -> list[str]:
+    if tags is None:
         return []
-    if not isinstance(told, list) or not all(isinstance(tag, str) for tag in told):
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise _Unusable("field_type")
-    return [tag.strip() for tag in told if tag.strip()]
+    return [tag.strip() for tag in tags if tag.strip()]

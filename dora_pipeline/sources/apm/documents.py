@@ -18,14 +18,14 @@ _NO_TAG = "N/A"
 
 
 @dataclass(frozen=True)
-class Told:
+class ReadyEvent:
     """A ready deployment event as it came, and where."""
 
     place: Place
     item: Mapping[str, object]
 
 
-def entries(value: Any, place: Place) -> Iterator[Sighting | Told | Fault]:
+def entries(value: Any, place: Place) -> Iterator[Sighting | ReadyEvent | Fault]:
     """The sightings and deployment events of a value."""
     match value:
         case list():
@@ -52,12 +52,12 @@ def entries(value: Any, place: Place) -> Iterator[Sighting | Told | Fault]:
             yield fault_at(place, "line_unreadable", record=value)
 
 
-def _item(item: Any, place: Place) -> Iterator[Sighting | Told | Fault]:
+def _item(item: Any, place: Place) -> Iterator[Sighting | ReadyEvent | Fault]:
     match item:
         case {"type": "span" | "spans", "attributes": dict(attributes)}:
             yield Sighting(place, _span(attributes), item)
         case {"type": "dora_deployment", "attributes": dict()}:
-            yield Told(place, item)
+            yield ReadyEvent(place, item)
         case _:
             yield fault_at(place, _UNKNOWN_SHAPE, record=item)
 

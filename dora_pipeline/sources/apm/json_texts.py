@@ -28,7 +28,7 @@ from dora_pipeline.sources.apm.chunks import (
     Sighting,
     gathered,
 )
-from dora_pipeline.sources.apm.documents import Told, entries
+from dora_pipeline.sources.apm.documents import ReadyEvent, entries
 from dora_pipeline.sources.apm.faults import MOST_TEXT, Damaged, Fault, Place
 from dora_pipeline.sources.apm.lines import MOST_LINE_BYTES, Block, line_blocks, line_fault, numbered_lines
 from dora_pipeline.sources.apm.texts import Texts, first_texts, texts_of_json, value_of_json
@@ -55,7 +55,7 @@ _DEEP_LINE = rf"(?:[\[{{][^\[{{\n]*){{{DEEPEST + 1}}}"
 # What DuckDB raises for text that it cannot read: also where its message ends in half a character, or passes Arrow.
 _NOT_READ = (duckdb.Error, OSError, UnicodeDecodeError)
 
-Entry = Told | Fault
+Entry = ReadyEvent | Fault
 
 
 def plain_parts(path: Path) -> Iterator[Part]:

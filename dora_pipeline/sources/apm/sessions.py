@@ -16,6 +16,7 @@ import polars as pl
 from dora_pipeline.sources.apm.chunks import TEXTS, Chunk
 from dora_pipeline.sources.apm.instants import Microseconds, day_numbers
 from dora_pipeline.sources.apm.texts import Codes, Flags
+from dora_pipeline.timeline import microseconds
 
 # Sessions of a part: microseconds since 1970, the sum of hits, the number of records, days since 1970.
 SCHEMA = {
@@ -39,11 +40,6 @@ class Cut:
     gap: timedelta
     zone: ZoneInfo
 
-    @property
-    def microseconds(self) -> int:
-        """The gap in microseconds."""
-        return self.gap // timedelta(microseconds=1)
-
 
 def sessions_of(chunk: Chunk, fine: Flags, at: Microseconds, hits: Microseconds | None, cut: Cut) -> pl.DataFrame:
     """The sessions of the fine records of a chunk, per service, env and version as they came.
@@ -62,7 +58,7 @@ def sessions_of(chunk: Chunk, fine: Flags, at: Microseconds, hits: Microseconds 
     seen = at[order]
     days = day_numbers(seen, cut.zone)
     is_start = np.ones(len(seen), np.bool_)
-    is_start[1:] = (seen[1:] - seen[:-1] > cut.microseconds) | (days[1:] != days[:-1])
+    is_start[1:] = (seen[1:] - seen[:-1] > microseconds(cut.gap)) | (days[1:] != days[:-1])
     for key in keys:
         ordered = key[order]
         is_start[1:] |= ordered[1:] != ordered[:-1]
@@ -133,7 +129,9 @@ def joined(parts: Sequence[pl.DataFrame], keys: Sequence[str], cut: Cut) -> pl.D
     # The group and the time within its day in one number: the latest sighting so far is then a plain running maximum.
     in_day = group * _LONGEST_DAY - pl.col("day") * _DAY + _DAY
     since = pl.col("first") + in_day - (pl.col("last") + in_day).cum_max().shift()
-    frame = ordered.with_columns((same.not_() | (since > cut.microseconds)).fill_null(True).cum_sum().alias("session"))
+    frame = ordered.with_columns(
+        (same.not_() | (since > microseconds(cut.gap))).fill_null(True).cum_sum().alias("session")
+    )
     found = frame.group_by("session", maintain_order=True).agg(
         pl.col(*keys, "first", "day").first(), pl.col("last").max(), pl.col("sightings", "records").sum()
     )

@@ -60,7 +60,7 @@ def store_evaluations(instance: dg.DagsterInstance, evaluations: Sequence[dg.Ass
 
     entries = [_entry(DagsterEventType.ASSET_CHECK_EVALUATION, each, datetime.now(UTC)) for each in evaluations]
     with storage.index_transaction() as connection:
-        ids = insert(storage, connection, entries)
+        ids = insert_entries(storage, connection, entries)
         rows = [
             {
                 "asset_key": each.asset_key.to_string(),
@@ -81,7 +81,7 @@ def store_evaluations(instance: dg.DagsterInstance, evaluations: Sequence[dg.Ass
 
 def insert_asset_events(storage: "SqlEventLogStorage", connection: Any, entries: Sequence["EventLogEntry"]) -> None:
     """Insert events of assets into the index of all runs, with their tags; the last of each asset is its newest."""
-    ids = insert(storage, connection, entries)
+    ids = insert_entries(storage, connection, entries)
     storage._store_asset_event_tags(connection, entries, ids)
     newest = {
         (entry.get_dagster_event().asset_key, entry.dagster_event_type): (entry, number)
@@ -91,7 +91,7 @@ def insert_asset_events(storage: "SqlEventLogStorage", connection: Any, entries:
         storage._store_asset_event(connection, entry, number)
 
 
-def insert(storage: "SqlEventLogStorage", connection: Any, entries: Sequence["EventLogEntry"]) -> list[int]:
+def insert_entries(storage: "SqlEventLogStorage", connection: Any, entries: Sequence["EventLogEntry"]) -> list[int]:
     """Insert events into a run's log, or into the index, which holds what the page asks for; their ids, in order."""
     from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Table
 

@@ -12,7 +12,7 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
-from dora_pipeline.assets.event_log import insert, insert_asset_events, is_tried_version
+from dora_pipeline.assets.event_log import insert_asset_events, insert_entries, is_tried_version
 
 
 class Storage(DagsterSqliteStorage):
@@ -44,6 +44,6 @@ class EventLog(SqliteEventLogStorage):
                 self.store_event(event)
         if of_assets:
             with self.run_connection(of_assets[0].run_id) as connection:
-                insert(self, connection, of_assets)
+                insert_entries(self, connection, of_assets)
             with self.index_transaction() as connection:
                 insert_asset_events(self, connection, of_assets)

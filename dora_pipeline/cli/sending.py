@@ -57,6 +57,8 @@ class WithCheckout(Common):
 
 
 def options(*options: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
+    """Several options as one decorator, in the order in which help shows them."""
+
     def decorated(command: _Function) -> _Function:
         for option in reversed(options):
             command = option(command)

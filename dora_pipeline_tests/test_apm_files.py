@@ -230,5 +230,5 @@ def test_large_files_that_differ_in_their_last_byte_are_no_copies(tmp_path: Path
 
 def test_a_file_that_is_gone_is_nobodys_copy(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"same")
-    gone = ExportFile("b.csv", tmp_path / "b.csv", 4, datetime(2026, 3, 1, tzinfo=UTC))
+    gone = ExportFile("b.csv", str(tmp_path / "b.csv"), 4, datetime(2026, 3, 1, tzinfo=UTC))
     assert copies([*export_files(tmp_path), gone]) == {}

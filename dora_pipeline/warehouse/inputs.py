@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import duckdb
 import polars as pl
 
 from dora_pipeline.tables import LandedInputs, empty_frame
+from dora_pipeline.timeline import EPOCH
 from dora_pipeline.warehouse.queries import execute_with, first_row
 
 
@@ -23,10 +24,14 @@ class Input:
 
 def known_inputs(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, Input]:
     """The inputs of a source that have landed, by name."""
+    # There may be many, and DuckDB makes a datetime slowly.
     rows = connection.execute(
-        "SELECT input, size, modified_at, content_of FROM landing.inputs WHERE source = ?", [source]
+        "SELECT input, size, EPOCH_US(modified_at), content_of FROM landing.inputs WHERE source = ?", [source]
     ).fetchall()
-    return {row[0]: Input(*row) for row in rows}
+    return {
+        name: Input(name, size, EPOCH + timedelta(microseconds=modified_at), content_of)
+        for name, size, modified_at, content_of in rows
+    }
 
 
 def note_input(connection: duckdb.DuckDBPyConnection, source: str, read: Input, records: int) -> None:

@@ -42,9 +42,14 @@ class ExportFile:
     """An export as it lay in the folder: `name` is its posix path below the folder, `modified_at` UTC."""
 
     name: str
-    path: Path
+    location: str
     size: int
     modified_at: datetime
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return Path(self.location)
 
 
 @dataclass(frozen=True)
@@ -96,15 +101,15 @@ def listing(folder: Path, link_targets: Sequence[Path] = ()) -> Listing:
 
 
 class _Walk:
-    """Names and real paths are texts: there may be many files, and each is looked at in each run."""
+    """Paths are texts: there may be many files, and each is looked at in each run."""
 
     def __init__(self, folder: Path, link_targets: Sequence[Path]) -> None:
         self.found = Listing()
         self._root = folder.resolve()
         self._targets = [target.resolve() for target in link_targets]
         # With each its name below the folder, which ends in a slash where it is not the folder itself.
-        self._folders = deque([(folder, str(self._root), "")])
-        self._links: deque[tuple[Path, str]] = deque()
+        self._folders = deque([(str(folder), str(self._root), "")])
+        self._links: deque[tuple[str, str]] = deque()
         self._seen: set[str] = set()
 
     def walk(self) -> None:
@@ -115,25 +120,25 @@ class _Walk:
             else:
                 self._follow(*self._links.popleft())
 
-    def _look_into(self, folder: Path, real: str, below: str) -> None:
+    def _look_into(self, folder: str, real: str, below: str) -> None:
         if real in self._seen:
             return
         self._seen.add(real)
         try:
             with os.scandir(folder) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
-                    self._look_at(entry, folder, os.path.join(real, entry.name), below + entry.name)
+                    self._look_at(entry, os.path.join(real, entry.name), below + entry.name)
         except OSError as error:
             raise SourceUnavailable(
                 SOURCE,
-                f"the folder {printable(str(folder))} cannot be read: {error.strerror}; check its owner and mode, and "
+                f"the folder {printable(folder)} cannot be read: {error.strerror}; check its owner and mode, and "
                 "that its path is not too long",
             ) from error
 
-    def _look_at(self, entry: os.DirEntry[str], folder: Path, real: str, name: str) -> None:
+    def _look_at(self, entry: os.DirEntry[str], real: str, name: str) -> None:
         if _NO_EXPORT.fullmatch(entry.name):
             return
-        path = folder / entry.name
+        path = entry.path
         if not _is_utf8(entry.name):
             self._leave_out(path, name, _BAD_NAME)
         elif entry.is_symlink():
@@ -143,7 +148,7 @@ class _Walk:
         else:
             self._take(path, real, name)
 
-    def _follow(self, link: Path, name: str) -> None:
+    def _follow(self, link: str, name: str) -> None:
         try:
             real = Path(os.path.realpath(link, strict=True))
             is_folder = stat.S_ISDIR(real.stat().st_mode)
@@ -164,12 +169,12 @@ class _Walk:
         is_named = any(real.is_relative_to(target) for target in self._targets)
         return is_named and not any(real.is_relative_to(folder) for folder in _MADE_UP)
 
-    def _take(self, path: Path, real: str, name: str) -> None:
+    def _take(self, path: str, real: str, name: str) -> None:
         if real in self._seen:
             return
         self._seen.add(real)
         try:
-            status = path.stat()
+            status = os.stat(path)
         except FileNotFoundError:
             # It was removed meanwhile.
             return
@@ -181,8 +186,8 @@ class _Walk:
             modified_at = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
             self.found.files.append(ExportFile(name, path, status.st_size, modified_at))
 
-    def _leave_out(self, path: Path, name: str, reason: str) -> None:
-        self.found.left_out.append(LeftOutFile(path, printable(name), reason))
+    def _leave_out(self, path: str, name: str, reason: str) -> None:
+        self.found.left_out.append(LeftOutFile(Path(path), printable(name), reason))
 
 
 def _is_utf8(name: str) -> bool:

@@ -1,11 +1,13 @@
 """What stands in a storage, read by its manifest with nothing of the program: as a reader of another engine does."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from dora_pipeline.config import project_folder
 from dora_pipeline_tests.homes import TestHome
 
 TABLES = (
@@ -51,6 +53,13 @@ def define(connection: duckdb.DuckDBPyConnection, address: str, known: dict[str,
         connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({paths})")
     for definition in known["definitions"]:
         connection.execute(definition)
+
+
+def guide(storage: Path) -> str:
+    """The program of docs/clients.md that makes the views and macros of a folder."""
+    text = (project_folder() / "docs" / "clients.md").read_text(encoding="utf-8")
+    (program,) = [one for one in re.findall(r"^```python\n(.+?)^```", text, re.M | re.S) if "definitions" in one]
+    return str(program.replace("/shared/dora", str(storage)))
 
 
 def assert_equal(home: TestHome, storage: Path) -> None:

@@ -6,7 +6,6 @@ DORA_TEST_SEED says which random world it is.
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +16,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from dora_pipeline.config import project_folder
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.settings import read_settings
@@ -27,7 +25,7 @@ from dora_pipeline.warehouse.writer import open_writer
 from dora_pipeline_tests.command import call, command_line, environment
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.random_worlds import SELECTIONS, prepare, random_repository, random_world, tell
-from dora_pipeline_tests.stored import SUMMARY, TABLES, assert_equal, files, manifest
+from dora_pipeline_tests.stored import SUMMARY, TABLES, assert_equal, files, guide, manifest
 
 COUNT = "SELECT COUNT(*) FROM core.deployments"
 
@@ -234,10 +232,8 @@ def test_an_object_store_without_its_secrets_is_an_error(home: TestHome, monkeyp
 
 
 def test_what_the_guide_for_duckdb_tells_gives_the_figures(stored: TestHome, storage: Path) -> None:
-    guide = (project_folder() / "docs" / "clients.md").read_text(encoding="utf-8")
-    (snippet,) = [text for text in re.findall(r"^```python\n(.+?)^```", guide, re.M | re.S) if "definitions" in text]
     names: dict[str, Any] = {}
-    exec(snippet.replace("/shared/dora", str(storage)), names)
+    exec(guide(storage), names)
     query = "SELECT * FROM metrics.summary('month', DATE '2024-05-01', DATE '2024-06-30') ORDER BY ALL"
     assert names["connection"].execute(query).fetchall() == stored.rows(query)
 

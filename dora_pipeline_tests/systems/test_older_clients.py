@@ -3,12 +3,15 @@
 The tests of the module imported as a whole are collected here a second time, with the `duckdb_folder` of this one.
 """
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.stored import guide
 from dora_pipeline_tests.test_publication import *  # noqa: F403
 from dora_pipeline_tests.test_publication import Clients
 
@@ -49,3 +52,19 @@ def test_an_older_client_reads_tables_views_and_macros(published: TestHome, clie
             assert counted == "[('deployment', 3, 3)]"
             assert client.say("SELECT COUNT(*)::INT FROM core.events WHERE is_counted") == "[(3,)]"
             client.say("close")
+
+
+def test_an_older_client_that_follows_a_manifest_reads_tables_and_is_refused_what_it_would_take_otherwise(
+    published: TestHome, duckdb_folder: Path, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    published.settings(engine={"storage": str(storage)})
+    published.run()
+    tables, rest = guide(storage).split("for definition in ")
+    tables += "print(connection.execute('SELECT COUNT(*) FROM core.deployments').fetchall())\n"
+    command = [sys.executable, "-c", f"{tables}for definition in {rest}"]
+    variables = {**os.environ, "PYTHONPATH": str(duckdb_folder)}
+    client = subprocess.run(command, env=variables, capture_output=True, text=True)
+    assert client.stdout == "[(3,)]\n"
+    assert "DuckDB 1.4 or later is needed for views and macros of the manifest" in client.stderr

@@ -33,6 +33,11 @@ _ADVICE = (
 )
 # Raise it when files are written otherwise, so that all are.
 _WRITTEN_AS = 1
+# Of the texts of macros 1.2 and 1.3 make others than of those in a database file: one then gives no rows, and no error.
+_GUARD = """
+SELECT CASE WHEN REGEXP_MATCHES(VERSION(), '^v(0|1[.][0-3])[.]')
+    THEN ERROR('DuckDB 1.4 or later is needed for views and macros of the manifest') END
+"""
 # Nothing else is ever removed.
 _OURS = re.compile(rf"{FILES}/(core|metrics|landing)\.[a-z_]+-(\d+-\d\d-)?[0-9a-f]{{32}}\.parquet")
 
@@ -109,6 +114,7 @@ def _manifest(former: StoredState | None, parts: Sequence[_Part], sizes: dict[st
             table.table_name: tuple(part.file(sizes) for part in parts if part.table is table) for table in _STORED
         },
         definitions=(
+            _GUARD,
             *(text for table in _STORED for text in comments("VIEW", table)),
             *(text for view in VIEWS for text in view_statements(view)),
             *macro_statements(),

@@ -100,7 +100,7 @@ class EngineSettings(Section):
     @classmethod
     def _check_url(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"sc://([\w.-]+|\[[\da-fA-F:]+\])(:\d{1,5})?", value):
-            raise ValueError("must be sc://HOST or sc://HOST:PORT; a server that asks for a token cannot be used yet")
+            raise ValueError("must be sc://HOST or sc://HOST:PORT; a token stands in DORA_SPARK_TOKEN")
         return value
 
     @field_validator("storage")

@@ -7,7 +7,7 @@ import pytest
 
 from dora_pipeline.errors import ConfigError, WarehouseError
 from dora_pipeline.settings import read_settings
-from dora_pipeline.warehouse.engines.translation import spark_steps, tables_read
+from dora_pipeline.warehouse.engines.translation import columns_read, spark_steps, tables_read
 from dora_pipeline.warehouse.queries import statement
 from dora_pipeline_tests.homes import TestHome
 
@@ -91,7 +91,7 @@ def test_functions_of_the_short_list_are_written_as_spark_has_them() -> None:
         ({"storage": "relative/path"}, "engine.storage: must be an absolute path, or s3://BUCKET"),
         ({"storage": "s3://key:secret@bucket/x"}, "engine.storage: must be an absolute path, or s3://BUCKET"),
         ({"kind": "spark", "url": "spark:7077", "storage": "/shared"}, "engine.url: must be sc://HOST"),
-        ({"kind": "spark", "url": "sc://spark/;token=x", "storage": "/shared"}, "a server that asks for a token"),
+        ({"kind": "spark", "url": "sc://spark/;token=x", "storage": "/shared"}, "a token stands in DORA_SPARK_TOKEN"),
         ({"kind": "spark", "url": "sc://spark", "storage": "s3://bucket"}, "kind spark needs a storage that is a path"),
     ],
 )
@@ -113,3 +113,24 @@ def test_spark_without_its_packages_says_what_to_install(tmp_path: Path, monkeyp
     monkeypatch.delitem(sys.modules, "dora_pipeline.warehouse.engines.spark", raising=False)
     with pytest.raises(ConfigError, match=r"kind spark needs packages .*install dora-pipeline\[spark\]"):
         home.run()
+
+
+@pytest.mark.parametrize(
+    ("text", "table", "read"),
+    [
+        ("SELECT d.a FROM core.x AS d JOIN core.y AS y USING (b) WHERE d.C > 1", "core.x", ["a", "b", "c"]),
+        ("WITH o AS (SELECT a FROM core.x) SELECT *, COUNT(*) AS n FROM o", "core.x", ["a"]),
+        ("WITH o AS (SELECT * FROM core.x) SELECT a FROM o", "core.x", ["a", "b", "c"]),
+        ("WITH o AS (FROM core.x) SELECT a FROM o", "core.x", ["a", "b", "c"]),
+        ("SELECT o.a, d.* FROM core.y AS o, core.x AS d", "core.x", ["a", "b", "c"]),
+        (
+            "SELECT * EXCLUDE (b) FROM (SELECT a, b FROM core.y) AS o JOIN core.x AS d ON TRUE",
+            "core.x",
+            ["a", "b", "c"],
+        ),
+        ("SELECT a FROM core.y WHERE b IN (FROM days)", "days", ["a", "b", "c"]),
+        ("SELECT COUNT(*) AS n FROM core.x", "core.x", ["a"]),
+    ],
+)
+def test_of_a_table_go_to_spark_the_columns_that_a_statement_may_read(text: str, table: str, read: list[str]) -> None:
+    assert columns_read(text, table, ["a", "b", "c"]) == read

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import duckdb
 import pytest
@@ -30,6 +31,7 @@ from dora_pipeline_tests.waiting import eventually
 
 # Where `make test-spark` installs the server; its package and that of the client have one name.
 SERVER = Path(sys.prefix) / "spark" / "pyspark"
+TOKEN = "not-to-be-seen/anywhere"
 PROGRAM = "org.apache.spark.sql.connect.service.SparkConnectServer"
 # The engines add up the two values beside a percentile each in its own way.
 PERCENTILES = "COLUMNS(lambda c: c LIKE '%_p50_seconds' OR c LIKE '%_p90_seconds')"
@@ -47,6 +49,7 @@ def running_server(folder: Path) -> Iterator[tuple[str, int]]:
         "spark.ui.enabled": "false",
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(port),
+        "spark.connect.authenticate.token": TOKEN,
         "spark.sql.shuffle.partitions": "2",
         # To compile each plan takes longer than a few rows do.
         "spark.sql.codegen.wholeStage": "false",
@@ -74,7 +77,8 @@ def running_server(folder: Path) -> Iterator[tuple[str, int]]:
         try:
             eventually(lambda: process.poll() is not None or _answers(port), "Spark answers")
             assert process.poll() is None, log.read_text(encoding="utf-8")
-            yield f"sc://127.0.0.1:{port}", process.pid
+            # With a token no other host is spoken to in clear.
+            yield f"sc://localhost:{port}", process.pid
         finally:
             process.kill()
             process.wait()
@@ -103,7 +107,7 @@ def assert_equal(home: TestHome, other: TestHome) -> None:
 
 def assert_read_by_spark(url: str, home: TestHome, storage: Path) -> None:
     """Spark that follows the manifest reads the rows of every table."""
-    session = SparkSession.builder.remote(url).create()
+    session = SparkSession.builder.remote(f"{url}/;token={quote(TOKEN, safe='')}").create()
     try:
         for table, listed in stored.manifest(storage)["tables"].items():
             rows = session.read.parquet(*(str(storage / file["path"]) for file in listed)).toArrow()
@@ -116,7 +120,9 @@ def assert_read_by_spark(url: str, home: TestHome, storage: Path) -> None:
 
 
 @pytest.mark.timeout(3600)
-def test_spark_makes_the_rows_that_duckdb_makes_and_one_that_died_changes_nothing(tmp_path: Path) -> None:
+def test_spark_makes_the_rows_that_duckdb_makes_and_one_that_died_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     choose = random.Random(int(os.environ.get("DORA_TEST_SEED", "11")))
     remote, storage = tmp_path / "app.git", tmp_path / "storage"
     repository = random_repository(choose, remote)
@@ -130,6 +136,7 @@ def test_spark_makes_the_rows_that_duckdb_makes_and_one_that_died_changes_nothin
         for home in (plain, sparked):
             prepare(home, world, remote)
         use_engine(sparked, kind="spark", url=url, storage=str(storage))
+        monkeypatch.setenv("DORA_SPARK_TOKEN", TOKEN)
         for stage in range(len(SELECTIONS)):
             state = choose.getstate()
             for home in (plain, sparked):
@@ -146,6 +153,10 @@ def test_spark_makes_the_rows_that_duckdb_makes_and_one_that_died_changes_nothin
         for home in (plain, sparked):
             home.deploy("late", "2024-06-01 10:00:00", id="late-1")
         plain.run()
+        monkeypatch.setenv("DORA_SPARK_TOKEN", TOKEN[::-1])
+        with pytest.raises(WarehouseError, match=rf"engine: {url} did not run ") as raised:
+            sparked.run()
+        assert TOKEN[::-1] not in str(raised.value)
         os.kill(server, signal.SIGKILL)
         with pytest.raises(WarehouseError, match=rf"engine: {url} does not answer .*nothing has changed"):
             sparked.run()

@@ -6,18 +6,19 @@ count only in the transaction of the warehouse that reads them. What does not be
 """
 
 import logging
+import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import duckdb
 
-from dora_pipeline.config import EngineSettings
+from dora_pipeline.config import EngineSettings, secret
 from dora_pipeline.errors import ConfigError, WarehouseError
 from dora_pipeline.tables import VIEWS
 from dora_pipeline.warehouse.emptiness import finds_nothing
@@ -27,15 +28,17 @@ from dora_pipeline.warehouse.queries import insert, quoted, statement
 
 try:
     from pyspark.errors import PySparkException
+    from pyspark.sql.connect.client import DefaultChannelBuilder
     from pyspark.sql.connect.session import SparkSession
 
-    from dora_pipeline.warehouse.engines.translation import spark_steps, tables_read, view_name
+    from dora_pipeline.warehouse.engines.translation import columns_read, spark_steps, tables_read, view_name
 except ImportError as error:
     raise ConfigError(
         f"engine: kind spark needs packages that are not installed ({error.name}): install dora-pipeline[spark]"
     ) from error
 
 _PORT = 15002
+_TOKEN = "DORA_SPARK_TOKEN"
 # A session that nobody answers is tried for minutes.
 _CONNECT_SECONDS = 10
 # What a server may have otherwise, and rows depend on.
@@ -104,7 +107,7 @@ class Spark:
         try:
             with self._explained(name):
                 session = self._connected()
-                self._show(connection, session, folder, tables_read(text))
+                self._show(connection, session, folder, tables_read(text), _texts(text))
                 found = _run(session, folder, text, name, parameters)
                 found.write.parquet(str(folder / "rows"))
                 # What the files hold, not what was said of them.
@@ -113,17 +116,27 @@ class Spark:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _show(self, connection: duckdb.DuckDBPyConnection, session: Any, folder: Path, names: set[str]) -> None:
-        """Let the session see tables of the warehouse as they are in its transaction."""
+    def _show(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        session: Any,
+        folder: Path,
+        names: set[str],
+        texts: Sequence[str],
+    ) -> None:
+        """Let the session see tables of the warehouse as they are in its transaction, as far as the texts read them."""
         for name in sorted(names):
             if name in _VIEWS:
                 text = statement(name)
-                self._show(connection, session, folder, tables_read(text))
+                self._show(connection, session, folder, tables_read(text), texts)
                 _run(session, folder, text, name, {}).createOrReplaceTempView(view_name(name))
                 continue
             path = folder / f"{name}.parquet"
             if not path.exists():
-                write_parquet(connection, name, str(path))
+                columns = [column[0] for column in connection.execute(f"FROM {name} LIMIT 0").description]
+                read = {one for text in texts for one in columns_read(text, name, columns)}
+                chosen = ", ".join(one for one in columns if one in read)
+                write_parquet(connection, f"(SELECT {chosen} FROM {name})", str(path))
                 session.read.parquet(str(path)).createOrReplaceTempView(view_name(name))
 
     def _connected(self) -> Any:
@@ -133,7 +146,7 @@ class Spark:
                 socket.create_connection((address.hostname, address.port or _PORT), _CONNECT_SECONDS).close()
             except OSError as error:
                 raise WarehouseError(f"engine: {self._url} does not answer ({error}); nothing has changed") from error
-            self._session = SparkSession.builder.remote(self._url).create()
+            self._session = SparkSession.builder.channelBuilder(DefaultChannelBuilder(self._url + _token())).create()
             for name, value in _SESSION.items():
                 self._session.conf.set(name, value)
         return self._session
@@ -149,6 +162,13 @@ class Spark:
             ) from error
 
 
+def _token() -> str:
+    """What stands behind the URL of a server that asks for a token; with it the connection is encrypted."""
+    if not os.environ.get(_TOKEN, "").strip():
+        return ""
+    return f"/;token={quote(secret(_TOKEN, 'engine.url'), safe='')}"
+
+
 def _run(session: Any, folder: Path, text: str, name: str, parameters: Mapping[str, object]) -> Any:
     """The frame that a statement gives."""
     *common, last = spark_steps(text, name)
@@ -160,3 +180,8 @@ def _run(session: Any, folder: Path, text: str, name: str, parameters: Mapping[s
             found = session.read.parquet(str(folder / step.view))
         found.createOrReplaceTempView(step.view)
     return session.sql(last.query, dict(parameters))
+
+
+def _texts(text: str) -> list[str]:
+    """The text of a statement, and those of the views that it reads."""
+    return [text, *(one for name in sorted(tables_read(text) & _VIEWS) for one in _texts(statement(name)))]

@@ -6,7 +6,7 @@ What does not belong here: running them (`spark.py`).
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlglot
@@ -95,8 +95,26 @@ def tables_read(text: str) -> set[str]:
     """The names of the tables and views that the text of an SQL file reads; those that it makes itself are left out."""
     tree = _query(text)
     made = {common.alias for common in tree.find_all(exp.CTE)}
-    names = {f"{table.db}.{table.name}" if table.db else table.name for table in tree.find_all(exp.Table)}
-    return names - made
+    return {_table_name(table) for table in tree.find_all(exp.Table)} - made
+
+
+def columns_read(text: str, table: str, columns: Sequence[str]) -> list[str]:
+    """Those of the columns of a table that the text of an SQL file may read: all that it names, whatever has the name.
+
+    Where it takes all of the table by a `*`, they are all of them; of a table whose rows it only counts, it is one.
+    """
+    tree = _query(text)
+    for select in tree.find_all(exp.Select):
+        sources = [select.args.get("from_"), *(select.args.get("joins") or ())]
+        names = [_table_name(one.this) for one in sources if one and isinstance(one.this, exp.Table)]
+        if table in names and any(found.find(exp.Star) for found in select.expressions if not found.find(exp.Count)):
+            return list(columns)
+    named = {identifier.name.lower() for identifier in tree.find_all(exp.Identifier)}
+    return [name for name in columns if name.lower() in named] or list(columns[:1])
+
+
+def _table_name(table: exp.Table) -> str:
+    return f"{table.db}.{table.name}" if table.db else table.name
 
 
 def view_name(table: str) -> str:

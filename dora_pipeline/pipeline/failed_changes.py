@@ -5,8 +5,8 @@ commit is in the history of the one right before it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
@@ -21,8 +21,7 @@ from dora_pipeline.timeline import microseconds
 from dora_pipeline.warehouse import failed_changes
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(NamedTuple):
     """What a deployment brought live: the commit, else the version; None where neither is known.
 
     `is_behind` says whether its commit is in the history of the one before; `commit_sha` is the whole one, where the
@@ -122,7 +121,6 @@ def rollbacks(chain: Sequence[Live], is_in_history: InHistory) -> Iterator[tuple
     Without a target that is the one right before. Of what was judged the chain has to hold whatever the others may go
     back to, and all that the most recent rollback left behind.
     """
-    places = {live.deployment_id: place for place, live in enumerate(chain)}
     newest: dict[str, int] = {}
     left_behind: set[str | None] = set()
     for place, live in enumerate(chain):
@@ -130,7 +128,7 @@ def rollbacks(chain: Sequence[Live], is_in_history: InHistory) -> Iterator[tuple
         if content is None:
             continue
         before = chain[place - 1].content if place else None
-        first = places.get(live.failed_id) if live.failed_id else None
+        first = _place(live.failed_id, chain, place) if live.failed_id else None
         if not live.is_judged and before is not None and before != content:
             returns = content in newest and content not in left_behind
             if returns or live.is_behind:
@@ -142,6 +140,10 @@ def rollbacks(chain: Sequence[Live], is_in_history: InHistory) -> Iterator[tuple
         if first is not None:
             left_behind = {left.content for left in chain[first:place]}
         newest[content] = place
+
+
+def _place(deployment_id: str, chain: Sequence[Live], before: int) -> int | None:
+    return next((other for other in range(before - 1, -1, -1) if chain[other].deployment_id == deployment_id), None)
 
 
 def _newest_in_history(chain: Sequence[Live], place: int, least: int, is_in_history: InHistory) -> int:

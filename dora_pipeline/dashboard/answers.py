@@ -37,9 +37,9 @@ async def show_answer(request: Request) -> Response:
 
 
 def answer_first(connection: duckdb.DuckDBPyConnection, publication: Publication) -> None:
-    """Answer the question that names nothing: what it filters is kept, and most ask it first."""
+    """Answer the question that names nothing, page and all: most ask it first, and what it filters is kept."""
     if publication.overview.newest_day is not None:
-        answer(connection, publication.parts, Question(), publication.overview)
+        answer_page(answer(connection, publication.parts, Question(), publication.overview))
 
 
 def _tag(identity: str, question: Question) -> str:

@@ -1,17 +1,17 @@
 -- The values by which events can be asked for: what deployments and failures name, and how many name it.
-WITH events AS (
+WITH events AS NOT MATERIALIZED (
     SELECT m.team, m.service, m.repository_id, m.source, m.severity, m.tags, m.measure
     FROM metrics.measures AS m
     WHERE m.measure IN ('deployment', 'failure')
 ),
 named AS (
-    SELECT 'team' AS parameter, e.team AS name, COUNT(*) AS events FROM events AS e GROUP BY e.team
-    UNION ALL
-    SELECT 'service' AS parameter, e.service AS name, COUNT(*) AS events FROM events AS e GROUP BY e.service
-    UNION ALL
-    SELECT 'repository' AS parameter, e.repository_id AS name, COUNT(*) AS events FROM events AS e GROUP BY e.repository_id
-    UNION ALL
-    SELECT 'source' AS parameter, e.source AS name, COUNT(*) AS events FROM events AS e GROUP BY e.source
+    -- Of all columns at once, for which the events are read once.
+    SELECT
+        CASE WHEN GROUPING(e.team) = 0 THEN 'team' WHEN GROUPING(e.service) = 0 THEN 'service'
+             WHEN GROUPING(e.repository_id) = 0 THEN 'repository' ELSE 'source' END AS parameter,
+        COALESCE(e.team, e.service, e.repository_id, e.source) AS name, COUNT(*) AS events
+    FROM events AS e
+    GROUP BY GROUPING SETS ((e.team), (e.service), (e.repository_id), (e.source))
     UNION ALL
     SELECT 'severity' AS parameter, e.severity AS name, COUNT(*) AS events
     FROM events AS e

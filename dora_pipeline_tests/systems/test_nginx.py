@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
+from dora_pipeline.config import project_folder
 from dora_pipeline_tests.browsers import running_chromium
 from dora_pipeline_tests.certificates import Certificates, issued
 from dora_pipeline_tests.command import call
@@ -17,7 +18,6 @@ from dora_pipeline_tests.dagster_servers import free_port
 from dora_pipeline_tests.dashboards import running_dashboard
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.intake_servers import Client, intake_in_process
-from dora_pipeline_tests.repository import project_folder
 from dora_pipeline_tests.waiting import eventually
 
 GUIDE = (project_folder() / "docs" / "production.md").read_text(encoding="utf-8")

@@ -306,6 +306,30 @@ def test_hits_of_trace_metrics_become_deployments_and_the_last_days_are_asked_fo
     assert home.tables() == rebuilt(home)
 
 
+def test_a_changed_time_zone_neither_loses_nor_doubles_sightings_between_days(
+    home: TestHome, datadog: FakeDatadog
+) -> None:
+    seen = {NOON - timedelta(days=2): "1", NOON - timedelta(hours=16): "2", NOON - timedelta(hours=10): "3"}
+    datadog.answer("GET", "/api/v1/metrics", lambda asked: Reply({"metrics": ["trace.web.request.hits"]}))
+
+    def answer(asked: Asked) -> Reply:
+        told = asked.body["data"]["attributes"]
+        found = {at: seen[at] for at in seen if told["from"] <= at.timestamp() * 1000 < told["to"]}
+        series = [{"group_tags": ["service:shop", "env:prod", f"version:{version}"]} for version in found.values()]
+        values = [[7 if one == at else None for one in found] for at in found]
+        attributes = {"series": series, "times": [at.timestamp() * 1000 for at in found], "values": values}
+        return Reply({"data": {"id": "0", "type": "timeseries_response", "attributes": attributes}})
+
+    datadog.answer("POST", "/api/v2/query/timeseries", answer)
+    prepare(home, datadog, "apm_deployment_tracking", days=3)
+    settings = home.home.settings_file.read_text()
+    figures = "SELECT version, MIN(first_seen_at), SUM(sightings) FROM core.apm_version_activity GROUP BY ALL"
+    for zone in ("UTC", "America/New_York", "Asia/Tokyo", "America/New_York"):
+        home.home.settings_file.write_text(f"{settings}timezone: {zone}\n")
+        home.run()
+        assert sorted(home.rows(figures)) == [(version, at, 7) for at, version in seen.items()], zone
+
+
 @pytest.mark.parametrize("content", [None, b"", b'[{"data": ['], ids=["missing", "empty", "cut"])
 def test_a_day_of_sightings_that_is_missing_or_cut_is_an_error_and_is_asked_for_again_when_it_was_given_up(
     home: TestHome, datadog: FakeDatadog, content: bytes | None

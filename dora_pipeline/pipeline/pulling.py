@@ -21,6 +21,9 @@ from dora_pipeline.timeline import Window, day_of, start_of
 
 # Long enough that a quiet source costs few requests, short enough that little is asked for twice after a failure.
 _WINDOW = timedelta(days=30)
+_DAY = timedelta(days=1)
+# Hidden, since all else in the folder is read as an export.
+_SPANS = ".spans"
 
 
 @dataclass(frozen=True)
@@ -54,21 +57,44 @@ def pull(session: Session, source: Source[Any], files: DayFiles, held: Held) -> 
 def pull_sightings(session: Session, source: str, folder: Path) -> None:
     """Pull the sightings of versions up to now, a file of answers a day; the last two days there are asked for again.
 
-    Raises SourceError and ConfigError; days that were whole stay.
+    A day begins where the one before it ended, which may have been a day of another time zone. Raises SourceError and
+    ConfigError; days that were whole stay.
     """
     zone, progress = session.settings.zone, session.progress
     known = sorted(date.fromisoformat(path.stem) for path in folder.glob("????-??-??.json"))
     now = datetime.now(UTC)
+    today = day_of(now, zone)
     selected = day_of(session.log.first_selected_at(source) or now, zone)
-    asked_for = {day for day in known if day < known[-1] - timedelta(days=1)}
-    first = min([selected, *known[:1]])
-    days = [day for day in Window(first, day_of(now, zone)) if day not in asked_for]
+    kept = {day for day in known if day < min(known[-1], today) - _DAY}
+    # Where the clock or the zone was ahead, there are days to come.
+    ahead = [day for day in known if day > today]
+    days = [day for day in Window(min([selected, *known[:1], today]), today) if day not in kept] + ahead
+    spans = _spans(folder)
     for done, day in enumerate(days):
         progress.step("pull sightings", done, len(days))
-        last = min(start_of(day + timedelta(days=1), zone), now)
-        answers = fetch_sightings(session.settings, progress.note, start_of(day, zone), last)
+        before, after = spans.get(day - _DAY), spans.get(day + _DAY)
+        first = before[1] if before else start_of(day, zone)
+        end = after[0] if after and day + _DAY in kept else start_of(day + _DAY, zone)
+        last = max(first, min(end, now))
+        answers = fetch_sightings(session.settings, progress.note, first, last) if first < last else []
         write_whole(folder / f"{day}.json", json.dumps(answers, sort_keys=True).encode())
+        spans[day] = first, last
+        write_whole(
+            folder / _SPANS, json.dumps({str(one): list(map(str, span)) for one, span in spans.items()}).encode()
+        )
     progress.step("pull sightings", len(days), len(days))
+
+
+def _spans(folder: Path) -> dict[date, tuple[datetime, datetime]]:
+    """From when until when each day was asked for, as far as that is known."""
+    try:
+        written = json.loads((folder / _SPANS).read_bytes())
+    except FileNotFoundError:
+        return {}
+    return {
+        date.fromisoformat(day): (datetime.fromisoformat(first), datetime.fromisoformat(last))
+        for day, (first, last) in written.items()
+    }
 
 
 def _pull_windows(

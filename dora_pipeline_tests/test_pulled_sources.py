@@ -116,6 +116,16 @@ def test_only_what_can_have_changed_is_asked_for_again(home: TestHome, account: 
     assert stamps(home) == before
 
 
+def test_what_happened_is_asked_for_after_a_pull_by_a_clock_that_was_ahead(home: TestHome, account: Account) -> None:
+    account.prepare(home, days=40)
+    home.run()
+    until = home.home.raw / "pagerduty" / "pulled_until"
+    until.write_text((NOON + timedelta(days=20)).isoformat())
+    account.add(happened(1, days=0.5))
+    home.run()
+    assert home.rows("SELECT failure_id FROM core.failures") == [("pagerduty:Q1",)]
+
+
 def test_an_open_incident_that_resolves_three_weeks_later_is_asked_for_by_itself(
     home: TestHome, account: Account, offline: Callable[[TestHome], dict[str, list[str]]]
 ) -> None:

@@ -101,7 +101,7 @@ def _pull_windows(
     session: Session, source: Source[Any], connection: Connection, files: DayFiles, held: Held
 ) -> set[str]:
     end = datetime.now(UTC)
-    first = _beginning(session, source, files) or end
+    first = _beginning(session, source, files, end) or end
     total = max(1, -((first - end) // _WINDOW))
     seen: set[str] = set()
     for done in range(total):
@@ -116,7 +116,7 @@ def _pull_windows(
     return seen
 
 
-def _beginning(session: Session, source: Source[Any], files: DayFiles) -> datetime | None:
+def _beginning(session: Session, source: Source[Any], files: DayFiles, now: datetime) -> datetime | None:
     selected = session.log.first_selected_at(source.name)
     if selected is None:
         return None
@@ -124,7 +124,8 @@ def _beginning(session: Session, source: Source[Any], files: DayFiles) -> dateti
     of_others = tuple(f"sources.{name}." for name in SOURCES if name != source.name)
     files.ask_for(selected, {name: value for name, value in asked if not name.startswith(of_others)})
     until = files.pulled_until()
-    return selected if until is None else max(selected, until - session.settings.reread)
+    # A clock that was ahead has seen nothing of what was to come.
+    return selected if until is None else max(selected, min(until, now) - session.settings.reread)
 
 
 def _ask_for(connection: Connection, files: DayFiles, record_id: str, held: Held) -> None:

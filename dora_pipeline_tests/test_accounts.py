@@ -265,7 +265,8 @@ _PARAMETERS: dict[str, object] = {
     "event_type": "deployment",
 }
 _OF_FAILED_CHANGES = (
-    "CREATE TEMP TABLE waiting_services AS SELECT DISTINCT service FROM landing.judged_deployments",
+    "CREATE TEMP TABLE waiting_services AS SELECT service, MIN(day) AS from_day, MIN(day) AS reverts_from_day "
+    "FROM landing.judged_deployments GROUP BY service",
     f"CREATE TEMP TABLE chains AS {queries.statement('landing.chains')}",
     "CREATE TEMP TABLE marks AS SELECT deployment_id, TRUE AS is_failed, NULL::VARCHAR AS remediation_id, "
     "NULL::VARCHAR AS remediation_type FROM chains",
@@ -273,6 +274,7 @@ _OF_FAILED_CHANGES = (
     "CREATE TEMP TABLE reverted_deployments AS FROM rollbacks",
     "CREATE TEMP TABLE rule_matches AS SELECT deployment_id, 0 AS rule FROM chains",
     "CREATE TEMP TABLE change_failure_rules AS SELECT 0 AS rule, 'hotfix' AS name, 'previous' AS fails",
+    f"INSERT INTO landing.change_signs BY NAME {queries.statement('landing.change_signs')}",
 )
 
 

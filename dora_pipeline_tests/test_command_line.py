@@ -520,11 +520,11 @@ def test_the_demo_replaces_a_former_demo_and_prints_what_its_warehouse_holds(
         four, others = printed[place], printed[len(expected) + place]
         failed_changes, failed_rate, recovery, rework = since_2024
         assert four[:2] == others[:2] == [quarter, f"{deployments:,}"]
-        assert four[3:5] == [f"{failures:,}", f"{rate * 100:.1f}%"]
+        assert four[3:5] == [f"{failures:,}", f"{rate * 100:.1f} %"]
         assert [others[2], others[3], others[5]] == [
             f"{failed_changes:,}",
-            f"{failed_rate * 100:.1f}%",
-            f"{rework * 100:.1f}%",
+            f"{failed_rate * 100:.1f} %",
+            f"{rework * 100:.1f} %",
         ]
         for cell, seconds in ((four[2], lead_time), (four[5], restore), (others[4], recovery)):
             told = _seconds(cell)

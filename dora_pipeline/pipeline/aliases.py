@@ -9,7 +9,7 @@ from collections.abc import Callable
 import duckdb
 
 from dora_pipeline.config import Settings
-from dora_pipeline.warehouse.inputs import read_property
+from dora_pipeline.warehouse.properties import read_property
 
 PROPERTY = "environments"
 

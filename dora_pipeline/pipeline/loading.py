@@ -41,6 +41,7 @@ from dora_pipeline.warehouse import inputs, judgement, landing, links
 from dora_pipeline.warehouse.commits import forget_commits, wait_for_commits
 from dora_pipeline.warehouse.days import replace_days, replace_table
 from dora_pipeline.warehouse.failed_changes import first_days, wait_for_changes
+from dora_pipeline.warehouse.properties import change_properties
 from dora_pipeline.warehouse.queries import frame
 from dora_pipeline.warehouse.shrinkage import begin_meant_shrinks
 from dora_pipeline.warehouse.sources import left_out_files
@@ -114,7 +115,7 @@ def apply_settings(writer: Writer, settings: Settings, catalog: Catalog) -> None
         "normalized_by": repr((services, shaping(settings, Shapes.RECORDS))),
     }
     with writer.transaction() as connection:
-        changed = inputs.change_properties(connection, properties)
+        changed = change_properties(connection, properties)
         # The rules of a zone change with the data of time zones of the machine.
         if "landing_settings" in changed or "day_offsets" in changed:
             landing.forget_everything(connection)

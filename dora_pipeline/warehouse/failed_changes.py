@@ -15,8 +15,8 @@ import polars as pl
 from dora_pipeline.config import ChangeFailureRule
 from dora_pipeline.tables import ChangeSigns, DeploymentKinds, Deployments, FailedChanges, JudgedChanges, Table
 from dora_pipeline.warehouse.engines import Engine
-from dora_pipeline.warehouse.inputs import change_properties
 from dora_pipeline.warehouse.links import wait_for_deployments
+from dora_pipeline.warehouse.properties import change_properties
 from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, statement
 from dora_pipeline.warehouse.staleness import mark_days
 

@@ -1,6 +1,6 @@
-"""What has been read: the inputs as they were then, how the last reading of each source went, and the settings used."""
+"""What has been read: the inputs as they were then, and how the last reading of each source went."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -82,25 +82,3 @@ def note_reading(connection: duckdb.DuckDBPyConnection, source: str, read_at: da
     good = read_at if error is None else (known[0] if known else None)
     connection.execute("DELETE FROM landing.source_states WHERE source = ?", [source])
     connection.execute("INSERT INTO landing.source_states VALUES (?, ?, ?)", [source, good, error])
-
-
-def read_property(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
-    """The value of a property, None where it was never written."""
-    row = first_row(connection, "SELECT value FROM landing.properties WHERE name = ?", [name])
-    return str(row[0]) if row else None
-
-
-def change_properties(connection: duckdb.DuckDBPyConnection, values: Mapping[str, str]) -> set[str]:
-    """Set the values of properties. The names of those that had another value before."""
-    before = dict(connection.execute("SELECT name, value FROM landing.properties").fetchall())
-    changed = {name: value for name, value in values.items() if before.get(name) != value}
-    if changed:
-        names = [*changed]
-        connection.execute("DELETE FROM landing.properties WHERE name IN (SELECT UNNEST(?))", [names])
-        connection.execute("INSERT INTO landing.properties SELECT UNNEST(?), UNNEST(?)", [names, [*changed.values()]])
-    return changed.keys() & before.keys()
-
-
-def write_property(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
-    """Set the value of a property."""
-    change_properties(connection, {name: value})

@@ -7,8 +7,8 @@ from datetime import date
 import duckdb
 
 from dora_pipeline.tables import Deployments, Failures, Table
-from dora_pipeline.warehouse.inputs import read_property, write_property
 from dora_pipeline.warehouse.landing import APM
+from dora_pipeline.warehouse.properties import read_property, write_property
 from dora_pipeline.warehouse.queries import count, statement
 from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 from dora_pipeline.warehouse.writer import Writer

@@ -9,7 +9,7 @@ import duckdb
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import WarehouseError
-from dora_pipeline.warehouse.inputs import read_property, write_property
+from dora_pipeline.warehouse.properties import read_property, write_property
 from dora_pipeline.warehouse.publication import working_file
 from dora_pipeline.warehouse.reader import open_published
 from dora_pipeline.warehouse.schema import IS_MADE_ANEW

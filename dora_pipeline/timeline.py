@@ -100,10 +100,10 @@ def epoch_moment(number: int | float) -> datetime:
     """
     try:
         size = abs(number)
-        for limit, microseconds in EPOCH_UNITS:
+        for limit, unit in EPOCH_UNITS:
             if size < limit:
-                return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(number * microseconds))
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(number) // 1000)
+                return EPOCH + timedelta(microseconds=int(number * unit))
+        return EPOCH + timedelta(microseconds=int(number) // 1000)
     except (OverflowError, ValueError) as error:
         raise _out_of_range(number) from error
 

@@ -162,9 +162,10 @@ def look_for_definitions(session: Session, repositories: Repositories) -> None:
         is_new = repositories.is_fetched(repository) or not session.fetches
         if repositories.has_files(repository, NAMES_IN_REPOSITORIES) if is_new else name in known:
             found[name] = "it, or its like, lies in the repository, from which none are read; copy it to services/"
-    rows = [(printable(name), text) for name, text in found.items()]
-    with session.writer.transaction() as connection:
-        inputs.note_left_out(connection, SERVICES, rows, is_raw=False)
+    left_out = {printable(name): text for name, text in found.items()}
+    if left_out != known:
+        with session.writer.transaction() as connection:
+            inputs.note_left_out(connection, SERVICES, [*left_out.items()], is_raw=False)
 
 
 def look_at_patterns(writer: Writer, repositories: Repositories, catalog: Catalog) -> None:

@@ -88,8 +88,10 @@ def judge_waiting_changes(
     connection.execute("DELETE FROM landing.unjudged_changes")
     engine.make(connection, "chains", "landing.chains")
     _find_rollbacks(connection, rollbacks)
-    _find_reverts(connection, longest_gap_us)
-    _find_matches(connection, rules)
+    # Most of the time of a small load goes into planning statements; without commits some find nothing.
+    has_commits = count(connection, "SELECT COUNT(*) FROM landing.range_commits") > 0
+    _find_reverts(connection, longest_gap_us, has_commits=has_commits)
+    _find_matches(connection, rules, has_commits=has_commits)
     if kinds := _replace(connection, engine, DeploymentKinds, _OF_CHANGED):
         ids = f"SELECT deployment_id FROM ({kinds})"
         mark_days(
@@ -132,34 +134,30 @@ def _find_rollbacks(connection: duckdb.DuckDBPyConnection, rollbacks: Callable[[
     execute_with(connection, found, "CREATE OR REPLACE TEMP TABLE rollbacks AS SELECT * FROM given_rows")
 
 
-def _find_reverts(connection: duckdb.DuckDBPyConnection, longest_gap_us: int) -> None:
+def _find_reverts(connection: duckdb.DuckDBPyConnection, longest_gap_us: int, *, has_commits: bool) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP VIEW brought_messages AS {statement('landing.brought_messages')}")
     connection.execute("CREATE OR REPLACE TEMP TABLE reverted_deployments (deployment_id VARCHAR, failed_id VARCHAR)")
-    if _has_commits(connection):
+    if has_commits:
         connection.execute(
             f"INSERT INTO reverted_deployments {statement('landing.reverted_deployments')}",
             {"longest_gap_us": longest_gap_us},
         )
 
 
-def _find_matches(connection: duckdb.DuckDBPyConnection, rules: Sequence[ChangeFailureRule]) -> None:
+def _find_matches(
+    connection: duckdb.DuckDBPyConnection, rules: Sequence[ChangeFailureRule], *, has_commits: bool
+) -> None:
     execute_with(
         connection,
         pl.DataFrame([(place, rule.name, rule.fails) for place, rule in enumerate(rules)], schema=_RULES, orient="row"),
         "CREATE OR REPLACE TEMP TABLE change_failure_rules AS SELECT * FROM given_rows",
     )
     connection.execute("CREATE OR REPLACE TEMP TABLE rule_matches (deployment_id VARCHAR, rule BIGINT)")
-    has_commits = _has_commits(connection)
     for place, rule in enumerate(rules):
         if rule.field == "commit_subject" and not has_commits:
             continue
         matches = f"INSERT INTO rule_matches {statement('landing.rule_matches')}"
         connection.execute(matches, {"rule": place, "field": rule.field, "pattern": rule.matches})
-
-
-def _has_commits(connection: duckdb.DuckDBPyConnection) -> bool:
-    # Most of the time of a small load goes into planning statements; without commits these find nothing.
-    return count(connection, "SELECT COUNT(*) FROM landing.range_commits") > 0
 
 
 def _replace(connection: duckdb.DuckDBPyConnection, engine: Engine, table: type[Table], which: str) -> str | None:

@@ -7,7 +7,7 @@ indexed spans are read in their place; they are a sample, so that a version may 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from dora_pipeline.config import Settings, secrets
@@ -17,6 +17,7 @@ from dora_pipeline.sources.datadog.api import datadog_client, items_problem, wir
 from dora_pipeline.sources.datadog.settings import SECRETS
 from dora_pipeline.sources.http import HttpClient
 from dora_pipeline.sources.source import Note
+from dora_pipeline.timeline import EPOCH
 
 _HITS = re.compile(r"trace\.[A-Za-z0-9_.]+\.hits")
 # A day of minutes is below the points that a series may have, so the server does not choose a longer interval.
@@ -107,4 +108,4 @@ def _series_problem(answer: Any) -> str | None:
 
 
 def _milliseconds(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (moment - EPOCH) // timedelta(milliseconds=1)

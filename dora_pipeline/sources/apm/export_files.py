@@ -228,9 +228,9 @@ def copies(files: Sequence[ExportFile], known: Mapping[str, KnownFile] | None = 
 
 def _alike(files: Sequence[ExportFile]) -> Iterator[Sequence[ExportFile]]:
     """The groups of files with the same bytes and ending, each in the order of the files."""
-    for begun_alike in _groups(files, lambda file: _digest(file.path, _BLOCK)):
-        for same in _groups(begun_alike, lambda file: _digest(file.path)):
-            yield from _groups(same, lambda file: _ending(file.name))
+    for of_ending in _groups(files, lambda file: _ending(file.name)):
+        for begun_alike in _groups(of_ending, lambda file: _digest(file.path, _BLOCK)):
+            yield from _groups(begun_alike, lambda file: _digest(file.path))
 
 
 def _ending(name: str) -> str | None:

@@ -2,12 +2,17 @@
 
 import json
 import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from dora_pipeline.config import project_folder
+from dora_pipeline_tests.command import command_line, environment
 from dora_pipeline_tests.homes import TestHome
 
 TABLES = (
@@ -79,3 +84,15 @@ def assert_equal(home: TestHome, storage: Path) -> None:
                 months = connection.execute(f"SELECT {month} FROM '{path}' LIMIT 2").fetchall()
                 assert {row[0] for row in months} <= {file["month"]}, table
                 assert connection.execute(f"SELECT COUNT(*) FROM '{path}'").fetchall() == [(file["rows"],)]
+
+
+def kill_run(home: TestHome, files_written: Callable[[], int], enough: int) -> None:
+    """A run that is killed as soon as it has written so many files."""
+    run = subprocess.Popen(command_line("run"), env=environment(home.home.path), stderr=subprocess.DEVNULL)
+    try:
+        while run.poll() is None and files_written() < enough:
+            time.sleep(0.001)
+        run.send_signal(signal.SIGKILL)
+    finally:
+        run.wait()
+    assert run.returncode == -signal.SIGKILL

@@ -7,9 +7,6 @@ import json
 import os
 import random
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +19,10 @@ from dora_pipeline.settings import read_settings
 from dora_pipeline.warehouse.storage import generations
 from dora_pipeline.warehouse.storage.storage_reader import open_storage
 from dora_pipeline.warehouse.writer import open_writer
-from dora_pipeline_tests.command import call, command_line, environment
+from dora_pipeline_tests.command import call
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.random_worlds import SELECTIONS, prepare, random_repository, random_world, tell
-from dora_pipeline_tests.stored import SUMMARY, TABLES, assert_equal, files, guide, manifest
+from dora_pipeline_tests.stored import SUMMARY, TABLES, assert_equal, files, guide, kill_run, manifest
 
 COUNT = "SELECT COUNT(*) FROM core.deployments"
 
@@ -121,15 +118,8 @@ def test_a_run_that_is_killed_while_it_writes_leaves_the_former_state_and_the_ne
     for month in range(1, 13):
         stored.deploy("shop", f"2023-{month:02}-06 10:00:00")
     known = set(os.listdir(storage / "files"))
-    run = subprocess.Popen(command_line("run"), env=environment(stored.home.path), stderr=subprocess.DEVNULL)
-    try:
-        # Some of some forty files.
-        while run.poll() is None and len(set(os.listdir(storage / "files")) - known) < 5:
-            time.sleep(0.001)
-        run.send_signal(signal.SIGKILL)
-    finally:
-        run.wait()
-    assert run.returncode == -signal.SIGKILL
+    # Some of some forty files.
+    kill_run(stored, lambda: len(set(os.listdir(storage / "files")) - known), 5)
     assert manifest(storage) == before
     left = set(os.listdir(storage / "files")) - known
     assert len(left) >= 5

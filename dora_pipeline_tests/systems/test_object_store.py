@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +14,10 @@ import pytest
 
 from dora_pipeline.settings import read_settings
 from dora_pipeline.warehouse.storage.storage_reader import open_storage
-from dora_pipeline_tests.command import call, command_line, environment
+from dora_pipeline_tests.command import call
 from dora_pipeline_tests.dagster_servers import free_port
 from dora_pipeline_tests.homes import TestHome
-from dora_pipeline_tests.stored import SUMMARY, assert_equal, files
+from dora_pipeline_tests.stored import SUMMARY, assert_equal, files, kill_run
 from dora_pipeline_tests.waiting import eventually
 
 SECRET = "not-to-be-seen-anywhere"
@@ -118,14 +116,7 @@ def test_a_run_that_is_killed_while_it_writes_into_a_bucket_leaves_the_former_st
         before, known = manifest(client), objects(client)
         for month in range(1, 13):
             stored.deploy("shop", f"2023-{month:02}-06 10:00:00")
-        run = subprocess.Popen(command_line("run"), env=environment(stored.home.path), stderr=subprocess.DEVNULL)
-        try:
-            while run.poll() is None and len(objects(client).keys() - known.keys()) < 3:
-                time.sleep(0.001)
-            run.send_signal(signal.SIGKILL)
-        finally:
-            run.wait()
-        assert run.returncode == -signal.SIGKILL
+        kill_run(stored, lambda: len(objects(client).keys() - known.keys()), 3)
         assert manifest(client) == before
         with open_storage(read_settings(stored.home)) as connection:
             assert connection.execute(COUNT).fetchall() == [(2,)]

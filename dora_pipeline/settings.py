@@ -1,5 +1,6 @@
 """The settings of a home: those of `config.py`, with the section that each source declares."""
 
+import os
 from typing import Any
 
 from pydantic import ValidationError, create_model
@@ -25,7 +26,8 @@ def read_settings(home: Home) -> Settings:
     unread = path.with_suffix(".yml")
     if unread.exists():
         raise ConfigError(f"{unread}: settings are read from {path.name}; rename it, or move it away if both exist")
-    documents = read_yaml(path) if path.exists() else []
+    # A link to what is not there is no missing file: what it names may not be mounted.
+    documents = read_yaml(path) if os.path.lexists(path) else []
     if len(documents) > 1:
         raise ConfigError(f"{path}: holds {len(documents)} YAML documents in place of one; take out the lines '---'")
     document = documents[0] if documents else None

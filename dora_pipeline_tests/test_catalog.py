@@ -356,6 +356,15 @@ def test_two_services_of_one_repository_give_one_clone_url_that_of_the_first_by_
 # Mistakes
 
 
+def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for target in ("services", "not-mounted", "dora.yaml/services"):
+        home.services.symlink_to(target)
+        with pytest.raises(ConfigError, match=r"services: cannot be read: .*; check the folder's owner and mode"):
+            read_catalog(home)
+        home.services.unlink()
+
+
 def test_every_mistake_of_every_file_is_in_one_error(home: Home) -> None:
     (home.services / "a.yaml").write_text("schema-version: v2.2\ndd-service: app\nteam: 7\ntags: {env: prod}\n")
     (home.services / "b.yaml").write_text("dd-service: [\n")

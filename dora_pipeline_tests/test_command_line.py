@@ -118,6 +118,15 @@ def test_the_settings_that_init_writes_are_valid_when_every_comment_is_taken_out
     assert list(settings.repositories) == ["github.com/organization/example"]
 
 
+def test_an_output_for_which_there_is_no_space_is_told_in_one_line(home: TestHome) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            command_line("--version"), env=environment(home.home.path), stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    expected = "dora: the output: No space left on device; make space, and do it again\n"
+    assert (ended.returncode, ended.stderr) == (1, expected)
+
+
 def test_init_in_a_folder_that_cannot_be_written_says_so_in_one_line(home: TestHome) -> None:
     home.home.path.chmod(0o500)
     answer = process(home.home.path, "init", before=without_root())

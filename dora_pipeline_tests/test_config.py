@@ -42,6 +42,12 @@ def test_an_empty_file_is_all_defaults(home: Home, text: str) -> None:
     assert settings_of(home, text) == HomeSettings()
 
 
+def test_a_link_to_what_is_not_there_is_no_missing_file(home: Home) -> None:
+    home.settings_file.symlink_to("not-mounted")
+    with pytest.raises(ConfigError, match=r"dora\.yaml: cannot be read: No such file or directory"):
+        read_settings(home)
+
+
 def test_a_missing_file_is_all_defaults(home: Home) -> None:
     settings = read_settings(home)
     assert settings.timezone == "UTC"

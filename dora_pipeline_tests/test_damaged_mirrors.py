@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from dora_pipeline_tests.command import process, without_root
 from dora_pipeline_tests.git_histories import History, git
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.lead_times import REPOSITORY, brought, reasons
@@ -170,6 +171,19 @@ def test_where_they_cannot_be_made_again_the_rest_loads_and_a_later_run_mends_th
     home.settings(repositories=repositories, reread="5000d")
     home.run()
     assert [reasons(home)[f"{name} 3"] for name in damages] == [None] * len(damages)
+
+
+def test_a_mirror_that_may_not_be_read_costs_lead_times_alone(home: TestHome, remote: Path) -> None:
+    mirror, shas = loaded(home, remote)
+    deploy(home, "third", "2024-01-04T00:00:00", shas[3])
+    mirror.chmod(0)
+    answer = process(home.home.path, "run", before=without_root())
+    mirror.chmod(0o755)
+    assert (answer.code, reasons(home)["third"]) == (0, "repository_missing")
+    assert "check the space, owner and mode of this folder" in answer.err
+    home.settings(repositories={REPOSITORY: str(remote)}, reread="5000d")
+    home.run()
+    assert (reasons(home)["third"], list(brought(home, "third"))) == (None, [shas[3]])
 
 
 def test_a_mirror_that_lost_old_commits_alone_is_made_again(home: TestHome, remote: Path) -> None:

@@ -52,6 +52,25 @@ def test_an_export_takes_the_place_of_the_one_before(loaded: TestHome, tmp_path:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == ["out"]
 
 
+def test_an_export_to_a_link_is_where_the_link_leads_each_time(loaded: TestHome, tmp_path: Path) -> None:
+    (tmp_path / "disk" / "dora").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("disk/dora")
+    for _ in range(2):
+        answer = call(loaded.home.path, "export", str(tmp_path / "link"))
+        assert (answer.code, answer.err) == (0, "")
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["dora"]
+    assert sorted(path.name for path in (tmp_path / "disk" / "dora").iterdir()) == ["core", "metrics"]
+
+
+def test_the_root_of_a_disk_is_refused_with_what_to_name(loaded: TestHome) -> None:
+    answer = call(loaded.home.path, "export", "/")
+    assert (answer.code, answer.err) == (
+        1,
+        "dora: /: a disk is mounted there, so that it cannot be replaced; name a folder in it\n",
+    )
+
+
 def test_a_folder_with_something_else_is_refused_and_stays(loaded: TestHome, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")

@@ -1,6 +1,7 @@
 """Services read from `$DORA_HOME/services`: Datadog service definitions, several documents a file."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def read_catalog(home: Home) -> Catalog:
     services: dict[str, Service] = {}
     places: dict[str, str] = {}
     mistakes: list[str] = []
-    for path in _files(home.services):
+    for path in _files(home.services, mistakes):
         file = path.relative_to(home.path).as_posix()
         try:
             documents = read_yaml(path)
@@ -126,12 +127,20 @@ def read_catalog(home: Home) -> Catalog:
     return Catalog(services)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    # Mounted configuration keeps its older copies in hidden folders; editors keep theirs in hidden files.
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in {".yaml", ".yml"} and not hidden and not path.is_dir():
-            yield path
+def _files(folder: Path, mistakes: list[str]) -> list[Path]:
+    """The files below a folder, sorted; of a folder that cannot be read `mistakes` gets a line."""
+
+    def note(error: OSError) -> None:
+        # A link to what is not there is no missing folder: what it names may not be mounted.
+        if os.path.lexists(error.filename):
+            mistakes.append(f"{error.filename}: cannot be read: {error.strerror}; check the folder's owner and mode")
+
+    found = []
+    for place, folders, files in os.walk(folder, onerror=note):
+        # Mounted configuration keeps its older copies in hidden folders; editors keep theirs in hidden files.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in {".yaml", ".yml"})
 
 
 def _service(document: object, file: str) -> Service | None:

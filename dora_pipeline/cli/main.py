@@ -1,5 +1,6 @@
 """The command `dora`. Each of its commands is in a module of its own, which is read when it is called."""
 
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -92,8 +93,12 @@ def _explained(error: Exception) -> str:
     from dora_pipeline.errors import DoraError
     from dora_pipeline.identifiers import without_secrets
 
-    known = isinstance(error, DoraError)
-    text = str(error) if known else f"{type(error).__name__}: {error} (not expected; `dora --debug …` shows where)"
+    if isinstance(error, DoraError):
+        text = str(error)
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text = f"{error.filename or 'the output'}: {error.strerror}; make space, and do it again"
+    else:
+        text = f"{type(error).__name__}: {error} (not expected; `dora --debug …` shows where)"
     return f"dora: {without_secrets(text)}"
 
 

@@ -61,8 +61,14 @@ class Mirror:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a whole mirror; its first fetch puts it in place at once when all is there."""
-        return (self.path / "HEAD").is_file()
+        """Whether there is a whole mirror; its first fetch puts it in place at once when all is there.
+
+        One that this user may not look at is there: git says what is wrong with it.
+        """
+        try:
+            return (self.path / "HEAD").is_file()
+        except OSError:
+            return True
 
     @property
     def has_commit_graph(self) -> bool:

@@ -21,9 +21,11 @@ def export_tables(
     They take the place of a former export at once, when all is written; `step` is told how many of them are. Raises
     WarehouseError for a folder that holds anything else, and where it cannot be written; then what was there stays.
     """
-    part, former = (folder.with_name(f"{folder.name}.{ending}") for ending in ("part", "former"))
+    # A link stays a link, and what it names is replaced.
+    target = folder.resolve()
+    _require_export(folder, target)
+    part, former = (target.with_name(f"{target.name}.{ending}") for ending in ("part", "former"))
     names = [table.table_name for table in (*TABLES, *VIEWS) if table.table_name.partition(".")[0] in _SCHEMAS]
-    _require_export(folder)
     try:
         shutil.rmtree(part, ignore_errors=True)
         for schema in _SCHEMAS:
@@ -34,13 +36,13 @@ def export_tables(
             written.append((_file(folder, name), write_parquet(connection, name, str(_file(part, name)))))
         step("export", len(names), len(names))
         shutil.rmtree(former, ignore_errors=True)
-        if folder.exists():
-            folder.rename(former)
-        part.rename(folder)
+        if target.exists():
+            target.rename(former)
+        part.rename(target)
         shutil.rmtree(former, ignore_errors=True)
     except (OSError, duckdb.IOException) as error:
         raise WarehouseError(
-            f"{folder}: the export cannot be written: {error}; check the space, owner and mode of {folder.parent}"
+            f"{folder}: the export cannot be written: {error}; check the space, owner and mode of {target.parent}"
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -57,13 +59,15 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, rows: str, target: str)
     return count(connection, f"COPY (FROM {rows}) TO {quoted(target)} (FORMAT parquet, COMPRESSION zstd)")
 
 
-def _require_export(folder: Path) -> None:
-    if not folder.exists():
+def _require_export(folder: Path, target: Path) -> None:
+    if target.is_mount():
+        raise WarehouseError(f"{folder}: a disk is mounted there, so that it cannot be replaced; name a folder in it")
+    if not target.exists():
         return
     strangers = [
         path
-        for path in folder.rglob("*")
-        if path.relative_to(folder).parts[0] not in _SCHEMAS or (path.is_file() and path.suffix != ".parquet")
+        for path in target.rglob("*")
+        if path.relative_to(target).parts[0] not in _SCHEMAS or (path.is_file() and path.suffix != ".parquet")
     ]
     if strangers:
         raise WarehouseError(f"{folder}: holds {strangers[0].name}, which is no export; name an empty or new folder")

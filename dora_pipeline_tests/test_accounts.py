@@ -267,6 +267,7 @@ _PARAMETERS: dict[str, object] = {
 _OF_FAILED_CHANGES = (
     "CREATE TEMP TABLE waiting_services AS SELECT service, MIN(day) AS from_day, MIN(day) AS reverts_from_day "
     "FROM landing.judged_deployments GROUP BY service",
+    f"CREATE TEMP TABLE chain_names AS {queries.statement('landing.chain_names')}",
     f"CREATE TEMP TABLE chains AS {queries.statement('landing.chains')}",
     "CREATE TEMP TABLE marks AS SELECT deployment_id, TRUE AS is_failed, NULL::VARCHAR AS remediation_id, "
     "NULL::VARCHAR AS remediation_type FROM chains",

@@ -19,6 +19,7 @@ STATEMENTS = (
     "core.failed_changes",
     "core.failure_links",
     "core.failures",
+    "landing.chain_names",
     "landing.chains",
     "landing.deployment_kinds",
     "landing.failed_changes",

@@ -22,7 +22,7 @@ from dora_pipeline.warehouse import failed_changes
 
 
 class Live(NamedTuple):
-    """What a deployment brought live: the commit, else the version; None where neither is known.
+    """What a deployment brought live, and the one right before it: the commit, else the version; None where unknown.
 
     `is_behind` says whether its commit is in the history of the one before; `commit_sha` is the whole one, where the
     repository knows it. What `is_judged` already is not judged again: `failed_id` failed by it, where it is a rollback.
@@ -30,6 +30,7 @@ class Live(NamedTuple):
 
     deployment_id: str
     content: str | None
+    previous_content: str | None
     is_behind: bool
     repository_id: str | None
     commit_sha: str | None
@@ -119,7 +120,8 @@ def rollbacks(chain: Sequence[Live], is_in_history: InHistory) -> Iterator[tuple
     """The rollbacks of a chain that are not judged yet, each with the first deployment after its target: what failed.
 
     Without a target that is the one right before. Of what was judged the chain has to hold whatever the others may go
-    back to, and all that the most recent rollback left behind.
+    back to, and all that the most recent rollback left behind; of the others at least what went live more than once,
+    and what followed on that, and where one is behind the one before it, all.
     """
     newest: dict[str, int] = {}
     left_behind: set[str | None] = set()
@@ -127,7 +129,7 @@ def rollbacks(chain: Sequence[Live], is_in_history: InHistory) -> Iterator[tuple
         content = live.content
         if content is None:
             continue
-        before = chain[place - 1].content if place else None
+        before = live.previous_content
         first = _place(live.failed_id, chain, place) if live.failed_id else None
         if not live.is_judged and before is not None and before != content:
             returns = content in newest and content not in left_behind

@@ -62,9 +62,9 @@ def judge_waiting_changes(
 
     `id_prefix` begins the ids of deployments that their source names without it. A revert takes back what was deployed
     at most `longest_gap_us` before. `rollbacks` is given the chains in which something may be a rollback, as far as
-    they have to be known, and gives ROLLBACKS. Columns of chains: chain, deployment_id, content, is_behind,
-    repository_id, commit_sha (whole, where the repository knows it), is_judged (whether it was judged before),
-    failed_id (what failed by it, where it was judged to be a rollback), in this order.
+    they have to be known, and gives ROLLBACKS. Columns of chains: chain, deployment_id, content, previous_content (of
+    what is to be judged), is_behind, repository_id, commit_sha (whole, where the repository knows it), is_judged
+    (whether it was judged before), failed_id (what failed by it, where it was judged to be a rollback), in this order.
     """
     written = json.dumps([rule.model_dump() for rule in rules])
     if change_properties(connection, {"change_failure_rules": written}):
@@ -86,6 +86,7 @@ def judge_waiting_changes(
     if waiting == 0:
         return
     connection.execute("DELETE FROM landing.unjudged_changes")
+    engine.make(connection, "chain_names", "landing.chain_names")
     engine.make(connection, "chains", "landing.chains")
     _find_rollbacks(connection, rollbacks)
     # Most of the time of a small load goes into planning statements; without commits some find nothing.
@@ -125,9 +126,8 @@ def _find_rollbacks(connection: duckdb.DuckDBPyConnection, rollbacks: Callable[[
     # Where there is nothing before, as in a first load, whatever goes live need not be looked for.
     if count(connection, f"SELECT COUNT(*) FROM (SELECT 1 {earlier} AND x.day < w.from_day LIMIT 1)"):
         connection.execute(f"INSERT INTO live_before BY NAME {statement('landing.live_before')}")
-    chains = count(
-        connection, f"CREATE OR REPLACE TEMP TABLE returning_chains AS {statement('landing.returning_chains')}"
-    )
+    for table in ("returning_contents", "returning_chains"):
+        chains = count(connection, f"CREATE OR REPLACE TEMP TABLE {table} AS {statement(f'landing.{table}')}")
     found = pl.DataFrame(schema=ROLLBACKS)
     if chains:
         found = rollbacks(frame(connection, statement("landing.returning_rows")))

@@ -12,8 +12,9 @@ WITH signs AS (
     GROUP BY m.deployment_id, u.fails, c.previous_id
 )
 SELECT
-    s.deployment_id, s.way, s.rule, s.failed_id, c.history, c.service, c.env, c.started_at, c.finished_at, c.day,
+    s.deployment_id, s.way, s.rule, s.failed_id, n.history, n.service, n.env, c.started_at, c.finished_at, c.day,
     f.finished_at AS failed_at
 FROM signs AS s
 INNER JOIN chains AS c ON s.deployment_id = c.deployment_id
+INNER JOIN chain_names AS n ON c.chain = n.chain
 INNER JOIN landing.judged_deployments AS f ON s.failed_id = f.deployment_id

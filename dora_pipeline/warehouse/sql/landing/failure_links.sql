@@ -4,7 +4,7 @@
 WITH deployments AS MATERIALIZED (
     SELECT
         d.deployment_id, d.service, COALESCE(d.env, '') AS env, d.version, d.commit_sha, COALESCE(d.team, s.team) AS team,
-        d.finished_at,
+        d.finished_at, EPOCH_US(d.finished_at) // ($window_us + $slack_us + 1) AS span,
         CASE WHEN k.kind = 'rollback' THEN TRUE ELSE FALSE END AS is_rollback
     FROM landing.judged_deployments AS d
     LEFT JOIN core.services AS s ON d.service = s.service
@@ -68,68 +68,86 @@ asked AS (
 ),
 questions AS MATERIALIZED (
     SELECT
-        a.rule, a.owner, a.env, a.content, ROW_NUMBER() OVER (ORDER BY a.rule, a.owner, a.env, a.content) AS question,
-        CASE WHEN a.rule >= 4 THEN MIN(a.started_at) - TO_MICROSECONDS($window_us) END AS finished_from
+        a.rule, a.owner, a.env, a.content, ROW_NUMBER() OVER (ORDER BY a.rule, a.owner, a.env, a.content) AS question
     FROM asked AS a
     GROUP BY a.rule, a.owner, a.env, a.content
 ),
--- Deployments by what may be asked of them.
-offers AS (
-    SELECT d.service AS owner, 2 AS rule, d.commit_sha AS content, d.env, d.finished_at, d.deployment_id, d.is_rollback
-    FROM deployments AS d
-    UNION ALL
-    SELECT d.service, 3, d.version, d.env, d.finished_at, d.deployment_id, d.is_rollback
-    FROM deployments AS d
-    UNION ALL
-    SELECT d.service, 4, '', d.env, d.finished_at, d.deployment_id, d.is_rollback
-    FROM deployments AS d
-    UNION ALL
-    SELECT d.team, 5, '', d.env, d.finished_at, d.deployment_id, d.is_rollback
-    FROM deployments AS d
+-- The spans of time, of the length of a window and its slack, in which deployments are that may be the latest ones: that of
+-- a failure touches two at most.
+spans AS (
+    SELECT DISTINCT q.question, q.rule, q.owner, q.env, EPOCH_US(x.moment) // ($window_us + $slack_us + 1) AS span
+    FROM (
+        SELECT a.rule, a.owner, a.env, a.started_at - TO_MICROSECONDS($window_us) AS moment FROM asked AS a WHERE a.rule >= 4
+        UNION ALL
+        SELECT a.rule, a.owner, a.env, a.started_at + TO_MICROSECONDS($slack_us) AS moment FROM asked AS a WHERE a.rule >= 4
+    ) AS x
+    INNER JOIN questions AS q ON x.rule = q.rule AND x.owner = q.owner AND x.env = q.env
 ),
 answers AS (
-    SELECT q.question, o.is_rollback, o.finished_at, o.deployment_id
+    SELECT q.question, d.is_rollback, d.finished_at, d.deployment_id
     FROM questions AS q
-    INNER JOIN offers AS o ON q.rule = o.rule AND q.owner = o.owner AND q.content = o.content AND q.env = o.env
-    WHERE q.finished_from IS NULL OR o.finished_at >= q.finished_from
+    INNER JOIN deployments AS d ON q.owner = d.service AND q.env = d.env AND q.content = d.commit_sha
+    WHERE q.rule = 2
+    UNION ALL
+    SELECT q.question, d.is_rollback, d.finished_at, d.deployment_id
+    FROM questions AS q
+    INNER JOIN deployments AS d ON q.owner = d.service AND q.env = d.env AND q.content = d.version
+    WHERE q.rule = 3
+    UNION ALL
+    SELECT s.question, d.is_rollback, d.finished_at, d.deployment_id
+    FROM spans AS s
+    INNER JOIN deployments AS d ON s.owner = d.service AND s.env = d.env AND s.span = d.span
+    WHERE s.rule = 4
+    UNION ALL
+    SELECT s.question, d.is_rollback, d.finished_at, d.deployment_id
+    FROM spans AS s
+    INNER JOIN deployments AS d ON s.owner = d.team AND s.env = d.env AND s.span = d.span
+    WHERE s.rule = 5
 ),
--- Deployments and failures in one order: the latest deployment before a failure is the one of the same place.
+-- Deployments and failures in one order: the deployments right before a failure are the latest. A rollback is none that
+-- failed after it began.
 moments AS (
-    SELECT a.question, a.is_rollback, a.finished_at AS moment, a.finished_at, a.deployment_id, NULL AS number, NULL AS rule
+    SELECT
+        CASE WHEN a.is_rollback THEN -a.question ELSE a.question END AS series, a.finished_at AS moment, 0 AS is_asked, a.deployment_id, a.finished_at,
+        CAST(NULL AS BIGINT) AS number, CAST(NULL AS INTEGER) AS rule, CAST(NULL AS VARCHAR) AS env,
+        CAST(NULL AS TIMESTAMPTZ) AS finished_from
     FROM answers AS a
     UNION ALL
     SELECT
-        q.question, k.is_rollback,
-        -- A rollback is none that failed after it began.
-        CASE WHEN k.is_rollback THEN a.started_at ELSE a.started_at + TO_MICROSECONDS($slack_us) END AS moment,
-        NULL AS finished_at, NULL AS deployment_id, a.number, a.rule
+        CASE WHEN k.is_rollback THEN -q.question ELSE q.question END AS series,
+        CASE WHEN k.is_rollback THEN a.started_at ELSE a.started_at + TO_MICROSECONDS($slack_us) END AS moment, 1 AS is_asked,
+        NULL AS deployment_id, NULL AS finished_at, a.number, a.rule, a.env,
+        CASE WHEN a.rule >= 4 THEN a.started_at - TO_MICROSECONDS($window_us) END AS finished_from
     FROM asked AS a
     INNER JOIN questions AS q ON a.rule = q.rule AND a.owner = q.owner AND a.env = q.env AND a.content = q.content
-    CROSS JOIN (SELECT TRUE AS is_rollback UNION ALL SELECT FALSE AS is_rollback) AS k
-),
-places AS MATERIALIZED (
-    SELECT
-        m.question, m.is_rollback, m.finished_at, m.deployment_id, m.number, m.rule,
-        COUNT(m.deployment_id) OVER (
-            PARTITION BY m.question, m.is_rollback
-            ORDER BY m.moment, CASE WHEN m.deployment_id IS NULL THEN 1 ELSE 0 END, m.deployment_id
-            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-        ) AS place
-    FROM moments AS m
+    INNER JOIN (SELECT DISTINCT x.question, x.is_rollback FROM answers AS x) AS k ON q.question = k.question
 ),
 -- The two latest: one may be the runner-up.
-sought AS (
-    SELECT p.question, p.is_rollback, p.place, p.number, p.rule FROM places AS p WHERE p.number IS NOT NULL
-    UNION ALL
-    SELECT p.question, p.is_rollback, p.place - 1, p.number, p.rule FROM places AS p WHERE p.number IS NOT NULL
+preceding AS MATERIALIZED (
+    SELECT
+        m.number, m.rule, m.env, m.finished_from,
+        LAG(m.deployment_id IGNORE NULLS) OVER (
+            PARTITION BY m.series ORDER BY m.moment, m.is_asked, m.deployment_id
+        ) AS latest_id,
+        LAG(m.finished_at IGNORE NULLS) OVER (
+            PARTITION BY m.series ORDER BY m.moment, m.is_asked, m.deployment_id
+        ) AS latest_at,
+        LAG(m.deployment_id, 2 IGNORE NULLS) OVER (
+            PARTITION BY m.series ORDER BY m.moment, m.is_asked, m.deployment_id
+        ) AS second_id,
+        LAG(m.finished_at, 2 IGNORE NULLS) OVER (
+            PARTITION BY m.series ORDER BY m.moment, m.is_asked, m.deployment_id
+        ) AS second_at
+    FROM moments AS m
 ),
 latest AS (
-    SELECT s.number, s.rule, q.env, d.deployment_id, d.finished_at
-    FROM sought AS s
-    INNER JOIN questions AS q ON s.question = q.question
-    INNER JOIN places AS d
-        ON s.question = d.question AND s.is_rollback = d.is_rollback AND s.place = d.place
-        AND d.deployment_id IS NOT NULL
+    SELECT p.number, p.rule, p.env, p.latest_id AS deployment_id, p.latest_at AS finished_at
+    FROM preceding AS p
+    WHERE p.number IS NOT NULL AND p.latest_at >= COALESCE(p.finished_from, p.latest_at)
+    UNION ALL
+    SELECT p.number, p.rule, p.env, p.second_id AS deployment_id, p.second_at AS finished_at
+    FROM preceding AS p
+    WHERE p.number IS NOT NULL AND p.second_at >= COALESCE(p.finished_from, p.second_at)
 ),
 found AS (
     SELECT n.number, 1 AS rule, '' AS env, d.deployment_id, d.finished_at
@@ -145,25 +163,28 @@ found AS (
 candidates AS (
     SELECT c.number, c.deployment_id, MAX(c.env) AS env, MIN(c.rule) AS rule, MIN(c.finished_at) AS finished_at
     FROM found AS c
-    INNER JOIN failures_to_link AS f ON c.number = f.number
-    WHERE c.rule < 4 OR c.finished_at >= f.started_at - TO_MICROSECONDS($window_us)
     GROUP BY c.number, c.deployment_id
 ),
 ranked AS (
     SELECT
-        c.number, c.deployment_id, c.env, c.finished_at,
+        c.number, c.deployment_id, c.finished_at,
         CASE c.rule WHEN 1 THEN 'deployment_id' WHEN 2 THEN 'commit' WHEN 3 THEN 'version' WHEN 4 THEN 'latest'
              ELSE 'team' END AS rule,
-        ROW_NUMBER() OVER (PARTITION BY c.number ORDER BY c.rule, c.finished_at DESC, c.deployment_id DESC) AS place,
-        ROW_NUMBER() OVER (PARTITION BY c.number, c.env ORDER BY c.rule, c.finished_at DESC, c.deployment_id DESC) AS place_in_env
+        ROW_NUMBER() OVER (PARTITION BY c.number ORDER BY c.rule, c.finished_at DESC, c.deployment_id DESC) AS place
     FROM candidates AS c
 ),
 possible AS (
-    SELECT r.number, LIST_SORT(LIST(r.deployment_id)) AS possible_ids
-    FROM ranked AS r
-    INNER JOIN failures_to_link AS f ON r.number = f.number
-    WHERE f.env IS NULL AND r.env <> '' AND r.place_in_env = 1
-    GROUP BY r.number
+    SELECT e.number, LIST_SORT(LIST(e.deployment_id)) AS possible_ids
+    FROM (
+        SELECT
+            c.number, c.deployment_id,
+            ROW_NUMBER() OVER (PARTITION BY c.number, c.env ORDER BY c.rule, c.finished_at DESC, c.deployment_id DESC) AS place
+        FROM candidates AS c
+        INNER JOIN failures_to_link AS f ON c.number = f.number
+        WHERE f.env IS NULL AND c.env <> ''
+    ) AS e
+    WHERE e.place = 1
+    GROUP BY e.number
 ),
 -- Why the others are unlinked.
 owners AS (
@@ -177,16 +198,19 @@ owners AS (
     WHERE d.history <> 'rejected'
 ),
 firsts AS (
-    SELECT o.rule, o.owner, o.env, o.is_rollback, MIN(o.finished_at) AS finished_at
-    FROM offers AS o
-    WHERE o.rule >= 4
-    GROUP BY o.rule, o.owner, o.env, o.is_rollback
+    SELECT 1 AS is_service, d.service AS owner, d.env, d.is_rollback, MIN(d.finished_at) AS finished_at
+    FROM deployments AS d
+    GROUP BY d.service, d.env, d.is_rollback
+    UNION ALL
+    SELECT 0 AS is_service, d.team AS owner, d.env, d.is_rollback, MIN(d.finished_at) AS finished_at
+    FROM deployments AS d
+    GROUP BY d.team, d.env, d.is_rollback
 ),
 preceded AS (
     SELECT DISTINCT f.number
     FROM failures_to_link AS f
     INNER JOIN firsts AS x
-        ON x.owner = COALESCE(f.service, f.team) AND x.rule = CASE WHEN f.service IS NULL THEN 5 ELSE 4 END
+        ON x.owner = COALESCE(f.service, f.team) AND x.is_service = CASE WHEN f.service IS NULL THEN 0 ELSE 1 END
     WHERE (f.env IS NULL OR f.env = x.env)
         AND x.finished_at
             <= CASE WHEN x.is_rollback THEN f.started_at ELSE f.started_at + TO_MICROSECONDS($slack_us) END

@@ -10,7 +10,7 @@ WITH alike AS (
     INNER JOIN waiting_services AS w ON k.service = w.service AND k.day < w.from_day
     WHERE k.commit_sha IN (SELECT SUBSTR(c.content, STRPOS(c.content, ' ') + 1) FROM chains AS c)
 )
-SELECT c.chain, c.content, j.finished_at
+SELECT n.chain, j.content, j.finished_at
 FROM (
     SELECT
         x.history, x.service, x.env, x.finished_at,
@@ -19,8 +19,7 @@ FROM (
     FROM alike AS a
     INNER JOIN landing.judged_deployments AS x ON a.deployment_id = x.deployment_id
     LEFT JOIN landing.deployment_ranges AS k ON a.deployment_id = k.deployment_id
-    WHERE x.history <> 'rejected' AND x.duplicate_of IS NULL
+    WHERE x.duplicate_of IS NULL
 ) AS j
-INNER JOIN (
-    SELECT DISTINCT x.chain, x.history, x.service, x.env, x.content FROM chains AS x WHERE x.content IS NOT NULL
-) AS c ON j.history = c.history AND j.service = c.service AND j.env IS NOT DISTINCT FROM c.env AND j.content = c.content
+INNER JOIN chain_names AS n ON j.history = n.history AND j.service = n.service AND j.env IS NOT DISTINCT FROM n.env
+INNER JOIN (SELECT DISTINCT x.chain, x.content FROM chains AS x) AS c ON n.chain = c.chain AND j.content = c.content

@@ -35,9 +35,10 @@ pairs AS (
         c.subject NOT LIKE 'Reapply "%' AND (LEN(c.reverts) > 0 OR c.subject LIKE 'Revert "%') AS is_revert
     FROM named AS n
     INNER JOIN chains AS e ON n.deployment_id = e.deployment_id
+    INNER JOIN chain_names AS h ON e.chain = h.chain
     INNER JOIN commits AS c ON n.name = c.name AND n.sha <> c.sha AND STARTS_WITH(c.sha, n.beginning)
     INNER JOIN landing.judged_deployments AS d
-        ON c.deployment_id = d.deployment_id AND e.history = d.history AND e.service = d.service AND e.env IS NOT DISTINCT FROM d.env
+        ON c.deployment_id = d.deployment_id AND h.history = d.history AND h.service = d.service AND h.env IS NOT DISTINCT FROM d.env
         AND (d.finished_at, d.started_at, d.deployment_id) <= (e.finished_at, e.started_at, e.deployment_id)
     WHERE d.duplicate_of IS NULL
 ),

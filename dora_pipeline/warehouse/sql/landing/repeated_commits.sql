@@ -4,7 +4,7 @@
 WITH new_commits AS (
     SELECT
         r.deployment_id, r.history, r.service, r.env, r.day, j.finished_at, j.started_at,
-        c.commit_sha, c.landed_as_sha, c.landed_place, c.is_touching,
+        c.commit_sha, c.landed_as_sha, c.landed_place, c.is_touching, c.committed_at,
         CASE WHEN h.deployment_id IS NOT NULL THEN TRUE ELSE FALSE END AS is_had
     FROM new_ranges AS r
     INNER JOIN landing.judged_deployments AS j ON r.deployment_id = j.deployment_id
@@ -12,6 +12,17 @@ WITH new_commits AS (
     LEFT JOIN had_commits AS h
         ON r.deployment_id = h.deployment_id AND c.commit_sha = h.commit_sha
         AND COALESCE(c.landed_as_sha, '') = COALESCE(h.landed_as_sha, '')
+),
+-- A commit is of one moment wherever it is: what is stored in about the order of time is not read whole for a new day.
+alike AS (
+    SELECT c.range_id, c.commit_sha, c.landed_as_sha, c.landed_place, c.is_touching
+    FROM landing.range_commits AS c
+    INNER JOIN (SELECT DISTINCT n.commit_sha, n.committed_at FROM new_commits AS n) AS n
+        ON c.commit_sha = n.commit_sha AND c.committed_at = n.committed_at
+    UNION ALL
+    SELECT c.range_id, c.commit_sha, c.landed_as_sha, c.landed_place, c.is_touching
+    FROM landing.range_commits AS c
+    WHERE c.committed_at IS NULL AND c.commit_sha IN (SELECT n.commit_sha FROM new_commits AS n)
 ),
 earlier AS (
     SELECT
@@ -21,11 +32,10 @@ earlier AS (
     FROM landing.deployment_ranges AS r
     INNER JOIN changed_ranges AS f ON r.service = f.service AND r.day < f.from_day
     INNER JOIN landing.judged_deployments AS j ON r.deployment_id = j.deployment_id
-    INNER JOIN landing.range_commits AS c ON r.range_id = c.range_id
+    INNER JOIN alike AS c ON r.range_id = c.range_id
     LEFT JOIN landing.repeated_commits AS x
         ON r.deployment_id = x.deployment_id AND c.commit_sha = x.commit_sha
         AND COALESCE(c.landed_as_sha, '') = COALESCE(x.landed_as_sha, '')
-    WHERE c.commit_sha IN (SELECT n.commit_sha FROM new_commits AS n)
 ),
 all_commits AS (
     SELECT

@@ -212,12 +212,12 @@ def test_failures_without_an_env_or_a_link_are_told_with_what_to_do(home: TestHo
     )
     assert told["failures_with_env"] == (
         "services whose failures have no environment (3): shop (2 failures; set sources.failure_event_api.env), "
-        "ghost (1 failures; set sources.failure_event_api.env), spirit (1 failures; set sources.failure_event_api.env)"
+        "ghost (1 failure; set sources.failure_event_api.env), spirit (1 failure; set sources.failure_event_api.env)"
     )
     home.settings(unlinked_share=0.6, sources={"failure_event_api": {"env": "prod"}})
     told = lines()
     assert "failures_linked" not in told
-    assert told["failures_with_env"].endswith(": shop (1 failures; set sources.failure_event_api.env)")
+    assert told["failures_with_env"].endswith(": shop (1 failure; set sources.failure_event_api.env)")
     assert home.rows("SELECT failure_id, env FROM core.failures WHERE service = 'shop' ORDER BY ALL") == [
         ("early", "prod"),
         ("none", "prod"),

@@ -1,10 +1,12 @@
 """One check in words: the rule, what was found, and what to do about it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from string import Formatter
+from typing import Any, Literal
 
 from dora_pipeline.pipeline.findings import Look
 from dora_pipeline.pipeline.glimpses import Shown, shown_rows
+from dora_pipeline.report.words import counted
 from dora_pipeline.tables import Table
 from dora_pipeline.warehouse.checks import Finding
 
@@ -34,7 +36,10 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Expectation:
-    """A check: `rule` holds where it passes; `finding` and `example` say what was found, `example` of one row."""
+    """A check: `rule` holds where it passes; `finding` and `example` say what was found, `example` of one row.
+
+    `{events:event}` in an example is a number with what it counts.
+    """
 
     rule: str
     advice: str
@@ -51,12 +56,19 @@ class Expectation:
     def result(self, table: type[Table], name: str, found: Finding) -> CheckResult:
         """What was found, in words."""
         examples = shown_rows(found.examples)
-        named = ", ".join(_printable(self.example.format_map(row)) for row in examples[:_NAMED_EXAMPLES])
+        named = ", ".join(_printable(_Example().vformat(self.example, (), row)) for row in examples[:_NAMED_EXAMPLES])
         more = ", …" if len(examples) > _NAMED_EXAMPLES else ""
         wrong = 0 if self.kind == "passes" else found.wrong
         remark = f"; {_printable(found.remark)}" if found.remark else ""
         sentence = f"{self.finding} ({wrong:,}): {named}{more}{remark}"
         return CheckResult(table, name, wrong == 0, wrong, examples, self.kind != "fails", sentence, self.advice)
+
+
+class _Example(Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec.replace(" ", "").isalpha():
+            return counted(value, format_spec)
+        return str(super().format_field(value, format_spec))
 
 
 def _printable(text: str) -> str:

@@ -79,14 +79,14 @@ _SERVICES = Expectation(
     "add a definition in services/, or correct the name at the sender; until then the service has no team and no "
     "repository",
     "services that the catalog does not know",
-    "{service} ({events:,} events)",
+    "{service} ({events:event})",
     findings.query_of_events("services_known"),
 )
 _ENVIRONMENTS = Expectation(
     "Every environment is one of the setting environments, if that names any.",
     "add the name there, as an environment or an alias of one; until then it counts apart",
     "environments that the settings do not know",
-    "{env} ({events:,} events)",
+    "{env} ({events:event})",
     findings.unknown_environments,
 )
 _APART = Expectation(
@@ -112,7 +112,7 @@ _REPOSITORIES = Expectation(
     "Every repository that deployments name is configured.",
     "add it to repositories in dora.yaml, or to its service in services/; only then is it cloned",
     "repositories that are not configured",
-    "{repository_id} ({deployments:,} deployments without a lead time)",
+    "{repository_id} ({deployments:deployment} without a lead time)",
     findings.query("repositories_configured"),
 )
 _PATTERNS = Expectation(
@@ -127,7 +127,7 @@ _CLOCKS = Expectation(
     "No event was received more than a minute before it happened.",
     "set the clock of the sender",
     "clocks that are fast",
-    "{service} of {source} ({events:,} events, up to {most_seconds_early:,.0f} s)",
+    "{service} of {source} ({events:event}, up to {most_seconds_early:,.0f} s)",
     findings.early_events,
 )
 _NEGATIVE = Expectation(
@@ -179,14 +179,14 @@ _ENVS = Expectation(
     "services, of their teams and of all are not known for an environment on the days of these failures, nor linked "
     "failure rates on those of the deployments that they may be of",
     "services whose failures have no environment",
-    "{service} ({failures:,} failures; set sources.{source}.env)",
+    "{service} ({failures:failure}; set sources.{source}.env)",
     findings.query("failures_with_env"),
 )
 _VIEWS = Expectation(
     "How failed changes and linked failures disagree, by service; a figure, which never warns.",
     "see metrics.deployment_outcomes",
     "services of which the two views disagree",
-    "{service} in {env} ({failure_only:,} with failures alone, {change_only:,} failed changes alone)",
+    "{service} in {env} ({failure_only:,} with failures alone, {change_only:failed change} alone)",
     findings.query("views_agree"),
     kind="passes",
 )

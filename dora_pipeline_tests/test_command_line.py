@@ -118,6 +118,13 @@ def test_the_settings_that_init_writes_are_valid_when_every_comment_is_taken_out
     assert list(settings.repositories) == ["github.com/organization/example"]
 
 
+def test_init_leaves_no_half_of_a_file(home: TestHome) -> None:
+    answer = process(home.home.path, "init", before=["prlimit", "--fsize=1000"])
+    assert answer.code == 1
+    assert f"{home.home.path}: cannot be written: File too large; check the space" in _one_line(answer)
+    assert not home.home.settings_file.exists()
+
+
 def test_an_output_for_which_there_is_no_space_is_told_in_one_line(home: TestHome) -> None:
     with open("/dev/full", "w") as full:
         ended = subprocess.run(

@@ -1,6 +1,7 @@
 """`dora dev`: a working Dagster in one command, its settings, and how it starts and stops."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from dora_pipeline.cli.dagster_home import DagsterError, DagsterHome
 from dora_pipeline.config import Home, project_folder
+from dora_pipeline.errors import ConfigError
 from dora_pipeline_tests.command import call, command_line, environment, process, without_root
 from dora_pipeline_tests.dagster_servers import Dagster, free_port
 from dora_pipeline_tests.homes import TestHome
@@ -165,6 +167,18 @@ def test_settings_of_another_version_of_the_program_are_replaced(dagster: Dagste
     digest = subprocess.run(["sha256sum"], input=former.encode(), capture_output=True, check=True).stdout.decode()[:64]
     head = dagster.settings.read_text().partition("\n")[0]
     dagster.settings.write_text(f"{head[:-64]}{digest}\n{former}")
+    assert dagster.make()
+    assert SHIPPED in dagster.settings.read_text()
+
+
+def test_half_of_the_settings_is_never_taken_for_those_of_the_user(dagster: DagsterHome) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
+    try:
+        with pytest.raises(ConfigError, match=r"dagster\.yaml: cannot be written: File too large"):
+            dagster.make()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert dagster.make()
     assert SHIPPED in dagster.settings.read_text()
 

@@ -40,6 +40,7 @@ def test_every_table_and_view_of_core_and_metrics_is_there_with_its_rows_and_typ
     assert schema["finished_at"] == pl.Datetime("us", "UTC")
     assert schema["custom_tags"] == pl.List(pl.String)
     assert schema["day"] == pl.Date
+    assert pl.read_parquet_schema(files["core.rejected_events"])["payload"] == pl.String
 
 
 def test_an_export_takes_the_place_of_the_one_before(loaded: TestHome, tmp_path: Path) -> None:

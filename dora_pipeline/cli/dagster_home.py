@@ -15,6 +15,7 @@ import filelock
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError, DoraError
+from dora_pipeline.files import write_whole
 
 _HEAD = "# Written by `dora dev`, which keeps it in step with the program until you change it. sha256 "
 _SHIPPED = resources.files("dora_pipeline")
@@ -64,12 +65,13 @@ class DagsterHome:
             shipped = (_SHIPPED / "dagster.yaml").read_text(encoding="utf-8") + _STORAGE
             text = f"{_HEAD}{_digest(shipped)}\n{shipped}"
             if known != text:
-                self.settings.write_text(text, encoding="utf-8")
+                # Half of them would be taken for the user's own.
+                write_whole(self.settings, text.encode())
             return True
         except OSError as error:
             raise ConfigError(
-                f"{error.filename}: cannot be written: {error.strerror}; DORA_HOME, and DAGSTER_HOME where it is set, "
-                "must be folders that this user can write"
+                f"{error.filename or self.settings}: cannot be written: {error.strerror}; DORA_HOME, and DAGSTER_HOME "
+                "where it is set, must be folders that this user can write, with space"
             ) from error
 
     def migrate(self) -> bool:

@@ -90,7 +90,8 @@ def write_example_home(home: Home) -> list[tuple[Path, bool]]:
         return [(path, _write(path, text)) for path, text in files.items()]
     except OSError as error:
         raise ConfigError(
-            f"{error.filename}: cannot be written: {error.strerror}; check the folder's owner and mode"
+            f"{error.filename or home.path}: cannot be written: {error.strerror}; check the space, and the folder's "
+            "owner and mode"
         ) from error
 
 
@@ -114,4 +115,8 @@ def _write(path: Path, text: str) -> bool:
             handle.write(text)
     except FileExistsError:
         return False
+    except OSError:
+        # Half of it would stay, as what was there before.
+        path.unlink(missing_ok=True)
+        raise
     return True

@@ -55,8 +55,15 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def write_parquet(connection: duckdb.DuckDBPyConnection, rows: str, target: str) -> int:
-    """Write the rows of a table, or of what else may stand behind FROM, to a Parquet file: their number."""
-    return count(connection, f"COPY (FROM {rows}) TO {quoted(target)} (FORMAT parquet, COMPRESSION zstd)")
+    """Write the rows of a table, or of what else may stand behind FROM, to a Parquet file: their number.
+
+    JSON is text there.
+    """
+    described = connection.execute(f"DESCRIBE FROM {rows}").fetchall()
+    # Of Parquet's own type for it, readers such as Polars make bytes.
+    texts = ", ".join(f"CAST({name} AS VARCHAR) AS {name}" for name, kind, *_ in described if kind == "JSON")
+    query = f"SELECT * REPLACE ({texts}) FROM {rows}" if texts else f"FROM {rows}"
+    return count(connection, f"COPY ({query}) TO {quoted(target)} (FORMAT parquet, COMPRESSION zstd)")
 
 
 def _require_export(folder: Path, target: Path) -> None:

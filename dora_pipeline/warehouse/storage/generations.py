@@ -32,7 +32,7 @@ _ADVICE = (
     "from there"
 )
 # Raise it when files are written otherwise, so that all are.
-_WRITTEN_AS = 1
+_WRITTEN_AS = 2
 # Of the texts of macros 1.2 and 1.3 make others than of those in a database file: one then gives no rows, and no error.
 _GUARD = """
 SELECT CASE WHEN REGEXP_MATCHES(VERSION(), '^v(0|1[.][0-3])[.]')

@@ -18,6 +18,7 @@ from dora_pipeline.warehouse.engines import engine
 from dora_pipeline.warehouse.publication import working_file
 from dora_pipeline_tests.command import call
 from dora_pipeline_tests.dagster_runs import days_run
+from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.full_homes import copied, fill
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, DEPLOYMENTS_BY_EVENT, TestHome
 from dora_pipeline_tests.vendors.datadog import API_KEY, APP_KEY, FakeDatadog
@@ -409,7 +410,7 @@ _steps = st.one_of(
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=5, derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=examples(2), derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(steps=st.lists(_steps, min_size=12, max_size=24))
 def test_no_order_of_events_selections_and_partial_runs_is_refused(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]

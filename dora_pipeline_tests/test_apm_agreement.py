@@ -1,12 +1,11 @@
 """One rule for a record whatever else its file holds: a record alone, read with care, is as among others, read fast.
 
-Files are made of records that readers like to differ about. With `EXAMPLES=3000` in the environment so many of each
-kind are tried, and others each time.
+Files are made of records that readers like to differ about. With `DORA_TEST_EXAMPLES=300` in the environment some
+thousands of each kind are tried, and others each time.
 """
 
 import gzip
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,15 +25,15 @@ from dora_pipeline.intake.web.wire import WireError
 from dora_pipeline.sources.apm.instants import REASONS, instants
 from dora_pipeline.timeline import InstantError, instant
 from dora_pipeline_tests.apm_exports import MODIFIED_AT, SHA, csv_bytes, jsonl, parquet_bytes, reading, written, zst
+from dora_pipeline_tests.examples import TIMES, examples
 
 DATABASE = duckdb.connect(config={"threads": 1})
-MANY = int(os.environ.get("EXAMPLES", "0"))
 FIXED = settings(
-    max_examples=MANY or 40,
-    derandomize=not MANY,
+    max_examples=examples(10),
+    derandomize=TIMES == 1,
     database=None,
     deadline=None,
-    phases=[Phase.explicit, Phase.generate] if MANY else [Phase.explicit, Phase.generate, Phase.shrink],
+    phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if TIMES == 1 else [])],
     suppress_health_check=list(HealthCheck),
 )
 

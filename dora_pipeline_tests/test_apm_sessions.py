@@ -14,6 +14,7 @@ from dora_pipeline.config import Settings
 from dora_pipeline.settings import HomeSettings
 from dora_pipeline.sources.apm.sessions import IDENTITY, SCHEMA, Cut, joined
 from dora_pipeline_tests.apm_exports import SHA, csv_bytes, jsonl, reading, written
+from dora_pipeline_tests.examples import examples
 
 HOUR = timedelta(hours=1)
 
@@ -131,7 +132,7 @@ def oracle(
 MICROSECONDS = 3 * 24 * 3600 * 10**6
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(
     records=st.lists(
         st.tuples(

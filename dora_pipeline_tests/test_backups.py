@@ -25,6 +25,7 @@ from dora_pipeline.pipeline.runs import run
 from dora_pipeline.warehouse.parquet import export_tables
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline_tests.command import call, process, without_root
+from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.full_homes import fill
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.waiting import PATIENCE
@@ -439,7 +440,7 @@ def test_names_of_every_kind_are_restored(tmp_path: Path) -> None:
     ),
     moment=st.integers(min_value=-(2**33), max_value=2**33),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_names_and_times_that_a_disk_holds_are_restored(
     tmp_path_factory: pytest.TempPathFactory, names: set[bytes], moment: int
 ) -> None:
@@ -678,7 +679,7 @@ def test_files_that_no_disk_or_backup_holds_restore_nothing(tmp_path: Path, name
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_archive_with_any_bytes_changed_is_refused_or_whole(
     archive: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

@@ -13,6 +13,7 @@ from dora_pipeline.sources.event_api.deployments import normalize_deployments
 from dora_pipeline.sources.event_api.failures import normalize_failures
 from dora_pipeline.sources.event_rules import Normalized
 from dora_pipeline.tables import LandedDeployments, LandedFailures, LandedRejects, Table
+from dora_pipeline_tests.examples import examples
 
 NOON = datetime(2024, 5, 6, 12, tzinfo=UTC)
 SECOND = 1_714_996_800
@@ -538,7 +539,7 @@ ATTRIBUTES = (
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(40))
 @given(st.lists(ATTRIBUTES.map(json.dumps) | st.text(), max_size=6))
 def test_every_record_ends_in_exactly_one_frame(texts: list[str]) -> None:
     told = records(*texts)

@@ -9,6 +9,7 @@ from sqlalchemy import NullPool, create_engine
 
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline.intake.store.event_tables import metadata
+from dora_pipeline_tests.examples import examples
 
 START = datetime(2024, 5, 7, tzinfo=UTC)
 SECOND = 1_714_996_800
@@ -182,7 +183,7 @@ class MergingOfTellings(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=40,
+    max_examples=examples(10),
     stateful_step_count=15,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dora_pipeline.config import Home
+from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.intake_servers import API_KEY, APP_KEY, running_intake
 from dora_pipeline_tests.waiting import PATIENCE
 
@@ -25,7 +26,6 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 25
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_no_request_gets_5xx_or_an_undocumented_answer(
 
         @seed(20261123)
         @settings(
-            max_examples=EXAMPLES,
+            max_examples=examples(6),
             database=None,
             deadline=None,
             phases=[Phase.generate],

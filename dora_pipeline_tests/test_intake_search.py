@@ -12,6 +12,7 @@ from dora_pipeline.intake.store import EventStore
 from dora_pipeline.intake.store.database import SearchTooLong
 from dora_pipeline.intake.store.search import SearchSyntaxError, condition
 from dora_pipeline_tests.costs import processor_seconds
+from dora_pipeline_tests.examples import examples
 
 SECOND = 1_714_996_800
 START = datetime(2024, 5, 6, 12, tzinfo=UTC)
@@ -375,7 +376,7 @@ def is_true(query: Any, event: dict[str, str]) -> bool:
     raise AssertionError(query)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(events=EVENTS, query=QUERIES)
 def test_a_query_finds_what_logic_says(store: EventStore, events: list[dict[str, str]], query: Any) -> None:
     for number in range(6):
@@ -385,7 +386,7 @@ def test_a_query_finds_what_logic_says(store: EventStore, events: list[dict[str,
     assert found(store, written(query)) == expected
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(st.text(alphabet='ab:()"\\*?- \tANDORT>\x00\ud800ü', max_size=40))
 @example("service:\u00a0")
 def test_any_text_is_a_query_or_a_query_error(text: str) -> None:

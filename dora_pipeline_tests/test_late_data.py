@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests import oracle_links
+from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.homes import LONG_AGO, TestHome
 
 START = datetime(2024, 3, 29, 22, tzinfo=UTC)
@@ -17,7 +18,7 @@ STAGES = 3
 
 # Always the same examples; a failing one is shown as it is, since making it smaller takes minutes.
 PROFILE = settings(
-    max_examples=4,
+    max_examples=examples(2),
     derandomize=True,
     deadline=None,
     phases=(Phase.explicit, Phase.generate),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests import oracle_identity
+from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.full_homes import rebuilt
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.oracle_identity import Record
@@ -215,7 +216,7 @@ def found(world: World, source: str) -> tuple[list[tuple[Any, ...]], Counter[str
 
 # A failing example is shown as it is, since making it smaller takes minutes.
 @settings(
-    max_examples=int(os.environ.get("DORA_TEST_EXAMPLES", "4")),
+    max_examples=examples(2),
     deadline=None,
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.full_homes import rebuilt
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.test_changed_stores import DEPLOYMENTS, SqliteStores
@@ -49,7 +50,7 @@ class Model:
         return sorted((service, version) for service, (_, version) in self.read.items())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(steps=STEPS)
 def test_whatever_happens_to_stores_every_event_that_a_run_could_read_is_in_core(steps: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:

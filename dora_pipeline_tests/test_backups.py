@@ -111,6 +111,7 @@ def test_a_backup_while_events_are_appended_is_whole_and_loses_none(tmp_path: Pa
                 store.append("deployment", told)
                 number += 1
                 first.set()
+                ends.wait(0.01)
 
     writer = threading.Thread(target=append)
     writer.start()

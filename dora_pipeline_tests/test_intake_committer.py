@@ -16,6 +16,7 @@ from sqlalchemy import Engine, NullPool, create_engine, event, select
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.intake.store import EventStore, StoredEvent, event_tables
 from dora_pipeline.intake.store.committer import Committer
+from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.waiting import PATIENCE, eventually
 
 SECOND = 1_714_996_800
@@ -205,13 +206,13 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", range(examples(1)))
 def test_everything_that_was_acknowledged_before_a_kill_is_there_once(store_url: str, seed: int) -> None:
     chance = random.Random(seed)
     EventStore(store_url).close()
     acknowledged: list[tuple[str, str, int]] = []
     for life in range(2):
-        senders = [_Sender(store_url, f"{life}-{number}") for number in range(4)]
+        senders = [_Sender(store_url, f"{life}-{number}") for number in range(2)]
         for sender in senders:
             sender.wait_for(chance.randrange(5, 120))
             sender.process.kill()
@@ -220,13 +221,13 @@ def test_everything_that_was_acknowledged_before_a_kill_is_there_once(store_url:
     with EventStore(store_url) as store:
         stored = store.changed_since("deployment", 0, limit=1_000_000)
         known = {event.event_id: event.attributes for event in stored}
-        assert len(acknowledged) > 40
+        assert len(acknowledged) >= 2 * 2 * 5
         for event_id, service, number in acknowledged:
             assert known[event_id] == {"service": service, "env": "prod", "started_at": SECOND + number}
         told = Counter((event.attributes["service"], event.attributes["started_at"]) for event in stored)
         assert set(told.values()) == {1}
         # At most one telling of each thread was on its way when it was killed.
-        assert len(stored) - len(acknowledged) <= 2 * 4 * 8
+        assert len(stored) - len(acknowledged) <= 2 * 2 * 8
         assert store.append("deployment", {"id": "next"}).sequence == len(stored) + 1
 
 

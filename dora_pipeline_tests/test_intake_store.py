@@ -556,9 +556,12 @@ def test_everything_a_killed_writer_was_told_is_kept(store_url: str) -> None:
         assert store.append("deployment", {"id": "next"}).sequence == len(stored) + 1
 
 
-def _write_two_hundred(store_url: str, writer: int) -> None:
+_WRITERS, _EACH = 3, 40
+
+
+def _write(store_url: str, writer: int) -> None:
     with EventStore(store_url) as store:
-        for number in range(100):
+        for number in range(_EACH):
             store.append("deployment", deployment(service=f"own-{writer}", started_at=SECOND + number))
             shared = deployment(service="shared", started_at=SECOND + number)
             store.append("deployment", shared | {f"by_{writer}": number})
@@ -566,7 +569,7 @@ def _write_two_hundred(store_url: str, writer: int) -> None:
 
 def test_processes_that_write_at_once_lose_nothing_and_double_nothing(store_url: str) -> None:
     spawning = multiprocessing.get_context("spawn")
-    writers = [spawning.Process(target=_write_two_hundred, args=(store_url, writer)) for writer in range(4)]
+    writers = [spawning.Process(target=_write, args=(store_url, writer)) for writer in range(_WRITERS)]
     for process in writers:
         process.start()
     seen: dict[str, int] = {}
@@ -584,18 +587,19 @@ def test_processes_that_write_at_once_lose_nothing_and_double_nothing(store_url:
         for process in writers:
             process.join()
         events = store.changed_since("deployment", 0)
-    assert [process.exitcode for process in writers] == [0, 0, 0, 0]
+    assert [process.exitcode for process in writers] == [0] * _WRITERS
     # A change that had come in below a sequence already read would be missing here.
     assert seen == {event.event_id: event.sequence for event in events}
-    assert len(events) == 500
+    assert len(events) == _EACH * (_WRITERS + 1)
     own = {(e.attributes["service"], e.attributes["started_at"]) for e in events if e.attributes["service"] != "shared"}
-    assert len(own) == 400
+    assert len(own) == _EACH * _WRITERS
     shared = [event.attributes for event in events if event.attributes["service"] == "shared"]
     for attributes in shared:
         number = attributes["started_at"] - SECOND
         assert attributes == deployment(service="shared", started_at=SECOND + number) | {
-            f"by_{writer}": number for writer in range(4)
+            f"by_{writer}": number for writer in range(_WRITERS)
         }
-    assert rows(store_url, "SELECT count(*), min(sequence), max(sequence) FROM intake_tellings") == [(800, 1, 800)]
+    told = 2 * _EACH * _WRITERS
+    assert rows(store_url, "SELECT count(*), min(sequence), max(sequence) FROM intake_tellings") == [(told, 1, told)]
     bodies = [json.loads(body) for (body,) in rows(store_url, "SELECT body FROM intake_tellings")]
-    assert sum(body["service"] == "shared" for body in bodies) == 400
+    assert sum(body["service"] == "shared" for body in bodies) == _EACH * _WRITERS

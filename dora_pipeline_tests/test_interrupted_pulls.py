@@ -22,7 +22,7 @@ from dora_pipeline_tests.waiting import PATIENCE
 INCIDENTS = range(1, 30)
 DAYS = 120
 # The page at which each run ends, and the seconds within which: in the first window, in later ones, near the end.
-KILLS = ((2, 0.01), (6, 0.01), (6, 0.01), (2, 0.1))
+KILLS = ((2, 0.01), (6, 0.01), (2, 0.1))
 
 
 @pytest.fixture

@@ -40,6 +40,13 @@ def _empty_instance() -> Path:
 def instance_with_files(folder: Path) -> Iterator[DagsterInstance]:
     """An instance of Dagster with its SQLite files in a new folder: copied, since Alembic makes them slowly."""
     shutil.copytree(_empty_instance(), folder)
+    with existing_instance(folder) as made:
+        yield made
+
+
+@contextmanager
+def existing_instance(folder: Path) -> Iterator[DagsterInstance]:
+    """The instance of Dagster whose files are in the folder."""
     with DagsterInstance.local_temp(str(folder), overrides={"telemetry": {"enabled": False}}) as made:
         yield made
 

@@ -1,7 +1,10 @@
 """Backfills: few runs, whole days only, and a status of each day that is true."""
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -10,7 +13,14 @@ from dagster import DagsterInstance
 
 from dora_pipeline.definitions import definitions
 from dora_pipeline.warehouse.publication import working_file
-from dora_pipeline_tests.dagster_runs import days_run, job_run, range_tags, statuses
+from dora_pipeline_tests.dagster_runs import (
+    days_run,
+    existing_instance,
+    instance_with_files,
+    job_run,
+    range_tags,
+    statuses,
+)
 from dora_pipeline_tests.full_homes import fill
 from dora_pipeline_tests.homes import TestHome
 
@@ -25,18 +35,39 @@ FOLLOWING = (
 )
 
 
-@pytest.fixture
-def home(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> TestHome:
-    """A home with something of everything in the first days of March 2024, to which DORA_HOME points."""
-    monkeypatch.setenv("DORA_HOME", str(home.home.path))
+@dataclass(frozen=True)
+class Loaded:
+    """A home with something of everything in the first days of March 2024, and what Dagster knows of it."""
+
+    home: TestHome
+    instance: Path
+
+
+@pytest.fixture(scope="module")
+def first_days(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """Four days are loaded by a run of Dagster; to load them anew for each test would take most of its time."""
+    folder = tmp_path_factory.mktemp("loaded")
+    home = TestHome(folder / "home")
     fill(home)
-    return home
+    with pytest.MonkeyPatch.context() as patch, instance_with_files(folder / "dagster") as instance:
+        patch.setenv("DORA_HOME", str(home.home.path))
+        assert days_run(home, instance, DAYS[0], DAYS[3]).success
+    return Loaded(home, folder / "dagster")
 
 
 @pytest.fixture
-def instance() -> Iterator[DagsterInstance]:
-    """An instance of Dagster in memory."""
-    with DagsterInstance.ephemeral() as made:
+def home(first_days: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestHome:
+    """A copy of it, to which DORA_HOME points."""
+    shutil.copytree(first_days.home.home.path, tmp_path / "home")
+    monkeypatch.setenv("DORA_HOME", str(tmp_path / "home"))
+    return TestHome(tmp_path / "home")
+
+
+@pytest.fixture
+def instance(first_days: Loaded, tmp_path: Path) -> Iterator[DagsterInstance]:
+    """An instance of Dagster that knows of the run."""
+    shutil.copytree(first_days.instance, tmp_path / "dagster")
+    with existing_instance(tmp_path / "dagster") as made:
         yield made
 
 
@@ -68,7 +99,7 @@ def test_ten_years_are_twenty_runs_and_each_takes_whole_days(home: TestHome) -> 
 
 
 def test_a_range_in_parts_of_any_order_gives_the_tables_of_a_rebuild(home: TestHome, instance: DagsterInstance) -> None:
-    for first, last in ((DAYS[7], DAYS[11]), (DAYS[0], DAYS[3]), (DAYS[4], DAYS[6])):
+    for first, last in ((DAYS[7], DAYS[11]), (DAYS[4], DAYS[6])):
         assert days_run(home, instance, first, last).success
     by_days = tables(home)
     home.run(rebuild=True)
@@ -80,7 +111,6 @@ def test_a_range_in_parts_of_any_order_gives_the_tables_of_a_rebuild(home: TestH
 def test_a_run_that_ends_between_two_assets_publishes_nothing_and_the_next_one_mends_it(
     home: TestHome, instance: DagsterInstance
 ) -> None:
-    assert days_run(home, instance, DAYS[0], DAYS[3]).success
     before = tables(home)
     assert loaded_assets(home, instance, ("core/deployments",), DAYS[4], DAYS[7])
     assert tables(home) == before
@@ -97,8 +127,8 @@ def test_a_run_that_ends_between_two_assets_publishes_nothing_and_the_next_one_m
 def test_a_run_that_only_reads_the_sources_mends_what_an_interrupted_one_has_left(
     home: TestHome, instance: DagsterInstance
 ) -> None:
-    assert loaded_assets(home, instance, EVENTS, DAYS[0], DAYS[-1])
-    assert not home.home.warehouse.exists()
+    assert loaded_assets(home, instance, EVENTS, DAYS[4], DAYS[-1])
+    assert home.rows("SELECT COUNT(*) FROM metrics.daily WHERE day >= ?", DAYS[5]) == [(0,)]
     assert job_run(home, instance, "read_sources").success
     assert home.rows("SELECT COUNT(*) FROM landing.stale_days") == [(0,)]
     by_parts = tables(home)
@@ -106,14 +136,14 @@ def test_a_run_that_only_reads_the_sources_mends_what_an_interrupted_one_has_lef
     assert by_parts == tables(home)
 
 
-def test_a_load_that_fails_shows_its_days_as_failed_and_leaves_the_others(
+def test_a_load_that_fails_shows_its_days_as_failed_leaves_the_others_and_says_what_to_do(
     home: TestHome, instance: DagsterInstance
 ) -> None:
-    assert days_run(home, instance, DAYS[0], DAYS[3]).success
     before = tables(home)
     with duckdb.connect(str(working_file(home.home))) as connection:
         connection.execute("ALTER TABLE landing.judged_failures RENAME COLUMN severity TO gravity")
-    assert not days_run(home, instance, DAYS[3], DAYS[5]).success
+    failed = days_run(home, instance, DAYS[3], DAYS[5])
+    assert not failed.success
     after = tables(home)
     # Sightings are loaded before failures, and nothing follows from them.
     assert set(after.pop("core.apm_version_activity")) > set(before.pop("core.apm_version_activity"))
@@ -122,6 +152,15 @@ def test_a_load_that_fails_shows_its_days_as_failed_and_leaves_the_others(
         told = statuses(home, instance, asset, DAYS[:7])
         assert told == dict.fromkeys(DAYS[:3], "MATERIALIZED") | dict.fromkeys(DAYS[3:6], "FAILED") | {DAYS[6]: None}
     assert statuses(home, instance, "core/deployments", DAYS[3:6]) == dict.fromkeys(DAYS[3:6], "MATERIALIZED")
+    (failure,) = [
+        event.step_failure_data
+        for event in failed.all_events
+        if event.step_key == "core__failures" and event.is_step_failure
+    ]
+    assert failure.user_failure_data is not None
+    described = str(failure.user_failure_data.description)
+    assert described.startswith(f"{working_file(home.home)}: ")
+    assert described.endswith("`dora run --rebuild` makes the warehouse again from the raw layer")
     home.run(rebuild=True)
     assert days_run(home, instance, DAYS[4]).success
     assert statuses(home, instance, "metrics/daily", DAYS[3:6]) == {
@@ -131,28 +170,11 @@ def test_a_load_that_fails_shows_its_days_as_failed_and_leaves_the_others(
     }
 
 
-def test_a_failed_load_is_told_in_a_sentence_of_the_warehouse(home: TestHome, instance: DagsterInstance) -> None:
-    assert days_run(home, instance, DAYS[0]).success
-    with duckdb.connect(str(working_file(home.home))) as connection:
-        connection.execute("ALTER TABLE landing.judged_failures RENAME COLUMN severity TO gravity")
-    result = days_run(home, instance, DAYS[1])
-    (failure,) = [
-        event.step_failure_data
-        for event in result.all_events
-        if event.step_key == "core__failures" and event.is_step_failure
-    ]
-    assert failure.user_failure_data is not None
-    described = str(failure.user_failure_data.description)
-    assert described.startswith(f"{working_file(home.home)}: ")
-    assert described.endswith("`dora run --rebuild` makes the warehouse again from the raw layer")
-
-
 def test_one_day_is_loaded_again_alone_and_changes_nothing_else(home: TestHome, instance: DagsterInstance) -> None:
-    assert days_run(home, instance, DAYS[0], DAYS[-1]).success
     before = tables(home)
-    result = days_run(home, instance, DAYS[5])
+    result = days_run(home, instance, DAYS[2])
     assert result.success
     assert tables(home) == before
     made = {(event.asset_key.path[0], event.partition) for event in result.get_asset_materialization_events()}
-    assert made == {("core", DAYS[5]), ("metrics", DAYS[5])}
-    assert home.rows("SELECT COUNT(*) > 0 FROM core.deployments WHERE day = ?", date(2024, 3, 6)) == [(True,)]
+    assert made == {("core", DAYS[2]), ("metrics", DAYS[2])}
+    assert home.rows("SELECT COUNT(*) > 0 FROM core.deployments WHERE day = ?", date(2024, 3, 3)) == [(True,)]

@@ -22,6 +22,7 @@ import yaml
 from dora_pipeline.errors import ConfigError, SourceError, WarehouseError
 from dora_pipeline.pipeline.sources import source_states
 from dora_pipeline_tests.command import call, command_line, environment, process, without_root
+from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.full_homes import DAYS, FIRST_DAY, copied, fill, rebuilt, set_time
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, TestHome
 
@@ -136,7 +137,7 @@ def test_runs_that_are_killed_at_any_moment_end_in_the_same_tables(
     shutil.copy2(first_days.home.warehouse, home.home.warehouse)
     chance = random.Random(20260301)
     killed = 0
-    for turn in range(6):
+    for turn in range(examples(3)):
         with _child(_RUN, str(home.home.path), "rebuild" if turn % 3 == 2 else "run") as child:
             for _ in range(chance.randrange(1, steps + 1)):
                 _line(child)

@@ -122,14 +122,16 @@ class TestHome:
         path.write_text("".join(json.dumps(sighting) + "\n" for sighting in sightings), encoding="utf-8")
         return path
 
-    def run(self, first: str | None = None, last: str | None = None, *, rebuild: bool = False) -> RunReport:
+    def run(
+        self, first: str | None = None, last: str | None = None, *, rebuild: bool = False, warns: bool = False
+    ) -> RunReport:
         """Run the pipeline: all that changed, or the days from first to last (default: first alone)."""
         window = None if first is None else Window(date.fromisoformat(first), date.fromisoformat(last or first))
         if not (self.home.work.exists() or self.home.warehouse.exists()):
             # To define its tables takes a quarter of a first run: this one goes on where a killed one has done that.
             self.home.work.mkdir()
             working_file(self.home).write_bytes(_empty_warehouse())
-        return run(self.home, window, rebuild=rebuild, progress=self.notes)
+        return run(self.home, window, rebuild=rebuild, warns=warns, progress=self.notes)
 
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of a query of the published warehouse."""

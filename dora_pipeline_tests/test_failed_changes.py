@@ -228,14 +228,14 @@ def test_new_rules_late_deployments_marks_and_selections_move_what_failed_as_a_r
     rule = {"name": "rare", "field": "branch_tag", "matches": "^fix/", "fails": "previous"}
     home.settings(change_failure_rules=[rule, rule | {"name": "second", "field": "version", "matches": "^2$"}])
     # The first rule would find something, if anybody told branches; the second one does.
-    assert [found.line for found in home.run().warnings if found.name == "rules_match"] == [
+    assert [found.line for found in home.run(warns=True).warnings if found.name == "rules_match"] == [
         "rules that match nothing (1): rare: ^fix/ in branch_tag [core.failed_changes rules_match]"
     ]
     assert home.rows(NOW) == [("one", "rule", "two", "2024-05-01", True)]
 
     home.settings()
     home.deploy("shop", "2024-05-05T10:00:00", id="back", version="1")
-    report = home.run()
+    report = home.run(warns=True)
     # Of the deployment that failed three days before nothing else changes.
     assert report.days == [date(2024, 5, 5)]
     assert [found.name for found in report.warnings if found.name == "rules_match"] == []

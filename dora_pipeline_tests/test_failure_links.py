@@ -203,7 +203,9 @@ def test_failures_without_an_env_or_a_link_are_told_with_what_to_do(home: TestHo
     home.fail(["shop"], "2024-05-06T09:00:00", id="early")
 
     def lines() -> dict[str, str]:
-        return {told.name: told.sentence for told in home.run().warnings if told.table in (Failures, FailureLinks)}
+        return {
+            told.name: told.sentence for told in home.run(warns=True).warnings if told.table in (Failures, FailureLinks)
+        }
 
     told = lines()
     assert told["failures_linked"] == (

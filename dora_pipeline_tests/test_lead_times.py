@@ -527,7 +527,7 @@ def test_a_check_warns_of_a_service_whose_patterns_match_no_file(home: TestHome,
     home.deploy("shop", at(3 * HOUR), id="first", git={"commit_sha": shas[1]})
     home.deploy("shop", at(4 * HOUR), id="second", git={"commit_sha": shas[3]})
     home.run()
-    (warning,) = [result for result in home.run().warnings if result.name == "patterns_matched"]
+    (warning,) = [result for result in home.run(warns=True).warnings if result.name == "patterns_matched"]
     assert f"shop (app/a/** !libs/** in {REPOSITORY})" in warning.line
     define_shop(home, f"https://{REPOSITORY}", "apps/a/**", "!libs/**")
-    assert [result for result in home.run().warnings if result.name == "patterns_matched"] == []
+    assert [result for result in home.run(warns=True).warnings if result.name == "patterns_matched"] == []

@@ -99,7 +99,7 @@ def test_squash_merges_count_by_their_original_commits_and_each_commit_once(
         deploy(home, name, day, sha[commit], service="docs")
     for day, (name, commit) in enumerate({"f1": "F", "f2": "g2", "f3": "H"}.items(), start=1):
         deploy(home, name, day, sha[commit], service="fast")
-    (warning,) = [warning for warning in home.run().warnings if warning.name == "squash_merges_expanded"]
+    (warning,) = [warning for warning in home.run(warns=True).warnings if warning.name == "squash_merges_expanded"]
     assert f"{REPOSITORY} (1 of 7)" in warning.line
 
     last = {"C": None, "d1": "D", "e1": "E", "F": None}

@@ -25,7 +25,7 @@ def run_command(first: date | None, last: date | None, rebuild: bool, accept_shr
     window = _window(first, last, home)
     began = time.monotonic()
     with progress_bars() as bars:
-        report = run(home, window, rebuild=rebuild, accepts_shrink=accept_shrink, progress=bars)
+        report = run(home, window, rebuild=rebuild, accepts_shrink=accept_shrink, warns=True, progress=bars)
     loaded = f"{counted(len(report.days), 'day')} loaded" if report.days else "nothing has changed"
     console.print(f"{loaded} in {time.monotonic() - began:.1f} s", markup=False)
     for table, count in report.rows.items():

@@ -35,7 +35,7 @@ from dora_pipeline.warehouse.writer import Writer, open_writer
 
 @dataclass
 class RunReport:
-    """What a run did: the days it loaded and their rows by table; the days that are still stale, and what warns."""
+    """What a run did: the days it loaded and their rows by table, the stale ones left, and, if asked, what warns."""
 
     days: Sequence[date] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -90,6 +90,7 @@ def run(
     *,
     rebuild: bool = False,
     accepts_shrink: bool = False,
+    warns: bool = False,
     progress: Progress | None = None,
 ) -> RunReport:
     """Land what is new, judge it, load days, publish.
@@ -98,8 +99,8 @@ def run(
     warehouse anew from the raw layer, without network, whatever the window; a warehouse of an older program is made
     anew too, before anything new is fetched. Neither is published where a source that has rows in what is published
     could not be read, or lost much of them. `accepts_shrink` also publishes that, and loads days that lose much of what
-    they show. Raises DoraError; what was published before then stays, unless only a source failed or days were refused:
-    then the rest is loaded and published first.
+    they show. `warns` asks for what warns then. Raises DoraError; what was published before then stays, unless only a
+    source failed or days were refused: then the rest is loaded and published first.
     """
     progress = progress or Silence()
     settings = read_settings(home)
@@ -117,7 +118,8 @@ def run(
         current.days.record_what_is_up_to_date(_known_days(home, settings))
         with shown(progress, "publish"):
             current.publish()
-        report = RunReport(days, rows, current.days.stale(), warnings(writer.connection, settings))
+        found = warnings(writer.connection, settings) if warns else []
+        report = RunReport(days, rows, current.days.stale(), found)
     errors = current.all_errors()
     for error in errors[1:]:
         progress.note(str(error))

@@ -523,7 +523,7 @@ def test_a_run_ends_with_the_warnings_that_hold_a_line_each(home: TestHome) -> N
             "warning: event types without a selected source (1): failures [core.source_selections types_selected]",
             "warning: sources without news (1): deployment_event_api (nothing came for too long) "
             "[core.deployments sources_fresh]",
-            "warning: services that the catalog does not know (1): shop\ufffd2 (5 events) "
+            "warning: services that the catalog does not know (1): shop\ufffd2 (5 events; did you mean 'shop'?) "
             "[core.deployments services_known]",
             "warning: environments that the settings do not know (1): qa (5 events) "
             "[core.deployments environments_known]",

@@ -411,15 +411,18 @@ def test_a_name_that_no_event_has_is_not_answered_with_zeros_but_with_those_that
 
 
 def test_an_alias_of_an_environment_stands_for_its_name(filled: TestHome, client: Client) -> None:
+    files = set()
     for env in ("production", "prod"):
         (figures,) = client.get("/data.json", params={"env": env, "compare": "none"}).json()["figures"]
         assert (figures["env"], figures["deployments"]) == ("production", 65)
         assert rows(client.page(env=env), "production, by week") != []
         assert client.get("/explain", params={"env": env, "figure": "deployments"}).status_code == 200
         written = call(filled.home.path, "report", "--env", env).out.strip()
+        files.add(written)
         assert rows(page(Path(written).read_text(encoding="utf-8")), "production, by week") != []
         explained = call(filled.home.path, "explain", str(NEWEST), "shop", env, "--format", "csv")
         assert explained.out.count(",production,") > 0
+    assert len(files) == 1
     unknown = client.get("/", params={"env": "prud"})
     assert (unknown.status_code, "env=production" in unknown.text) == (404, True)
 

@@ -1,5 +1,6 @@
 """`/`: the page of a question."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from urllib.parse import parse_qsl
@@ -28,18 +29,18 @@ async def show_answer(request: Request) -> Response:
     if same is not None:
         return same
 
-    def page(connection: duckdb.DuckDBPyConnection, publication: Publication) -> Page:
+    def page(connections: Sequence[duckdb.DuckDBPyConnection], publication: Publication) -> Page:
         if publication.overview.newest_day is None:
             return nothing_page(publication.overview)
-        return answer_page(answer(connection, publication.parts, question, publication.overview))
+        return answer_page(answer(connections, publication.parts, question, publication.overview))
 
-    return html(await publications.ask(page), headers={"ETag": tag})
+    return html(await publications.ask_by_parts(page), headers={"ETag": tag})
 
 
-def answer_first(connection: duckdb.DuckDBPyConnection, publication: Publication) -> None:
+def answer_first(connections: Sequence[duckdb.DuckDBPyConnection], publication: Publication) -> None:
     """Answer the question that names nothing, page and all: most ask it first, and what it filters is kept."""
     if publication.overview.newest_day is not None:
-        answer_page(answer(connection, publication.parts, Question(), publication.overview))
+        answer_page(answer(connections, publication.parts, Question(), publication.overview))
 
 
 def _tag(identity: str, question: Question) -> str:

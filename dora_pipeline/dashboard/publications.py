@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +22,8 @@ from dora_pipeline.warehouse.filtered import Parts
 from dora_pipeline.warehouse.reader import asking, open_publication
 
 MOST_AT_ONCE = 2
+# Of a question that is asked alone: half of what a page takes is planning, for which a statement has one thread.
+_PARTS_AT_ONCE = 2
 MOST_SECONDS = 30.0
 # Of DuckDB; with Python and what it holds, a process stays below 600 MB.
 MEMORY = "350MB"
@@ -51,6 +53,7 @@ def publications_of(request: Request) -> "Publications":
 
 
 Act = Callable[[duckdb.DuckDBPyConnection, Publication], Found]
+ActOfParts = Callable[[Sequence[duckdb.DuckDBPyConnection], Publication], Found]
 
 
 class Publications:
@@ -80,13 +83,13 @@ class Publications:
 
         Raises TooBusy where others, or it, take more than 30 seconds, and what `open_reader` raises.
         """
-        self._under_way += 1
-        try:
-            return await self._asked(act)
-        finally:
-            self._under_way -= 1
+        return await self._asked(lambda connections, publication: act(connections[0], publication), 1)
 
-    async def keep_ready(self, act: Act[object]) -> None:
+    async def ask_by_parts(self, act: ActOfParts[Found]) -> Found:
+        """As `ask`, of several connections, which may be used at once, where nobody else asks; else of one."""
+        return await self._asked(act, 1 if self._under_way else _PARTS_AT_ONCE)
+
+    async def keep_ready(self, act: ActOfParts[object]) -> None:
         """Open each publication as soon as it is there, and act on it once, so that who asks first need not wait.
 
         Where somebody asks meanwhile, only that is answered. Goes on until it is cancelled; what fails is left to those
@@ -100,7 +103,7 @@ class Publications:
                     tried = identity
                     await self.ask(lambda connection, publication: None)
                     if not self._under_way:
-                        await self.ask(act)
+                        await self.ask_by_parts(act)
             await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def close(self) -> None:
@@ -109,7 +112,14 @@ class Publications:
         self._newest = None
         self._spill.cleanup()
 
-    async def _asked(self, act: Act[Found]) -> Found:
+    async def _asked(self, act: ActOfParts[Found], connections: int) -> Found:
+        self._under_way += 1
+        try:
+            return await self._in_turn(act, connections)
+        finally:
+            self._under_way -= 1
+
+    async def _in_turn(self, act: ActOfParts[Found], connections: int) -> Found:
         try:
             async with asyncio.timeout(MOST_SECONDS):
                 await self._places.acquire()
@@ -117,17 +127,18 @@ class Publications:
             raise TooBusy("too many questions are asked at once; ask again") from None
         try:
             # A question whose reader has gone is computed to its end before the next one is begun.
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._found, act)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._found, act, connections)
         finally:
             self._places.release()
 
-    def _found(self, act: Act[Found]) -> Found:
+    def _found(self, act: ActOfParts[Found], connections: int) -> Found:
         publication = self._publication()
-        with asking(self._home, publication.connection) as cursor:
-            end = Timer(MOST_SECONDS, cursor.interrupt)
+        with ExitStack() as stack:
+            cursors = [stack.enter_context(asking(self._home, publication.connection)) for _ in range(connections)]
+            end = Timer(MOST_SECONDS, _interrupt, [cursors])
             end.start()
             try:
-                return act(cursor, publication)
+                return act(cursors, publication)
             except duckdb.InterruptException:
                 advice = f"it takes more than {MOST_SECONDS:g} seconds; ask for fewer days, or for one team"
                 raise TooBusy(advice) from None
@@ -148,3 +159,8 @@ class Publications:
         connection = open_publication(self._home, MEMORY, Path(self._spill.name))
         with asking(self._home, connection) as cursor:
             return Publication(identity, overview(cursor), connection)
+
+
+def _interrupt(connections: Iterable[duckdb.DuckDBPyConnection]) -> None:
+    for connection in connections:
+        connection.interrupt()

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import duckdb
 
 from dora_pipeline.pipeline.aliases import environment_names
-from dora_pipeline.pipeline.report_queries import Queries
+from dora_pipeline.pipeline.report_queries import Queries, queries_at_once
 from dora_pipeline.pipeline.trends import points_by_env
 from dora_pipeline.report.answer import Answer, NamedEnvironment, Overview
-from dora_pipeline.report.content import Environment, Excerpt, Figures, Query, SelectedSource, Trend
+from dora_pipeline.report.content import Environment, Excerpt, Figures, Point, Query, SelectedSource, Trend
 from dora_pipeline.report.distribution import LOWER_ENDS
 from dora_pipeline.report.question import COLUMNS, Question, WrongQuestion
 from dora_pipeline.report.ranking import Ranked, Ranking
@@ -77,9 +78,9 @@ def overview(connection: duckdb.DuckDBPyConnection) -> Overview:
     )
 
 
-def answer(connection: duckdb.DuckDBPyConnection, parts: Parts, asked: Question, known: Overview) -> Answer:
-    """The answer to a question of an overview that has events; `connection` is one of `open_publication`, and `parts`
-    those of the same publication.
+def answer(connections: Sequence[duckdb.DuckDBPyConnection], parts: Parts, asked: Question, known: Overview) -> Answer:
+    """The answer to a question of an overview that has events; `connections`, all asked at once, are of one
+    `open_publication`, and `parts` those of the same publication.
 
     Raises WrongQuestion for what the publication does not know, or days that are too many or not there yet.
     """
@@ -89,12 +90,12 @@ def answer(connection: duckdb.DuckDBPyConnection, parts: Parts, asked: Question,
     most = {question.by: _MOST_RANKED} if question.service is None else {}
     trends = [(question.points(period), period)]
     scope = Scope(period, question.compared(period), trends, period.first, most)
-    with parts.filtered(connection, question.values, question.tag, scope.windows) as part:
-        return answer_of_part(connection, part, question, known, scope, Excerpt([known.environment(question)], 1))
+    with parts.filtered(connections, question.values, question.tag, scope.windows) as part:
+        return answer_of_part(connections, part, question, known, scope, Excerpt([known.environment(question)], 1))
 
 
 def answer_of_part(
-    connection: duckdb.DuckDBPyConnection,
+    connections: Sequence[duckdb.DuckDBPyConnection],
     part: Part,
     question: Question,
     known: Overview,
@@ -105,24 +106,41 @@ def answer_of_part(
 
     Raises WrongQuestion where no service or team has the rank that is asked for.
     """
-    queries = Queries(connection)
     period, before = scope.period, scope.before
     bounds = {"from_day": period.first, "to_day": period.last}
-    now = _figures(queries, "Cards", "env", period, scope.since)
-    then: dict[_Whose, Figures] = {}
-    if before is not None and any(environment.reaches_back_over(before) for environment in shown.rows):
-        then = _figures(queries, "Cards, the days compared with", "env", before, before.first)
-    trends = {
-        grain: points_by_env(
-            queries.rows("trends", f"Trends by {grain}", grain=grain, from_day=days.first, to_day=days.last),
-            grain,
-            has_provisional=scope.has_provisional,
-        )
-        for grain, days in scope.trends
-    }
-    lead_times: dict[str | None, dict[int, int]] = defaultdict(dict)
-    for env, lower_end, commits in queries.rows("lead_times", "Lead times", lower_ends=LOWER_ENDS, **bounds):
-        lead_times[env][lower_end] = commits
+    is_compared = before is not None and any(environment.reaches_back_over(before) for environment in shown.rows)
+
+    def cards(queries: Queries) -> dict[_Whose, Figures]:
+        return _figures(queries, "Cards", "env", period, scope.since)
+
+    def cards_before(queries: Queries) -> dict[_Whose, Figures]:
+        if before is None or not is_compared:
+            return {}
+        return _figures(queries, "Cards, the days compared with", "env", before, before.first)
+
+    def points(grain: str, days: Window, queries: Queries) -> dict[str | None, list[Point]]:
+        rows = queries.rows("trends", f"Trends by {grain}", grain=grain, from_day=days.first, to_day=days.last)
+        return points_by_env(rows, grain, has_provisional=scope.has_provisional)
+
+    def steps(queries: Queries) -> dict[str | None, dict[int, int]]:
+        found: dict[str | None, dict[int, int]] = defaultdict(dict)
+        for env, lower_end, commits in queries.rows("lead_times", "Lead times", lower_ends=LOWER_ENDS, **bounds):
+            found[env][lower_end] = commits
+        return found
+
+    def ranking(by: str, queries: Queries) -> Ranking:
+        return _ranking(part, queries, question, by, scope, shown.rows)
+
+    with queries_at_once(connections) as queries:
+        started = queries.start(cards), queries.start(cards_before)
+        trends_started = {grain: queries.start(partial(points, grain, days)) for grain, days in scope.trends}
+        steps_started = queries.start(steps)
+        rankings_started = [queries.start(partial(ranking, by)) for by in scope.most]
+        now, then = (figures.result() for figures in started)
+        trends = {grain: found.result() for grain, found in trends_started.items()}
+        lead_times = steps_started.result()
+        rankings = [found.result() for found in rankings_started]
+        texts = queries.texts
     nothing = _nothing(known, question)
 
     def of(environment: NamedEnvironment) -> Environment:
@@ -136,7 +154,6 @@ def answer_of_part(
             lead_times[env],
         )
 
-    rankings = [_ranking(connection, part, queries, question, by, scope, shown.rows) for by in scope.most]
     return Answer(
         question,
         known,
@@ -144,7 +161,7 @@ def answer_of_part(
         before,
         Excerpt([of(environment) for environment in shown.rows], shown.total),
         rankings,
-        [Query(title, single_query(text, part.conditions)) for title, text in queries.texts.items()],
+        [Query(title, single_query(text, part.conditions)) for title, text in texts.items()],
     )
 
 
@@ -162,7 +179,6 @@ def _figures(queries: Queries, title: str, dimension: str, window: Window, since
 
 
 def _ranking(
-    connection: duckdb.DuckDBPyConnection,
     part: Part,
     queries: Queries,
     question: Question,
@@ -189,7 +205,7 @@ def _ranking(
     names = list(dict.fromkeys(name for _, name, _ in ranked))
     total = ranked[0][2] if ranked else 0
     # To take those on the page out of the others takes less than the figures of all do.
-    with nullcontext() if total == len(ranked) else narrowed(connection, part, COLUMNS[by], names):
+    with nullcontext() if total == len(ranked) else narrowed(queries.connection, part, COLUMNS[by], names):
         figures = _figures(queries, f"Figures by {by}", by, period, since)
         courses: dict[_Whose, list[float | None]] = defaultdict(list)
         bounds = {"from_day": course_of.first, "to_day": course_of.last}

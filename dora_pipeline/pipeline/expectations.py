@@ -79,8 +79,8 @@ _SERVICES = Expectation(
     "add a definition in services/, or correct the name at the sender; until then the service has no team and no "
     "repository",
     "services that the catalog does not know",
-    "{service} ({events:event})",
-    findings.query_of_events("services_known"),
+    "{service} ({events:event}{near})",
+    findings.unknown_services,
 )
 _ENVIRONMENTS = Expectation(
     "Every environment is one of the setting environments, if that names any.",

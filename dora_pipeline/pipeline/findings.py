@@ -8,7 +8,7 @@ from itertools import groupby
 import duckdb
 
 from dora_pipeline.config import Settings
-from dora_pipeline.identifiers import EventType, plain_environment
+from dora_pipeline.identifiers import EventType, plain_environment, suggestion
 from dora_pipeline.tables import Deployments, Failures, Table
 from dora_pipeline.timeline import day_of, microseconds
 from dora_pipeline.warehouse.checks import Finding, Row, check, check_rows
@@ -31,11 +31,6 @@ Look = Callable[[duckdb.DuckDBPyConnection, type[Table], Settings], Finding]
 def query(name: str) -> Look:
     """What a query of `sql/checks/` finds."""
     return lambda connection, table, settings: check(connection, name)
-
-
-def query_of_events(name: str) -> Look:
-    """The same of deployments or failures, by the table."""
-    return lambda connection, table, settings: check(connection, name, {"event_type": _EVENT_TYPES[table]})
 
 
 def _recent_day(settings: Settings) -> dict[str, object]:
@@ -92,6 +87,13 @@ def late_sources(connection: duckdb.DuckDBPyConnection, table: type[Table], sett
         "stale_after_us": microseconds(settings.sources_stale_after),
     }
     return check(connection, "sources_fresh", options)
+
+
+def unknown_services(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
+    """Services that the catalog has no definition of; `near` asks of each whether another one was meant."""
+    found = check(connection, "services_known", {"event_type": _EVENT_TYPES[table]})
+    known = [row["service"] for row in check_rows(connection, "services_defined")] if found.rows else []
+    return Finding([{**row, "near": suggestion(row["service"], known)} for row in found.rows], found.wrong)
 
 
 def unknown_environments(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:

@@ -1,5 +1,7 @@
 """How far the data of one publication can be trusted: what the checks find, and what they look at, row by row."""
 
+from collections.abc import Mapping
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -11,7 +13,7 @@ from dora_pipeline.report.content import Excerpt, Rejected
 from dora_pipeline.report.quality import Complaint, Quality
 from dora_pipeline.warehouse.queries import named_rows, statement
 
-_MOST_REASONS = 200
+_MOST_ROWS = 200
 _TABLES = ("sources", "tables", "unlinked_failures", "unknown_services", "rejected_events")
 
 
@@ -28,9 +30,18 @@ def quality(connection: duckdb.DuckDBPyConnection, settings: Settings, zone: Zon
         for result in results
         if not result.passed
     ]
-    tables = {name: named_rows(connection, text) for name, text in quality_queries().items()}
+    tables = {name: _excerpt(connection, text) for name, text in quality_queries().items()}
     rejected = [
         Rejected(row["event_type"], row["source"], row["reason"], 0, row["events"], row["newest_event_at"])
-        for row in tables["rejected_events"]
+        for row in tables["rejected_events"].rows
     ]
-    return Quality(zone, len(results), complaints, tables, Excerpt.of(rejected, _MOST_REASONS))
+    return Quality(zone, len(results), complaints, tables, Excerpt(rejected, tables["rejected_events"].total))
+
+
+def _excerpt(connection: duckdb.DuckDBPyConnection, text: str) -> Excerpt[Mapping[str, Any]]:
+    """The first rows of an ordered query, and how many there are in all."""
+    rows = named_rows(connection, f"{text}\nLIMIT {_MOST_ROWS}")
+    if len(rows) < _MOST_ROWS:
+        return Excerpt(rows, len(rows))
+    ((total,),) = connection.execute(f"SELECT COUNT(*) FROM (\n{text}\n)").fetchall()
+    return Excerpt(rows, total)

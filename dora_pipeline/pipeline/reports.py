@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -48,8 +48,8 @@ def write_report(home: Home, asked: Question = _EVERYTHING, days: int = DAYS) ->
     with TemporaryDirectory(prefix="dora-report-") as spill:
         connection = open_publication(home, _MEMORY, Path(spill))
         try:
-            with asking(home, connection) as cursor:
-                text = _page(cursor, asked, days)
+            with asking(home, connection) as cursor, asking(home, connection) as other:
+                named, text = _page([cursor, other], asked, days)
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             raise WarehouseError(
@@ -57,23 +57,24 @@ def write_report(home: Home, asked: Question = _EVERYTHING, days: int = DAYS) ->
             ) from error
         finally:
             connection.close()
-    path = home.path / "report" / _file_name(asked)
+    path = home.path / "report" / _file_name(named)
     _put(path, text)
     return path
 
 
-def _page(connection: duckdb.DuckDBPyConnection, asked: Question, days: int) -> str:
+def _page(connections: Sequence[duckdb.DuckDBPyConnection], asked: Question, days: int) -> tuple[Question, str]:
+    """What is asked, by the name of its environment where that was an alias, and the page about it."""
+    connection = connections[0]
     known = overview(connection)
     if known.newest_day is None:
-        return nothing_page(known, appendix(connection, asked, None)[0].rejected).html
-    question = asked.but(from_day=known.newest_day - timedelta(days=days - 1))
+        return asked, nothing_page(known, appendix(connection, asked, None)[0].rejected).html
+    named = asked if asked.env is None else known.resolved(asked)
+    question = named.but(from_day=known.newest_day - timedelta(days=days - 1))
     known.check(question)
-    if question.env is not None:
-        question = known.resolved(question)
     scope = _scope(question, known)
-    found = _answer(connection, question, known, scope)
+    found = _answer(connections, question, known, scope)
     own, queries = appendix(connection, question, scope, {item.env for item in found.environments.rows})
-    return answer_page(replace(found, queries=[*found.queries, *queries], appendix=own)).html
+    return named, answer_page(replace(found, queries=[*found.queries, *queries], appendix=own)).html
 
 
 def _scope(question: Question, known: Overview) -> Scope:
@@ -90,15 +91,17 @@ def _scope(question: Question, known: Overview) -> Scope:
     return Scope(period, before, trends, since, most, has_provisional=False)
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, question: Question, known: Overview, scope: Scope) -> Answer:
+def _answer(
+    connections: Sequence[duckdb.DuckDBPyConnection], question: Question, known: Overview, scope: Scope
+) -> Answer:
     """The answer; of every environment with an event in the scope, where the question names none."""
-    with Parts().filtered(connection, question.values, question.tag, scope.windows) as part:
+    with Parts().filtered(connections, question.values, question.tag, scope.windows) as part:
         shown = [known.environment(question)]
         if question.env is None:
-            rows = Queries(connection).rows("environments", since_day=scope.since, to_day=scope.period.last)
+            rows = Queries(connections[0]).rows("environments", since_day=scope.since, to_day=scope.period.last)
             heard_of = {env for env, *_ in rows}
             shown = [environment for environment in known.environments if environment.env in heard_of] or shown
-        return answer_of_part(connection, part, question, known, scope, Excerpt.of(shown, _MOST_ENVIRONMENTS))
+        return answer_of_part(connections, part, question, known, scope, Excerpt.of(shown, _MOST_ENVIRONMENTS))
 
 
 def _file_name(asked: Question) -> str:

@@ -15,6 +15,8 @@ WIDTH, HEIGHT = 480, 190
 LEFT, RIGHT, TOP, BOTTOM = 62, 8, 10, 28
 _STEPS = (1, 2, 2.5, 5, 10)
 _MOST_LABELS = 6
+# Of a month, with some room.
+_LABEL_WIDTH = 44
 
 
 @dataclass(frozen=True)
@@ -258,7 +260,11 @@ def _period_labels(points: Sequence[Point], step: float, grain: str) -> list[Lab
     every = -(-len(points) // _MOST_LABELS)
     form = {"day": "%m-%d", "week": "%m-%d", "year": "%Y"}.get(grain, "%Y-%m")
     return [
-        Label(round(LEFT + step * (number + 0.5), 1), HEIGHT - 7, points[number].window.first.strftime(form))
+        Label(
+            round(min(LEFT + step * (number + 0.5), WIDTH - _LABEL_WIDTH / 2), 1),
+            HEIGHT - 7,
+            points[number].window.first.strftime(form),
+        )
         for number in range(0, len(points), every or 1)
     ]
 

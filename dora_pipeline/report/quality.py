@@ -25,5 +25,5 @@ class Quality:
     zone: ZoneInfo
     checks: int
     complaints: Sequence[Complaint]
-    tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    tables: Mapping[str, Excerpt[Mapping[str, Any]]]
     rejected: Excerpt[Rejected]

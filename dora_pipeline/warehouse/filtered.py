@@ -66,25 +66,26 @@ class Parts:
     @contextmanager
     def filtered(
         self,
-        connection: duckdb.DuckDBPyConnection,
+        connections: Sequence[duckdb.DuckDBPyConnection],
         values: Mapping[str, str | None],
         tag: str | None,
         windows: Sequence[Window],
     ) -> Iterator[Part]:
-        """For the length of the block, unqualified names on the connection mean what passes the filter.
+        """For the length of the block, unqualified names on the connections mean what passes the filter.
 
-        `connection` is one of `open_publication`. `values` names columns of `metrics.measures` and what each must be,
+        `connections` are of one `open_publication`. `values` names columns of `metrics.measures` and what each must be,
         None for NULL; with an env, events without one pass too. `tag` is one that an event must have; `windows` are the
         days. With a severity, sources of deployments are not there, with a source no other one is: what is made of the
         others is then NULL. The block gets the part.
         """
         wanted = conditions(values, tag, windows)
+        connection = connections[0]
         part = self._taken(connection, wanted) or self._made(connection, wanted)
         try:
-            connection.execute(f"USE {part.name}")
+            _use(connections, part.name)
             yield part
         finally:
-            connection.execute(f"USE {PUBLISHED}")
+            _use(connections, PUBLISHED)
             with self._lock:
                 self._users[part.name] -= 1
                 self._drop_unused(connection, part)
@@ -142,6 +143,11 @@ def narrowed(
     finally:
         connection.execute(f"USE {part.name}")
         connection.execute(f"DETACH IF EXISTS {name}")
+
+
+def _use(connections: Iterable[duckdb.DuckDBPyConnection], name: str) -> None:
+    for connection in connections:
+        connection.execute(f"USE {name}")
 
 
 def _execute_in_memory(connection: duckdb.DuckDBPyConnection, name: str, statements: Iterable[str]) -> None:

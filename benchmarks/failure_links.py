@@ -1,5 +1,7 @@
 """What linking failures to deployments, and judging changes, costs: all, a new day, one changed deployment or service.
 
+And what it costs to find the redeliveries of a new day after all of that, three commits to a deployment.
+
     python benchmarks/failure_links.py [DEPLOYMENTS] [FAILURES] [SERVICES]
 
 By default 1,000,000 deployments in two environments, and 200,000 failures, of 5,000 services. A third of the failures
@@ -68,6 +70,32 @@ _CHANGED = """
     INSERT INTO landing.changed_deployments
     SELECT deployment_id, service, team, finished_at FROM landing.judged_deployments
 """
+_COMMITS = (
+    """
+    INSERT INTO landing.deployment_ranges BY NAME
+    SELECT
+        deployment_id, history, service, env, 'r' AS repository_id, commit_sha AS base_sha, commit_sha AS head_sha,
+        CAST([] AS VARCHAR[]) AS patterns, TRUE AS is_ranged, commit_sha, commit_sha AS previous_sha,
+        'range ' || deployment_id AS range_id, FALSE AS is_behind, day
+    FROM landing.judged_deployments
+    """,
+    """
+    INSERT INTO landing.range_commits BY NAME
+    SELECT
+        'range ' || deployment_id AS range_id, SHA1(deployment_id || k) AS commit_sha,
+        CASE WHEN HASH(deployment_id) % 2 = 0 THEN SHA1(deployment_id) END AS landed_as_sha, k AS landed_place,
+        TRUE AS is_touching, finished_at AS authored_at, finished_at AS committed_at, 'work' AS subject,
+        CAST([] AS VARCHAR[]) AS reverts, CAST([] AS VARCHAR[]) AS landed_reverts, CAST([] AS VARCHAR[]) AS landings
+    FROM landing.judged_deployments CROSS JOIN RANGE(3) AS r(k)
+    """,
+    "CREATE TEMP TABLE had_commits (deployment_id VARCHAR, commit_sha VARCHAR, landed_as_sha VARCHAR)",
+    """
+    CREATE TEMP TABLE new_ranges AS
+    SELECT * FROM landing.deployment_ranges WHERE day = (SELECT MAX(day) FROM landing.deployment_ranges)
+    """,
+    "CREATE TEMP TABLE changed_ranges AS SELECT service, MIN(day) AS from_day FROM new_ranges GROUP BY service",
+    "DELETE FROM landing.deployment_ranges WHERE deployment_id IN (SELECT deployment_id FROM new_ranges)",
+)
 # What the rule `latest` alone would cost in DuckDB's own words.
 _YARDSTICK = """
     CREATE OR REPLACE TEMP TABLE joined AS
@@ -121,12 +149,20 @@ def main() -> None:
         judged = count(connection, "SELECT COUNT(*) FROM chains")
         times = processor / yardstick
         print(f"| {case} | {judged:,} deployments | {processor:.2f} s | {times:.1f} | {wall:.1f} s |", flush=True)
+    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024:,} MB at most until here", flush=True)
+    for statement in _COMMITS:
+        connection.execute(statement)
+    processor, wall = _processor_seconds(), time.monotonic()
+    InPlace().make(connection, "new_repeated", "landing.repeated_commits")
+    processor, wall = _processor_seconds() - processor, time.monotonic() - wall
+    asked = count(connection, "SELECT COUNT(*) FROM new_ranges")
+    times = processor / yardstick
+    print(f"| redeliveries: a new day | {asked:,} deployments | {processor:.2f} s | {times:.1f} | {wall:.1f} s |")
     failed = count(connection, "SELECT COUNT(*) FROM landing.failed_changes")
     print(f"{failed:,} failed changes")
     print(
         connection.sql("SELECT rule, reason, COUNT(*) AS failures FROM landing.failure_links GROUP BY ALL ORDER BY ALL")
     )
-    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024:,} MB at most")
 
 
 def _judge_changes(connection: duckdb.DuckDBPyConnection) -> None:

@@ -88,13 +88,15 @@ def link_failures(connection: duckdb.DuckDBPyConnection, engine: Engine, window_
             WHERE f.failure_id = l.failure_id AND f.service IS NOT DISTINCT FROM l.service
         )
     """
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE known_links AS SELECT l.* FROM landing.failure_links AS l WHERE {is_replaced}"
+    known = count(
+        connection,
+        f"CREATE OR REPLACE TEMP TABLE known_links AS SELECT l.* FROM landing.failure_links AS l WHERE {is_replaced}",
     )
     connection.execute("CREATE OR REPLACE TEMP TABLE new_links AS SELECT * FROM landing.failure_links LIMIT 0")
     parameters = {"window_us": window_us, "slack_us": slack_us}
     linked = engine.insert(connection, "new_links", "landing.failure_links", parameters)
-    mark_days(connection, [FailureLinks], f"SELECT day FROM ({difference('known_links', 'new_links')})")
+    differing = f"({difference('known_links', 'new_links')})" if known else "new_links"
+    mark_days(connection, [FailureLinks], f"SELECT day FROM {differing}")
     connection.execute(f"DELETE FROM landing.failure_links AS l WHERE {is_replaced}")
     insert(connection, "landing.failure_links", "new_links", linked)
     connection.execute("DELETE FROM landing.changed_deployments")

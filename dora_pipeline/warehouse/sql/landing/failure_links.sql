@@ -34,7 +34,7 @@ commits AS (
         AND (STARTS_WITH(f.commit_sha, d.commit_sha) OR STARTS_WITH(d.commit_sha, f.commit_sha))
 ),
 -- The envs that each failure may be of: its own, else each that its owner (its service or team) has deployments in; '' is none.
-placed AS MATERIALIZED (
+placed AS (
     SELECT f.number, f.service, f.team, f.version, f.commit_sha, f.started_at, f.env
     FROM failures_to_link AS f
     WHERE f.env IS NOT NULL
@@ -66,7 +66,7 @@ asked AS (
     FROM placed AS f
     WHERE f.service IS NULL AND f.team IS NOT NULL
 ),
-questions AS MATERIALIZED (
+questions AS (
     SELECT
         a.rule, a.owner, a.env, a.content, ROW_NUMBER() OVER (ORDER BY a.rule, a.owner, a.env, a.content) AS question
     FROM asked AS a
@@ -83,7 +83,7 @@ spans AS (
     ) AS x
     INNER JOIN questions AS q ON x.rule = q.rule AND x.owner = q.owner AND x.env = q.env
 ),
-answers AS (
+answers AS MATERIALIZED (
     SELECT q.question, d.is_rollback, d.finished_at, d.deployment_id
     FROM questions AS q
     INNER JOIN deployments AS d ON q.owner = d.service AND q.env = d.env AND q.content = d.commit_sha
@@ -123,7 +123,7 @@ moments AS (
     INNER JOIN (SELECT DISTINCT x.question, x.is_rollback FROM answers AS x) AS k ON q.question = k.question
 ),
 -- The two latest: one may be the runner-up.
-preceding AS MATERIALIZED (
+preceding AS (
     SELECT
         m.number, m.rule, m.env, m.finished_from,
         LAG(m.deployment_id IGNORE NULLS) OVER (

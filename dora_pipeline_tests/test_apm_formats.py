@@ -290,26 +290,38 @@ from dora_pipeline.config import Settings
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.sources.apm.export_files import export_files
 from dora_pipeline.sources.apm.export_reading import read_export
-[file] = export_files(Path(sys.argv[1]))
+folder = Path(sys.argv[1])
+[file] = export_files(folder)
 os.chmod(file.path, 0)
 if os.geteuid() == 0:
+    os.chown(folder.parent, 65534, -1)
     os.setuid(65534)
 try:
     read_export(file, Settings())
 except SourceUnavailable as error:
     print(error)
+os.chmod(folder.parent, 0)
+try:
+    export_files(folder)
+except SourceUnavailable as error:
+    print(error)
+finally:
+    os.chmod(folder.parent, 0o755)
 """
 
 
-def test_a_file_that_may_not_be_read_is_named_with_what_to_do(tmp_path: Path) -> None:
-    written(tmp_path / "x.csv", CONTENTS["x.csv"])
+def test_a_file_and_a_folder_that_may_not_be_read_are_named_with_what_to_do(tmp_path: Path) -> None:
+    exports = tmp_path / "exports" / "apm"
+    exports.mkdir(parents=True)
+    written(exports / "x.csv", CONTENTS["x.csv"])
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        [sys.executable, "-c", PROGRAM, str(exports)],
         capture_output=True,
         text=True,
         check=True,
         cwd=Path(__file__).parents[1],
     )
     assert "x.csv cannot be read: Permission denied; check that" in result.stdout
+    assert "apm cannot be read: Permission denied; check its owner and mode" in result.stdout

@@ -493,9 +493,9 @@ def test_a_link_that_no_run_follows_is_named(tmp_path: Path) -> None:
     home = exporting(tmp_path / "home")
     export(home, "near.jsonl", 2)
     (home.home.path / "exports" / "apm" / "2025").symlink_to(elsewhere.home.path / "exports" / "apm")
+    home.run()
     (home.home.path / "services").mkdir()
     (home.home.path / "services" / "team").symlink_to(elsewhere.home.path)
-    home.run()
     found = backed_up(home, tmp_path / "dora.tar.gz")
     assert [note.partition(" is not in the backup: ")[0] for note in found] == ["services/team", "exports/apm/2025"]
     again = restored(tmp_path / "dora.tar.gz", tmp_path / "new")

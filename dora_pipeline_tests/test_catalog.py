@@ -365,6 +365,15 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
         home.services.unlink()
 
 
+def test_a_link_to_a_folder_of_definitions_is_named(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.services.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (home.services / "team").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"services/team: is a link to a folder, which no run follows; move"):
+        read_catalog(home)
+
+
 def test_every_mistake_of_every_file_is_in_one_error(home: Home) -> None:
     (home.services / "a.yaml").write_text("schema-version: v2.2\ndd-service: app\nteam: 7\ntags: {env: prod}\n")
     (home.services / "b.yaml").write_text("dd-service: [\n")

@@ -128,7 +128,7 @@ def read_catalog(home: Home) -> Catalog:
 
 
 def _files(folder: Path, mistakes: list[str]) -> list[Path]:
-    """The files below a folder, sorted; of a folder that cannot be read `mistakes` gets a line."""
+    """The files below a folder, sorted; of a folder that cannot be read, or is a link, `mistakes` gets a line."""
 
     def note(error: OSError) -> None:
         # A link to what is not there is no missing folder: what it names may not be mounted.
@@ -139,6 +139,11 @@ def _files(folder: Path, mistakes: list[str]) -> list[Path]:
     for place, folders, files in os.walk(folder, onerror=note):
         # Mounted configuration keeps its older copies in hidden folders; editors keep theirs in hidden files.
         folders[:] = [name for name in folders if not name.startswith(".")]
+        mistakes += [
+            f"{path}: is a link to a folder, which no run follows; move the definitions into {folder}"
+            for path in (Path(place, name) for name in folders)
+            if path.is_symlink()
+        ]
         found += [Path(place, name) for name in files if not name.startswith(".")]
     return sorted(path for path in found if path.suffix.lower() in {".yaml", ".yml"})
 

@@ -91,12 +91,24 @@ def listing(folder: Path, link_targets: Sequence[Path] = ()) -> Listing:
     names lead to is listed once, under the name that is no link. Raises SourceUnavailable for a folder that may not be
     read.
     """
-    if not folder.is_dir():
+    try:
+        is_there = folder.is_dir()
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    if not is_there:
         return Listing()
     walk = _Walk(folder, link_targets)
     walk.walk()
     return Listing(
         sorted(walk.found.files, key=lambda file: file.name), sorted(walk.found.left_out, key=lambda file: file.name)
+    )
+
+
+def _unreadable(folder: str | Path, error: OSError) -> SourceUnavailable:
+    return SourceUnavailable(
+        SOURCE,
+        f"the folder {printable(str(folder))} cannot be read: {error.strerror}; check its owner and mode, and "
+        "that its path is not too long",
     )
 
 
@@ -129,11 +141,7 @@ class _Walk:
                 for entry in sorted(entries, key=lambda entry: entry.name):
                     self._look_at(entry, os.path.join(real, entry.name), below + entry.name)
         except OSError as error:
-            raise SourceUnavailable(
-                SOURCE,
-                f"the folder {printable(folder)} cannot be read: {error.strerror}; check its owner and mode, and "
-                "that its path is not too long",
-            ) from error
+            raise _unreadable(folder, error) from error
 
     def _look_at(self, entry: os.DirEntry[str], real: str, name: str) -> None:
         if _NO_EXPORT.fullmatch(entry.name):

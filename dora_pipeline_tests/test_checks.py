@@ -162,6 +162,21 @@ def test_rejected_sightings_are_a_share_of_sightings_and_each_is_counted_once(ho
     assert home.rows("SELECT COUNT(*), SUM(records) FROM core.rejected_events") == [(1_001, 1_500)]
 
 
+def test_the_share_of_rejects_is_that_of_their_source_whatever_their_reasons(home: TestHome) -> None:
+    home.select("deployment", "apm_deployment_tracking")
+    good = {"timestamp": f"{DAY}T10:00:00Z", "service": "s", "env": "e", "version": "1", "hits": 100}
+    bad = [{**good, "service": None}] * 6 + [{**good, "version": None}] * 4
+    home.drop_export("one.jsonl", [good, *bad])
+    home.run()
+    home.settings(rejected_share=0.1)
+    assert results(home, RejectedEvents)["rejected_share"].passed
+    home.settings(rejected_share=0.09)
+    told = results(home, RejectedEvents)["rejected_share"]
+    # Of 110 records 10 are rejected, for two reasons.
+    assert (told.passed, told.wrong) == (False, 10)
+    assert "(6, 5.5%, all days)" in told.line
+
+
 # Services and environments
 
 
@@ -187,7 +202,7 @@ def test_environments_that_no_setting_names_are_told_where_settings_name_any(hom
     home.select_events()
     for hour, env in enumerate(("prod", "Production", "staging", "staging", None)):
         home.deploy("shop", f"{DAY} {hour:02}:00:00", env=env)
-    home.fail(["shop"], f"{DAY} 12:00:00", env="test")
+    home.fail(["shop"], f"{DAY} 12:00:00", env="prodd")
     home.run()
     assert results(home, Deployments)["environments_known"].passed
     home.settings(environments={"production": ["prod", "Production"]})
@@ -195,7 +210,8 @@ def test_environments_that_no_setting_names_are_told_where_settings_name_any(hom
     unknown = results(home, Deployments)["environments_known"]
     assert (unknown.wrong, unknown.is_warning) == (1, True)
     assert columns(unknown, "env", "events", "service") == [("staging", 2, "shop")]
-    assert columns(results(home, Failures)["environments_known"], "env") == [("test",)]
+    assert "staging (2 events)" in unknown.line
+    assert "prodd (1 event; did you mean 'prod'?)" in results(home, Failures)["environments_known"].line
 
 
 def test_environments_that_look_like_one_are_named_with_the_setting_where_settings_name_none(home: TestHome) -> None:
@@ -462,6 +478,10 @@ def test_the_check_of_a_home_without_a_warehouse_says_what_makes_it(home: TestHo
     assert "`dora run` makes it" in answer.err
     home.select_events()
     assert "there is no warehouse yet; `dora run` makes it\n" in call(home.home.path, "check").err
+    # A definition that would end the run is told before it.
+    home.home.services.mkdir()
+    (home.home.services / "shop.yaml").write_text("schema-version: v2.2\ndd-servce: shop\n")
+    assert "shop.yaml, document 1: dd-service: is missing" in call(home.home.path, "check").err
 
 
 def test_the_check_of_a_new_home_names_the_lines_to_write_and_they_mend_it(home: TestHome) -> None:
@@ -517,7 +537,7 @@ def test_a_run_ends_with_the_warnings_that_hold_a_line_each(home: TestHome) -> N
         home.deploy("shop\n2", ago(days=10, minutes=number), env="qa", git=git)
     first, second = call(home.home.path, "run"), call(home.home.path, "run")
     assert (first.code, second.code) == (0, 0)
-    assert second.out.startswith("nothing has changed")
+    assert second.out.startswith("no deployment or failure has changed")
     for answer in (first, second):
         assert answer.err.splitlines() == [
             "warning: event types without a selected source (1): failures [core.source_selections types_selected]",

@@ -300,7 +300,7 @@ def test_run_loads_what_changed_and_then_nothing(home: TestHome, dora: Dora) -> 
     assert "core.deployments: 2 rows" in first.out
     again = dora("run")
     assert again.code == 0
-    assert again.out.startswith("nothing has changed in ")
+    assert again.out.startswith("no deployment or failure has changed in ")
 
 
 def test_run_of_a_window_loads_its_days_and_counts_the_others(home: TestHome, dora: Dora) -> None:

@@ -158,6 +158,11 @@ def test_an_unknown_environment_is_questioned_and_sent(
     assert question in dora("failure", "start", "--service", "shop", "--env", "producton").err
     for env in ("production", "prod", "live-2"):
         assert "warning" not in dora("failure", "start", "--service", "shop", "--env", env).err
+    # One of three names of one environment is not the only one that is open; of another one it is.
+    ended = dora("failure", "end", "--service", "shop", "--env", "production")
+    assert (ended.code, "failures are open; give the id of one" in ended.err) == (1, True)
+    dora("failure", "start", "--service", "bank", "--env", "live-eu")
+    assert " of bank in live-eu" in dora("failure", "end", "--service", "bank", "--env", "prod").out
 
 
 def test_wrong_use_of_start_and_end_is_told_before_anything_is_sent(dora: Sender, home: TestHome) -> None:

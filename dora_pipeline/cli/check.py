@@ -2,6 +2,7 @@
 
 import click
 
+from dora_pipeline.catalog import read_catalog
 from dora_pipeline.cli.display import console
 from dora_pipeline.config import Home, default_home
 from dora_pipeline.errors import DoraError
@@ -23,6 +24,8 @@ def check_command(strict: bool) -> None:
     """Check the whole published warehouse, and say what to do; the worst comes first."""
     home = default_home()
     settings = read_settings(home)
+    # A definition that is wrong ends the next run: who checks is told before.
+    read_catalog(home)
     if not home.warehouse.exists():
         raise ChecksFailed(f"{home.warehouse}: there is no warehouse yet; {_first_steps(home)}")
     with open_reader(home) as connection:

@@ -1,6 +1,7 @@
 """`dora failure`, and `start`, `end` and `list` of it for people on call."""
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Unpack
@@ -25,7 +26,7 @@ from dora_pipeline.cli.sending import (
     options,
     send,
 )
-from dora_pipeline.config import default_home
+from dora_pipeline.config import Home, default_home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.report.words import duration_text
 from dora_pipeline.sending import sent_events
@@ -144,7 +145,7 @@ def end_command(
     _refuse_both(now, finished_at, "--finished-at")
     with intake(destination, reads=True) as client:
         if failure_id is None:
-            found = _the_only(client.open_failures(), service, env)
+            found = _the_only(client.open_failures(), service, env, _environment_names(default_home()))
         else:
             found = client.failure(failure_id)
             if found.finished_at is not None and finished_at is None:
@@ -209,8 +210,25 @@ def _refuse_both(now: bool, moment: datetime | None, option: str) -> None:
         raise click.UsageError(f"give --now or {option}, not both")
 
 
-def _the_only(found: list[OpenFailure], service: str | None, env: str | None) -> OpenFailure:
-    chosen = [one for one in found if service in (None, *one.services) and env in (None, one.env)]
+def _environment_names(home: Home) -> Callable[[str | None], str | None]:
+    """What gives the name of an environment by an alias of the home's settings, where it has any."""
+    if not home.settings_file.exists():
+        return lambda name: name
+    # Those who only send need no settings.
+    from dora_pipeline.settings import read_settings
+
+    return read_settings(home).environment
+
+
+def _the_only(
+    found: list[OpenFailure],
+    service: str | None,
+    env: str | None,
+    name_of: Callable[[str | None], str | None],
+) -> OpenFailure:
+    chosen = [
+        one for one in found if service in (None, *one.services) and (env is None or name_of(one.env) == name_of(env))
+    ]
     if len(chosen) == 1:
         return chosen[0]
     if not chosen:

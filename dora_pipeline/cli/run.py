@@ -26,7 +26,7 @@ def run_command(first: date | None, last: date | None, rebuild: bool, accept_shr
     began = time.monotonic()
     with progress_bars() as bars:
         report = run(home, window, rebuild=rebuild, accepts_shrink=accept_shrink, warns=True, progress=bars)
-    loaded = f"{counted(len(report.days), 'day')} loaded" if report.days else "nothing has changed"
+    loaded = f"{counted(len(report.days), 'day')} loaded" if report.days else "no deployment or failure has changed"
     console.print(f"{loaded} in {time.monotonic() - began:.1f} s", markup=False)
     for table, count in report.rows.items():
         if report.days:

@@ -59,7 +59,7 @@ _LOADED = Expectation(
     findings.query("days_loaded"),
 )
 _REJECTED = Expectation(
-    "Of each source and reason, no larger share of events is rejected than rejected_share allows, over all days and "
+    "Of each source, no larger share of events is rejected than rejected_share allows, over all days and "
     "over the last 30.",
     "look at reason and payload in core.rejected_events, which tell the record and its place, and mend the sender",
     "rejected events",
@@ -84,9 +84,9 @@ _SERVICES = Expectation(
 )
 _ENVIRONMENTS = Expectation(
     "Every environment is one of the setting environments, if that names any.",
-    "add the name there, as an environment or an alias of one; until then it counts apart",
+    "correct the name at the sender, or add it there, as an environment or an alias of one; until then it counts apart",
     "environments that the settings do not know",
-    "{env} ({events:event})",
+    "{env} ({events:event}{near})",
     findings.unknown_environments,
 )
 _APART = Expectation(

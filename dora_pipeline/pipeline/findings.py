@@ -38,11 +38,11 @@ def _recent_day(settings: Settings) -> dict[str, object]:
 
 
 def rejected_shares(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
-    """Sources and reasons of which too large a share is rejected."""
+    """The reasons of sources of which too large a share is rejected."""
     shares = check_rows(connection, "rejected_share", _recent_day(settings))
     much: dict[tuple[str, str], Row] = {}
     for row in shares:
-        if row["share"] > settings.rejected_share:
+        if row["share_of_source"] > settings.rejected_share:
             # Those of all days come first; the last days are told only where all days hide it.
             much.setdefault((row["source"], row["reason"]), row)
     wrong, rejected = _sum(much.values(), "rejected"), _sum((row for row in shares if row["place"] == 1), "rejected")
@@ -97,12 +97,18 @@ def unknown_services(connection: duckdb.DuckDBPyConnection, table: type[Table], 
 
 
 def unknown_environments(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
-    """Environments that the settings do not name; `setting` names each, as an alias of one that looks like it."""
+    """Environments that the settings do not name; `setting` names each, as an alias of one that looks like it;
+    `near` asks whether another one was meant."""
     if not settings.environments:
         return Finding((), wrong=0)
     options = {"event_type": _EVENT_TYPES[table], "environments": list(settings.environments)}
     found = check(connection, "environments_known", options)
-    rows = [{**row, "setting": _line_of_environment(row["env"], settings)} for row in found.rows]
+    names = (name for env, aliases in settings.environments.items() for name in (env, *aliases))
+    known = [name for name in names if not any(sign in name for sign in "*?[")]
+    rows = [
+        {**row, "setting": _line_of_environment(row["env"], settings), "near": suggestion(row["env"], known)}
+        for row in found.rows
+    ]
     return Finding(rows, found.wrong)
 
 

@@ -293,20 +293,14 @@ from dora_pipeline.sources.apm.export_reading import read_export
 folder = Path(sys.argv[1])
 [file] = export_files(folder)
 os.chmod(file.path, 0)
-if os.geteuid() == 0:
-    os.chown(folder.parent, 65534, -1)
-    os.setuid(65534)
-try:
-    read_export(file, Settings())
-except SourceUnavailable as error:
-    print(error)
 os.chmod(folder.parent, 0)
-try:
-    export_files(folder)
-except SourceUnavailable as error:
-    print(error)
-finally:
-    os.chmod(folder.parent, 0o755)
+if os.geteuid() == 0:
+    os.setuid(65534)
+for read in (lambda: read_export(file, Settings()), lambda: export_files(folder)):
+    try:
+        read()
+    except SourceUnavailable as error:
+        print(error)
 """
 
 
@@ -323,5 +317,6 @@ def test_a_file_and_a_folder_that_may_not_be_read_are_named_with_what_to_do(tmp_
         check=True,
         cwd=Path(__file__).parents[1],
     )
+    exports.parent.chmod(0o755)
     assert "x.csv cannot be read: Permission denied; check that" in result.stdout
     assert "apm cannot be read: Permission denied; check its owner and mode" in result.stdout

@@ -128,7 +128,11 @@ def test_init_leaves_no_half_of_a_file(home: TestHome) -> None:
 def test_an_output_for_which_there_is_no_space_is_told_in_one_line(home: TestHome) -> None:
     with open("/dev/full", "w") as full:
         ended = subprocess.run(
-            command_line("--version"), env=environment(home.home.path), stdout=full, stderr=subprocess.PIPE, text=True
+            command_line("--version"),
+            env=environment(home.home.path) | {"PYTHONUNBUFFERED": ""},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
         )
     expected = "dora: the output: No space left on device; make space, and do it again\n"
     assert (ended.returncode, ended.stderr) == (1, expected)

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from typing import NoReturn
+from typing import NoReturn, TypeGuard
 
 import click
 
@@ -78,15 +78,26 @@ def main() -> None:
     except click.Abort:
         _fail("stopped")
     except BrokenPipeError:
-        # Whoever read the output has seen enough; what is still buffered goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has seen enough.
+        _drop_output()
         sys.exit(1)
     except KeyboardInterrupt:
         _fail("stopped")
     except Exception as error:
         if "--debug" in sys.argv[1:]:
             raise
+        if _is_for_want_of_space(error):
+            _drop_output()
         _fail(_explained(error))
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere: Python would try to write it at its end, and end with another code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_for_want_of_space(error: Exception) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _explained(error: Exception) -> str:
@@ -95,7 +106,7 @@ def _explained(error: Exception) -> str:
 
     if isinstance(error, DoraError):
         text = str(error)
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    elif _is_for_want_of_space(error):
         text = f"{error.filename or 'the output'}: {error.strerror}; make space, and do it again"
     else:
         text = f"{type(error).__name__}: {error} (not expected; `dora --debug …` shows where)"

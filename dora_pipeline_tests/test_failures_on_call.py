@@ -163,6 +163,11 @@ def test_an_unknown_environment_is_questioned_and_sent(
     assert (ended.code, "failures are open; give the id of one" in ended.err) == (1, True)
     dora("failure", "start", "--service", "bank", "--env", "live-eu")
     assert " of bank in live-eu" in dora("failure", "end", "--service", "bank", "--env", "prod").out
+    # Settings that are wrong keep nobody from ending what needs none of them.
+    home.home.settings_file.write_text("environmets: {}")
+    dora("failure", "start", "--service", "bank")
+    assert " of bank" in dora("failure", "end", "--service", "bank").out
+    assert "environmets" in dora("failure", "end", "--service", "shop", "--env", "production").err
 
 
 def test_wrong_use_of_start_and_end_is_told_before_anything_is_sent(dora: Sender, home: TestHome) -> None:

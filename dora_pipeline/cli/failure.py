@@ -145,7 +145,7 @@ def end_command(
     _refuse_both(now, finished_at, "--finished-at")
     with intake(destination, reads=True) as client:
         if failure_id is None:
-            found = _the_only(client.open_failures(), service, env, _environment_names(default_home()))
+            found = _the_only(client.open_failures(), service, _is_of_environment(env, default_home()))
         else:
             found = client.failure(failure_id)
             if found.finished_at is not None and finished_at is None:
@@ -210,25 +210,21 @@ def _refuse_both(now: bool, moment: datetime | None, option: str) -> None:
         raise click.UsageError(f"give --now or {option}, not both")
 
 
-def _environment_names(home: Home) -> Callable[[str | None], str | None]:
-    """What gives the name of an environment by an alias of the home's settings, where it has any."""
+def _is_of_environment(env: str | None, home: Home) -> Callable[[OpenFailure], bool]:
+    """Whether a failure is of an environment, by any name that the home's settings, where it has any, give it."""
+    if env is None:
+        return lambda one: True
     if not home.settings_file.exists():
-        return lambda name: name
+        return lambda one: one.env == env
     # Those who only send need no settings.
     from dora_pipeline.settings import read_settings
 
-    return read_settings(home).environment
+    name_of = read_settings(home).environment
+    return lambda one: name_of(one.env) == name_of(env)
 
 
-def _the_only(
-    found: list[OpenFailure],
-    service: str | None,
-    env: str | None,
-    name_of: Callable[[str | None], str | None],
-) -> OpenFailure:
-    chosen = [
-        one for one in found if service in (None, *one.services) and (env is None or name_of(one.env) == name_of(env))
-    ]
+def _the_only(found: list[OpenFailure], service: str | None, is_meant: Callable[[OpenFailure], bool]) -> OpenFailure:
+    chosen = [one for one in found if service in (None, *one.services) and is_meant(one)]
     if len(chosen) == 1:
         return chosen[0]
     if not chosen:

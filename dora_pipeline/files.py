@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 NO_REGULAR_FILE = "it is no regular file"
+# The errors of a disk, or of a share of it, that is full.
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager

@@ -78,13 +78,18 @@ def _environments(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...
     return value
 
 
+def is_glob(alias: str) -> bool:
+    """Whether an alias stands for all names that look so."""
+    return re.search(r"[*?[]", alias) is not None
+
+
 def _shadowed(environments: dict[str, tuple[str, ...]]) -> list[str]:
     """Globs that match nothing which one of an environment above does not match first."""
     wrong = []
     # What `*` alone spans, as far as it is text; sets and single letters are not looked into.
     above: list[tuple[str, str]] = []
     for name, aliases in environments.items():
-        globs = [alias for alias in aliases if re.search(r"[*?[]", alias)]
+        globs = [alias for alias in aliases if is_glob(alias)]
         for glob in globs:
             first = next(((one, owner) for one, owner in above if one != glob and fnmatchcase(glob, one)), None)
             if first is not None:

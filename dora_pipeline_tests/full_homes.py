@@ -54,9 +54,8 @@ def set_time(path: Path, moment: datetime = EXPORTED) -> None:
     os.utime(path, (moment.timestamp(), moment.timestamp()))
 
 
-def copied(home: TestHome, name: str) -> TestHome:
-    """A copy of a home beside it, with the same times of files; its repositories are those of the first."""
-    path = home.home.path.with_name(name)
+def copied(home: TestHome, path: Path) -> TestHome:
+    """A copy of a home, with the same times of files; its repositories are those of the first."""
     shutil.copytree(home.home.path, path)
     return TestHome(path)
 

@@ -40,7 +40,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
 @pytest.fixture
 def mine(loaded: TestHome, request: pytest.FixtureRequest, tmp_path: Path) -> TestHome:
     """A loaded home of one's own."""
-    return copied(loaded, f"mine-{tmp_path.name}")
+    return copied(loaded, tmp_path / "mine")
 
 
 def spoil(home: TestHome, statement: str) -> None:

@@ -21,7 +21,7 @@ from dora_pipeline_tests.dagster_runs import (
     range_tags,
     statuses,
 )
-from dora_pipeline_tests.full_homes import fill
+from dora_pipeline_tests.full_homes import copied, fill
 from dora_pipeline_tests.homes import TestHome
 
 DAYS = [f"2024-03-{day:02}" for day in range(1, 13)]
@@ -58,9 +58,9 @@ def first_days(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
 @pytest.fixture
 def home(first_days: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestHome:
     """A copy of it, to which DORA_HOME points."""
-    shutil.copytree(first_days.home.home.path, tmp_path / "home")
-    monkeypatch.setenv("DORA_HOME", str(tmp_path / "home"))
-    return TestHome(tmp_path / "home")
+    home = copied(first_days.home, tmp_path / "home")
+    monkeypatch.setenv("DORA_HOME", str(home.home.path))
+    return home
 
 
 @pytest.fixture

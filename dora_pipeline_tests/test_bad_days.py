@@ -73,7 +73,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> TestHome:
 @pytest.fixture(scope="module")
 def loaded(told: TestHome) -> TestHome:
     """The same after one run. Copy it."""
-    home = copied(told, "loaded")
+    home = copied(told, told.home.path.with_name("loaded"))
     home.run()
     return home
 
@@ -91,12 +91,7 @@ def expected(loaded: TestHome) -> Tables:
 @pytest.fixture
 def mine(loaded: TestHome, tmp_path: Path) -> TestHome:
     """A loaded home of one's own."""
-    return _copy(loaded, tmp_path)
-
-
-def _copy(home: TestHome, folder: Path) -> TestHome:
-    shutil.copytree(home.home.path, folder / "mine")
-    return TestHome(folder / "mine")
+    return copied(loaded, tmp_path / "mine")
 
 
 @contextmanager
@@ -127,7 +122,7 @@ def test_runs_that_are_killed_at_any_moment_end_in_the_same_tables(
     fill(first_days, range(4))
     first_days.run()
     former = first_days.tables()
-    home = _copy(told, tmp_path)
+    home = copied(told, tmp_path / "mine")
     shutil.copytree(home.home.path, tmp_path / "undisturbed")
     with _child(_RUN, str(tmp_path / "undisturbed"), "run") as child:
         assert child.stdout is not None
@@ -170,7 +165,7 @@ def test_running_again_and_loading_the_same_days_again_change_nothing(mine: Test
 def test_days_one_by_one_from_the_last_to_the_first_end_in_the_same_tables(
     told: TestHome, expected: Tables, tmp_path: Path
 ) -> None:
-    home = _copy(told, tmp_path)
+    home = copied(told, tmp_path / "mine")
     home.run("2024-04-01")
     for number in reversed(range(DAYS + 1)):
         report = home.run(str(FIRST_DAY + timedelta(days=number)))
@@ -186,7 +181,7 @@ def test_a_rebuild_ends_in_the_same_tables_also_where_one_day_is_asked_for(mine:
 def test_a_rebuild_needs_neither_the_event_store_nor_the_repositories(
     loaded: TestHome, expected: Tables, tmp_path: Path
 ) -> None:
-    home = _copy(loaded, tmp_path)
+    home = copied(loaded, tmp_path / "mine")
     shutil.rmtree(home.home.intake)
     settings = home.home.settings_file
     settings.write_text(settings.read_text().replace(str(loaded.home.path.parent), str(tmp_path / "gone")))
@@ -285,7 +280,7 @@ def test_a_full_disk_leaves_the_former_warehouse_and_the_next_run_with_space_pub
 
 
 def test_a_second_run_waits_and_says_for_whom(told: TestHome, expected: Tables, tmp_path: Path) -> None:
-    home = _copy(told, tmp_path)
+    home = copied(told, tmp_path / "mine")
     with _child(_HOLD, str(home.home.path)) as holder:
         assert _line(holder) == "ready"
         with subprocess.Popen(
@@ -302,7 +297,7 @@ def test_a_second_run_waits_and_says_for_whom(told: TestHome, expected: Tables, 
 
 
 def test_two_runs_at_the_same_time_both_succeed(told: TestHome, expected: Tables, tmp_path: Path) -> None:
-    home = _copy(told, tmp_path)
+    home = copied(told, tmp_path / "mine")
     with _child(_RUN, str(home.home.path), "run") as one, _child(_RUN, str(home.home.path), "run") as other:
         assert (one.wait(), other.wait()) == (0, 0)
     assert home.tables() == expected
@@ -511,7 +506,7 @@ def test_an_export_that_is_removed_and_put_back_counts_again(mine: TestHome, exp
 def test_an_export_without_permission_keeps_no_other_from_loading(
     told: TestHome, expected: Tables, tmp_path: Path
 ) -> None:
-    home = _copy(told, tmp_path)
+    home = copied(told, tmp_path / "mine")
     forbidden = home.home.path / "exports" / "apm" / "from-04.jsonl"
     forbidden.chmod(0o000)
     answer = process(home.home.path, "run", before=without_root())
@@ -598,7 +593,7 @@ def test_a_rebuild_that_meets_a_damaged_segment_names_it_and_changes_nothing(min
 def test_a_first_load_that_meets_a_damaged_segment_loads_the_other_sources(
     told: TestHome, loaded: TestHome, expected: Tables, tmp_path: Path
 ) -> None:
-    home = _copy(told, tmp_path)
+    home = copied(told, tmp_path / "mine")
     shutil.copytree(loaded.home.raw, home.home.raw)
     (segment,) = (home.home.raw / "deployment_event_api").glob("*.jsonl.gz")
     whole = segment.read_bytes()

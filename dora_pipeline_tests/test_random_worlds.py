@@ -1,7 +1,7 @@
 """Random worlds against the oracles: every row of core and metrics, in stages, and made anew.
 
-DORA_TEST_SERVICES says how many services a world has, DORA_TEST_SEED which one it is, and DORA_TEST_WORLDS how many are
-tried, one seed after the other.
+DORA_TEST_SERVICES says how many services a world has, DORA_TEST_SEED which one it is, and DORA_TEST_EXAMPLES how many
+are tried, one seed after the other.
 """
 
 import math
@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dora_pipeline_tests import oracle, oracle_changes, oracle_commits, oracle_links, oracle_metrics
+from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.oracle import JudgedDeployment, JudgedFailure
 from dora_pipeline_tests.random_worlds import (
@@ -306,12 +307,11 @@ def ways(expected: Expected) -> set[Any]:
 
 _SERVICES = int(os.environ.get("DORA_TEST_SERVICES", "60"))
 _SEED = int(os.environ.get("DORA_TEST_SEED", "7"))
-_WORLDS = int(os.environ.get("DORA_TEST_WORLDS", "1"))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seed", range(_SEED, _SEED + _WORLDS))
+@pytest.mark.parametrize("seed", range(_SEED, _SEED + examples(1)))
 def test_every_row_of_a_world_is_what_the_oracles_say_in_stages_and_made_anew(tmp_path: Path, seed: int) -> None:
     choose = random.Random(seed)
     remote = tmp_path / "app.git"

@@ -1,6 +1,5 @@
 """The command `dora`. Each of its commands is in a module of its own, which is read when it is called."""
 
-import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -8,6 +7,8 @@ from importlib import import_module
 from typing import NoReturn, TypeGuard
 
 import click
+
+from dora_pipeline.files import NO_SPACE
 
 # What the list of commands says of each: the list needs none of what the commands need.
 _COMMANDS: Mapping[str, str] = {
@@ -97,7 +98,7 @@ def _drop_output() -> None:
 
 
 def _is_for_want_of_space(error: Exception) -> TypeGuard[OSError]:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, OSError) and error.errno in NO_SPACE
 
 
 def _explained(error: Exception) -> str:

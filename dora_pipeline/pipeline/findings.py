@@ -9,6 +9,7 @@ import duckdb
 
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import EventType, plain_environment, suggestion
+from dora_pipeline.setting_types import is_glob
 from dora_pipeline.tables import Deployments, Failures, Table
 from dora_pipeline.timeline import day_of, microseconds
 from dora_pipeline.warehouse.checks import Finding, Row, check, check_rows
@@ -104,7 +105,7 @@ def unknown_environments(connection: duckdb.DuckDBPyConnection, table: type[Tabl
     options = {"event_type": _EVENT_TYPES[table], "environments": list(settings.environments)}
     found = check(connection, "environments_known", options)
     names = (name for env, aliases in settings.environments.items() for name in (env, *aliases))
-    known = [name for name in names if not any(sign in name for sign in "*?[")]
+    known = [name for name in names if not is_glob(name)]
     rows = [
         {**row, "setting": _line_of_environment(row["env"], settings), "near": suggestion(row["env"], known)}
         for row in found.rows

@@ -7,7 +7,6 @@ reading of this program.
 """
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from dora_pipeline.config import Home
 from dora_pipeline.errors import WarehouseError
-from dora_pipeline.files import sync_folder, whole_file
+from dora_pipeline.files import NO_SPACE, sync_folder, whole_file
 
 _MARGIN = 64 * 1024 * 1024
 _TEMPORARY = "warehouse.duckdb.publishing-"
@@ -100,7 +99,7 @@ def publish(home: Home) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror)
+        reason = "the disk is full" if error.errno in NO_SPACE else str(error.strerror)
         raise WarehouseError(
             f"{home.warehouse}: not published: {reason}; what was published stays. Mend that and run `dora run` again"
         ) from error

@@ -17,6 +17,7 @@ import filelock
 
 from dora_pipeline.config import Home, Settings
 from dora_pipeline.errors import ConfigError, WarehouseBusy, WarehouseError
+from dora_pipeline.files import NO_SPACE
 from dora_pipeline.warehouse.engines import Engine, open_engine
 from dora_pipeline.warehouse.publication import (
     is_published,
@@ -35,7 +36,7 @@ from dora_pipeline.warehouse.version import SCHEMA_VERSION
 
 # Files of this storage version are readable by DuckDB 1.2 and later.
 STORAGE_VERSION = "v1.2.0"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (*NO_SPACE, errno.EFBIG)
 # What DuckDB raises when it, and not a statement or a value, is at fault.
 _BROKEN = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.InterruptException)
 # Of fewer rows a join reads all sooner than it makes a filter of what it looks for.

@@ -81,7 +81,7 @@ def test_a_failure_is_started_listed_and_ended_with_nothing_but_its_service(
     assert dora("failure", "end", ids[2][:6]).out.startswith(f"ended: {ids[2]} of cart in prod")
 
     # The store of the home tells the same, without keys.
-    dora("failure", "start", "--service", "shop")
+    dora("failure", "start", "--service", "till")
     asked = dora("failure", "list").out
     monkeypatch.delenv("DORA_INTAKE_ADDRESS")
     assert "there is no store of an intake" in dora("failure", "list").err

@@ -115,21 +115,19 @@ def _line(child: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.slow
-def test_runs_that_are_killed_at_any_moment_end_in_the_same_tables(
-    told: TestHome, expected: Tables, tmp_path: Path
-) -> None:
-    first_days = TestHome(tmp_path / "first days")
-    fill(first_days, range(4))
-    first_days.run()
-    former = first_days.tables()
-    home = copied(told, tmp_path / "mine")
-    shutil.copytree(home.home.path, tmp_path / "undisturbed")
-    with _child(_RUN, str(tmp_path / "undisturbed"), "run") as child:
+def test_runs_that_are_killed_at_any_moment_end_in_the_same_tables(tmp_path: Path) -> None:
+    home = TestHome(tmp_path / "mine")
+    fill(home, range(4))
+    home.run()
+    # The runs begin from a published state, so that one that replaces it is killed too.
+    former = home.tables()
+    fill(home, range(4, DAYS))
+    undisturbed = copied(home, tmp_path / "undisturbed")
+    with _child(_RUN, str(undisturbed.home.path), "run") as child:
         assert child.stdout is not None
         steps = len(child.stdout.readlines())
         assert child.wait() == 0
-    # Half of the runs begin from a published state, so that a run that replaces one is killed too.
-    shutil.copy2(first_days.home.warehouse, home.home.warehouse)
+    expected = undisturbed.tables()
     chance = random.Random(20260301)
     killed = 0
     for turn in range(examples(3)):
@@ -146,7 +144,7 @@ def test_runs_that_are_killed_at_any_moment_end_in_the_same_tables(
     home.run()
     assert killed > 0
     assert home.tables() == expected
-    assert _files(home) == _files(TestHome(tmp_path / "undisturbed"))
+    assert _files(home) == _files(undisturbed)
 
 
 def _files(home: TestHome) -> set[str]:

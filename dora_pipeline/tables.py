@@ -275,7 +275,9 @@ class RejectedEvents(Table):
     env = _text("Environment that it names, under its canonical name, where it could be read.", nullable=True)
     team = _text("Team that it names, where it could be read.", nullable=True)
     occurred_at = _moment("When it happened, where it could be read.", nullable=True)
-    payload = dy.String(description="The record as it came, as JSON.", metadata={"duckdb_type": "JSON"})
+    payload = dy.String(
+        description="The record as it came, as JSON; a sent event has its `id` in it.", metadata={"duckdb_type": "JSON"}
+    )
     records = _whole(_REJECTED_RECORDS)
     detected_at = _moment("When its input arrived: receipt of an event, last change of an export file.")
     day = _day("Day of occurred_at, else of detected_at.")
@@ -549,7 +551,9 @@ class LandedRejects(Table):
     env = _text("Environment that it names, under its canonical name, where it could be read.", nullable=True)
     team = _text("Team that it names, where it could be read.", nullable=True)
     occurred_at = _moment("When it happened, where it could be read.", nullable=True)
-    payload = dy.String(description="The record as it came, as JSON.", metadata={"duckdb_type": "JSON"})
+    payload = dy.String(
+        description="The record as it came, as JSON; a sent event has its `id` in it.", metadata={"duckdb_type": "JSON"}
+    )
     records = _whole(_REJECTED_RECORDS)
     detected_at = _moment("When its input arrived.")
     day = _day("Day of occurred_at, else of detected_at.")

@@ -352,7 +352,7 @@ def test_a_deployment_with_a_field_of_a_wrong_type_is_rejected(wrong: dict[str, 
     reject = one_reject(normalize_deployments(records(deployment(**wrong)), Settings()))
     assert (reject["reason"], reject["occurred_at"]) == ("field_type", NOON + timedelta(seconds=60))
     assert reject["service"] == (None if "service" in wrong else "shop")
-    assert json.loads(reject["payload"]) == deployment(**wrong)
+    assert json.loads(reject["payload"]) == {"id": "id-0"} | deployment(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -418,8 +418,8 @@ def test_a_reject_tells_where_when_and_what() -> None:
         "env": None,
         "team": "web",
         "occurred_at": NOON,
-        "payload": '{"services": ["shop", "cart"], "started_at": 1714996800, "team": "web", "name": "ä", '
-        '"finished_at": 1714996799}',
+        "payload": '{"id": "id-0", "services": ["shop", "cart"], "started_at": 1714996800, "team": "web", '
+        '"name": "ä", "finished_at": 1714996799}',
         "records": 1,
         "detected_at": RECEIVED,
         "day": date(2024, 5, 7),
@@ -437,10 +437,10 @@ def test_a_long_payload_is_cut_and_stays_json() -> None:
     short = deployment(service=7, name="x" * 19_000)
     long = deployment(service=7, name='"' * 20_000)
     payloads = normalize_deployments(records(short, long), Settings()).rejected["payload"]
-    assert json.loads(payloads[0]) == short
+    assert json.loads(payloads[0]) == {"id": "id-0"} | short
     cut = json.loads(payloads[1])
     assert list(cut) == ["beginning"]
-    assert cut["beginning"] == json.dumps(long)[:20_000]
+    assert cut["beginning"] == json.dumps({"id": "id-1"} | long)[:20_000]
 
 
 def test_credentials_never_reach_a_payload() -> None:

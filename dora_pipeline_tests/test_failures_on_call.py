@@ -71,7 +71,7 @@ def test_a_failure_is_started_listed_and_ended_with_nothing_but_its_service(
     assert all(one in refused.err for one in ids[:2])
     assert dora("failure", "end", "--service", "shop", "--env", "qa").code == 0
     assert dora("failure", "end", ids[0], "--finished-at", "2026-03-01T10:30:00.5Z").out.endswith(", after 30.0 min\n")
-    assert "is after --finished-at" in dora("failure", "end", ids[2], "--finished-at", "2026-03-01T09:00:00Z").err
+    assert "is before the start" in dora("failure", "end", ids[2], "--finished-at", "2026-03-01T09:00:00Z").err
     (team,) = (line.split()[-1] for line in dora("failure", "list").out.splitlines() if "team till" in line)
     assert dora("failure", "end", team).code == 0
     unknown = dora("failure", "end", "nobody-knows-this-id")

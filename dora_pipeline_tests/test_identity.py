@@ -235,7 +235,7 @@ def test_a_first_telling_that_cannot_be_used_leaves_nothing_to_what_is_told_afte
     home.fail(["shop"], START, id="one", finished_at="2032-01-01T00:00:00Z", severity="high")
     home.run()
     assert failures(home) == []
-    assert refusals(home) == [("time_in_future", None)]
+    assert refusals(home) == [("time_in_future", "one")]
     home.fail(["shop"], START, id="one", name="outage", received="2024-05-06 11:00:00")
     home.run()
     assert home.rows("SELECT failure_id, name, severity, finished_at FROM core.failures") == [

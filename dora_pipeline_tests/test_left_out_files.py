@@ -186,7 +186,12 @@ def test_a_folder_without_exports_is_named_while_its_source_is_selected_and_not_
     said = f"{home.home.path}/export/apm: there is no such folder; deployments of apm_deployment_tracking are read from"
     assert (ran.code, ran.err.count(said)) == (0, 1)
     assert "warning: folders without exports (1): export/apm/: there is no such folder [" in ran.err
-    (home.home.path / "export" / "apm").mkdir(parents=True)
+    (home.home.path / "export").mkdir()
+    (home.home.path / "export" / "apm").write_text("")
+    home.run()
+    assert home.rows(_LEFT_OUT) == [("export/apm/", "it is a file")]
+    (home.home.path / "export" / "apm").unlink()
+    (home.home.path / "export" / "apm").mkdir()
     (home.home.path / "export" / "apm" / "README.md").write_text("nothing yet")
     home.run()
     assert home.rows(_LEFT_OUT) == [("export/apm/", "it holds no export")]

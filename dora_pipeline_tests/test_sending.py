@@ -294,7 +294,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "out of range": (("deployment", "--service", "a", "--started-at", "1"), "not between the years 2000 and 2200"),
     "reversed": (
         ("deployment", "--service", "a", "--started-at", START, "--finished-at", "2026-03-01T09:59:59Z"),
-        "--started-at 2026-03-01T10:00:00+00:00 is after --finished-at 2026-03-01T09:59:59+00:00",
+        "--finished-at 2026-03-01T09:59:59+00:00 is before the start, 2026-03-01T10:00:00+00:00",
     ),
     "future start": (("failure", "--service", "a", "--started-at", "2100-01-01T00:00:00Z"), "is in the future"),
     "future finish": (

@@ -168,9 +168,7 @@ def check_order(started_at: datetime, finished_at: datetime | None) -> None:
         if moment is not None and moment > latest:
             raise click.UsageError(f"{option} {moment.isoformat()} is in the future")
     if finished_at is not None and started_at > finished_at:
-        raise click.UsageError(
-            f"--started-at {started_at.isoformat()} is after --finished-at {finished_at.isoformat()}"
-        )
+        raise click.UsageError(f"--finished-at {finished_at.isoformat()} is before the start, {started_at.isoformat()}")
 
 
 def given_commit(options: WithCheckout) -> LocatedCommit | None:

@@ -30,6 +30,7 @@ _TO_BE_READ_AGAIN = -1
 _MOST_TOGETHER = 250
 _MANY_ROWS = 100_000
 _NO_FOLDER = "there is no such folder"
+_A_FILE = "it is a file; exports lie in a folder of this name"
 _NO_EXPORTS = "it holds no export"
 _NO_EVENTS = pl.DataFrame(schema={**SENT_SCHEMA, "input": pl.String})
 
@@ -49,7 +50,7 @@ def land_exports(
     files = found.files
     left_out = [(f"{name}/{file.name}", file.reason) for file in found.left_out]
     if expects_some and not files and not left_out:
-        left_out = [(f"{name}/", _NO_EXPORTS + _beside(folder) if folder.is_dir() else _NO_FOLDER)]
+        left_out = [(f"{name}/", _why_there_are_none(folder))]
         progress.note(
             f"{printable(str(folder))}: {left_out[0][1]}; deployments of {APM} are read from there, as the setting "
             f"sources.{APM}.path says"
@@ -87,12 +88,16 @@ def land_exports(
         progress.step("read APM exports", total, total)
 
 
-def _beside(folder: Path) -> str:
-    """What looks as if it was meant for the folder and lies beside it, to stand behind a reason."""
-    found = _exports_in(folder.parent)
-    if not found:
-        return ""
-    return f"; beside it lies {printable(found[0])}" + (f" and {len(found) - 1:,} more" if found[1:] else "")
+def _why_there_are_none(folder: Path) -> str:
+    """With what looks as if it was meant for the folder and lies beside it."""
+    if not folder.is_dir():
+        return _A_FILE if folder.exists() else _NO_FOLDER
+    beside = _exports_in(folder.parent)
+    if not beside:
+        return _NO_EXPORTS
+    return f"{_NO_EXPORTS}; beside it lies {printable(beside[0])}" + (
+        f" and {len(beside) - 1:,} more" if beside[1:] else ""
+    )
 
 
 def _misplaced(home: Path, folder: Path) -> list[str]:

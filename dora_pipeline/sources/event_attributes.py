@@ -163,6 +163,15 @@ def _parsed(text: str | None) -> object:
     return value
 
 
+def with_id(text: str | None, record_id: str) -> str | None:
+    """The JSON of a sent event with its id, which is kept beside it; what is no object stays as it is."""
+    try:
+        value = _parsed(text)
+    except (ValueError, RecursionError):
+        return text
+    return json.dumps({"id": record_id, **value}, ensure_ascii=False) if isinstance(value, dict) else text
+
+
 def payload(text: str | None) -> str:
     """The JSON without credentials, as a text of JSON in any case: what is no JSON becomes a string.
 

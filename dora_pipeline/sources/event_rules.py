@@ -10,7 +10,7 @@ import polars as pl
 
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import COMMIT_SHA, EventType, repository_id
-from dora_pipeline.sources.event_attributes import Attributes, attribute_columns, payload
+from dora_pipeline.sources.event_attributes import Attributes, attribute_columns, payload, with_id
 from dora_pipeline.sources.source import Normalized
 from dora_pipeline.tables import LandedFailures, LandedRejects, Table
 from dora_pipeline.timeline import EPOCH_UNITS, FUTURE_TOLERANCE, NEWEST_INSTANT, OLDEST_INSTANT
@@ -157,6 +157,13 @@ def landed(frame: pl.DataFrame, table: type[Table]) -> pl.DataFrame:
     """The columns of a landing table in its order and types; without `input` where the frame has none."""
     columns = {name: kind for name, kind in table.columns().items() if name != "input" or name in frame.columns}
     return frame.select(pl.col(name).cast(column.dtype) for name, column in columns.items())
+
+
+def with_their_ids(frame: pl.DataFrame) -> pl.DataFrame:
+    """Sent events that have a `reason`, with their ids in their attributes, where people look for them."""
+    refused = frame.filter(pl.col("reason").is_not_null())
+    named = map(with_id, refused["attributes"], refused["record_id"])
+    return refused.with_columns(attributes=pl.Series(named, dtype=pl.String))
 
 
 def rejected(

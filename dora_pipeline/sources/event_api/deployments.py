@@ -15,6 +15,7 @@ from dora_pipeline.sources.event_rules import (
     rejected,
     shape_reasons,
     start_reasons,
+    with_their_ids,
 )
 from dora_pipeline.sources.source import Normalized
 from dora_pipeline.tables import LandedDeployments
@@ -61,7 +62,9 @@ def normalize_deployments(
     counts_at = pl.when(ends_wrongly).then(begins_at).otherwise(pl.coalesce("finished_at", "started_at"))
     return Normalized(
         events=landed(rows, LandedDeployments),
-        rejected=rejected(events, settings, event_type="deployment", source=source, occurred_at=counts_at),
+        rejected=rejected(
+            with_their_ids(events), settings, event_type="deployment", source=source, occurred_at=counts_at
+        ),
     )
 
 

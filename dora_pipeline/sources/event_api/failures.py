@@ -13,6 +13,7 @@ from dora_pipeline.sources.event_rules import (
     seconds_to_restore,
     shape_reasons,
     start_reasons,
+    with_their_ids,
 )
 from dora_pipeline.sources.source import Normalized
 
@@ -37,7 +38,9 @@ def normalize_failures(records: pl.DataFrame, settings: Settings) -> Normalized:
         )
     )
     events = events.with_columns(url=pl.lit(None, dtype=pl.String), time_to_restore_seconds=seconds_to_restore())
-    return normalized_failures(events, settings, source=SOURCE, failure_id=pl.col("record_id"))
+    return normalized_failures(
+        events, settings, source=SOURCE, failure_id=pl.col("record_id"), as_refused=with_their_ids(events)
+    )
 
 
 def _fields(attributes: Attributes) -> dict[str, object]:

@@ -69,6 +69,7 @@ class Rules:
     zone: ZoneInfo
     teams: Mapping[str, str] = field(default_factory=dict)
     merge_window: timedelta = timedelta(minutes=10)
+    link_window: timedelta = timedelta(days=7)
 
     def first_selected_at(self, source: str) -> datetime | None:
         moments = [entry.at for entry in self.selections if source in entry.sources]

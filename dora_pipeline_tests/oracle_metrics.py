@@ -322,7 +322,7 @@ def _told(cell: Cell, grain: str, start: date, first: date, last: date, rules: R
     counted = _times(rules, start, min(end(grain, start), last + timedelta(days=1)))
     return {
         "is_whole": start >= first and end(grain, start) <= last + timedelta(days=1) and whole.is_whole(),
-        "is_provisional": False,
+        "is_provisional": whole.ends_at + rules.link_window > datetime.now(UTC),
         **cell.figures(counted, outcomes),
         **cell.certainty(counted, outcomes),
     }

@@ -1,19 +1,10 @@
-"""Random worlds: many services, each a small world of its own, over one repository; and how a user tells them."""
+"""Random worlds: many services, each a small world of its own, over one repository."""
 
-import hashlib
-import json
 import random
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import datetime, timedelta
 
-from dora_pipeline.intake.store import EventStore
-from dora_pipeline_tests.full_homes import set_time
-from dora_pipeline_tests.git_histories import git
-from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.oracle import (
     Deployment,
     Failure,
@@ -23,63 +14,51 @@ from dora_pipeline_tests.oracle import (
     Sighting,
     deployments_of_sightings,
 )
-from dora_pipeline_tests.oracle_commits import Commit, Repository
+from dora_pipeline_tests.oracle_commits import Repository
+from dora_pipeline_tests.random_settings import APM, CLOCKS, EVENT_API, FAILURE_API, Stage, midnight, starts
 
-EVENT_API, APM, FAILURE_API = "deployment_event_api", "apm_deployment_tracking", "failure_event_api"
-REPOSITORY = "example.com/org/app"
-ZONE = "Europe/Berlin"
-NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
-RULES = [
-    {"name": "urgent", "field": "custom_tag", "matches": "^urgent:", "fails": "previous"},
-    {"name": "broken", "field": "custom_tag", "matches": "^broken:", "fails": "itself"},
-    {"name": "branch", "field": "branch_tag", "matches": "^fix/", "fails": "previous"},
-    {"name": "hotfix", "field": "version", "matches": "hotfix", "fails": "previous"},
-    {"name": "subject", "field": "commit_subject", "matches": "hotfix", "fails": "previous"},
-]
-# The clocks of Berlin change on the third day of the first two; the third is the end of an ISO year.
-STARTS = (
-    datetime(2024, 3, 28, 22, tzinfo=UTC),
-    datetime(2024, 10, 24, 22, tzinfo=UTC),
-    datetime(2024, 12, 27, tzinfo=UTC),
-)
-FIRST = STARTS[0]
-# What was selected when, before the second run and after the first: at last the exports go before the event API.
-SELECTIONS = (
-    (
-        Selection("deployment", FIRST - timedelta(days=90), (EVENT_API,)),
-        Selection("deployment", FIRST + timedelta(hours=30), (APM, EVENT_API)),
-        Selection("deployment", FIRST + timedelta(hours=31), (EVENT_API,)),
-        Selection("failure", FIRST + timedelta(hours=20), (FAILURE_API,)),
-    ),
-    (Selection("deployment", FIRST + timedelta(days=400), (APM, EVENT_API)),),
-)
-RECEIVED = (datetime(2025, 2, 1, tzinfo=UTC), datetime(2025, 2, 2, tzinfo=UTC))
 JITTERS = (0, 0, 0.4, 0.999999, 1, 299.999999, 300, 600, 600.000001, 3600, 86_400, 90_000)
 DURATIONS = (0, 0, 0.25, 90, 600, 80_000)
 OUTAGES = (None, 0, 1.5, 420, 90_000, 4 * 86_400)
 ENVIRONMENTS = ("production", "production", "prod", "staging", None)
 TAGS = ((), (), (), (), ("urgent:yes",), ("broken:yes", "size:1"), ("git.branch:fix/x",), ("branch:main",))
 PATTERNS = ((), (), (), ("a/**",), ("b/**", "c/**"), ("!a/**",), ("**", "!c/**"))
-QUIET_GAP = timedelta(hours=1)
 # In no repository.
 UNKNOWN_SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
 @dataclass(frozen=True)
-class World:
-    """What a user tells in two stages, whose numbers stand before the events; one that is told again is an update."""
+class Catalog:
+    """What service definitions say: teams, and the source patterns of the services that have a repository."""
 
-    teams: dict[str, str]
-    # The source patterns of the services that have a repository.
-    with_repository: dict[str, tuple[str, ...]]
+    teams: Mapping[str, str]
+    with_repository: Mapping[str, tuple[str, ...]]
+
+    @property
+    def services(self) -> set[str]:
+        return {*self.teams, *self.with_repository}
+
+
+@dataclass(frozen=True)
+class World:
+    """What a user tells in stages, whose numbers stand before the events; one that is told again is an update."""
+
+    stages: Sequence[Stage]
+    # Of each stage.
+    catalogs: Sequence[Catalog]
     deployments: Sequence[tuple[int, Deployment]]
     sightings: Sequence[tuple[int, Sighting]]
     failures: Sequence[tuple[int, Failure]]
     # What a PATCH of the stage says of a deployment.
     marks: Sequence[tuple[int, str, Mark]]
 
+    def selections(self, stage: int) -> list[Selection]:
+        """Those of a stage and of the ones before it."""
+        return [selection for one in self.stages[: stage + 1] for selection in one.selections]
+
     def told_deployments(self, stage: int, rules: Rules) -> list[Deployment]:
         """The deployments as they are known after a stage, inferred ones too."""
+        settings = self.stages[stage].settings
         marks: dict[str, Mark] = {}
         for when, event_id, mark in self.marks:
             if when <= stage:
@@ -89,54 +68,101 @@ class World:
                 marks[event_id] = Mark(mark.is_failed, mark.remediation or kept)
         events = {event.deployment_id: event for when, event in self.deployments if when <= stage}
         told = [
-            replace(event, env=canonical(event.env), mark=marks.get(event.deployment_id)) for event in events.values()
+            replace(event, env=settings.canonical(event.env), mark=marks.get(event.deployment_id))
+            for event in events.values()
         ]
-        seen = [replace(seen, env=canonical(seen.env)) for when, seen in self.sightings if when <= stage]
+        seen = [replace(seen, env=settings.canonical(seen.env)) for when, seen in self.sightings if when <= stage]
         ready = [event for event in told if event.source == APM]
-        return told + deployments_of_sightings(seen, ready, rules, QUIET_GAP)
+        return told + deployments_of_sightings(seen, ready, rules, settings.quiet_gap)
 
     def told_failures(self, stage: int) -> list[Failure]:
         """The failures as they are known after a stage."""
+        settings = self.stages[stage].settings
         events = {event.failure_id: event for when, event in self.failures if when <= stage}
-        return [replace(event, env=canonical(event.env)) for event in events.values()]
+        return [
+            replace(event, env=settings.canonical(event.env or settings.env_of_failures)) for event in events.values()
+        ]
 
 
-def canonical(env: str | None) -> str | None:
-    """The name of an environment by the settings."""
-    return "production" if env == "prod" else env
+def random_world(choose: random.Random, services: int, repository: Repository, stages: Sequence[Stage]) -> World:
+    """A world with so many services; those whose numbers differ by less than three share failures.
 
-
-def random_world(choose: random.Random, services: int, repository: Repository) -> World:
-    """A world with so many services; those whose numbers differ by less than three share failures."""
-    names = [f"s{number:03}" for number in range(services)]
-    teams = {name: choose.choice("xyz") for name in names if choose.random() < 0.5}
-    deployments: list[tuple[int, Deployment]] = []
-    pools: dict[str, list[datetime]] = {}
-    for name in names:
-        start = choose.choice(STARTS)
-        pools[name] = [start + timedelta(minutes=choose.randrange(6 * 24 * 60)) for _ in range(choose.randint(3, 5))]
-        deployments += _deployments(choose, name, pools[name], repository)
-    failures: list[tuple[int, Failure]] = []
+    Of the first half nothing new is told after the first stage: only settings, selections and definitions move them.
+    """
+    names, last = [f"s{number:03}" for number in range(services)], len(stages) - 1
+    ends = {name: last if number >= services // 2 else 0 for number, name in enumerate(names)}
+    pools = {name: _pool(choose, stages) for name in names}
+    deployments = [event for name in names for event in _deployments(choose, name, pools[name], repository, ends[name])]
     by_service: dict[str, list[Deployment]] = {name: [] for name in names}
     for _, event in deployments:
         by_service[event.service].append(event)
-    for number, name in enumerate(names):
-        near = names[number : number + 3]
-        failures += [
-            _failure(choose, f"{name}-{place}", near, pools[name], by_service) for place in range(choose.randint(2, 5))
-        ]
-    sent = [(stage, event) for stage, event in deployments if event.source == EVENT_API]
-    sightings = [
-        seen for name in names if choose.random() < 0.5 for seen in _sightings(choose, name, pools[name], repository)
+    failures = [
+        _failure(choose, f"{name}-{place}", names[number : number + 3], pools[name], by_service, ends[name])
+        for number, name in enumerate(names)
+        for place in range(choose.randint(2, 5))
     ]
-    with_repository = {name: choose.choice(PATTERNS) for name in names if choose.random() < 0.7}
-    deployments += [(1, _told_again(choose, event)) for stage, event in sent if stage == 0 and choose.random() < 0.15]
-    failures += [(1, _changed(choose, event)) for stage, event in failures if stage == 0 and choose.random() < 0.3]
-    return World(teams, with_repository, deployments, sightings, failures, _marks(choose, sent))
+    sightings = [
+        seen
+        for name in names
+        if choose.random() < 0.5
+        for seen in _sightings(choose, name, pools[name], repository, ends[name])
+    ]
+    sent = [(stage, event) for stage, event in deployments if event.source == EVENT_API]
+    deployments += [
+        (later, _told_again(choose, event))
+        for stage, event in sent
+        for later in range(stage + 1, ends[event.service] + 1)
+        if choose.random() < 0.15
+    ]
+    failures += [
+        (later, _changed(choose, event))
+        for stage, event in failures
+        for later in range(stage + 1, min((ends.get(name, last) for name in event.services), default=last) + 1)
+        if choose.random() < 0.3
+    ]
+    marks = _marks(choose, sent, ends)
+    return World(stages, _catalogs(choose, names, last), deployments, sightings, failures, marks)
+
+
+def _stage(choose: random.Random, last: int) -> int:
+    """A stage in which something is told, mostly the first."""
+    return min(last, choose.choice([0, 0, 0, 0, 0, 0, 1, 1, 2, 2]))
+
+
+def _catalogs(choose: random.Random, names: Sequence[str], last: int) -> list[Catalog]:
+    """The definitions of each stage; of some later ones a few services have others than before."""
+    teams = {name: choose.choice("xyz") for name in names if choose.random() < 0.5}
+    patterns = {name: choose.choice(PATTERNS) for name in names if choose.random() < 0.7}
+    found = [Catalog(teams, patterns)]
+    for _ in range(last):
+        teams, patterns = dict(teams), dict(patterns)
+        for name in choose.sample(names, choose.choice([0, 0, len(names) // 4])):
+            teams.pop(name, None)
+            patterns.pop(name, None)
+            teams |= {name: choose.choice("xyz")} if choose.random() < 0.5 else {}
+            patterns |= {name: choose.choice(PATTERNS)} if choose.random() < 0.7 else {}
+        found.append(Catalog(teams, patterns))
+    return found
+
+
+def _pool(choose: random.Random, stages: Sequence[Stage]) -> list[datetime]:
+    """Moments about which things happen to a service, some at and right before those that decide something."""
+    settings = stages[0].settings
+    start = choose.choice(starts(settings.timezone))
+    deciding = [
+        *CLOCKS[settings.timezone],
+        *(midnight(start.date() + timedelta(days=days), stage.settings.zone) for stage in stages for days in range(6)),
+        *(selection.at for stage in stages for selection in stage.selections),
+    ]
+    edges = [at - timedelta(microseconds=before) for at in deciding for before in (0, 1)]
+    return [
+        choose.choice(edges) if choose.random() < 0.15 else start + timedelta(minutes=choose.randrange(6 * 24 * 60))
+        for _ in range(choose.randint(3, 5))
+    ]
 
 
 def _deployments(
-    choose: random.Random, service: str, pool: Sequence[datetime], repository: Repository
+    choose: random.Random, service: str, pool: Sequence[datetime], repository: Repository, last: int
 ) -> list[tuple[int, Deployment]]:
     found = []
     place, heads = choose.randrange(10), [*repository.requests.values(), *repository.release]
@@ -147,7 +173,7 @@ def _deployments(
         for _ in range(choose.randint(4, 14))
     )
     for number, at in enumerate(moments):
-        stage, source = int(choose.random() < 0.35), choose.choice([EVENT_API, EVENT_API, APM])
+        stage, source = _stage(choose, last), choose.choice([EVENT_API, EVENT_API, APM])
         place = max(0, min(len(repository.main) - 1, place + choose.choice([-2, -1, 0, 0, 1, 1, 2, 3])))
         sha = choose.choice([repository.main[place]] * 5 + [choose.choice(heads), None])
         version = f"v{sha[:4]}" if sha else choose.choice(["w1", "w2", "w-hotfix", None])
@@ -180,12 +206,12 @@ def _deployments(
             seconds = timedelta(seconds=choose.choice([0, 0.4, 600, 600.000001]))
             twin = replace(event, deployment_id=f"apm:{event_id}", source=APM, started_at=event.finished_at + seconds)
             twin = replace(twin, finished_at=twin.started_at, order=(twin.started_at, twin.deployment_id))
-            found.append((int(choose.random() < 0.35), twin))
+            found.append((_stage(choose, last), twin))
     return found
 
 
 def _sightings(
-    choose: random.Random, service: str, pool: Sequence[datetime], repository: Repository
+    choose: random.Random, service: str, pool: Sequence[datetime], repository: Repository, last: int
 ) -> list[tuple[int, Sighting]]:
     """Sightings of few versions, in any of the stages; a version is one commit, which not every sighting names."""
     shas = choose.sample(repository.main, 3)
@@ -195,9 +221,7 @@ def _sightings(
         at = choose.choice(pool) + timedelta(seconds=choose.choice(JITTERS), hours=choose.choice([0, 0, 0, 1, 2, 20]))
         version = choose.choice([*commits])
         sha = commits[version] if choose.random() < 0.7 else None
-        found.append(
-            (int(choose.random() < 0.35), Sighting(at, service, choose.choice(ENVIRONMENTS[2:]), version, sha))
-        )
+        found.append((_stage(choose, last), Sighting(at, service, choose.choice(ENVIRONMENTS[2:]), version, sha)))
     return found
 
 
@@ -218,9 +242,10 @@ def _failure(
     name: str,
     services: Sequence[str],
     pool: Sequence[datetime],
-    deployed: dict[str, list[Deployment]],
+    deployed: Mapping[str, Sequence[Deployment]],
+    last: int,
 ) -> tuple[int, Failure]:
-    stage, event_id = int(choose.random() < 0.35), f"{choose.choice('yz')}-{name}"
+    stage, event_id = _stage(choose, last), f"{choose.choice('yz')}-{name}"
     at = choose.choice(pool) + timedelta(seconds=choose.choice(JITTERS), hours=choose.choice([0, 0, 1, 30, 60]))
     impacted = tuple(choose.sample(services, min(len(services), choose.choice([0, 1, 1, 1, 2, 3]))))
     if impacted and choose.random() < 0.03:
@@ -252,7 +277,9 @@ def _failure(
     )
 
 
-def _marks(choose: random.Random, deployments: Sequence[tuple[int, Deployment]]) -> list[tuple[int, str, Mark]]:
+def _marks(
+    choose: random.Random, deployments: Sequence[tuple[int, Deployment]], ends: Mapping[str, int]
+) -> list[tuple[int, str, Mark]]:
     found = []
     ids = [event.deployment_id for _, event in deployments]
     for number, (stage, event) in enumerate(deployments):
@@ -261,215 +288,7 @@ def _marks(choose: random.Random, deployments: Sequence[tuple[int, Deployment]])
             is_failed = choose.random() < 0.6
             is_named = is_failed and choose.random() < 0.7
             remediation = (near, choose.choice(["rollback", "rollforward"])) if is_named else None
-            found.append((max(stage, int(choose.random() < 0.5)), event.deployment_id, Mark(is_failed, remediation)))
+            found.append(
+                (max(stage, _stage(choose, ends[event.service])), event.deployment_id, Mark(is_failed, remediation))
+            )
     return sorted(found, key=lambda mark: mark[0])
-
-
-def random_repository(choose: random.Random, path: Path) -> Repository:
-    """Writes a main branch with squash merges, merges, plain commits and reverts, and the heads of pull requests.
-
-    A request may begin on another one, may take main in, and may itself squash another one. A release branch picks
-    squash commits with their numbers.
-    """
-    git(path, "init", "--quiet", "--bare", "--template=", "--initial-branch=main")
-    commits: dict[str, Commit] = {}
-    # The number of the commit that wrote each file last.
-    contents: dict[str, dict[str, int]] = {}
-
-    def commit(*parents: str, subject: str, files: frozenset[str], reverted: str | None = None) -> str:
-        message = subject + (f"\n\nThis reverts commit {reverted}." if reverted else "")
-        committed = len(commits) * 7_200
-        authored = committed - choose.choice([0, 60, 90_000]) + 90_000
-        content: dict[str, int] = {}
-        for parent in reversed(parents):
-            content |= contents[parent]
-        content |= dict.fromkeys(files, len(commits))
-        lines = [f"tree {_write_files(path, content)}", *(f"parent {parent}" for parent in parents)]
-        for who, seconds in (("author", authored), ("committer", committed + 90_000)):
-            lines.append(f"{who} A <a@example.invalid> {int(NEW_YEAR.timestamp()) + seconds} +0000")
-        sha = _write(path, b"commit", "\n".join([*lines, "", message]).encode())
-        authored_at = NEW_YEAR + timedelta(seconds=authored)
-        commits[sha] = Commit(sha, parents, subject, (reverted,) if reverted else (), authored_at, files)
-        contents[sha] = content
-        return sha
-
-    def some_files() -> frozenset[str]:
-        return frozenset(choose.sample(["a/x", "b/x", "c/x"], choose.choice([0, 1, 1, 2])))
-
-    def squash(parent: str, tip: str, subject: str) -> str:
-        """A commit that changes some of what the tip changed that the parent does not have."""
-        held = _history(commits, tip) - _history(commits, parent)
-        files = sorted(frozenset().union(*(commits[sha].files for sha in held)))
-        return commit(parent, subject=subject, files=frozenset(choose.sample(files, choose.randint(0, len(files)))))
-
-    main, tips, requests = [commit(subject="root", files=frozenset({"a/x", "b/x", "c/x"}))], [], {}
-    for number in range(1, 31):
-        subject, reverted = _message(choose, commits, number)
-        way = choose.choice(["plain", "squash", "squash", "merge", "unknown request"])
-        if way == "plain":
-            main.append(commit(main[-1], subject=subject, files=some_files(), reverted=reverted))
-            continue
-        tip = commit(choose.choice([*main[-4:], *tips[-2:]]), subject=f"begin {number}", files=some_files())
-        if choose.random() < 0.4:
-            tip = commit(tip, main[-1], subject=f"take main {number}", files=frozenset())
-        tip = commit(tip, subject=subject, files=some_files(), reverted=reverted) if choose.random() < 0.5 else tip
-        if choose.random() < 0.3:
-            part = commit(tip, subject=f"part of {number}", files=some_files())
-            requests[100 + number] = commit(part, subject=f"end of {number}", files=some_files())
-            tip = squash(tip, requests[100 + number], f"parts (#{100 + number})")
-        tips.append(tip)
-        if way == "merge":
-            main.append(commit(main[-1], tip, subject=f"merge {number}", files=frozenset()))
-            continue
-        main.append(squash(main[-1], tip, f"{subject} (#{number})"))
-        if way == "squash":
-            requests[number] = tip
-    release = [main[8]]
-    for sha in main[10:]:
-        if choose.random() < 0.3:
-            release.append(commit(release[-1], subject=commits[sha].subject, files=commits[sha].files))
-    refs = {f"pull/{number}/head": tip for number, tip in requests.items()}
-    refs |= {"heads/main": main[-1], "heads/release": release[-1]}
-    git(path, "update-ref", "--stdin", stdin="".join(f"create refs/{ref} {sha}\n" for ref, sha in refs.items()))
-    return Repository(commits, main, release, requests)
-
-
-def _history(commits: dict[str, Commit], head: str) -> set[str]:
-    found, waiting = set(), [head]
-    while waiting:
-        sha = waiting.pop()
-        if sha not in found:
-            found.add(sha)
-            waiting += commits[sha].parents
-    return found
-
-
-def _message(choose: random.Random, commits: dict[str, Commit], number: int) -> tuple[str, str | None]:
-    """A subject, and the SHA that the message says it reverts."""
-    other = choose.choice(list(commits.values())[-12:])
-    sha = other.sha[: choose.choice([7, 12, 40])]
-    kinds: list[tuple[str, str | None]] = [
-        (f"work {number}", None),
-        (f"hotfix {number}", None),
-        (f"Take back {number}", sha),
-        (f'Revert "{other.subject}"', None),
-        (f'Revert "{other.subject}"', sha),
-        (f'Reapply "{other.subject}"', sha),
-    ]
-    return choose.choices(kinds, [6, 1, 1, 1, 1, 1])[0]
-
-
-def _write_files(path: Path, contents: dict[str, int]) -> str:
-    """Writes a tree of files in folders, each of which holds a number; its SHA."""
-    root = b""
-    for name, number in sorted(contents.items()):
-        folder, _, file = name.partition("/")
-        blob = _write(path, b"blob", str(number).encode())
-        tree = _write(path, b"tree", f"100644 {file}\0".encode() + bytes.fromhex(blob))
-        root += f"40000 {folder}\0".encode() + bytes.fromhex(tree)
-    return _write(path, b"tree", root)
-
-
-def _write(path: Path, kind: bytes, content: bytes) -> str:
-    """Writes an object of git; its SHA."""
-    whole = kind + b" %d\0" % len(content) + content
-    sha = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
-    file = path / "objects" / sha[:2] / sha[2:]
-    file.parent.mkdir(exist_ok=True)
-    file.write_bytes(zlib.compress(whole))
-    return sha
-
-
-def prepare(home: TestHome, world: World, remote: Path) -> None:
-    """Settings, and the catalog: with links of those services that have a repository."""
-    home.settings(
-        timezone=ZONE,
-        environments={"production": ["prod"]},
-        link_window="2d",
-        change_failure_rules=RULES,
-        repositories={REPOSITORY: str(remote)},
-    )
-    link = {"name": "Source", "type": "repo", "url": f"https://{REPOSITORY}"}
-
-    def sources(name: str) -> dict[str, Any]:
-        patterns = {"source_patterns": list(world.with_repository[name])}
-        return {"links": [link], "extensions": {"datadoghq.com/dora-metrics": patterns}}
-
-    definitions = [
-        {"schema-version": "v2.2", "dd-service": name}
-        | ({"team": world.teams[name]} if name in world.teams else {})
-        | (sources(name) if name in world.with_repository else {})
-        for name in sorted({*world.teams, *world.with_repository})
-    ]
-    home.home.services.mkdir()
-    (home.home.services / "all.yaml").write_text("\n---\n".join(map(json.dumps, definitions)))
-
-
-def tell(home: TestHome, world: World, stage: int, choose: random.Random) -> None:
-    """Select, send and drop what belongs to a stage, in any order."""
-    for selection in SELECTIONS[stage]:
-        home.select(selection.event_type, *selection.sources, at=selection.at)  # type: ignore[arg-type]
-    deployments = [event for when, event in world.deployments if when == stage]
-    sent = [_wire(event) for event in deployments if event.source == EVENT_API]
-    known = {event.failure_id for when, event in world.failures if when < stage}
-    failures = [event for when, event in world.failures if when == stage]
-    new_failures = [_failure_wire(event) for event in failures if event.failure_id not in known]
-    choose.shuffle(sent)
-    choose.shuffle(new_failures)
-    with EventStore.at(home.home) as store:
-        for kind, events in (("deployment", sent), ("failure", new_failures)):
-            store.append_many(kind, events, received_at=RECEIVED[stage])  # type: ignore[arg-type]
-        for event in failures:
-            if event.failure_id in known:
-                end = {"finished_at": event.finished_at.isoformat() if event.finished_at else None}
-                assert store.update("failure", event.failure_id, end, received_at=RECEIVED[stage])
-        for when, event_id, mark in world.marks:
-            if when == stage:
-                changes: dict[str, Any] = {"change_failure": mark.is_failed}
-                if mark.remediation:
-                    changes["remediation"] = dict(zip(("id", "type"), mark.remediation, strict=True))
-                assert store.update("deployment", event_id, changes, received_at=RECEIVED[stage])
-    ready = [
-        {"type": "dora_deployment", "id": event.deployment_id.removeprefix("apm:"), "attributes": _wire(event)}
-        for event in deployments
-        if event.source == APM
-    ]
-    set_time(home.drop_export(f"ready-{stage}.jsonl", ready), RECEIVED[stage])
-    seen = [_sighting_wire(seen) for when, seen in world.sightings if when == stage]
-    choose.shuffle(seen)
-    # A file of its own for each half.
-    for half in (0, 1):
-        set_time(home.drop_export(f"seen-{stage}-{half}.jsonl", seen[half::2]), RECEIVED[stage])
-
-
-def _wire(event: Deployment) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "id": event.deployment_id,
-        "service": f" {event.service}",
-        "env": event.env,
-        "version": event.version,
-        "team": event.team,
-        "custom_tags": list(event.tags),
-        "started_at": event.started_at.isoformat(),
-        "finished_at": event.finished_at.isoformat(),
-    }
-    return told | ({"git": {"commit_sha": event.commit_sha.upper()}} if event.commit_sha else {})
-
-
-def _sighting_wire(seen: Sighting) -> dict[str, Any]:
-    told = {"timestamp": seen.at.isoformat(), "service": seen.service, "env": seen.env, "version": seen.version}
-    return told | ({"git.commit.sha": seen.commit_sha} if seen.commit_sha else {})
-
-
-def _failure_wire(event: Failure) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "id": event.failure_id,
-        "services": list(event.services),
-        "env": event.env,
-        "team": event.team,
-        "version": event.version,
-        "custom_tags": list(event.tags),
-        "started_at": event.started_at.isoformat(),
-        "finished_at": event.finished_at.isoformat() if event.finished_at else None,
-    }
-    return told | ({"git": {"commit_sha": event.commit_sha}} if event.commit_sha else {})

@@ -1,18 +1,18 @@
 """Random worlds against the oracles: every row of core and metrics, in stages, and made anew.
 
-DORA_TEST_SERVICES says how many services a world has, DORA_TEST_SEED which one it is, and DORA_TEST_EXAMPLES how many
-are tried, one seed after the other.
+Each seed is a world under settings of its own. DORA_TEST_SEED says which one is the first, DORA_TEST_SERVICES how many
+services each has, and DORA_TEST_EXAMPLES how many times the usual number are tried, one seed after the other.
 """
 
 import math
 import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import Field, fields, replace
 from datetime import date, timedelta
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -20,47 +20,37 @@ from dora_pipeline_tests import oracle, oracle_changes, oracle_commits, oracle_l
 from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.oracle import JudgedDeployment, JudgedFailure
-from dora_pipeline_tests.random_worlds import (
-    RULES,
-    SELECTIONS,
-    ZONE,
-    World,
-    prepare,
-    random_repository,
-    random_world,
-    tell,
-)
+from dora_pipeline_tests.random_repositories import random_repository
+from dora_pipeline_tests.random_settings import RULES, random_stages, starts
+from dora_pipeline_tests.random_worlds import World, random_world
+from dora_pipeline_tests.told_worlds import tell
 
 Row = tuple[Any, ...]
-# Spans of metrics.summary: by day over a change of the clocks, weeks and months that are cut, the end of an ISO year.
-SPANS = (
-    ("day", date(2024, 3, 28), date(2024, 4, 2)),
-    ("week", date(2024, 10, 23), date(2024, 11, 5)),
-    ("week", date(2024, 12, 25), date(2025, 1, 6)),
-    ("month", date(2024, 3, 1), date(2024, 10, 27)),
-    ("quarter", date(2024, 1, 1), date(2024, 12, 31)),
-    ("year", date(2024, 1, 1), date(2024, 12, 31)),
-)
 
 
 class Expected:
     """What the oracles say of a world after a stage."""
 
     def __init__(self, world: World, repository: oracle_commits.Repository, stage: int) -> None:
-        selections = [one for part in SELECTIONS[: stage + 1] for one in part]
-        self.rules = oracle.Rules(selections, ZoneInfo(ZONE), world.teams)
+        settings, catalog = world.stages[stage].settings, world.catalogs[stage]
+        self.rules = oracle.Rules(
+            world.selections(stage), settings.zone, catalog.teams, settings.merge_window, settings.link_window
+        )
         self.told = world.told_deployments(stage, self.rules)
         self.deployments, rejected = oracle.judged_deployments(self.told, self.rules)
         self.failures, rejected_failures = oracle.judged_failures(world.told_failures(stage), self.rules)
         self.rejected: list[Row] = [(*names, None) for names in rejected]
         self.rejected += [(source, service, None, name) for source, service, name in rejected_failures]
         marks = oracle_changes.Marks.of(self.deployments, {names[2] for names in rejected})
+        if settings.squash_merges == "landed":
+            # No commit stands for others where there are no pull requests.
+            repository = replace(repository, requests={})
         for history in oracle.histories(self.deployments):
             service = history[0].told.service
-            known = repository if service in world.with_repository else None
-            oracle_commits.look_up_commits(history, known, world.with_repository.get(service, ()))
-            oracle_changes.judge_changes(history, known, RULES, marks)
-        rules = oracle_links.Rules({*world.teams, *world.with_repository}, window=timedelta(days=2))
+            known = repository if service in catalog.with_repository else None
+            oracle_commits.look_up_commits(history, known, catalog.with_repository.get(service, ()))
+            oracle_changes.judge_changes(history, known, settings.rules, marks)
+        rules = oracle_links.Rules(catalog.services, settings.link_window, settings.link_slack)
         deployed = [_deployed(row) for row in self.deployments]
         self.links = {
             (row.told.failure_id, row.service): oracle_links.link(_failed(row), deployed, rules)
@@ -254,33 +244,51 @@ def assert_metrics_are(home: TestHome, expected: Expected) -> None:
     assert_same(outcomes, map(expected.outcome, counted))
 
 
-def assert_summaries_are(home: TestHome, expected: Expected) -> None:
-    """Every row of the summaries over SPANS."""
+def spans(world: World) -> Sequence[tuple[str, date, date]]:
+    """By day over a change of the clocks, weeks and months that are cut, the end of an ISO year, and whole years."""
+    first, second, last = (at.date() for at in starts(world.stages[0].settings.timezone))
+    year = (date(first.year, 1, 1), date(first.year, 12, 31))
+    return (
+        ("day", first, first + timedelta(days=5)),
+        ("week", second - timedelta(days=1), second + timedelta(days=12)),
+        ("week", last - timedelta(days=2), last + timedelta(days=10)),
+        ("month", first.replace(day=1), second + timedelta(days=2)),
+        ("quarter", *year),
+        ("year", *year),
+    )
+
+
+def assert_summaries_are(home: TestHome, expected: Expected, world: World, choose: random.Random) -> None:
+    """Every row of the summaries over two of the spans."""
     events = (expected.deployments, expected.failures, expected.rules, expected.outcomes)
-    for span in SPANS:
+    for span in choose.sample(spans(world), 2):
         names = "period, service, env, team"
         found = home.rows(f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary(?, ?, ?)", *span)
         assert_same(found, _rows(oracle_metrics.summary(*events, *span)))
-        for dimension in ("team", "all"):
+        for dimension in choose.sample(["service", "team", "all"], 2):
             names = "period, env, member"
             query = f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary_by(?, ?, ?, ?)"
             assert_same(home.rows(query, dimension, *span), _rows(oracle_metrics.summary_by(*events, dimension, *span)))
 
 
-def assert_explained(home: TestHome, expected: Expected, choose: random.Random) -> None:
+def assert_explained(home: TestHome, expected: Expected, world: World, choose: random.Random) -> None:
     """The events of each figure, of some services and envs in some days; what is left out has a reason."""
     rejected = {name for names in expected.rejected for name in names[2:]}
     services = sorted({row.told.service for row in expected.deployments})
-    for service in choose.sample(services, 8):
-        env = choose.choice(["production", "staging", None])
-        days = choose.choice([(date(2023, 1, 1), date(2026, 1, 1)), (date(2024, 3, 30), date(2024, 4, 1))])
+    envs = sorted({row.told.env for row in expected.deployments if row.told.env})
+    _, first, last = spans(world)[0]
+    for service in choose.sample(services, min(len(services), 4)):
+        env = choose.choice([*envs, None])
+        days = choose.choice([(date(2010, 1, 1), date(2026, 1, 1)), (first, last)])
         rows = home.rows(
             "SELECT figure, event_id, reason, is_counted FROM metrics.explain(?, ?, ?, ?)", *days, service, env
         )
         assert all(is_counted == (reason is None) for *_, reason, is_counted in rows)
         found = [(figure, event_id) for figure, event_id, _, is_counted in rows if is_counted]
         assert_same(found, expected.explained(service, env, *days))
-        told = [row for row in expected.told if row.service == service and (env is None or row.env == env)]
+        # What a source told that was never selected is not read.
+        told = [row for row in expected.told if expected.rules.first_selected_at(row.source) is not None]
+        told = [row for row in told if row.service == service and (env is None or row.env == env)]
         zone = expected.rules.zone
         ids = {row.deployment_id for row in told if days[0] <= row.finished_at.astimezone(zone).date() <= days[1]}
         listed = [event_id for figure, event_id, *_ in rows if figure == "deployments" and event_id is not None]
@@ -291,55 +299,84 @@ def _rows(figures: Mapping[tuple[object, ...], Mapping[str, Any]]) -> list[Row]:
     return [(*names, *values.values()) for names, values in figures.items()]
 
 
-def ways(expected: Expected) -> set[Any]:
-    """What the world shows: ways and kinds of failed changes, rules and reasons of links, reasons without lead time."""
+def ways(world: World, expected: Expected) -> set[Any]:
+    """What the world shows: ways, kinds, rules and reasons, and settings that change."""
     failed = [row.failed for row in expected.deployments if row.failed]
     links: Sequence[oracle_links.Link] = list(expected.links.values())
+    rolled_back = [row for row in expected.deployments if row.kind == "rollback" and row.failed]
+    settings = [stage.settings for stage in world.stages]
     return {
         *(one.way for one in failed),
         *(one.rule for one in failed),
+        *(f"rollback that failed by {row.failed.way}" for row in rolled_back if row.failed),
         *(link[1] or link[2] for link in links),
         *(row.lead_time_reason for row in expected.deployments),
         *(row.kind for row in expected.deployments),
         *(one.landed_as is not None for row in expected.deployments for one in row.brought or ()),
+        *(f"SHA of {len(row.told.commit_sha or '')}" for row in expected.deployments if row.commit),
+        *("restore of three services" for row in expected.failures if row.told.services[2:] and row.restored_day),
+        *("same second" for _ in expected.rejected),
+        *("never selected" for row in expected.told if expected.rules.first_selected_at(row.source) is None),
+        *(one.squash_merges for one in settings),
+        *(f"new {field.name}" for one, new in pairwise(settings) for field in fields(one) if _differ(one, new, field)),
+        *("new catalog" for one, new in pairwise(world.catalogs) if one != new),
     }
 
 
-_SERVICES = int(os.environ.get("DORA_TEST_SERVICES", "60"))
-_SEED = int(os.environ.get("DORA_TEST_SEED", "7"))
+def _differ(one: object, other: object, field: Field[Any]) -> bool:
+    return bool(getattr(one, field.name) != getattr(other, field.name))
+
+
+# The first of seeds that together show all there is.
+_USUAL_SEED, _USUAL_SERVICES, _HOMES = 52, 20, 3
+_SEED = int(os.environ.get("DORA_TEST_SEED", _USUAL_SEED))
+_SERVICES = int(os.environ.get("DORA_TEST_SERVICES", _USUAL_SERVICES))
+
+
+def world_of(seed: int, services: int, remote: Path) -> tuple[World, oracle_commits.Repository, random.Random]:
+    """A world, its repository, which is written, and what goes on choosing."""
+    choose = random.Random(seed)
+    stages = random_stages(choose)
+    repository = random_repository(choose, remote)
+    return random_world(choose, services, repository, stages), repository, choose
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seed", range(_SEED, _SEED + examples(1)))
+@pytest.mark.parametrize("seed", range(_SEED, _SEED + examples(_HOMES)))
 def test_every_row_of_a_world_is_what_the_oracles_say_in_stages_and_made_anew(tmp_path: Path, seed: int) -> None:
-    choose = random.Random(seed)
     remote = tmp_path / "app.git"
-    repository = random_repository(choose, remote)
-    world = random_world(choose, _SERVICES, repository)
+    world, repository, choose = world_of(seed, _SERVICES, remote)
     home = TestHome(tmp_path / "home")
-    prepare(home, world, remote)
-    for stage in range(len(SELECTIONS)):
-        tell(home, world, stage, choose)
+    for stage in range(len(world.stages)):
+        tell(home, world, stage, remote, choose)
+        if choose.random() < 0.2:
+            _, *days = spans(world)[0]
+            home.run(*map(str, days))
         home.run()
         expected = Expected(world, repository, stage)
         assert_core_is(home, expected)
         assert_metrics_are(home, expected)
-        before = home.tables()
-        home.run(rebuild=True)
-        assert home.tables() == before
-    assert_summaries_are(home, expected)
-    assert_explained(home, expected, choose)
-    if _SERVICES < 60:
-        return
-    # A world in which a rule finds nothing tells nothing of it; in a small one that is chance.
+    assert_summaries_are(home, expected, world, choose)
+    assert_explained(home, expected, world, choose)
+    before = home.tables()
+    home.run(rebuild=True)
+    assert home.tables() == before
+
+
+def test_the_first_worlds_show_every_way_and_reason(tmp_path: Path) -> None:
+    found: set[Any] = set()
+    for seed in range(_USUAL_SEED, _USUAL_SEED + _HOMES):
+        world, repository, _ = world_of(seed, _USUAL_SERVICES, tmp_path / f"{seed}.git")
+        found |= ways(world, Expected(world, repository, len(world.stages) - 1))
     rules = {rule["name"] for rule in RULES}
-    links = {"deployment_id", "commit", "version", "latest", "team", "no_service", "no_deployment", "too_long_ago"}
-    reasons = {"duplicate", "no_commit", "previous_too_old", "no_repository", "no_commits", "redelivered"}
-    reasons |= {"commit_missing", "previous_commit_missing"}
-    assert {"mark", "rollback", "revert", "rule", "redeploy", True, False, *rules, *links, *reasons} <= ways(expected)
-    assert expected.rejected
-    by_id = {row.told.deployment_id: row for row in expected.deployments}
-    assert any(row.kind == "rollback" and row.failed and row.failed.way == "rollback" for row in by_id.values())
-    assert {len(row.told.commit_sha or "") for row in by_id.values() if row.commit} >= {7, 9, 12, 40}
-    assert any(row.told.services[2:] and row.restored_day for row in expected.failures)
+    links = {"deployment_id", "commit", "version", "latest", "team"}
+    unlinked = {"no_service", "unknown_service", "no_deployment", "too_long_ago"}
+    reasons = {"duplicate", "first_deployment", "no_commit", "previous_too_old", "no_repository", "no_commits"}
+    reasons |= {"redelivered", "commit_missing", "previous_commit_missing"}
+    shas = {f"SHA of {number}" for number in (7, 9, 12, 40)}
+    changes = {"mark", "rollback", "revert", "rule", "redeploy", "rollback that failed by rollback", True, False}
+    settings = {"expand", "landed", "new catalog", "never selected"}
+    others = {"restore of three services", "same second"}
+    # A world in which a rule finds nothing tells nothing of it.
+    assert rules | links | unlinked | reasons | shas | changes | settings | others <= found

@@ -21,8 +21,11 @@ from dora_pipeline.warehouse.storage.storage_reader import open_storage
 from dora_pipeline.warehouse.writer import open_writer
 from dora_pipeline_tests.command import call
 from dora_pipeline_tests.homes import TestHome
-from dora_pipeline_tests.random_worlds import SELECTIONS, prepare, random_repository, random_world, tell
+from dora_pipeline_tests.random_repositories import random_repository
+from dora_pipeline_tests.random_settings import STAGES
+from dora_pipeline_tests.random_worlds import random_world
 from dora_pipeline_tests.stored import SUMMARY, TABLES, assert_equal, files, guide, kill_run, manifest
+from dora_pipeline_tests.told_worlds import tell
 
 COUNT = "SELECT COUNT(*) FROM core.deployments"
 
@@ -57,12 +60,10 @@ def test_after_each_stage_of_a_random_world_the_files_hold_the_rows_of_the_publi
     choose = random.Random(int(os.environ.get("DORA_TEST_SEED", "5")))
     remote = tmp_path / "app.git"
     repository = random_repository(choose, remote)
-    world = random_world(choose, 5, repository)
+    world = random_world(choose, 5, repository, STAGES)
     home = TestHome(tmp_path / "home")
-    prepare(home, world, remote)
-    home.home.settings_file.write_text(f"{home.home.settings_file.read_text()}engine: {{storage: {storage}}}\n")
-    for stage in range(len(SELECTIONS)):
-        tell(home, world, stage, choose)
+    for stage in range(len(STAGES)):
+        tell(home, world, stage, remote, choose, engine={"storage": str(storage)})
         home.run()
         assert_equal(home, storage)
     before = manifest(storage)

@@ -25,8 +25,11 @@ from dora_pipeline.errors import WarehouseError
 from dora_pipeline_tests import stored
 from dora_pipeline_tests.dagster_servers import free_port
 from dora_pipeline_tests.homes import TestHome
-from dora_pipeline_tests.random_worlds import SELECTIONS, prepare, random_repository, random_world, tell
+from dora_pipeline_tests.random_repositories import random_repository
+from dora_pipeline_tests.random_settings import STAGES
+from dora_pipeline_tests.random_worlds import random_world
 from dora_pipeline_tests.test_random_worlds import assert_same
+from dora_pipeline_tests.told_worlds import tell
 from dora_pipeline_tests.waiting import eventually
 
 # Where `make test-spark` installs the server; its package and that of the client have one name.
@@ -126,22 +129,20 @@ def test_spark_makes_the_rows_that_duckdb_makes_and_one_that_died_changes_nothin
     choose = random.Random(int(os.environ.get("DORA_TEST_SEED", "11")))
     remote, storage = tmp_path / "app.git", tmp_path / "storage"
     repository = random_repository(choose, remote)
-    world = random_world(choose, int(os.environ.get("DORA_TEST_SERVICES", "25")), repository)
+    world = random_world(choose, int(os.environ.get("DORA_TEST_SERVICES", "25")), repository, STAGES)
     # Each run costs Spark a minute of a processor, most of it for planning.
-    last = len(SELECTIONS) - 1
+    last = len(STAGES) - 1
     run_stages = range(last + 1) if os.environ.get("DORA_TEST_STAGES") else [last]
     plain, sparked = TestHome(tmp_path / "plain"), TestHome(tmp_path / "sparked")
     storage.mkdir()
     with running_server(tmp_path / "spark") as (url, server):
-        for home in (plain, sparked):
-            prepare(home, world, remote)
-        use_engine(sparked, kind="spark", url=url, storage=str(storage))
+        spark = {"kind": "spark", "url": url, "storage": str(storage)}
         monkeypatch.setenv("DORA_SPARK_TOKEN", TOKEN)
-        for stage in range(len(SELECTIONS)):
+        for stage in range(len(STAGES)):
             state = choose.getstate()
-            for home in (plain, sparked):
+            for home, engine in ((plain, None), (sparked, spark)):
                 choose.setstate(state)
-                tell(home, world, stage, choose)
+                tell(home, world, stage, remote, choose, engine)
                 if stage in run_stages:
                     home.run()
             if stage in run_stages:

@@ -1,0 +1,113 @@
+"""How a user tells a random world to a home, stage by stage: settings, service definitions, selections and events."""
+
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dora_pipeline.intake.store import EventStore
+from dora_pipeline_tests.full_homes import set_time
+from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.oracle import Deployment, Failure, Sighting
+from dora_pipeline_tests.random_settings import APM, EVENT_API
+from dora_pipeline_tests.random_worlds import Catalog, World
+
+REPOSITORY = "example.com/org/app"
+
+
+def tell(
+    home: TestHome,
+    world: World,
+    stage: int,
+    remote: Path,
+    choose: random.Random,
+    engine: Mapping[str, str] | None = None,
+) -> None:
+    """Set, select, send and drop what belongs to a stage, events in any order; `engine` is a setting of every stage."""
+    now = world.stages[stage]
+    home.settings(**now.settings.written(), repositories={REPOSITORY: str(remote)}, engine=dict(engine or {}))
+    home.home.services.mkdir(exist_ok=True)
+    (home.home.services / "all.yaml").write_text(_definitions(world.catalogs[stage]))
+    for selection in now.selections:
+        home.select(selection.event_type, *selection.sources, at=selection.at)  # type: ignore[arg-type]
+    deployments = [event for when, event in world.deployments if when == stage]
+    sent = [_wire(event) for event in deployments if event.source == EVENT_API]
+    known = {event.failure_id for when, event in world.failures if when < stage}
+    failures = [event for when, event in world.failures if when == stage]
+    new_failures = [_failure_wire(event) for event in failures if event.failure_id not in known]
+    choose.shuffle(sent)
+    choose.shuffle(new_failures)
+    with EventStore.at(home.home) as store:
+        for kind, events in (("deployment", sent), ("failure", new_failures)):
+            store.append_many(kind, events, received_at=now.received_at)  # type: ignore[arg-type]
+        for event in failures:
+            if event.failure_id in known:
+                end = {"finished_at": event.finished_at.isoformat() if event.finished_at else None}
+                assert store.update("failure", event.failure_id, end, received_at=now.received_at)
+        for when, event_id, mark in world.marks:
+            if when == stage:
+                changes: dict[str, Any] = {"change_failure": mark.is_failed}
+                if mark.remediation:
+                    changes["remediation"] = dict(zip(("id", "type"), mark.remediation, strict=True))
+                assert store.update("deployment", event_id, changes, received_at=now.received_at)
+    ready = [
+        {"type": "dora_deployment", "id": event.deployment_id.removeprefix("apm:"), "attributes": _wire(event)}
+        for event in deployments
+        if event.source == APM
+    ]
+    set_time(home.drop_export(f"ready-{stage}.jsonl", ready), now.received_at)
+    seen = [_sighting_wire(seen) for when, seen in world.sightings if when == stage]
+    choose.shuffle(seen)
+    # A file of its own for each half.
+    for half in (0, 1):
+        set_time(home.drop_export(f"seen-{stage}-{half}.jsonl", seen[half::2]), now.received_at)
+
+
+def _definitions(catalog: Catalog) -> str:
+    link = {"name": "Source", "type": "repo", "url": f"https://{REPOSITORY}"}
+
+    def sources(name: str) -> dict[str, Any]:
+        patterns = {"source_patterns": list(catalog.with_repository[name])}
+        return {"links": [link], "extensions": {"datadoghq.com/dora-metrics": patterns}}
+
+    definitions = [
+        {"schema-version": "v2.2", "dd-service": name}
+        | ({"team": catalog.teams[name]} if name in catalog.teams else {})
+        | (sources(name) if name in catalog.with_repository else {})
+        for name in sorted(catalog.services)
+    ]
+    return "\n---\n".join(map(json.dumps, definitions))
+
+
+def _wire(event: Deployment) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "id": event.deployment_id,
+        "service": f" {event.service}",
+        "env": event.env,
+        "version": event.version,
+        "team": event.team,
+        "custom_tags": list(event.tags),
+        "started_at": event.started_at.isoformat(),
+        "finished_at": event.finished_at.isoformat(),
+    }
+    return told | ({"git": {"commit_sha": event.commit_sha.upper()}} if event.commit_sha else {})
+
+
+def _sighting_wire(seen: Sighting) -> dict[str, Any]:
+    told = {"timestamp": seen.at.isoformat(), "service": seen.service, "env": seen.env, "version": seen.version}
+    return told | ({"git.commit.sha": seen.commit_sha} if seen.commit_sha else {})
+
+
+def _failure_wire(event: Failure) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "id": event.failure_id,
+        "services": list(event.services),
+        "env": event.env,
+        "team": event.team,
+        "version": event.version,
+        "custom_tags": list(event.tags),
+        "started_at": event.started_at.isoformat(),
+        "finished_at": event.finished_at.isoformat() if event.finished_at else None,
+    }
+    return told | ({"git": {"commit_sha": event.commit_sha}} if event.commit_sha else {})

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -132,8 +133,9 @@ def _owners(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+@cache
 def _pattern(value: str) -> str:
-    # Starting DuckDB takes a while: only those who write patterns wait for it.
+    # Starting DuckDB takes a while: only those who write patterns wait for it, once for each.
     import duckdb
 
     try:

@@ -247,6 +247,23 @@ def test_a_commit_that_is_pushed_later_is_found_by_the_next_run(home: TestHome, 
     assert list(brought(home, "second")) == [shas[2]]
 
 
+def test_a_commit_of_no_branch_is_found_by_the_run_that_hears_of_it_also_where_another_one_stays_missing(
+    home: TestHome, remote: Path
+) -> None:
+    shas = line(remote, 3)
+    git(remote, "update-ref", "refs/pull/7/head", shas[3])
+    git(remote, "update-ref", "refs/heads/main", shas[2])
+    deploy(home, "first", ago(5), shas[1], env="staging")
+    deploy(home, "another", ago(4), shas[1], env="production")
+    deploy(home, "missing", ago(3), "0" * 39 + "1", env="staging")
+    home.run()
+    assert reasons(home)["missing"] == "commit_missing"
+    deploy(home, "request", ago(1), shas[3][:9], env="production")
+    home.run()
+    assert reasons(home)["missing"] == "commit_missing"
+    assert {*brought(home, "request")} == {shas[2], shas[3]}
+
+
 def test_old_deployments_get_their_lead_times_once_the_repository_can_be_fetched(
     home: TestHome, remote: Path, tmp_path: Path
 ) -> None:

@@ -32,9 +32,9 @@ class Repositories:
         self._progress = session.progress
         self._fetches = session.fetches
         self._expands = session.settings.squash_merges == "expand"
-        # Those that were fetched, and whether that went well; those that were searched for missing commits.
+        # Those that were fetched, and whether that went well; the missing commits that each was searched for.
         self._fetched: dict[str, bool] = {}
-        self._searched: set[str] = set()
+        self._searched: dict[str, set[str]] = {}
         self._offered: dict[str, Mapping[str, str] | None] = {}
         self._made_again: set[str] = set()
         self._unreadable: set[str] = set()
@@ -60,12 +60,19 @@ class Repositories:
         """
         wanted, name = set(shas), mirror.repository_id
         found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
-        if len(found) < len(wanted) and fetches and self._fetches and name not in self._searched:
-            self._searched.add(name)
+        searched = self._searched.setdefault(name, set())
+        missing = wanted - found.keys() - searched
+        if missing and fetches and self._fetches:
+            is_first = not searched
+            searched |= missing
             if name not in self._unreadable and self._fetch(mirror):
-                self._answer(mirror, lambda: mirror.fetch_commits(mirror.missing(wanted)))
-                self._answer(mirror, lambda: mirror.fetch_requests(self._requests_of(mirror, mirror.missing(wanted))))
-            if mirror.exists and len(self._answer(mirror, lambda: mirror.resolve(wanted)) or {}) < len(wanted):
+                self._answer(mirror, lambda: mirror.fetch_commits(mirror.missing(missing)))
+                self._answer(mirror, lambda: mirror.fetch_requests(self._requests_of(mirror, mirror.missing(missing))))
+            if (
+                is_first
+                and mirror.exists
+                and len(self._answer(mirror, lambda: mirror.resolve(wanted)) or {}) < len(wanted)
+            ):
                 # Either the remote has no such commits, or the mirror has lost them.
                 self._answer(mirror, mirror.check)
             found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}

@@ -75,10 +75,37 @@ def random_repository(choose: random.Random, path: Path) -> Repository:
     for sha in main[10:]:
         if choose.random() < 0.3:
             release.append(commit(release[-1], subject=commits[sha].subject, files=commits[sha].files))
-    refs = {f"pull/{number}/head": tip for number, tip in requests.items()}
-    refs |= {"heads/main": main[-1], "heads/release": release[-1]}
-    git(path, "update-ref", "--stdin", stdin="".join(f"create refs/{ref} {sha}\n" for ref, sha in refs.items()))
-    return Repository(commits, main, release, requests)
+    repository = Repository(commits, main, release, requests)
+    _write_refs(path, repository)
+    return repository
+
+
+def part_of(repository: Repository, landed: int) -> Repository:
+    """As it was when the main branch had so many commits: with the requests till then, and no release branch."""
+    main = repository.main[:landed]
+    # The request of a number landed at that place of the branch, or as a part of the one that did.
+    requests = {number: tip for number, tip in repository.requests.items() if number % 100 < landed}
+    known = frozenset().union(*(repository.histories[tip] for tip in (main[-1], *requests.values())))
+    commits = {sha: commit for sha, commit in repository.commits.items() if sha in known}
+    return Repository(commits, main, [], requests)
+
+
+def push(path: Path, repository: Repository, remote: Path) -> None:
+    """Bring what a repository has, which stands with more at the path, to the remote, which is made where it is not."""
+    if not remote.exists():
+        git(remote, "init", "--quiet", "--bare", "--template=", "--initial-branch=main")
+    git(path, "push", "--quiet", str(remote), *(f"{sha}:refs/{ref}" for ref, sha in _refs(repository).items()))
+
+
+def _refs(repository: Repository) -> dict[str, str]:
+    refs = {f"pull/{number}/head": tip for number, tip in repository.requests.items()}
+    branches = {"main": repository.main, "release": repository.release}
+    return refs | {f"heads/{name}": branch[-1] for name, branch in branches.items() if branch}
+
+
+def _write_refs(path: Path, repository: Repository) -> None:
+    lines = [f"create refs/{ref} {sha}\n" for ref, sha in _refs(repository).items()]
+    git(path, "update-ref", "--stdin", stdin="".join(lines))
 
 
 def _history(commits: dict[str, Commit], head: str) -> set[str]:

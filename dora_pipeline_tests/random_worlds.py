@@ -15,6 +15,7 @@ from dora_pipeline_tests.oracle import (
     deployments_of_sightings,
 )
 from dora_pipeline_tests.oracle_commits import Repository
+from dora_pipeline_tests.random_repositories import part_of
 from dora_pipeline_tests.random_settings import APM, CLOCKS, EVENT_API, FAILURE_API, Stage, midnight, starts
 
 JITTERS = (0, 0, 0.4, 0.999999, 1, 299.999999, 300, 600, 600.000001, 3600, 86_400, 90_000)
@@ -23,6 +24,8 @@ OUTAGES = (None, 0, 1.5, 420, 90_000, 4 * 86_400)
 ENVIRONMENTS = ("production", "production", "prod", "staging", None)
 TAGS = ((), (), (), (), ("urgent:yes",), ("broken:yes", "size:1"), ("git.branch:fix/x",), ("branch:main",))
 PATTERNS = ((), (), (), ("a/**",), ("b/**", "c/**"), ("!a/**",), ("**", "!c/**"))
+# A stage that does not come.
+NEVER = 99
 # In no repository.
 UNKNOWN_SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -46,8 +49,10 @@ class World:
     stages: Sequence[Stage]
     # Of each stage.
     catalogs: Sequence[Catalog]
+    repositories: Sequence[Repository]
     deployments: Sequence[tuple[int, Deployment]]
-    sightings: Sequence[tuple[int, Sighting]]
+    # Each with the stage in which it stands in the exports no more.
+    sightings: Sequence[tuple[int, int, Sighting]]
     failures: Sequence[tuple[int, Failure]]
     # What a PATCH of the stage says of a deployment.
     marks: Sequence[tuple[int, str, Mark]]
@@ -71,7 +76,11 @@ class World:
             replace(event, env=settings.canonical(event.env), mark=marks.get(event.deployment_id))
             for event in events.values()
         ]
-        seen = [replace(seen, env=settings.canonical(seen.env)) for when, seen in self.sightings if when <= stage]
+        seen = [
+            replace(seen, env=settings.canonical(seen.env))
+            for when, gone, seen in self.sightings
+            if when <= stage < gone
+        ]
         ready = [event for event in told if event.source == APM]
         return told + deployments_of_sightings(seen, ready, rules, settings.quiet_gap)
 
@@ -108,20 +117,25 @@ def random_world(choose: random.Random, services: int, repository: Repository, s
         for seen in _sightings(choose, name, pools[name], repository, ends[name])
     ]
     sent = [(stage, event) for stage, event in deployments if event.source == EVENT_API]
-    deployments += [
-        (later, _told_again(choose, event))
-        for stage, event in sent
-        for later in range(stage + 1, ends[event.service] + 1)
-        if choose.random() < 0.15
-    ]
-    failures += [
-        (later, _changed(choose, event))
-        for stage, event in failures
-        for later in range(stage + 1, min((ends.get(name, last) for name in event.services), default=last) + 1)
-        if choose.random() < 0.3
-    ]
+    for stage, event in sent:
+        for later in range(stage + 1, ends[event.service] + 1):
+            if choose.random() < 0.2:
+                event = _told_again(choose, event, repository)
+                deployments.append((later, event))
+    for stage, failure in [*failures]:
+        for later in range(stage + 1, min((ends.get(name, last) for name in failure.services), default=last) + 1):
+            if choose.random() < 0.3:
+                failure = _changed(choose, failure)
+                failures.append((later, failure))
     marks = _marks(choose, sent, ends)
-    return World(stages, _catalogs(choose, names, last), deployments, sightings, failures, marks)
+    repositories = _repositories(choose, repository, last)
+    return World(stages, _catalogs(choose, names, last), repositories, deployments, sightings, failures, marks)
+
+
+def _repositories(choose: random.Random, whole: Repository, last: int) -> list[Repository]:
+    """What is pushed by each stage: in the end all, before that often less."""
+    sizes = sorted(choose.choice([len(whole.main), choose.randint(10, len(whole.main))]) for _ in range(last))
+    return [*(whole if size == len(whole.main) else part_of(whole, size) for size in sizes), whole]
 
 
 def _stage(choose: random.Random, last: int) -> int:
@@ -212,7 +226,7 @@ def _deployments(
 
 def _sightings(
     choose: random.Random, service: str, pool: Sequence[datetime], repository: Repository, last: int
-) -> list[tuple[int, Sighting]]:
+) -> list[tuple[int, int, Sighting]]:
     """Sightings of few versions, in any of the stages; a version is one commit, which not every sighting names."""
     shas = choose.sample(repository.main, 3)
     commits = {f"v{sha[:4]}": choose.choice([sha, sha[:8], None]) for sha in shas}
@@ -221,20 +235,34 @@ def _sightings(
         at = choose.choice(pool) + timedelta(seconds=choose.choice(JITTERS), hours=choose.choice([0, 0, 0, 1, 2, 20]))
         version = choose.choice([*commits])
         sha = commits[version] if choose.random() < 0.7 else None
-        found.append((_stage(choose, last), Sighting(at, service, choose.choice(ENVIRONMENTS[2:]), version, sha)))
+        stage = _stage(choose, last)
+        gone = choose.randint(stage + 1, last) if stage < last and choose.random() < 0.1 else NEVER
+        found.append((stage, gone, Sighting(at, service, choose.choice(ENVIRONMENTS[2:]), version, sha)))
     return found
 
 
-def _told_again(choose: random.Random, event: Deployment) -> Deployment:
-    """Later or earlier, or of another commit, and with what was not told."""
-    finished = event.started_at + timedelta(seconds=choose.choice(DURATIONS))
-    return replace(event, finished_at=finished, version=event.version or "w1", team=event.team or "x")
+def _told_again(choose: random.Random, event: Deployment, repository: Repository) -> Deployment:
+    """Later or earlier, elsewhere, or of another commit, and with what was not told."""
+    return replace(
+        event,
+        env=choose.choice([event.env, event.env, event.env, "staging"]),
+        commit_sha=choose.choice([event.commit_sha, event.commit_sha, choose.choice(repository.main)]),
+        finished_at=event.started_at + timedelta(seconds=choose.choice(DURATIONS)),
+        version=event.version or "w1",
+        team=event.team or "x",
+    )
 
 
 def _changed(choose: random.Random, event: Failure) -> Failure:
-    """Open again, or resolved at some other time."""
+    """Open again, or resolved at some other time; and elsewhere."""
     outage = choose.choice(OUTAGES)
-    return replace(event, finished_at=None if outage is None else event.started_at + timedelta(seconds=outage))
+    return replace(
+        event,
+        services=choose.choice([event.services, event.services, event.services[:1]]),
+        env=choose.choice([event.env, event.env, "staging"]),
+        version=choose.choice([event.version, event.version, "w1"]),
+        finished_at=None if outage is None else event.started_at + timedelta(seconds=outage),
+    )
 
 
 def _failure(

@@ -20,7 +20,7 @@ from dora_pipeline_tests import oracle, oracle_changes, oracle_commits, oracle_l
 from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.oracle import JudgedDeployment, JudgedFailure
-from dora_pipeline_tests.random_repositories import random_repository
+from dora_pipeline_tests.random_repositories import push, random_repository
 from dora_pipeline_tests.random_settings import RULES, random_stages, starts
 from dora_pipeline_tests.random_worlds import World, random_world
 from dora_pipeline_tests.told_worlds import tell
@@ -31,7 +31,7 @@ Row = tuple[Any, ...]
 class Expected:
     """What the oracles say of a world after a stage."""
 
-    def __init__(self, world: World, repository: oracle_commits.Repository, stage: int) -> None:
+    def __init__(self, world: World, stage: int) -> None:
         settings, catalog = world.stages[stage].settings, world.catalogs[stage]
         self.rules = oracle.Rules(
             world.selections(stage), settings.zone, catalog.teams, settings.merge_window, settings.link_window
@@ -42,6 +42,7 @@ class Expected:
         self.rejected: list[Row] = [(*names, None) for names in rejected]
         self.rejected += [(source, service, None, name) for source, service, name in rejected_failures]
         marks = oracle_changes.Marks.of(self.deployments, {names[2] for names in rejected})
+        repository = world.repositories[stage]
         if settings.squash_merges == "landed":
             # No commit stands for others where there are no pull requests.
             repository = replace(repository, requests={})
@@ -333,28 +334,28 @@ _SEED = int(os.environ.get("DORA_TEST_SEED", _USUAL_SEED))
 _SERVICES = int(os.environ.get("DORA_TEST_SERVICES", _USUAL_SERVICES))
 
 
-def world_of(seed: int, services: int, remote: Path) -> tuple[World, oracle_commits.Repository, random.Random]:
-    """A world, its repository, which is written, and what goes on choosing."""
+def world_of(seed: int, services: int, whole: Path) -> tuple[World, random.Random]:
+    """A world, whose repository is written, and what goes on choosing."""
     choose = random.Random(seed)
     stages = random_stages(choose)
-    repository = random_repository(choose, remote)
-    return random_world(choose, services, repository, stages), repository, choose
+    return random_world(choose, services, random_repository(choose, whole), stages), choose
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(_SEED, _SEED + examples(_HOMES)))
 def test_every_row_of_a_world_is_what_the_oracles_say_in_stages_and_made_anew(tmp_path: Path, seed: int) -> None:
-    remote = tmp_path / "app.git"
-    world, repository, choose = world_of(seed, _SERVICES, remote)
+    whole, remote = tmp_path / "whole.git", tmp_path / "app.git"
+    world, choose = world_of(seed, _SERVICES, whole)
     home = TestHome(tmp_path / "home")
     for stage in range(len(world.stages)):
+        push(whole, world.repositories[stage], remote)
         tell(home, world, stage, remote, choose)
         if choose.random() < 0.2:
             _, *days = spans(world)[0]
             home.run(*map(str, days))
         home.run()
-        expected = Expected(world, repository, stage)
+        expected = Expected(world, stage)
         assert_core_is(home, expected)
         assert_metrics_are(home, expected)
     assert_summaries_are(home, expected, world, choose)
@@ -367,8 +368,8 @@ def test_every_row_of_a_world_is_what_the_oracles_say_in_stages_and_made_anew(tm
 def test_the_first_worlds_show_every_way_and_reason(tmp_path: Path) -> None:
     found: set[Any] = set()
     for seed in range(_USUAL_SEED, _USUAL_SEED + _HOMES):
-        world, repository, _ = world_of(seed, _USUAL_SERVICES, tmp_path / f"{seed}.git")
-        found |= ways(world, Expected(world, repository, len(world.stages) - 1))
+        world, _ = world_of(seed, _USUAL_SERVICES, tmp_path / f"{seed}.git")
+        found |= ways(world, Expected(world, len(world.stages) - 1))
     rules = {rule["name"] for rule in RULES}
     links = {"deployment_id", "commit", "version", "latest", "team"}
     unlinked = {"no_service", "unknown_service", "no_deployment", "too_long_ago"}

@@ -26,7 +26,13 @@ def tell(
 ) -> None:
     """Set, select, send and drop what belongs to a stage, events in any order; `engine` is a setting of every stage."""
     now = world.stages[stage]
-    home.settings(**now.settings.written(), repositories={REPOSITORY: str(remote)}, engine=dict(engine or {}))
+    home.settings(
+        **now.settings.written(),
+        repositories={REPOSITORY: str(remote)},
+        # Commits that are missing are looked for however old their deployments are.
+        reread="36500d",
+        engine=dict(engine or {}),
+    )
     home.home.services.mkdir(exist_ok=True)
     (home.home.services / "all.yaml").write_text(_definitions(world.catalogs[stage]))
     for selection in now.selections:
@@ -35,13 +41,14 @@ def tell(
     sent = [_wire(event) for event in deployments if event.source == EVENT_API]
     known = {event.failure_id for when, event in world.failures if when < stage}
     failures = [event for when, event in world.failures if when == stage]
-    new_failures = [_failure_wire(event) for event in failures if event.failure_id not in known]
+    sent_failures = [_failure_wire(event) for event in failures]
     choose.shuffle(sent)
-    choose.shuffle(new_failures)
+    choose.shuffle(sent_failures)
     with EventStore.at(home.home) as store:
-        for kind, events in (("deployment", sent), ("failure", new_failures)):
+        for kind, events in (("deployment", sent), ("failure", sent_failures)):
             store.append_many(kind, events, received_at=now.received_at)  # type: ignore[arg-type]
         for event in failures:
+            # Only a PATCH opens one again.
             if event.failure_id in known:
                 end = {"finished_at": event.finished_at.isoformat() if event.finished_at else None}
                 assert store.update("failure", event.failure_id, end, received_at=now.received_at)
@@ -57,11 +64,17 @@ def tell(
         if event.source == APM
     ]
     set_time(home.drop_export(f"ready-{stage}.jsonl", ready), now.received_at)
-    seen = [_sighting_wire(seen) for when, seen in world.sightings if when == stage]
-    choose.shuffle(seen)
-    # A file of its own for each half.
-    for half in (0, 1):
-        set_time(home.drop_export(f"seen-{stage}-{half}.jsonl", seen[half::2]), now.received_at)
+    # A file of its own for each half of what was seen in a stage; one that told more before is replaced.
+    for told in range(stage + 1):
+        halves: list[list[dict[str, Any]]] = [[], []]
+        is_new = told == stage
+        for place, (when, gone, seen) in enumerate(world.sightings):
+            if when == told and gone > stage:
+                halves[place % 2].append(_sighting_wire(seen))
+            is_new = is_new or (when == told and gone == stage)
+        for half, sightings in enumerate(halves if is_new else []):
+            choose.shuffle(sightings)
+            set_time(home.drop_export(f"seen-{told}-{half}.jsonl", sightings), now.received_at)
 
 
 def _definitions(catalog: Catalog) -> str:

@@ -329,7 +329,7 @@ def _differ(one: object, other: object, field: Field[Any]) -> bool:
 
 
 # The first of seeds that together show all there is.
-_USUAL_SEED, _USUAL_SERVICES, _HOMES = 52, 20, 3
+_USUAL_SEED, _USUAL_SERVICES, _HOMES = 91, 15, 4
 _SEED = int(os.environ.get("DORA_TEST_SEED", _USUAL_SEED))
 _SERVICES = int(os.environ.get("DORA_TEST_SERVICES", _USUAL_SERVICES))
 

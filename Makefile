@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 CLIENTS := dora_pipeline_tests/systems/clients
 OLDER_DUCKDB := $(VENV)/duckdb-1.2
 SPARK := $(VENV)/spark
-SPARK_TESTS := dora_pipeline_tests/systems/test_spark.py
+SAIL := $(VENV)/sail
+SPARK_TESTS := dora_pipeline_tests/systems/test_spark
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Names each package that it brings: for minutes nothing else happens.
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --require-hashes
@@ -19,7 +20,7 @@ NAMES_IN := sed -n 's/^\([a-z0-9._-]*\).*==.*/--no-emit-package \1/p'
 # Some images set it; then each `dora` that a test starts, and each of its workers, compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo dev test test-systems test-spark check check-style check-types check-definitions docs lock clean
+.PHONY: demo dev test test-systems test-spark test-spark-cluster check check-style check-types check-definitions docs lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dora demo
@@ -31,11 +32,15 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules $(OLDER_DUCKDB)/.installed
-	$(BIN)/python -m pytest dora_pipeline_tests/systems --ignore $(SPARK_TESTS)
+	$(BIN)/python -m pytest dora_pipeline_tests/systems --ignore-glob "$(SPARK_TESTS)*"
 
-# By itself: the server is half a gigabyte, and takes minutes of a processor.
-test-spark: $(VENV)/.installed-systems $(SPARK)/.installed
-	$(BIN)/python -m pytest $(SPARK_TESTS)
+# By itself: the servers are half a gigabyte, and take minutes of a processor.
+test-spark: $(VENV)/.installed-systems $(SPARK)/.installed $(SAIL)/.installed
+	$(BIN)/python -m pytest $(SPARK_TESTS).py
+
+# With a master and workers, which are lost: some seven minutes of processors.
+test-spark-cluster: $(VENV)/.installed-systems $(SPARK)/.installed
+	$(BIN)/python -m pytest $(SPARK_TESTS)_cluster.py
 
 check: check-style check-types check-definitions
 
@@ -64,6 +69,7 @@ lock: | $(BIN)/python
 	sed -i '1i -r requirements-dev.txt' requirements-systems.txt
 	echo duckdb==1.2.2 | $(LOCK) -o requirements-duckdb-1.2.txt -
 	echo pyspark==4.3.0 | $(LOCK) -o requirements-spark.txt -
+	echo pysail==0.7.2 | $(LOCK) -o requirements-sail.txt -
 
 clean:
 	rm -rf $(VENV) dora-demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -93,9 +99,14 @@ $(OLDER_DUCKDB)/.installed: requirements-duckdb-1.2.txt | $(VENV)/.installed-sys
 	$(PIP) install --require-hashes --upgrade --target $(OLDER_DUCKDB) -r requirements-duckdb-1.2.txt
 	touch $@
 
-# The server's package and the client's have one name.
+# Spark's package and the client's have one name.
 $(SPARK)/.installed: requirements-spark.txt | $(VENV)/.installed-systems
 	$(PIP) install --require-hashes --upgrade --target $(SPARK) -r requirements-spark.txt
+	touch $@
+
+# It knows only some versions of Spark's package, and looks which one is beside it.
+$(SAIL)/.installed: requirements-sail.txt | $(VENV)/.installed-systems
+	$(PIP) install --require-hashes --upgrade --target $(SAIL) -r requirements-sail.txt
 	touch $@
 
 $(VENV)/.installed-systems: requirements-systems.txt $(VENV)/.installed-dev

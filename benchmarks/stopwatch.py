@@ -4,7 +4,7 @@ import importlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from inspect import isgeneratorfunction
 from pathlib import Path
@@ -15,6 +15,22 @@ def used_by(process: int) -> float:
     """Processor seconds that another process has used, all threads."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def used_by_all(process: int) -> float:
+    """Processor seconds that another process and all below it have used, those that have ended too."""
+    used = {}
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+            one = int(path.parent.name)
+            parents[one] = int(fields[1])
+            used[one] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    below = {process}
+    while more := {one for one, parent in parents.items() if parent in below} - below:
+        below |= more
+    return sum(used.get(one, 0.0) for one in below)
 
 
 def peak_mebibytes(process: int | str = "self") -> int:

@@ -329,7 +329,9 @@ def test_a_lock_file_names_only_what_it_adds(name: str) -> None:
     assert named & above == set()
 
 
-@pytest.mark.parametrize("name", [*LOCK_FILES, "requirements-duckdb-1.2.txt", "requirements-spark.txt"])
+@pytest.mark.parametrize(
+    "name", [*LOCK_FILES, "requirements-duckdb-1.2.txt", "requirements-spark.txt", "requirements-sail.txt"]
+)
 def test_lock_files_hold_a_hash_for_every_package_and_no_addresses(name: str) -> None:
     text = (PROJECT / name).read_text(encoding="utf-8")
     assert re.search(r"https?:|--(extra-)?index|--find-links|--trusted", text) is None

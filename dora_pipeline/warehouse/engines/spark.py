@@ -7,10 +7,12 @@ count only in the transaction of the warehouse that reads them. What does not be
 
 import logging
 import os
+import re
 import shutil
 import socket
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -29,6 +31,7 @@ from dora_pipeline.warehouse.queries import insert, quoted, statement
 try:
     from pyspark.errors import PySparkException
     from pyspark.sql.connect.client import DefaultChannelBuilder
+    from pyspark.sql.connect.client.retries import DefaultPolicy
     from pyspark.sql.connect.session import SparkSession
 
     from dora_pipeline.warehouse.engines.translation import columns_read, spark_steps, tables_read, view_name
@@ -41,6 +44,12 @@ _PORT = 15002
 _TOKEN = "DORA_SPARK_TOKEN"
 # A session that nobody answers is tried for minutes.
 _CONNECT_SECONDS = 10
+# Milliseconds. A server that is gone is asked again for half a minute, not for the ten minutes of the client.
+_RETRIES = {"max_retries": 8, "backoff_multiplier": 2, "initial_backoff": 100}
+# Milliseconds. Without it a server that vanished with its machine is waited for without end; one that is asked more
+# often than each five minutes ends the connection.
+_KEPT_ALIVE = {"grpc.keepalive_time_ms": 310_000, "grpc.keepalive_timeout_ms": 60_000}
+_FOLDER = re.compile(r"dora-[0-9a-f]{32}")
 # What a server may have otherwise, and rows depend on.
 _SESSION = {
     "spark.sql.session.timeZone": "UTC",
@@ -51,6 +60,7 @@ _SESSION = {
 _IN_PLACE = ("core.rejected_events",)
 # It writes whole traces of Java; the first line is in the error that is raised.
 logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
+warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]")
 _VIEWS = {view.table_name for view in VIEWS}
 
 
@@ -88,8 +98,12 @@ class Spark:
     def close(self) -> None:
         """End the session."""
         if self._session is not None:
+            # It may be the end of a run whose server is gone.
+            self._session.client.set_retry_policies([])
             self._session.stop()
             self._session = None
+            with suppress(OSError):
+                self._remove_remains()
 
     @contextmanager
     def _result(
@@ -99,6 +113,8 @@ class Spark:
         text = statement(name)
         folder = self._storage / f"dora-{uuid4().hex}"
         try:
+            if self._session is None:
+                self._remove_remains()
             folder.mkdir()
         except OSError as error:
             raise WarehouseError(
@@ -108,10 +124,8 @@ class Spark:
             with self._explained(name):
                 session = self._connected()
                 self._show(connection, session, folder, tables_read(text), _texts(text))
-                found = _run(session, folder, text, name, parameters)
-                found.write.parquet(str(folder / "rows"))
                 # What the files hold, not what was said of them.
-                rows = session.read.parquet(str(folder / "rows")).count()
+                rows = _kept(session, _run(session, folder, text, name, parameters), folder / "rows").count()
             yield str(folder / "rows" / "*.parquet"), rows
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -139,6 +153,12 @@ class Spark:
                 write_parquet(connection, f"(SELECT {chosen} FROM {name})", str(path))
                 session.read.parquet(str(path)).createOrReplaceTempView(view_name(name))
 
+    def _remove_remains(self) -> None:
+        """Remove what runs that were killed have left, and what the server has written for them since."""
+        for path in self._storage.iterdir():
+            if _FOLDER.fullmatch(path.name):
+                shutil.rmtree(path, ignore_errors=True)
+
     def _connected(self) -> Any:
         if self._session is None:
             address = urlsplit(self._url)
@@ -146,7 +166,11 @@ class Spark:
                 socket.create_connection((address.hostname, address.port or _PORT), _CONNECT_SECONDS).close()
             except OSError as error:
                 raise WarehouseError(f"engine: {self._url} does not answer ({error}); nothing has changed") from error
-            self._session = SparkSession.builder.channelBuilder(DefaultChannelBuilder(self._url + _token())).create()
+            channel = DefaultChannelBuilder(self._url + _token())
+            for option, milliseconds in _KEPT_ALIVE.items():
+                channel.setChannelOption(option, milliseconds)
+            self._session = SparkSession.builder.channelBuilder(channel).create()
+            self._session.client.set_retry_policies([DefaultPolicy(**_RETRIES)])
             for name, value in _SESSION.items():
                 self._session.conf.set(name, value)
         return self._session
@@ -156,10 +180,16 @@ class Spark:
         try:
             yield
         except PySparkException as error:
-            reason = str(error).strip().partition("\n")[0]
             raise WarehouseError(
-                f"engine: {self._url} did not run {name}: {reason}; nothing of it has come into the warehouse"
+                f"engine: {self._url} did not run {name}: {_reason(error)}; nothing of it has come into the warehouse"
             ) from error
+
+
+def _reason(error: PySparkException) -> str:
+    """The first line of an error; of a lost connection what was lost, and what to do."""
+    text = str(error).strip()
+    lost = re.search(r'^\s*details = "(.+)"$', text, re.M)
+    return f"{lost[1]} (look whether it is up, and run again)" if lost else text.partition("\n")[0]
 
 
 def _token() -> str:
@@ -176,10 +206,16 @@ def _run(session: Any, folder: Path, text: str, name: str, parameters: Mapping[s
         found = session.sql(step.query, dict(parameters))
         if step.is_kept:
             # Spark computes a common table as often as it is read, and plans it as often too.
-            found.write.parquet(str(folder / step.view))
-            found = session.read.parquet(str(folder / step.view))
+            found = _kept(session, found, folder / step.view)
         found.createOrReplaceTempView(step.view)
     return session.sql(last.query, dict(parameters))
+
+
+def _kept(session: Any, found: Any, folder: Path) -> Any:
+    """The rows of a frame from files."""
+    found.write.parquet(str(folder))
+    # Of no rows there may be no file that says what they would be.
+    return session.read.schema(found.schema).parquet(str(folder))
 
 
 def _texts(text: str) -> list[str]:

@@ -156,7 +156,8 @@ def random_stages(choose: random.Random) -> Sequence[Stage]:
     found = []
     for stage in range(number):
         found.append(Stage(settings, selections[stage], _received_at(stage)))
-        for name in choose.sample([*_CHOICES], choose.choice([0, 1, 1, 2, 3])):
+        # Mostly one alone: some make everything anew, behind which the change of another one does not show.
+        for name in choose.sample([*_CHOICES], choose.choice([0, 1, 1, 1, 2])):
             settings = replace(settings, **{name: _CHOICES[name](choose)})
     return found
 
@@ -199,7 +200,7 @@ def _random_selections(
     found: list[list[Selection]] = [[] for _ in range(stages)]
     at = _beginning(choose, first, zone)
     for stage in range(stages):
-        for _ in range(choose.choice([0, 1, 1, 2, 3, 4] if stage == 0 else [0, 0, 1, 2])):
+        for _ in range(choose.choice([0, 1, 1, 2, 3, 4] if stage == 0 else [0, 0, 0, 1, 2])):
             found[stage].append(Selection("deployment", at, choose.choice(_SETS)))
             at += choose.choice(_PAUSES)
     stage_of_failures = choose.choice([0, 0, 0, 0, 0, 1, None])

@@ -150,7 +150,7 @@ def _catalogs(choose: random.Random, names: Sequence[str], last: int) -> list[Ca
     found = [Catalog(teams, patterns)]
     for _ in range(last):
         teams, patterns = dict(teams), dict(patterns)
-        for name in choose.sample(names, choose.choice([0, 0, len(names) // 4])):
+        for name in choose.sample(names, choose.choice([0, len(names) // 3])):
             teams.pop(name, None)
             patterns.pop(name, None)
             teams |= {name: choose.choice("xyz")} if choose.random() < 0.5 else {}

@@ -260,16 +260,16 @@ def spans(world: World) -> Sequence[tuple[str, date, date]]:
 
 
 def assert_summaries_are(home: TestHome, expected: Expected, world: World, choose: random.Random) -> None:
-    """Every row of the summaries over two of the spans."""
+    """Every row of the summaries over one of the spans."""
     events = (expected.deployments, expected.failures, expected.rules, expected.outcomes)
-    for span in choose.sample(spans(world), 2):
-        names = "period, service, env, team"
-        found = home.rows(f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary(?, ?, ?)", *span)
-        assert_same(found, _rows(oracle_metrics.summary(*events, *span)))
-        for dimension in choose.sample(["service", "team", "all"], 2):
-            names = "period, env, member"
-            query = f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary_by(?, ?, ?, ?)"
-            assert_same(home.rows(query, dimension, *span), _rows(oracle_metrics.summary_by(*events, dimension, *span)))
+    span = choose.choice(spans(world))
+    names = "period, service, env, team"
+    found = home.rows(f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary(?, ?, ?)", *span)
+    assert_same(found, _rows(oracle_metrics.summary(*events, *span)))
+    for dimension in choose.sample(["service", "team", "all"], 2):
+        names = "period, env, member"
+        query = f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary_by(?, ?, ?, ?)"
+        assert_same(home.rows(query, dimension, *span), _rows(oracle_metrics.summary_by(*events, dimension, *span)))
 
 
 def assert_explained(home: TestHome, expected: Expected, world: World, choose: random.Random) -> None:
@@ -329,7 +329,7 @@ def _differ(one: object, other: object, field: Field[Any]) -> bool:
 
 
 # The first of seeds that together show all there is.
-_USUAL_SEED, _USUAL_SERVICES, _HOMES = 91, 15, 4
+_USUAL_SEED, _USUAL_SERVICES, _HOMES = 14, 15, 4
 _SEED = int(os.environ.get("DORA_TEST_SEED", _USUAL_SEED))
 _SERVICES = int(os.environ.get("DORA_TEST_SERVICES", _USUAL_SERVICES))
 

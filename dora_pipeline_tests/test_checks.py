@@ -177,6 +177,26 @@ def test_the_share_of_rejects_is_that_of_their_source_whatever_their_reasons(hom
     assert "(6, 5.5%, all days)" in told.line
 
 
+def test_inferred_deployments_of_one_second_are_a_share_of_those_inferred_however_many_sightings_there_are(
+    home: TestHome,
+) -> None:
+    home.select("deployment", "apm_deployment_tracking")
+    seen = {"service": "s", "hits": 1_000}
+    home.drop_export(
+        "one.jsonl",
+        [
+            {**seen, "timestamp": f"{DAY}T1{number}:00:00Z", "env": env, "version": str(number)}
+            for number in range(2)
+            for env in ("dev", "prod")
+        ],
+    )
+    home.run()
+    assert (
+        "apm_deployment_tracking same_second (2, 50.0%, all days)"
+        in results(home, RejectedEvents)["rejected_share"].line
+    )
+
+
 # Services and environments
 
 

@@ -191,6 +191,23 @@ def test_a_range_waits_as_it_is_while_its_remote_is_silent_and_is_looked_up_as_s
     assert home.run().days == []
 
 
+def test_a_head_that_the_remote_offers_later_is_looked_for_while_its_deployment_is_recent(
+    home: TestHome, remote: Path, requests: Mapping[str, str]
+) -> None:
+    sha = requests
+    git(remote, "update-ref", "-d", "refs/pull/1/head")
+    deploy(home, "one", 1, sha["root"])
+    deploy(home, "two", 2, sha["A"])
+    home.run()
+    git(remote, "update-ref", "refs/pull/1/head", sha["a2"])
+    assert home.run().days == []
+    assert brought(home, "two") == {sha["A"]: (None, False)}
+    home.settings(repositories={REPOSITORY: str(remote)}, reread="9999d")
+    assert [day.day for day in home.run().days] == [3]
+    assert brought(home, "two") == {sha["a1"]: (sha["A"], False), sha["a2"]: (sha["A"], False)}
+    assert home.run().days == []
+
+
 def test_what_a_request_is_does_not_depend_on_the_branch_it_landed_on_nor_on_where_ranges_begin(
     home: TestHome, remote: Path
 ) -> None:

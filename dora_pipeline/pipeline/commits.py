@@ -31,11 +31,15 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
     """Look up the commits of deployments that changed, and of those whose missing commits can be had now.
 
     A repository is fetched for missing commits if it never was, or if one of their deployments is of `since` or later;
-    else only what other fetches brought is looked at. Marks the days of core whose rows differ.
+    else only what other fetches brought is looked at. So it is asked for the requests that squash commits lacked. Marks
+    the days of core whose rows differ.
     """
     writer = session.writer
     again = _found_again(repositories, commits.deployments_without_commits(writer), since)
     if session.fetches:
+        for repository_id, squash_commits in commits.unexpanded_squash_commits(writer, since).items():
+            if offered := repositories.with_offered_requests(repository_id, squash_commits):
+                commits.reopen_ranges(writer, repository_id, offered)
         for repository_id, deployments in commits.deployments_of_unfinished_ranges(writer).items():
             again += deployments if repositories.offers_requests(repository_id) else ()
     questions = commits.begin_questions(writer, again)

@@ -8,6 +8,7 @@ from dora_pipeline.catalog import Catalog, Service
 from dora_pipeline.errors import RepositoryError
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.repositories.git import GitError
+from dora_pipeline.repositories.messages import messages
 from dora_pipeline.repositories.mirror import Mirror
 from dora_pipeline.repositories.patterns import has_files
 from dora_pipeline.repositories.ranges import FoundRanges, Range, read_ranges
@@ -108,6 +109,16 @@ class Repositories:
         """Whether the remote of the repository says which requests it has."""
         mirror = self.mirror(repository_id)
         return mirror is not None and mirror.exists and self._offered_requests(mirror) is not None
+
+    def with_offered_requests(self, repository_id: str, squash_commits: Collection[str]) -> set[str]:
+        """Those of some squash commits whose requests the remote has now."""
+        mirror = self.mirror(repository_id)
+        offered = self._offered_requests(mirror) if mirror and mirror.exists and self._expands else None
+        if not (mirror and offered):
+            return set()
+        there = self.present(mirror, squash_commits)
+        said = self._answer(mirror, lambda: messages(mirror, there)) or {}
+        return {sha for sha, message in said.items() if not offered.keys().isdisjoint(message.requests)}
 
     def _heads_of_requests(self, mirror: Mirror, refs: Collection[str]) -> Heads:
         known = mirror.heads_of_requests()

@@ -5,6 +5,7 @@ Works on the services whose deployments, repositories or patterns changed, from 
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import duckdb
 import polars as pl
@@ -58,6 +59,30 @@ def deployments_of_unfinished_ranges(writer: Writer) -> dict[str, list[str]]:
         """
     ).fetchall()
     return dict(rows)
+
+
+def unexpanded_squash_commits(writer: Writer, since: date) -> dict[str, list[str]]:
+    """The squash commits without a ref of their request, of repositories that have one deployed `since` or later."""
+    rows = writer.connection.execute(
+        """
+        SELECT x.repository_id, LIST(DISTINCT x.sha) FROM (
+            SELECT r.repository_id, d.day, UNNEST(r.unexpanded) AS sha
+            FROM landing.commit_ranges AS r JOIN landing.deployment_ranges AS d ON r.range_id = d.range_id
+            WHERE LEN(r.unexpanded) > 0
+        ) AS x
+        GROUP BY x.repository_id HAVING MAX(x.day) >= ? ORDER BY x.repository_id
+        """,
+        [since],
+    ).fetchall()
+    return dict(rows)
+
+
+def reopen_ranges(writer: Writer, repository_id: str, squash_commits: Collection[str]) -> None:
+    """Let the ranges with some unexpanded squash commits count as unfinished."""
+    writer.connection.execute(
+        "UPDATE landing.commit_ranges SET is_final = FALSE WHERE repository_id = ? AND LIST_HAS_ANY(unexpanded, ?)",
+        [repository_id, sorted(squash_commits)],
+    )
 
 
 def wait_for_commits(connection: duckdb.DuckDBPyConnection, services: str) -> None:

@@ -238,6 +238,21 @@ def run(home: TestHome) -> list[int]:
     return sorted(day.day for day, at in loaded(home).items() if before.get(day) != at and day.month == 5)
 
 
+def test_an_id_of_what_came_before_the_first_selection_names_nobody_else_of_its_second(home: TestHome) -> None:
+    home.select_events(at=moment("2024-05-06 07:00:00"))
+    home.deploy("shop", "2024-05-06T04:45:00.4", id="too-early", env="production")
+    home.deploy("shop", "2024-05-07T04:00:00", id="counts", env="production", started_at="2024-05-06T04:45:00Z")
+    home.deploy("shop", "2024-05-07T05:00:00", id="marked", env="production", change_failure=True)
+    with EventStore.at(home.home) as store:
+        store.update("deployment", "marked", {"remediation": {"id": "too-early", "type": "rollback"}})
+    home.fail([], "2024-05-07T06:00:00", id="named", team="red", custom_tags=["deployment_id:too-early"])
+    home.run()
+    assert home.rows("SELECT deployment_id FROM core.deployments ORDER BY 1") == [("counts",), ("marked",)]
+    assert linked(home) == {"named": "no_service"}
+    remediations = home.rows("SELECT deployment_id, remediation_id, recovery_seconds FROM core.failed_changes")
+    assert remediations == [("marked", "too-early", None)]
+
+
 def linked(home: TestHome) -> dict[str, str | None]:
     """What each failure is linked to, or why to nothing."""
     return {failure: found[0] or found[2] for (failure, _), found in found_links(home).items()}

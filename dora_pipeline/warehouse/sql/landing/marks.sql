@@ -30,11 +30,14 @@ meant AS (
     SELECT n.source, n.name, o.record_id AS deployment_id, 4 AS way
     FROM names AS n
     INNER JOIN (
-        SELECT x.source, x.record_id AS name, x.identity_key FROM landing.event_records AS x
+        SELECT x.source, x.record_id AS name, x.identity_key, x.record_id, x.is_named FROM landing.event_records AS x
         UNION ALL
-        SELECT x.source, x.former_id AS name, x.identity_key FROM landing.event_records AS x
+        SELECT x.source, x.former_id AS name, x.identity_key, x.record_id, x.is_named FROM landing.event_records AS x
     ) AS r ON n.name = r.name
-    INNER JOIN landing.event_records AS o ON r.source = o.source AND r.identity_key = o.identity_key
+    INNER JOIN landing.event_records AS o
+        ON r.source = o.source AND r.identity_key = o.identity_key
+        -- Records with ids of their own are of two events.
+        AND (r.record_id = o.record_id OR NOT r.is_named OR NOT o.is_named)
 ),
 found AS (
     SELECT

@@ -77,7 +77,7 @@ _SOURCES = Expectation(
 _SERVICES = Expectation(
     "Every service is in the catalog, if there is one.",
     "add a definition in services/, or correct the name at the sender; until then the service has no team and no "
-    "repository",
+    "repository but those that its events name",
     "services that the catalog does not know",
     "{service} ({events:event}{near})",
     findings.unknown_services,

@@ -95,7 +95,8 @@ class ShrinkGuard:
             return SourceIncomplete(
                 source,
                 f"{table.table_name}: not made anew: {_named_days(lessened)}; {printable(unread[0])}{others} cannot be "
-                f"read, so what is published stays. Bring back the file and run again, or, {_ACCEPT}",
+                f"read, so what is published stays. Bring back the file, or remove one with nothing to tell, and run "
+                f"again, or, {_ACCEPT}",
             )
         before, after = sum(day.rows_before for day in days), sum(day.rows_after for day in days)
         is_gone = before > 0 and after == 0 and self._share < 1

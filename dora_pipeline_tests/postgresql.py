@@ -24,11 +24,17 @@ class PostgresqlServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._numbers = count()
+        self._databases: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        settings = {"listen_addresses": "", "unix_socket_directories": str(self._folder), "fsync": "on"}
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._folder),
+            "fsync": "on",
+            "max_wal_size": "64MB",
+        }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log = self._folder / "server.log"
         with log.open("ab") as output:
@@ -58,7 +64,14 @@ class PostgresqlServer:
         name = f"dora_{next(self._numbers)}"
         with self.connection() as connection:
             connection.execute(f"CREATE DATABASE {name}")
+        self._databases.append(name)
         return f"postgresql+psycopg://postgres@/{name}?host={self._folder}"
+
+    def drop_databases(self) -> None:
+        """Drop those that were made, whoever is still connected to them."""
+        with self.connection() as connection:
+            while self._databases:
+                connection.execute(f"DROP DATABASE {self._databases.pop()} WITH (FORCE)")
 
     def connection(self) -> psycopg.Connection:
         """To the server itself; what is executed is done at once."""

@@ -100,7 +100,7 @@ def test_squash_merges_count_by_their_original_commits_and_each_commit_once(
     for day, (name, commit) in enumerate({"f1": "F", "f2": "g2", "f3": "H"}.items(), start=1):
         deploy(home, name, day, sha[commit], service="fast")
     (warning,) = [warning for warning in home.run(warns=True).warnings if warning.name == "squash_merges_expanded"]
-    assert f"{REPOSITORY} (1 of 7)" in warning.line
+    assert f"{REPOSITORY} (1 of 7, all days)" in warning.line
 
     last = {"C": None, "d1": "D", "e1": "E", "F": None}
     assert brought(home, "two") == {sha["a1"]: (sha["A"], False), sha["a2"]: (sha["A"], False)}
@@ -206,6 +206,25 @@ def test_a_head_that_the_remote_offers_later_is_looked_for_while_its_deployment_
     assert [day.day for day in home.run().days] == [3]
     assert brought(home, "two") == {sha["a1"]: (sha["A"], False), sha["a2"]: (sha["A"], False)}
     assert home.run().days == []
+
+
+def test_heads_that_lately_are_missing_are_told_though_those_of_years_are_there(home: TestHome, remote: Path) -> None:
+    history = History()
+    tips = [history.commit()]
+    originals = []
+    for number in range(1, 27):
+        originals.append(history.commit(tips[-1], committed=number * HOUR))
+        tips.append(history.commit(tips[-1], committed=number * HOUR, message=f"Change something (#{number})"))
+    shas = history.write(remote, {"main": tips[-1]})
+    for number, original in enumerate(originals[:-1], start=1):
+        git(remote, "update-ref", f"refs/pull/{number}/head", shas[original])
+    today = (datetime.now(UTC) - NEW_YEAR).days
+    for day, tip in ((today - 200, 0), (today - 190, -2), (today - 40, -2)):
+        deploy(home, f"of {day}", day, shas[tips[tip]])
+    assert home.run().warnings == []
+    deploy(home, "of lately", today - 2, shas[tips[-1]])
+    (warning,) = [warning for warning in home.run(warns=True).warnings if warning.name == "squash_merges_expanded"]
+    assert f"squash commits that count themselves (1): {REPOSITORY} (1 of 1, last 30 days)" in warning.line
 
 
 def test_what_a_request_is_does_not_depend_on_the_branch_it_landed_on_nor_on_where_ranges_begin(

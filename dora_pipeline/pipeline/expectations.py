@@ -138,12 +138,13 @@ _NEGATIVE = Expectation(
     findings.negative_lead_times,
 )
 _SQUASHED = Expectation(
-    "Of each repository, at most 5 % of the squash commits lack the ref of their pull or merge request.",
+    "Of each repository, at most 5 % of the squash commits lack the ref of their pull or merge request, over all days "
+    "and over the last 30.",
     "see that the repository is the one whose requests they are, and that it offers refs/pull/*/head or "
     "refs/merge-requests/*/head; until then the squash commit counts in the place of the original ones, and lead times "
     "look shorter than they are",
     "squash commits that count themselves",
-    "{repository_id} ({unexpanded:,} of {squash_merges:,})",
+    "{repository_id} ({unexpanded:,} of {squash_merges:,}, {period})",
     findings.unexpanded_squash_merges,
 )
 _REDELIVERED = Expectation(

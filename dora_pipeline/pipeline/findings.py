@@ -151,9 +151,12 @@ def negative_lead_times(connection: duckdb.DuckDBPyConnection, table: type[Table
 
 def unexpanded_squash_merges(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:
     """Repositories with too many squash commits that count themselves."""
-    found = check_rows(connection, "squash_merges_expanded")
-    much = [row for row in found if row["share"] > _UNEXPANDED_SHARE]
-    return Finding(much or found, wrong=_sum(much, "unexpanded"))
+    found = check_rows(connection, "squash_merges_expanded", _recent_day(settings))
+    much: dict[str, Row] = {}
+    for row in found:
+        if row["share"] > _UNEXPANDED_SHARE:
+            much.setdefault(row["repository_id"], row)
+    return Finding(list(much.values()) or found, wrong=_sum(much.values(), "unexpanded"))
 
 
 def long_open_failures(connection: duckdb.DuckDBPyConnection, table: type[Table], settings: Settings) -> Finding:

@@ -89,7 +89,7 @@ _BUCKET = r"s3://[a-z\d][a-z\d.-]+(/[\w.=-]+)*/?"
 class EngineSettings(Section):
     """`engine`: where the transformation runs, and where the published state is put as Parquet files, if anywhere.
 
-    `storage` is a folder, or `s3://bucket/prefix`. With `spark` tables pass through it: a folder that both see.
+    `storage` is a folder, or `s3://bucket/prefix`. With `spark` tables pass through it, so that both must see it.
     """
 
     kind: Literal["duckdb", "spark"] = "duckdb"
@@ -114,8 +114,6 @@ class EngineSettings(Section):
     def _check_kind(self) -> "EngineSettings":
         if self.kind == "spark" and not (self.url and self.storage):
             raise ValueError("kind spark needs url and storage")
-        if self.kind == "spark" and not Path(self.storage or "").is_absolute():
-            raise ValueError("kind spark needs a storage that is a path, the same here and on Spark")
         if self.kind == "duckdb" and self.url:
             raise ValueError("url is of kind spark")
         return self

@@ -93,7 +93,6 @@ def test_functions_of_the_short_list_are_written_as_spark_has_them() -> None:
         ({"storage": "s3://key:secret@bucket/x"}, "engine.storage: must be an absolute path, or s3://BUCKET"),
         ({"kind": "spark", "url": "spark:7077", "storage": "/shared"}, "engine.url: must be sc://HOST"),
         ({"kind": "spark", "url": "sc://spark/;token=x", "storage": "/shared"}, "a token stands in DORA_SPARK_TOKEN"),
-        ({"kind": "spark", "url": "sc://spark", "storage": "s3://bucket"}, "kind spark needs a storage that is a path"),
     ],
 )
 def test_an_engine_that_cannot_be_used_is_a_mistake_of_the_settings(

@@ -2,55 +2,24 @@
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
 from dora_pipeline.settings import read_settings
 from dora_pipeline.warehouse.storage.storage_reader import open_storage
 from dora_pipeline_tests.command import call
-from dora_pipeline_tests.dagster_servers import free_port
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.object_stores import ADDRESS, SECRET, fetched, manifest, named_store, objects, running_store
 from dora_pipeline_tests.stored import SUMMARY, assert_equal, files, kill_run
-from dora_pipeline_tests.waiting import eventually
 
-SECRET = "not-to-be-seen-anywhere"
-ADDRESS = "s3://figures/teams/dora"
 COUNT = "SELECT COUNT(*) FROM core.deployments"
-
-
-@contextmanager
-def running_store(port: int, log: Path) -> Iterator[Any]:
-    """A store with an empty bucket, as a client of it; it keeps all in memory."""
-    with log.open("ab") as output:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}")
-        eventually(lambda: process.poll() is None and "Running on" in log.read_text(), "the store answers")
-        client.create_bucket(Bucket="figures")
-        yield client
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> int:
     """That of a store that may be started, which the environment names with its keys."""
-    port = free_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-of-tests")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    return port
+    return named_store(monkeypatch)
 
 
 @pytest.fixture
@@ -62,26 +31,6 @@ def stored(home: TestHome) -> TestHome:
     home.deploy("shop", "2024-06-07 10:00:00", version="2")
     home.fail(["shop"], "2024-06-07 11:00:00", "2024-06-07 12:30:00")
     return home
-
-
-def objects(client: Any) -> dict[str, Any]:
-    """The objects below the prefix by their names, with when they were written."""
-    found = client.get_paginator("list_objects_v2").paginate(Bucket="figures", Prefix="teams/dora/")
-    return {one["Key"].removeprefix("teams/dora/"): one["LastModified"] for page in found for one in page["Contents"]}
-
-
-def manifest(client: Any) -> dict[str, Any]:
-    """The manifest of the bucket."""
-    content: dict[str, Any] = json.load(client.get_object(Bucket="figures", Key="teams/dora/manifest.json")["Body"])
-    return content
-
-
-def fetched(client: Any, folder: Path) -> Path:
-    """A copy of the bucket."""
-    for name in objects(client):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        client.download_file("figures", f"teams/dora/{name}", str(folder / name))
-    return folder
 
 
 def test_a_bucket_holds_the_rows_of_the_published_file_and_unchanged_months_are_not_written_again(
@@ -132,14 +81,19 @@ def test_a_store_that_does_not_answer_is_an_error_that_tells_no_secret_and_the_n
     with running_store(port, tmp_path / "log") as client:
         client.delete_bucket(Bucket="figures")
         missing = call(stored.home.path, "run")
+    stored.deploy("shop", "2024-06-09 10:00:00")
+    stored.settings(engine={"kind": "spark", "url": "sc://127.0.0.1:1", "storage": ADDRESS})
+    before_statements = call(stored.home.path, "run")
+    assert "nothing of it has come into the warehouse" in before_statements.err
+    stored.settings(engine={"storage": ADDRESS})
     silent = call(stored.home.path, "run")
     asked = call(stored.home.path, "sql", "--from-storage", "SHOW TABLES")
-    for answer in (missing, silent, asked):
+    for answer in (missing, before_statements, silent, asked):
         assert answer.code == 1
         assert f"engine.storage {ADDRESS}: " in answer.err
         assert "Traceback" not in answer.err
         assert SECRET not in answer.out + answer.err
-    assert stored.rows(COUNT) == [(2,)]
+    assert stored.rows(COUNT) == [(3,)]
     with running_store(port, tmp_path / "second log") as client:
         stored.run()
         assert_equal(stored, fetched(client, tmp_path / "copy"))

@@ -6,8 +6,9 @@ text) that it is loaded in stages.
 
 import os
 import random
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from pyspark.sql.connect.session import SparkSession
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline_tests import stored
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.object_stores import ADDRESS, fetched, named_store, objects, running_store
 from dora_pipeline_tests.random_repositories import random_repository
 from dora_pipeline_tests.random_settings import STAGES
 from dora_pipeline_tests.random_worlds import random_world
@@ -26,9 +28,44 @@ from dora_pipeline_tests.spark_servers import ConnectServer, running_sail, runni
 from dora_pipeline_tests.test_random_worlds import assert_same
 from dora_pipeline_tests.told_worlds import tell
 
+# The folder of a statement.
+LEFT = f"dora-{'a1' * 16}"
 # The engines add up the two values beside a percentile each in its own way.
 PERCENTILES = "COLUMNS(lambda c: c LIKE '%_p50_seconds' OR c LIKE '%_p90_seconds')"
 EXACT = "COLUMNS(lambda c: NOT (c LIKE '%_p50_seconds' OR c LIKE '%_p90_seconds'))"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A storage as the settings name it, and as Spark does; what stands in it, at its top and as a folder."""
+
+    address: str
+    there: str
+    names: Callable[[], set[str]]
+    copy: Callable[[], Path]
+
+
+@contextmanager
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+    """A folder with what a killed run has left."""
+    path = tmp_path / "storage"
+    (path / LEFT).mkdir(parents=True)
+    (path / LEFT / "core.deployments.parquet").write_bytes(b"PAR1")
+    yield Storage(str(path), str(path), lambda: set(os.listdir(path)), lambda: path)
+
+
+@contextmanager
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+    """A bucket with what a killed run has left; what is started now knows it."""
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    with running_store(named_store(monkeypatch), tmp_path / "store.log") as client:
+        client.put_object(Bucket="figures", Key=f"teams/dora/{LEFT}/core.deployments.parquet", Body=b"PAR1")
+        yield Storage(
+            ADDRESS,
+            ADDRESS.replace("s3:", "s3a:"),
+            lambda: {name.partition("/")[0] for name in objects(client)},
+            lambda: fetched(client, tmp_path / "copy"),
+        )
 
 
 def use_engine(home: TestHome, **engine: str) -> None:
@@ -47,13 +84,13 @@ def assert_equal(home: TestHome, other: TestHome) -> None:
     assert_same(home.rows(f"SELECT day, {PERCENTILES} {order}"), other.rows(f"SELECT day, {PERCENTILES} {order}"))
 
 
-def assert_read_by_spark(server: ConnectServer, home: TestHome, storage: Path) -> None:
+def assert_read_by_spark(server: ConnectServer, home: TestHome, storage: Storage) -> None:
     """Spark that follows the manifest reads the rows of every table."""
     token = f"/;token={quote(server.token, safe='')}" if server.token else ""
     session = SparkSession.builder.remote(server.url + token).create()
     try:
-        for table, listed in stored.manifest(storage)["tables"].items():
-            rows = session.read.parquet(*(str(storage / file["path"]) for file in listed)).toArrow()
+        for table, listed in stored.manifest(storage.copy())["tables"].items():
+            rows = session.read.parquet(*(f"{storage.there}/{file['path']}" for file in listed)).toArrow()
             with duckdb.connect() as connection:
                 connection.execute("SET TimeZone = 'UTC'")
                 read = connection.from_arrow(rows).fetchall()
@@ -63,21 +100,23 @@ def assert_read_by_spark(server: ConnectServer, home: TestHome, storage: Path) -
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("running", [running_server, running_sail])
+@pytest.mark.parametrize(("running", "made_storage"), [(running_server, folder), (running_sail, bucket)])
 def test_spark_makes_the_rows_that_duckdb_makes_and_one_that_died_changes_nothing(
-    running: Callable[[Path], AbstractContextManager[ConnectServer]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running: Callable[[Path], AbstractContextManager[ConnectServer]],
+    made_storage: Callable[[Path, pytest.MonkeyPatch], AbstractContextManager[Storage]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     choose = random.Random(int(os.environ.get("DORA_TEST_SEED", "11")))
-    remote, storage = tmp_path / "app.git", tmp_path / "storage"
+    remote = tmp_path / "app.git"
     repository = random_repository(choose, remote)
     world = random_world(choose, int(os.environ.get("DORA_TEST_SERVICES", "25")), repository, STAGES)
     # Each run costs Spark a minute of a processor, most of it for planning.
     last = len(STAGES) - 1
     run_stages = range(last + 1) if running is running_sail or os.environ.get("DORA_TEST_STAGES") else [last]
     plain, sparked = TestHome(tmp_path / "plain"), TestHome(tmp_path / "sparked")
-    storage.mkdir()
-    with running(tmp_path / "spark") as server:
-        spark = {"kind": "spark", "url": server.url, "storage": str(storage)}
+    with made_storage(tmp_path, monkeypatch) as storage, running(tmp_path / "spark") as server:
+        spark = {"kind": "spark", "url": server.url, "storage": storage.address}
         if server.token:
             monkeypatch.setenv("DORA_SPARK_TOKEN", server.token)
         for stage in range(len(STAGES)):
@@ -89,8 +128,8 @@ def test_spark_makes_the_rows_that_duckdb_makes_and_one_that_died_changes_nothin
                     home.run()
             if stage in run_stages:
                 assert_equal(plain, sparked)
-                stored.assert_equal(sparked, storage)
-                assert {path.name for path in storage.iterdir()} == {"files", "manifest.json"}
+                stored.assert_equal(sparked, storage.copy())
+                assert storage.names() == {"files", "manifest.json"}
         assert_read_by_spark(server, sparked, storage)
         before = sparked.tables()
         for home in (plain, sparked):

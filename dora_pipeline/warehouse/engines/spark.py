@@ -1,4 +1,4 @@
-"""Apache Spark through Spark Connect: tables go to it and come back as Parquet files in a folder that both see.
+"""Apache Spark through Spark Connect: tables go to it and come back as Parquet files in a storage that both see.
 
 Each statement has a folder of its own, so that a server that goes on after its client was lost harms nothing; rows
 count only in the transaction of the warehouse that reads them. What does not belong here: SQL as Spark knows it
@@ -8,12 +8,11 @@ count only in the transaction of the warehouse that reads them. What does not be
 import logging
 import os
 import re
-import shutil
 import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
@@ -27,6 +26,7 @@ from dora_pipeline.warehouse.emptiness import finds_nothing
 from dora_pipeline.warehouse.engines.engine import InPlace
 from dora_pipeline.warehouse.parquet import write_parquet
 from dora_pipeline.warehouse.queries import insert, quoted, statement
+from dora_pipeline.warehouse.storage.places import Place, explained, open_place
 
 try:
     from pyspark.errors import PySparkException
@@ -50,6 +50,7 @@ _RETRIES = {"max_retries": 8, "backoff_multiplier": 2, "initial_backoff": 100}
 # often than each five minutes ends the connection.
 _KEPT_ALIVE = {"grpc.keepalive_time_ms": 310_000, "grpc.keepalive_timeout_ms": 60_000}
 _FOLDER = re.compile(r"dora-[0-9a-f]{32}")
+_ADVICE = "nothing of it has come into the warehouse. Mend that, and run again"
 # What a server may have otherwise, and rows depend on.
 _SESSION = {
     "spark.sql.session.timeZone": "UTC",
@@ -64,12 +65,29 @@ warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]")
 _VIEWS = {view.table_name for view in VIEWS}
 
 
+class _Folder:
+    """The folder of a statement in a storage, as DuckDB and as Spark name what is in it, and the tables in it."""
+
+    def __init__(self, place: Place, name: str) -> None:
+        self.name = name
+        self.shown: set[str] = set()
+        self._address = f"{place.address}/{name}"
+
+    def here(self, name: str) -> str:
+        """As DuckDB names it."""
+        return f"{self._address}/{name}"
+
+    def there(self, name: str) -> str:
+        """As Spark names it: Hadoop's client of S3 goes by another scheme."""
+        return f"{self._address.replace('s3://', 's3a://', 1)}/{name}"
+
+
 class Spark:
     """A session of a Spark Connect server, made with the first statement."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self._url = settings.url or ""
-        self._storage = Path(settings.storage or "")
+        self._storage = settings.storage or ""
         self._session: Any = None
 
     def insert(
@@ -105,59 +123,62 @@ class Spark:
             with suppress(OSError):
                 self._remove_remains()
 
+    @cached_property
+    def _place(self) -> Place:
+        return open_place(self._storage)
+
     @contextmanager
     def _result(
         self, connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object]
     ) -> Iterator[tuple[str, int]]:
         """The files with the rows of a statement, and how many rows they have, for as long as the block lasts."""
         text = statement(name)
-        folder = self._storage / f"dora-{uuid4().hex}"
-        try:
+        folder = _Folder(self._place, f"dora-{uuid4().hex}")
+        with explained(self._place, _ADVICE):
             if self._session is None:
+                self._place.connect(connection)
                 self._remove_remains()
-            folder.mkdir()
-        except OSError as error:
-            raise WarehouseError(
-                f"engine: the storage {self._storage} cannot be written: {error.strerror}; nothing has changed"
-            ) from error
-        try:
-            with self._explained(name):
-                session = self._connected()
-                self._show(connection, session, folder, tables_read(text), _texts(text))
-                # What the files hold, not what was said of them.
-                rows = _kept(session, _run(session, folder, text, name, parameters), folder / "rows").count()
-            yield str(folder / "rows" / "*.parquet"), rows
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._place.make_folder(folder.name)
+            try:
+                with self._explained(name):
+                    session = self._connected()
+                    self._show(connection, session, folder, tables_read(text), _texts(text))
+                    # What the files hold, not what was said of them.
+                    rows = _kept(session, _run(session, folder, text, name, parameters), folder.there("rows")).count()
+                yield folder.here("rows/*.parquet"), rows
+            finally:
+                with suppress(OSError):
+                    self._place.remove_folder(folder.name)
 
     def _show(
         self,
         connection: duckdb.DuckDBPyConnection,
         session: Any,
-        folder: Path,
+        folder: "_Folder",
         names: set[str],
         texts: Sequence[str],
     ) -> None:
         """Let the session see tables of the warehouse as they are in its transaction, as far as the texts read them."""
-        for name in sorted(names):
+        for name in sorted(names - folder.shown):
+            folder.shown.add(name)
             if name in _VIEWS:
                 text = statement(name)
                 self._show(connection, session, folder, tables_read(text), texts)
                 _run(session, folder, text, name, {}).createOrReplaceTempView(view_name(name))
                 continue
-            path = folder / f"{name}.parquet"
-            if not path.exists():
-                columns = [column[0] for column in connection.execute(f"FROM {name} LIMIT 0").description]
-                read = {one for text in texts for one in columns_read(text, name, columns)}
-                chosen = ", ".join(one for one in columns if one in read)
-                write_parquet(connection, f"(SELECT {chosen} FROM {name})", str(path))
-                session.read.parquet(str(path)).createOrReplaceTempView(view_name(name))
+            file = f"{name}.parquet"
+            columns = [column[0] for column in connection.execute(f"FROM {name} LIMIT 0").description]
+            read = {one for text in texts for one in columns_read(text, name, columns)}
+            chosen = ", ".join(one for one in columns if one in read)
+            write_parquet(connection, f"(SELECT {chosen} FROM {name})", folder.here(file))
+            session.read.parquet(folder.there(file)).createOrReplaceTempView(view_name(name))
 
     def _remove_remains(self) -> None:
         """Remove what runs that were killed have left, and what the server has written for them since."""
-        for path in self._storage.iterdir():
-            if _FOLDER.fullmatch(path.name):
-                shutil.rmtree(path, ignore_errors=True)
+        for name in self._place.folders():
+            if _FOLDER.fullmatch(name):
+                with suppress(OSError):
+                    self._place.remove_folder(name)
 
     def _connected(self) -> Any:
         if self._session is None:
@@ -199,23 +220,23 @@ def _token() -> str:
     return f"/;token={quote(secret(_TOKEN, 'engine.url'), safe='')}"
 
 
-def _run(session: Any, folder: Path, text: str, name: str, parameters: Mapping[str, object]) -> Any:
+def _run(session: Any, folder: _Folder, text: str, name: str, parameters: Mapping[str, object]) -> Any:
     """The frame that a statement gives."""
     *common, last = spark_steps(text, name)
     for step in common:
         found = session.sql(step.query, dict(parameters))
         if step.is_kept:
             # Spark computes a common table as often as it is read, and plans it as often too.
-            found = _kept(session, found, folder / step.view)
+            found = _kept(session, found, folder.there(step.view))
         found.createOrReplaceTempView(step.view)
     return session.sql(last.query, dict(parameters))
 
 
-def _kept(session: Any, found: Any, folder: Path) -> Any:
+def _kept(session: Any, found: Any, folder: str) -> Any:
     """The rows of a frame from files."""
-    found.write.parquet(str(folder))
+    found.write.parquet(folder)
     # Of no rows there may be no file that says what they would be.
-    return session.read.schema(found.schema).parquet(str(folder))
+    return session.read.schema(found.schema).parquet(folder)
 
 
 def _texts(text: str) -> list[str]:

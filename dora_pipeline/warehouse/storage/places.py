@@ -4,6 +4,7 @@ What does not belong here: which files these are (`generations.py`).
 """
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,6 +45,15 @@ class Place(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove a file, unless that is done."""
+
+    def folders(self) -> list[str]:
+        """The names of the folders."""
+
+    def make_folder(self, name: str) -> None:
+        """Make a folder that files can be written into."""
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder with all that is in it."""
 
 
 def open_place(address: str) -> Place:
@@ -88,6 +98,18 @@ class Folder:
         """As `Place` says."""
         (self._path / name).unlink(missing_ok=True)
 
+    def folders(self) -> list[str]:
+        """As `Place` says."""
+        return [entry.name for entry in os.scandir(self._path) if entry.is_dir()]
+
+    def make_folder(self, name: str) -> None:
+        """As `Place` says."""
+        (self._path / name).mkdir()
+
+    def remove_folder(self, name: str) -> None:
+        """As `Place` says."""
+        shutil.rmtree(self._path / name)
+
 
 class Bucket:
     """A part of a bucket, by PyArrow; what is written there is whole or not there.
@@ -103,7 +125,8 @@ class Bucket:
         key, secret = secrets(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], f"engine.storage {address}")
         self.address = address.rstrip("/")
         self._root = self.address.removeprefix(_SCHEME)
-        self._missing = fs.FileType.NotFound
+        self._missing, self._directory = fs.FileType.NotFound, fs.FileType.Directory
+        self._top = fs.FileSelector(self._root, allow_not_found=True)
         self._selector = fs.FileSelector(f"{self._root}/{FILES}", allow_not_found=True)
         self._store: Any = fs.S3FileSystem(
             access_key=key,
@@ -152,6 +175,18 @@ class Bucket:
         """As `Place` says."""
         if self._store.get_file_info(self._named(name)).type != self._missing:
             self._store.delete_file(self._named(name))
+
+    def folders(self) -> list[str]:
+        """As `Place` says."""
+        found = self._store.get_file_info(self._top)
+        return [info.base_name for info in found if info.type == self._directory]
+
+    def make_folder(self, name: str) -> None:
+        """Nothing: names of objects need no folder."""
+
+    def remove_folder(self, name: str) -> None:
+        """As `Place` says."""
+        self._store.delete_dir(self._named(name))
 
     def _named(self, name: str) -> str:
         return f"{self._root}/{name}"

@@ -42,6 +42,7 @@ class Deployment:
     order: tuple[object, ...]
     tags: tuple[str, ...] = ()
     mark: Mark | None = None
+    repository: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,24 @@ class Failure:
     version: str | None = None
     commit_sha: str | None = None
     tags: tuple[str, ...] = ()
+    severity: str | None = None
+    repository: str | None = None
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What shapes the answer besides the events: `teams` are those of the catalog."""
+    """What shapes the answer besides the events: `teams`, `tags` and `repositories` are those of services in the
+    catalog; `configured` are the repositories that settings or catalog name.
+    """
 
     selections: Sequence[Selection]
     zone: ZoneInfo
     teams: Mapping[str, str] = field(default_factory=dict)
     merge_window: timedelta = timedelta(minutes=10)
     link_window: timedelta = timedelta(days=7)
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    repositories: Mapping[str, str] = field(default_factory=dict)
+    configured: frozenset[str] = frozenset()
 
     def first_selected_at(self, source: str) -> datetime | None:
         moments = [entry.at for entry in self.selections if source in entry.sources]
@@ -82,6 +90,15 @@ class Rules:
     def populates(self, source: str, counts_at: datetime) -> bool:
         first = self.first_selected_at(source)
         return first is not None and counts_at >= first
+
+    def repository(self, told: Deployment | Failure, service: str | None) -> str | None:
+        """That of the event goes before the catalog's only where it is configured."""
+        of_catalog = self.repositories.get(service or "")
+        return told.repository if told.repository in self.configured or of_catalog is None else of_catalog
+
+    def carried(self, told: Deployment | Failure, service: str | None) -> frozenset[str]:
+        """The tags of an event, and those of its service in the catalog."""
+        return frozenset((*told.tags, *self.tags.get(service or "", ())))
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,8 @@ class JudgedDeployment:
     day: date
     team: str | None
     is_selected: bool
+    repository: str | None = None
+    tags: frozenset[str] = frozenset()
     duplicate_of: str | None = None
     kind: str | None = None
     previous: str | None = None
@@ -146,6 +165,8 @@ class JudgedFailure:
     day: date
     restored_day: date | None
     time_to_restore: float | None
+    repository: str | None
+    tags: frozenset[str]
 
 
 Rejected = tuple[str, str | None, str]
@@ -167,7 +188,8 @@ def judged_deployments(told: Iterable[Deployment], rules: Rules) -> tuple[list[J
         taken.add(second)
         day = event.finished_at.astimezone(rules.zone).date()
         team = event.team or rules.teams.get(event.service)
-        rows.append(JudgedDeployment(event, day, team, event.source in selected))
+        named = (rules.repository(event, event.service), rules.carried(event, event.service))
+        rows.append(JudgedDeployment(event, day, team, event.source in selected, *named))
     _mark_duplicates(rows, selected, rules.merge_window)
     for row in rows:
         if row.duplicate_of is not None:
@@ -245,6 +267,8 @@ def judged_failures(told: Iterable[Failure], rules: Rules) -> tuple[list[JudgedF
                     event.started_at.astimezone(rules.zone).date(),
                     finished.astimezone(rules.zone).date() if finished else None,
                     (finished - event.started_at).total_seconds() if finished else None,
+                    rules.repository(event, service),
+                    rules.carried(event, service),
                 )
             )
     return rows, rejected

@@ -50,10 +50,10 @@ class Marks:
         return {one[0] for one in found if one}
 
 
-def judge_changes(history: History, repository: Repository | None, rules: Sequence[Rule], marks: Marks) -> None:
+def judge_changes(history: History, repository: Repository, rules: Sequence[Rule], marks: Marks) -> None:
     """Say of each deployment of one history what kind it is, and whether it failed."""
     rolled_back = dict(_rollbacks(history, repository))
-    reverted = _reverts(history, repository) if repository is not None else {}
+    reverted = _reverts(history, repository)
     settled = {
         place
         for place, row in enumerate(history)
@@ -110,7 +110,7 @@ def _content(row: JudgedDeployment) -> str | None:
     return told.version if told.commit_sha is None else f"commit {row.commit or told.commit_sha}"
 
 
-def _rollbacks(history: History, repository: Repository | None) -> Iterator[tuple[int, int]]:
+def _rollbacks(history: History, repository: Repository) -> Iterator[tuple[int, int]]:
     """The places of rollbacks, and of what failed by them; says the kinds too."""
     left_behind: list[str | None] = []
     contents = [_content(row) for row in history]
@@ -133,8 +133,8 @@ def _rollbacks(history: History, repository: Repository | None) -> Iterator[tupl
         yield place, failed
 
 
-def _has(repository: Repository | None, row: JudgedDeployment, other: JudgedDeployment) -> bool:
-    return bool(repository and row.commit and other.commit in repository.histories[row.commit])
+def _has(repository: Repository, row: JudgedDeployment, other: JudgedDeployment) -> bool:
+    return bool(row.commit and other.commit in repository.histories[row.commit])
 
 
 def _messages(row: JudgedDeployment, repository: Repository) -> set[Commit]:
@@ -187,9 +187,7 @@ def _takes_back(revert: Commit, commit: Commit) -> bool:
     return quoted is not None and _without_number(quoted[1]) == _without_number(commit.subject)
 
 
-def _first_rule(
-    history: History, repository: Repository | None, rules: Sequence[Rule], place: int, fails: str
-) -> str | None:
+def _first_rule(history: History, repository: Repository, rules: Sequence[Rule], place: int, fails: str) -> str | None:
     for rule in rules:
         texts = _texts(history, repository, place, rule["field"])
         if rule["fails"] == fails and any(re.search(rule["matches"], text) for text in texts):
@@ -197,14 +195,14 @@ def _first_rule(
     return None
 
 
-def _texts(history: History, repository: Repository | None, place: int, field: str) -> list[str]:
+def _texts(history: History, repository: Repository, place: int, field: str) -> list[str]:
     row = history[place]
     if field == "version":
         is_new = all(_content(other) != _content(row) for other in history[:place])
         return [row.told.version] if row.told.version and is_new else []
     if field == "commit_subject":
-        return [commit.subject for commit in _messages(row, repository)] if repository else []
+        return [commit.subject for commit in _messages(row, repository)]
     if field == "branch_tag":
-        tags = [tag.partition(":") for tag in row.told.tags]
+        tags = [tag.partition(":") for tag in row.tags]
         return [value for key, _, value in tags if key in ("branch", "git.branch")]
-    return list(row.told.tags)
+    return list(row.tags)

@@ -109,9 +109,12 @@ class Repository:
 
 
 def look_up_commits(
-    history: Sequence[JudgedDeployment], repository: Repository | None, patterns: Sequence[str] = ()
+    history: Sequence[JudgedDeployment], repositories: Mapping[str, Repository], patterns: Sequence[str] = ()
 ) -> None:
-    """Say what each deployment of one history brought; without a repository only why that is not known."""
+    """Say what each deployment of one history brought; without a repository only why that is not known.
+
+    The commit of the one before is looked for in the repository of the deployment itself.
+    """
     previous: JudgedDeployment | None = None
     had: frozenset[str] = frozenset()
     owners: dict[str, str] = {}
@@ -121,14 +124,16 @@ def look_up_commits(
         if told is None:
             row.lead_time_reason = "no_commit"
             continue
+        repository = repositories.get(row.repository or "")
         row.commit = repository.resolved(told) if repository else None
-        row.lead_time_reason = _reason(row, previous, repository)
+        base = repository.resolved(previous.told.commit_sha or "") if repository and previous else None
+        row.lead_time_reason = _reason(row, previous, base, is_configured=repository is not None)
         if previous is not None:
             row.previous = previous.told.deployment_id
-        if repository is not None and row.commit and previous is not None and previous.commit:
-            row.is_behind = row.commit != previous.commit and row.commit in repository.histories[previous.commit]
+        if repository is not None and row.commit and base:
+            row.is_behind = row.commit != base and row.commit in repository.histories[base]
             if row.lead_time_reason is None:
-                landed = _landed(repository, repository.range(previous.commit, row.commit), owners)
+                landed = _landed(repository, repository.range(base, row.commit), owners)
                 row.brought = [
                     Brought(
                         one,
@@ -147,17 +152,19 @@ def look_up_commits(
         previous = row
 
 
-def _reason(row: JudgedDeployment, previous: JudgedDeployment | None, repository: Repository | None) -> str | None:
+def _reason(
+    row: JudgedDeployment, previous: JudgedDeployment | None, base: str | None, *, is_configured: bool
+) -> str | None:
     """Why the commits of a deployment are not known."""
     if previous is None:
         return "first_deployment"
     if row.told.finished_at - previous.told.finished_at > LONGEST_GAP:
         return "previous_too_old"
-    if repository is None:
-        return "no_repository"
+    if not is_configured:
+        return "repository_not_configured" if row.repository else "no_repository"
     if row.commit is None:
         return "commit_missing"
-    return None if previous.commit else "previous_commit_missing"
+    return None if base else "previous_commit_missing"
 
 
 def _landed(repository: Repository, shas: Sequence[str], owners: dict[str, str]) -> dict[str, str | None]:

@@ -32,26 +32,34 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
+class Beginnings:
+    """Since when deployments and failures are known, and the failures that are linked to the deployments."""
+
+    deployments: datetime | None
+    failures: datetime | None
+    linked_failures: datetime | None
+
+
+@dataclass(frozen=True)
 class Times:
-    """The time from `starts_at` to before `ends_at`, and since when deployments and failures are known."""
+    """The time from `starts_at` to before `ends_at`, and since when what is told of it is known."""
 
     starts_at: datetime
     ends_at: datetime
-    deployments_since: datetime | None
-    failures_since: datetime | None
+    since: Beginnings
 
     def knows(self, *beginnings: datetime | None) -> bool:
         return all(since is not None and since < self.ends_at for since in beginnings)
 
     def is_whole(self) -> bool:
-        return not any(since and self.starts_at < since < self.ends_at for since in self.beginnings)
+        return not any(since and self.starts_at < since < self.ends_at for since in self._of_both)
 
     def has_rates(self) -> bool:
-        return all(since is not None and since <= self.starts_at for since in self.beginnings)
+        return all(since is not None and since <= self.starts_at for since in self._of_both)
 
     @property
-    def beginnings(self) -> tuple[datetime | None, datetime | None]:
-        return self.deployments_since, self.failures_since
+    def _of_both(self) -> tuple[datetime | None, datetime | None]:
+        return self.since.deployments, self.since.failures
 
 
 def wilson(number: int, among: int) -> tuple[float | None, float | None]:
@@ -126,9 +134,9 @@ class Cell:
         recoveries = [seconds for seconds in failed if seconds is not None]
         mending = sum(id_ in outcomes.mending for id_ in self.ids())
         linked = sum(id_ in outcomes.linked for id_ in self.ids())
-        has_deployments = times.knows(times.deployments_since)
-        has_failures = times.knows(times.failures_since)
-        has_both = has_deployments and has_failures
+        has_deployments = times.knows(times.since.deployments)
+        has_failures = times.knows(times.since.failures)
+        has_both = times.knows(times.since.deployments, times.since.linked_failures)
 
         def share(number: int, is_known: bool) -> float | None:
             return number / count if count and is_known else None
@@ -175,7 +183,7 @@ class Cell:
         count = len(self.deployments)
         failed = self._failed(outcomes)
         nothing = (None, None)
-        has_deployments = times.knows(times.deployments_since)
+        has_deployments = times.knows(times.since.deployments)
         intervals = {
             "failed_change_rate": wilson(len(failed), count) if has_deployments else nothing,
             "rework_rate": wilson(sum(id_ in outcomes.mending for id_ in self.ids()), count)
@@ -192,7 +200,7 @@ class Cell:
         }
         ages = [(times.ends_at - started).total_seconds() for started in self.open.values()]
         found: Figures = {
-            "open_failures": len(self.open) if times.knows(times.failures_since) else None,
+            "open_failures": len(self.open) if times.knows(times.since.failures) else None,
             "oldest_open_seconds": max(ages, default=None),
         }
         for name, (low, high) in intervals.items():
@@ -221,6 +229,7 @@ def periods(grain: str, first: date, last: date) -> Sequence[date]:
 
 
 Member = tuple[str | None, ...]
+Judged = JudgedDeployment | JudgedFailure
 
 
 @cache
@@ -251,7 +260,9 @@ def daily(
             cell.teams.append((failure.told.finished_at, failure.told.failure_id, failure.team))
     _join_without_env(cells, 1)
     return {
-        (day, place[0], place[1], cell.team()): cell.figures(_times(rules, day, day + timedelta(days=1)), outcomes)
+        (day, place[0], place[1], cell.team()): cell.figures(
+            _times(rules, day, day + timedelta(days=1), _beginnings(rules)), outcomes
+        )
         for (day, place), cell in cells.items()
     }
 
@@ -276,7 +287,13 @@ def summary(
             teams = places.setdefault(_place(failure), Cell()).teams
             teams.append((failure.told.started_at, failure.told.failure_id, failure.team))
     cells = _cells(
-        deployments, failures, grain, first, last, lambda row: (row.told.service, row.told.env, None), _place
+        deployments,
+        failures,
+        grain,
+        first,
+        last,
+        lambda row: [(row.told.service, row.told.env, None)],
+        lambda row: [_place(row)],
     )
     _join_without_env(cells, 1)
     return {
@@ -298,28 +315,63 @@ def summary_by(
     first: date,
     last: date,
 ) -> dict[tuple[object, ...], Figures]:
-    """The figures by (period, env, member) over service, team or all."""
+    """The figures by (period, env, member) over a dimension: a tag is `tag:<key>`."""
+    # A severity is one of failures alone.
+    counted = [] if dimension == "severity" else _counting(deployments)
+    members = {place for row in counted if row.day <= last for place in _members(row, dimension)}
+    members |= {place for row in _selected(failures) if row.day <= last for place in _members(row, dimension)}
 
-    def of_deployment(row: JudgedDeployment) -> Member:
-        return (row.told.env, {"service": row.told.service, "team": row.team, "all": "all"}[dimension])
+    def members_of(row: Judged) -> list[Member]:
+        return _members(row, dimension)
 
-    def of_failure(row: JudgedFailure) -> Member:
-        return (row.told.env, {"service": row.service, "team": row.team, "all": "all"}[dimension])
-
-    members = {of_deployment(row) for row in _counting(deployments) if row.day <= last}
-    members |= {of_failure(row) for row in _selected(failures) if row.day <= last}
-    cells = _cells(deployments, failures, grain, first, last, of_deployment, of_failure)
+    cells = _cells(counted, failures, grain, first, last, members_of, members_of)
     _join_without_env(cells, 0)
     return {
-        (start, *member): _told(cells.get((start, member), Cell()), grain, start, first, last, rules, outcomes)
+        (start, *member): _told(
+            cells.get((start, member), Cell()),
+            grain,
+            start,
+            first,
+            last,
+            rules,
+            outcomes,
+            _beginnings(rules, dimension, member[1]),
+        )
         for start in periods(grain, first, last)
         for member in members
     }
 
 
-def _told(cell: Cell, grain: str, start: date, first: date, last: date, rules: Rules, outcomes: Outcomes) -> Figures:
-    whole = _times(rules, start, end(grain, start))
-    counted = _times(rules, start, min(end(grain, start), last + timedelta(days=1)))
+def _members(row: Judged, dimension: str) -> list[Member]:
+    """What an event is counted for; None where it has no such thing."""
+    service = row.service if isinstance(row, JudgedFailure) else row.told.service
+    if dimension.startswith("tag:"):
+        key = dimension.removeprefix("tag:") + ":"
+        values = {tag.removeprefix(key) for tag in row.tags if tag.startswith(key)}
+        return [(row.told.env, value) for value in values or [None]]
+    names = {
+        "service": service,
+        "team": row.team,
+        "repository": row.repository,
+        "source": row.told.source,
+        "severity": row.told.severity if isinstance(row, JudgedFailure) else None,
+    }
+    return [(row.told.env, names.get(dimension, "all"))]
+
+
+def _told(
+    cell: Cell,
+    grain: str,
+    start: date,
+    first: date,
+    last: date,
+    rules: Rules,
+    outcomes: Outcomes,
+    beginnings: Beginnings | None = None,
+) -> Figures:
+    beginnings = beginnings or _beginnings(rules)
+    whole = _times(rules, start, end(grain, start), beginnings)
+    counted = _times(rules, start, min(end(grain, start), last + timedelta(days=1)), beginnings)
     return {
         "is_whole": start >= first and end(grain, start) <= last + timedelta(days=1) and whole.is_whole(),
         "is_provisional": whole.ends_at + rules.link_window > datetime.now(UTC),
@@ -328,14 +380,26 @@ def _told(cell: Cell, grain: str, start: date, first: date, last: date, rules: R
     }
 
 
-def _times(rules: Rules, first: date, after: date) -> Times:
-    def since(event_type: str) -> datetime | None:
+def _beginnings(rules: Rules, dimension: str = "all", member: str | None = None) -> Beginnings:
+    """Since when deployments, failures and links are known; what is of a source, since that was selected."""
+    by_type = []
+    for event_type in ("deployment", "failure"):
         known = [rules.first_selected_at(source) for source in rules.selected(event_type)]
-        return min((moment for moment in known if moment is not None), default=None)
+        by_type.append(min((moment for moment in known if moment is not None), default=None))
+    deployments, failures = by_type
+    linked_since = failures
+    if dimension == "source":
+        deployments = rules.first_selected_at(member or "") if member in rules.selected("deployment") else None
+        failures = rules.first_selected_at(member or "") if member in rules.selected("failure") else None
+    if dimension == "severity":
+        deployments = None
+    return Beginnings(deployments, failures, linked_since)
 
+
+def _times(rules: Rules, first: date, after: date, beginnings: Beginnings) -> Times:
     # Plain arithmetic between times of one zone leaves changes of the clock out.
     starts_at, ends_at = (datetime.combine(day, time(), rules.zone).astimezone(UTC) for day in (first, after))
-    return Times(starts_at, ends_at, since("deployment"), since("failure"))
+    return Times(starts_at, ends_at, beginnings)
 
 
 def _cells(
@@ -344,24 +408,23 @@ def _cells(
     grain: str,
     first: date,
     last: date,
-    of_deployment: Callable[[JudgedDeployment], Member],
-    of_failure: Callable[[JudgedFailure], Member],
+    of_deployment: Callable[[JudgedDeployment], Iterable[Member]],
+    of_failure: Callable[[JudgedFailure], Iterable[Member]],
 ) -> dict[tuple[date, Member], Cell]:
     cells: dict[tuple[date, Member], Cell] = {}
     for row in _counting(deployments):
-        if first <= row.day <= last:
-            cells.setdefault((period(grain, row.day), of_deployment(row)), Cell()).deployments.append(row)
-    for failure in _selected(failures):
+        for place in of_deployment(row) if first <= row.day <= last else ():
+            cells.setdefault((period(grain, row.day), place), Cell()).deployments.append(row)
+    for failure, place in ((row, place) for row in _selected(failures) for place in of_failure(row)):
         id_, restored = failure.told.failure_id, failure.restored_day
         if first <= failure.day <= last:
-            cells.setdefault((period(grain, failure.day), of_failure(failure)), Cell()).failures.add(id_)
+            cells.setdefault((period(grain, failure.day), place), Cell()).failures.add(id_)
         if restored and failure.time_to_restore is not None and first <= restored <= last:
-            cell = cells.setdefault((period(grain, restored), of_failure(failure)), Cell())
-            cell.restores[id_] = failure.time_to_restore
+            cells.setdefault((period(grain, restored), place), Cell()).restores[id_] = failure.time_to_restore
         for start in periods(grain, first, last):
             after = min(end(grain, start), last + timedelta(days=1))
             if failure.day < after and (restored is None or restored >= after):
-                cells.setdefault((start, of_failure(failure)), Cell()).open[id_] = failure.told.started_at
+                cells.setdefault((start, place), Cell()).open[id_] = failure.told.started_at
     return cells
 
 

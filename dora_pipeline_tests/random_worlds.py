@@ -22,24 +22,46 @@ JITTERS = (0, 0, 0.4, 0.999999, 1, 299.999999, 300, 600, 600.000001, 3600, 86_40
 DURATIONS = (0, 0, 0.25, 90, 600, 80_000)
 OUTAGES = (None, 0, 1.5, 420, 90_000, 4 * 86_400)
 ENVIRONMENTS = ("production", "production", "prod", "staging", None)
-TAGS = ((), (), (), (), ("urgent:yes",), ("broken:yes", "size:1"), ("git.branch:fix/x",), ("branch:main",))
+TAGS = (
+    (),
+    (),
+    (),
+    ("size:1", "size:2", "size:2"),
+    ("urgent:yes",),
+    ("broken:yes", "size:1"),
+    ("git.branch:fix/x",),
+    ("branch:main",),
+)
 PATTERNS = ((), (), (), ("a/**",), ("b/**", "c/**"), ("!a/**",), ("**", "!c/**"))
 # A stage that does not come.
 NEVER = 99
+REPOSITORY, OTHER_REPOSITORY = "example.com/org/app", "example.com/org/other"
+CATALOG_TAGS = (
+    (),
+    (),
+    ("tier:1",),
+    ("tier:2", "size:1", "language:go"),
+    ("language:go", "language:java"),
+    ("urgent:no",),
+)
+SEVERITIES = (None, "SEV-1", "SEV-2", "sev-1")
 # In no repository.
 UNKNOWN_SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """What service definitions say: teams, and the source patterns of the services that have a repository."""
+    """What service definitions say: teams, the source patterns of the services that have a repository, and tags, of
+    which those of `language` are languages.
+    """
 
     teams: Mapping[str, str]
     with_repository: Mapping[str, tuple[str, ...]]
+    tags: Mapping[str, tuple[str, ...]]
 
     @property
     def services(self) -> set[str]:
-        return {*self.teams, *self.with_repository}
+        return {*self.teams, *self.with_repository, *self.tags}
 
 
 @dataclass(frozen=True)
@@ -147,16 +169,24 @@ def _catalogs(choose: random.Random, names: Sequence[str], last: int) -> list[Ca
     """The definitions of each stage; of some later ones a few services have others than before."""
     teams = {name: choose.choice("xyz") for name in names if choose.random() < 0.5}
     patterns = {name: choose.choice(PATTERNS) for name in names if choose.random() < 0.7}
-    found = [Catalog(teams, patterns)]
+    tags = {name: choose.choice(CATALOG_TAGS) for name in names if choose.random() < 0.7}
+    found = [Catalog(teams, patterns, tags)]
     for _ in range(last):
-        teams, patterns = dict(teams), dict(patterns)
+        teams, patterns, tags = dict(teams), dict(patterns), dict(tags)
         for name in choose.sample(names, choose.choice([0, len(names) // 3])):
             teams.pop(name, None)
             patterns.pop(name, None)
+            tags.pop(name, None)
             teams |= {name: choose.choice("xyz")} if choose.random() < 0.5 else {}
             patterns |= {name: choose.choice(PATTERNS)} if choose.random() < 0.7 else {}
-        found.append(Catalog(teams, patterns))
+            tags |= {name: choose.choice(CATALOG_TAGS)} if choose.random() < 0.7 else {}
+        found.append(Catalog(teams, patterns, tags))
     return found
+
+
+def _repository(choose: random.Random) -> str | None:
+    """The repository that an event names."""
+    return choose.choice([None] * 8 + [REPOSITORY, OTHER_REPOSITORY])
 
 
 def _pool(choose: random.Random, stages: Sequence[Stage]) -> list[datetime]:
@@ -214,6 +244,7 @@ def _deployments(
             at + timedelta(seconds=choose.choice(DURATIONS)),
             order,
             choose.choice(TAGS),
+            repository=_repository(choose),
         )
         found.append((stage, event))
         if source == EVENT_API and choose.random() < 0.1:
@@ -261,6 +292,7 @@ def _changed(choose: random.Random, event: Failure) -> Failure:
         services=choose.choice([event.services, event.services, event.services[:1]]),
         env=choose.choice([event.env, event.env, "staging"]),
         version=choose.choice([event.version, event.version, "w1"]),
+        severity=choose.choice([event.severity, "SEV-2"]),
         finished_at=None if outage is None else event.started_at + timedelta(seconds=outage),
     )
 
@@ -284,7 +316,7 @@ def _failure(
             (),
             (),
             (),
-            ("size:1",),
+            ("size:1", "tier:1", "plain"),
             (f"deployment_id:{near.deployment_id.removeprefix('apm:')}",),
             ("deployment_id:none",),
         ]
@@ -302,6 +334,8 @@ def _failure(
         near.version if choose.random() < 0.2 else None,
         near.commit_sha if choose.random() < 0.2 else None,
         tags,
+        choose.choice(SEVERITIES),
+        _repository(choose),
     )
 
 

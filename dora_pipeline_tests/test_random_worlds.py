@@ -22,10 +22,22 @@ from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.oracle import JudgedDeployment, JudgedFailure
 from dora_pipeline_tests.random_repositories import push, random_repository
 from dora_pipeline_tests.random_settings import RULES, random_stages, starts
-from dora_pipeline_tests.random_worlds import World, random_world
+from dora_pipeline_tests.random_worlds import REPOSITORY, World, random_world
 from dora_pipeline_tests.told_worlds import tell
 
 Row = tuple[Any, ...]
+DIMENSIONS = (
+    "service",
+    "team",
+    "repository",
+    "source",
+    "severity",
+    "all",
+    "tag:size",
+    "tag:tier",
+    "tag:language",
+    "tag:none",
+)
 
 
 class Expected:
@@ -34,7 +46,14 @@ class Expected:
     def __init__(self, world: World, stage: int) -> None:
         settings, catalog = world.stages[stage].settings, world.catalogs[stage]
         self.rules = oracle.Rules(
-            world.selections(stage), settings.zone, catalog.teams, settings.merge_window, settings.link_window
+            world.selections(stage),
+            settings.zone,
+            catalog.teams,
+            settings.merge_window,
+            settings.link_window,
+            catalog.tags,
+            dict.fromkeys(catalog.with_repository, REPOSITORY),
+            frozenset({REPOSITORY}),
         )
         self.told = world.told_deployments(stage, self.rules)
         self.deployments, rejected = oracle.judged_deployments(self.told, self.rules)
@@ -48,9 +67,9 @@ class Expected:
             repository = replace(repository, requests={})
         for history in oracle.histories(self.deployments):
             service = history[0].told.service
-            known = repository if service in catalog.with_repository else None
-            oracle_commits.look_up_commits(history, known, catalog.with_repository.get(service, ()))
-            oracle_changes.judge_changes(history, known, settings.rules, marks)
+            patterns = catalog.with_repository.get(service, ())
+            oracle_commits.look_up_commits(history, {REPOSITORY: repository}, patterns)
+            oracle_changes.judge_changes(history, repository, settings.rules, marks)
         rules = oracle_links.Rules(catalog.services, settings.link_window, settings.link_slack)
         deployed = [_deployed(row) for row in self.deployments]
         self.links = {
@@ -158,8 +177,8 @@ def assert_core_is(home: TestHome, expected: Expected) -> None:
     assert_same(
         home.rows(
             """
-            SELECT deployment_id, service, env, team, day, is_selected, duplicate_of,
-                CASE WHEN duplicate_of IS NULL THEN kind END, previous_deployment_id, lead_time_reason,
+            SELECT deployment_id, service, env, team, repository_id, LIST_SORT(custom_tags), day, is_selected,
+                duplicate_of, CASE WHEN duplicate_of IS NULL THEN kind END, previous_deployment_id, lead_time_reason,
                 lead_time_commits, lead_time_mean_seconds
             FROM core.deployments
             """
@@ -170,6 +189,8 @@ def assert_core_is(home: TestHome, expected: Expected) -> None:
                 row.told.service,
                 row.told.env,
                 row.team,
+                row.repository,
+                sorted(row.tags),
                 row.day,
                 row.is_selected,
                 row.duplicate_of,
@@ -195,8 +216,8 @@ def assert_core_is(home: TestHome, expected: Expected) -> None:
     )
     assert_same(
         home.rows(
-            "SELECT failure_id, service, env, team, is_selected, day, restored_day, time_to_restore_seconds "
-            "FROM core.failures"
+            "SELECT failure_id, service, env, team, repository_id, LIST_SORT(custom_tags), severity, is_selected, day, "
+            "restored_day, time_to_restore_seconds FROM core.failures"
         ),
         [
             (
@@ -204,6 +225,9 @@ def assert_core_is(home: TestHome, expected: Expected) -> None:
                 row.service,
                 row.told.env,
                 row.team,
+                row.repository,
+                sorted(row.tags),
+                row.told.severity,
                 row.is_selected,
                 row.day,
                 row.restored_day,
@@ -266,7 +290,7 @@ def assert_summaries_are(home: TestHome, expected: Expected, world: World, choos
     names = "period, service, env, team"
     found = home.rows(f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary(?, ?, ?)", *span)
     assert_same(found, _rows(oracle_metrics.summary(*events, *span)))
-    for dimension in choose.sample(["service", "team", "all"], 2):
+    for dimension in choose.sample(DIMENSIONS, 4):
         names = "period, env, member"
         query = f"SELECT {names}, * EXCLUDE ({names}) FROM metrics.summary_by(?, ?, ?, ?)"
         assert_same(home.rows(query, dimension, *span), _rows(oracle_metrics.summary_by(*events, dimension, *span)))
@@ -374,7 +398,7 @@ def test_the_first_worlds_show_every_way_and_reason(tmp_path: Path) -> None:
     links = {"deployment_id", "commit", "version", "latest", "team"}
     unlinked = {"no_service", "unknown_service", "no_deployment", "too_long_ago"}
     reasons = {"duplicate", "first_deployment", "no_commit", "previous_too_old", "no_repository", "no_commits"}
-    reasons |= {"redelivered", "commit_missing", "previous_commit_missing"}
+    reasons |= {"redelivered", "commit_missing", "previous_commit_missing", "repository_not_configured"}
     shas = {f"SHA of {number}" for number in (7, 9, 12, 40)}
     changes = {"mark", "rollback", "revert", "rule", "redeploy", "rollback that failed by rollback", True, False}
     settings = {"expand", "landed", "new catalog", "never selected"}

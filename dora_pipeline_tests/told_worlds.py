@@ -11,9 +11,13 @@ from dora_pipeline_tests.full_homes import set_time
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.oracle import Deployment, Failure, Sighting
 from dora_pipeline_tests.random_settings import APM, EVENT_API
-from dora_pipeline_tests.random_worlds import Catalog, World
+from dora_pipeline_tests.random_worlds import OTHER_REPOSITORY, REPOSITORY, Catalog, World
 
-REPOSITORY = "example.com/org/app"
+# Each in a spelling of clients.
+_URLS = {
+    REPOSITORY: "git@Example.com:org/App.git",
+    OTHER_REPOSITORY: f"https://ci:planted@{OTHER_REPOSITORY}.git",
+}
 
 
 def tell(
@@ -84,10 +88,18 @@ def _definitions(catalog: Catalog) -> str:
         patterns = {"source_patterns": list(catalog.with_repository[name])}
         return {"links": [link], "extensions": {"datadoghq.com/dora-metrics": patterns}}
 
+    def tags(name: str) -> dict[str, Any]:
+        languages = [tag for tag in catalog.tags[name] if tag.startswith("language:")]
+        return {
+            "tags": [tag for tag in catalog.tags[name] if tag not in languages],
+            "languages": [tag.removeprefix("language:") for tag in languages],
+        }
+
     definitions = [
         {"schema-version": "v2.2", "dd-service": name}
         | ({"team": catalog.teams[name]} if name in catalog.teams else {})
         | (sources(name) if name in catalog.with_repository else {})
+        | (tags(name) if name in catalog.tags else {})
         for name in sorted(catalog.services)
     ]
     return "\n---\n".join(map(json.dumps, definitions))
@@ -104,7 +116,13 @@ def _wire(event: Deployment) -> dict[str, Any]:
         "started_at": event.started_at.isoformat(),
         "finished_at": event.finished_at.isoformat(),
     }
-    return told | ({"git": {"commit_sha": event.commit_sha.upper()}} if event.commit_sha else {})
+    return told | _git(event.commit_sha and event.commit_sha.upper(), event.repository)
+
+
+def _git(commit_sha: str | None, repository: str | None) -> dict[str, Any]:
+    known = {"commit_sha": commit_sha, "repository_url": repository and _URLS[repository]}
+    git = {name: value for name, value in known.items() if value}
+    return {"git": git} if git else {}
 
 
 def _sighting_wire(seen: Sighting) -> dict[str, Any]:
@@ -119,8 +137,9 @@ def _failure_wire(event: Failure) -> dict[str, Any]:
         "env": event.env,
         "team": event.team,
         "version": event.version,
+        "severity": event.severity and f" {event.severity}",
         "custom_tags": list(event.tags),
         "started_at": event.started_at.isoformat(),
         "finished_at": event.finished_at.isoformat() if event.finished_at else None,
     }
-    return told | ({"git": {"commit_sha": event.commit_sha}} if event.commit_sha else {})
+    return told | _git(event.commit_sha, event.repository)

@@ -76,8 +76,10 @@ class World:
     # Each with the stage in which it stands in the exports no more.
     sightings: Sequence[tuple[int, int, Sighting]]
     failures: Sequence[tuple[int, Failure]]
-    # What a PATCH of the stage says of a deployment.
+    # What a PATCH of the stage says of a deployment, where it is there then.
     marks: Sequence[tuple[int, str, Mark]]
+    # Events that are taken back: before anything is told in the stage, or after all of it.
+    deletions: Sequence[tuple[int, bool, str]]
 
     def selections(self, stage: int) -> list[Selection]:
         """Those of a stage and of the ones before it."""
@@ -86,18 +88,7 @@ class World:
     def told_deployments(self, stage: int, rules: Rules) -> list[Deployment]:
         """The deployments as they are known after a stage, inferred ones too."""
         settings = self.stages[stage].settings
-        marks: dict[str, Mark] = {}
-        for when, event_id, mark in self.marks:
-            if when <= stage:
-                known = marks.get(event_id)
-                # One that says no takes the remediation away.
-                kept = known.remediation if known and mark.is_failed else None
-                marks[event_id] = Mark(mark.is_failed, mark.remediation or kept)
-        events = {event.deployment_id: event for when, event in self.deployments if when <= stage}
-        told = [
-            replace(event, env=settings.canonical(event.env), mark=marks.get(event.deployment_id))
-            for event in events.values()
-        ]
+        told = [replace(event, env=settings.canonical(event.env)) for event in self._deployments(stage).values()]
         seen = [
             replace(seen, env=settings.canonical(seen.env))
             for when, gone, seen in self.sightings
@@ -109,10 +100,64 @@ class World:
     def told_failures(self, stage: int) -> list[Failure]:
         """The failures as they are known after a stage."""
         settings = self.stages[stage].settings
-        events = {event.failure_id: event for when, event in self.failures if when <= stage}
         return [
-            replace(event, env=settings.canonical(event.env or settings.env_of_failures)) for event in events.values()
+            replace(event, env=settings.canonical(event.env or settings.env_of_failures))
+            for event in self._failures(stage).values()
         ]
+
+    def is_there(self, event_id: str, stage: int) -> bool:
+        """Whether a PATCH of a stage finds an event."""
+        known = {**self._deployments(stage, is_over=False), **self._failures(stage, is_over=False)}
+        return event_id in known
+
+    def told_again(self) -> set[str]:
+        """Whether a deployment and a failure were taken back and are there again in the end."""
+        last, gone = len(self.stages) - 1, {event_id for _, _, event_id in self.deletions}
+        found = {"deployment": self._deployments(last), "failure": self._failures(last)}
+        return {name for name, events in found.items() if events.keys() & gone}
+
+    def deleted(self, stage: int, *, is_last: bool) -> list[str]:
+        """The events that are taken back before or after the others of a stage are told."""
+        return [event_id for when, last, event_id in self.deletions if (when, last) == (stage, is_last)]
+
+    def _deployments(self, stage: int, *, is_over: bool = True) -> dict[str, Deployment]:
+        """The deployments after a stage; before its last deletions where it is not over."""
+        found: dict[str, Deployment] = {}
+        # One that is taken back and told again was received when it was told first.
+        received: dict[str, int] = {}
+        for now in range(stage + 1):
+            for event_id in self.deleted(now, is_last=False):
+                found.pop(event_id, None)
+            for when, event in self.deployments:
+                if when == now:
+                    known, first = found.get(event.deployment_id), received.setdefault(event.deployment_id, now)
+                    # What came first: an event of an export when it began; of those received together, ids tell.
+                    order = (event.started_at if event.source == APM else first, event.deployment_id)
+                    found[event.deployment_id] = replace(event, mark=known.mark if known else None, order=order)
+            for when, event_id, mark in self.marks:
+                if when == now and event_id in found:
+                    former = found[event_id].mark
+                    # One that says no takes the remediation away.
+                    kept = former.remediation if former and mark.is_failed else None
+                    marked = Mark(mark.is_failed, mark.remediation or kept)
+                    found[event_id] = replace(found[event_id], mark=marked)
+            for event_id in self.deleted(now, is_last=True) if is_over or now < stage else ():
+                found.pop(event_id, None)
+        return found
+
+    def _failures(self, stage: int, *, is_over: bool = True) -> dict[str, Failure]:
+        found: dict[str, Failure] = {}
+        received: dict[str, int] = {}
+        for now in range(stage + 1):
+            for event_id in self.deleted(now, is_last=False):
+                found.pop(event_id, None)
+            for when, event in self.failures:
+                if when == now:
+                    first = received.setdefault(event.failure_id, now)
+                    found[event.failure_id] = replace(event, order=(first, event.failure_id))
+            for event_id in self.deleted(now, is_last=True) if is_over or now < stage else ():
+                found.pop(event_id, None)
+        return found
 
 
 def random_world(choose: random.Random, services: int, repository: Repository, stages: Sequence[Stage]) -> World:
@@ -144,14 +189,54 @@ def random_world(choose: random.Random, services: int, repository: Repository, s
             if choose.random() < 0.2:
                 event = _told_again(choose, event, repository)
                 deployments.append((later, event))
-    for stage, failure in [*failures]:
+    failed = [*failures]
+    for stage, failure in failed:
         for later in range(stage + 1, min((ends.get(name, last) for name in failure.services), default=last) + 1):
             if choose.random() < 0.3:
                 failure = _changed(choose, failure)
                 failures.append((later, failure))
     marks = _marks(choose, sent, ends)
+    deletions = _deletions(choose, sent, failed, deployments, failures, ends, last)
     repositories = _repositories(choose, repository, last)
-    return World(stages, _catalogs(choose, names, last), repositories, deployments, sightings, failures, marks)
+    catalogs = _catalogs(choose, names, last)
+    return World(stages, catalogs, repositories, deployments, sightings, failures, marks, deletions)
+
+
+def _deletions(
+    choose: random.Random,
+    sent: Sequence[tuple[int, Deployment]],
+    failed: Sequence[tuple[int, Failure]],
+    deployments: list[tuple[int, Deployment]],
+    failures: list[tuple[int, Failure]],
+    ends: Mapping[str, int],
+    last: int,
+) -> list[tuple[int, bool, str]]:
+    """Take some events back; some of them are told again, with less: of what was told before nothing is left."""
+    found: list[tuple[int, bool, str]] = []
+
+    def taken_back(event_id: str, first: int, end: int, told: Sequence[int]) -> int | None:
+        """The stage in which an event that is taken back is told again, where it is not told anyway."""
+        gone = choose.randint(first, end)
+        is_last = gone == first or choose.random() < 0.3
+        found.append((gone, is_last, event_id))
+        back = gone + is_last
+        return back if back <= end and back not in told and choose.random() < 0.6 else None
+
+    for first, event in sent:
+        if choose.random() < 0.1:
+            stages = [stage for stage, one in deployments if one.deployment_id == event.deployment_id]
+            back = taken_back(event.deployment_id, first, ends[event.service], stages)
+            if back is not None:
+                again = replace(event, version="w2", commit_sha=None, team=None, tags=(), repository=None)
+                deployments.append((back, again))
+    for first, failure in failed:
+        if choose.random() < 0.1:
+            stages = [stage for stage, one in failures if one.failure_id == failure.failure_id]
+            end = min((ends.get(name, last) for name in failure.services), default=last)
+            back = taken_back(failure.failure_id, first, max(first, end), stages)
+            if back is not None:
+                failures.append((back, replace(failure, finished_at=None, version=None, tags=())))
+    return found
 
 
 def _repositories(choose: random.Random, whole: Repository, last: int) -> list[Repository]:
@@ -227,13 +312,9 @@ def _deployments(
             sha = choose.choice([UNKNOWN_SHA, UNKNOWN_SHA[:8]])
         if sha and choose.random() < 0.1:
             version = f"{version}-hotfix"
-        # Of those that are received together, ids tell the order.
         event_id = f"{choose.choice('yz')}-{service}-{number:02}"
-        event_id, order = (
-            (f"apm:{event_id}", (at, f"apm:{event_id}")) if source == APM else (event_id, (stage, event_id))
-        )
         event = Deployment(
-            event_id,
+            f"apm:{event_id}" if source == APM else event_id,
             source,
             service,
             choose.choice(ENVIRONMENTS),
@@ -242,7 +323,7 @@ def _deployments(
             choose.choice([None, None, "x", "y"]),
             at,
             at + timedelta(seconds=choose.choice(DURATIONS)),
-            order,
+            (),
             choose.choice(TAGS),
             repository=_repository(choose),
         )
@@ -250,8 +331,7 @@ def _deployments(
         if source == EVENT_API and choose.random() < 0.1:
             seconds = timedelta(seconds=choose.choice([0, 0.4, 600, 600.000001]))
             twin = replace(event, deployment_id=f"apm:{event_id}", source=APM, started_at=event.finished_at + seconds)
-            twin = replace(twin, finished_at=twin.started_at, order=(twin.started_at, twin.deployment_id))
-            found.append((_stage(choose, last), twin))
+            found.append((_stage(choose, last), replace(twin, finished_at=twin.started_at)))
     return found
 
 
@@ -330,7 +410,7 @@ def _failure(
         choose.choice([None, "x", "y"] if impacted else ["x", "z", "nobody"]),
         at,
         None if outage is None else at + timedelta(seconds=outage),
-        (stage, event_id),
+        (),
         near.version if choose.random() < 0.2 else None,
         near.commit_sha if choose.random() < 0.2 else None,
         tags,

@@ -344,6 +344,7 @@ def ways(world: World, expected: Expected) -> set[Any]:
         *("never selected" for row in expected.told if expected.rules.first_selected_at(row.source) is None),
         *(one.squash_merges for one in settings),
         *(f"new {field.name}" for one, new in pairwise(settings) for field in fields(one) if _differ(one, new, field)),
+        *(f"{name} again" for name in world.told_again()),
         *("new catalog" for one, new in pairwise(world.catalogs) if one != new),
     }
 
@@ -403,5 +404,6 @@ def test_the_first_worlds_show_every_way_and_reason(tmp_path: Path) -> None:
     changes = {"mark", "rollback", "revert", "rule", "redeploy", "rollback that failed by rollback", True, False}
     settings = {"expand", "landed", "new catalog", "never selected"}
     others = {"restore of three services", "same second"}
+    again = {"deployment again", "failure again"}
     # A world in which a rule finds nothing tells nothing of it.
-    assert rules | links | unlinked | reasons | shas | changes | settings | others <= found
+    assert rules | links | unlinked | reasons | shas | changes | settings | others | again <= found

@@ -49,6 +49,7 @@ def tell(
     choose.shuffle(sent)
     choose.shuffle(sent_failures)
     with EventStore.at(home.home) as store:
+        _delete(store, world, stage, is_last=False)
         for kind, events in (("deployment", sent), ("failure", sent_failures)):
             store.append_many(kind, events, received_at=now.received_at)  # type: ignore[arg-type]
         for event in failures:
@@ -61,7 +62,9 @@ def tell(
                 changes: dict[str, Any] = {"change_failure": mark.is_failed}
                 if mark.remediation:
                     changes["remediation"] = dict(zip(("id", "type"), mark.remediation, strict=True))
-                assert store.update("deployment", event_id, changes, received_at=now.received_at)
+                found = store.update("deployment", event_id, changes, received_at=now.received_at)
+                assert (found is not None) == world.is_there(event_id, stage)
+        _delete(store, world, stage, is_last=True)
     ready = [
         {"type": "dora_deployment", "id": event.deployment_id.removeprefix("apm:"), "attributes": _wire(event)}
         for event in deployments
@@ -79,6 +82,12 @@ def tell(
         for half, sightings in enumerate(halves if is_new else []):
             choose.shuffle(sightings)
             set_time(home.drop_export(f"seen-{told}-{half}.jsonl", sightings), now.received_at)
+
+
+def _delete(store: EventStore, world: World, stage: int, *, is_last: bool) -> None:
+    for event_id in world.deleted(stage, is_last=is_last):
+        for kind in ("deployment", "failure"):
+            store.delete(kind, event_id, received_at=world.stages[stage].received_at)  # type: ignore[arg-type]
 
 
 def _definitions(catalog: Catalog) -> str:

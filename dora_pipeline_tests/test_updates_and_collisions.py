@@ -121,6 +121,21 @@ def test_deleting_the_first_one_brings_the_second_one_back(home: TestHome) -> No
     assert_equal_to_a_rebuild(home)
 
 
+def test_a_telling_that_cannot_be_used_takes_no_second(home: TestHome) -> None:
+    home.select_events()
+    at, before = "2024-05-06T10:00:00", "2024-05-06T09:00:00"
+    home.fail(["shop"], at, before, id="first", received="2024-05-06 11:00:00")
+    home.fail(["shop"], at, id="second", received="2024-05-06 12:00:00")
+    home.fail(["shop"], at, id="first", received="2024-05-06 13:00:00")
+    home.run()
+    assert home.rows("SELECT failure_id FROM core.failures") == [("second",)]
+    assert rejected(home) == [
+        ("failure", "finished_before_started", "shop", "first"),
+        ("failure", "same_second", "shop", "first"),
+    ]
+    assert_equal_to_a_rebuild(home)
+
+
 def test_an_event_before_the_first_selection_takes_no_second(home: TestHome) -> None:
     home.select_events(at=moment("2024-05-06 10:01:00"))
     start = "2024-05-06T10:00:00Z"

@@ -238,7 +238,8 @@ class Batch:
         )
         if is_same and not (is_named_now or self._may_come_under_another_name(held)):
             return before
-        known = {} if before.is_deleted or held.trouble else sequences_of(before)
+        was_unusable = held.trouble is not None
+        known = {} if before.is_deleted or was_unusable else sequences_of(before)
         self._sequence += 1
         if is_deleted:
             history = History(deleted=self._sequence)
@@ -247,6 +248,7 @@ class Batch:
         held.event = replace(
             before,
             sequence=self._sequence,
+            received_at=moment if was_unusable else before.received_at,
             changed_at=max(before.changed_at, moment),
             is_deleted=is_deleted,
             attributes=attributes,

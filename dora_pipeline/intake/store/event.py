@@ -65,10 +65,10 @@ class StoredEvent:
     """One event with everything sent about it so far, or a message that could not be used.
 
     `sequence` grows with every change of any event of the store and is unique; `received_at` and `changed_at` (UTC,
-    microseconds) are the first and the newest message; `attributes` are in the words of Datadog's wire, without `id`.
-    Those of a delivery are `env` and, as it came, the `event` of PagerDuty's webhook. `is_named` is False while only
-    the store gave it an id; that id stays in `former_id` once it has one of its own. A message that could not be used
-    says why in `refusal`.
+    microseconds) are the first message, but for those before it that could not be used, and the newest; `attributes`
+    are in the words of Datadog's wire, without `id`. Those of a delivery are `env` and, as it came, the `event` of
+    PagerDuty's webhook. `is_named` is False while only the store gave it an id; that id stays in `former_id` once it
+    has one of its own. A message that could not be used says why in `refusal`.
     """
 
     sequence: int

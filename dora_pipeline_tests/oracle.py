@@ -169,11 +169,11 @@ class JudgedFailure:
     tags: frozenset[str]
 
 
-Rejected = tuple[str, str | None, str]
+Rejected = tuple[str, str | None, str, date]
 
 
 def judged_deployments(told: Iterable[Deployment], rules: Rules) -> tuple[list[JudgedDeployment], list[Rejected]]:
-    """The rows of core.deployments, and (source, service, id) of those in the second of another."""
+    """The rows of core.deployments, and (source, service, id, day) of those in the second of another."""
     selected = rules.selected("deployment")
     rows: list[JudgedDeployment] = []
     rejected: list[Rejected] = []
@@ -182,11 +182,11 @@ def judged_deployments(told: Iterable[Deployment], rules: Rules) -> tuple[list[J
         if not rules.populates(event.source, event.finished_at):
             continue
         second = (event.source, event.service, event.started_at.replace(microsecond=0))
+        day = event.finished_at.astimezone(rules.zone).date()
         if second in taken:
-            rejected.append((event.source, event.service, event.deployment_id))
+            rejected.append((event.source, event.service, event.deployment_id, day))
             continue
         taken.add(second)
-        day = event.finished_at.astimezone(rules.zone).date()
         team = event.team or rules.teams.get(event.service)
         named = (rules.repository(event, event.service), rules.carried(event, event.service))
         rows.append(JudgedDeployment(event, day, team, event.source in selected, *named))
@@ -242,7 +242,7 @@ def histories(rows: Sequence[JudgedDeployment]) -> list[list[JudgedDeployment]]:
 
 
 def judged_failures(told: Iterable[Failure], rules: Rules) -> tuple[list[JudgedFailure], list[Rejected]]:
-    """The rows of core.failures, and (source, service, id) of those in the second of another."""
+    """The rows of core.failures, and (source, service, id, day) of those in the second of another."""
     rows: list[JudgedFailure] = []
     rejected: list[Rejected] = []
     taken: set[tuple[str, str, datetime]] = set()
@@ -250,11 +250,12 @@ def judged_failures(told: Iterable[Failure], rules: Rules) -> tuple[list[JudgedF
         if not rules.populates(event.source, event.started_at):
             continue
         services: Sequence[str | None] = event.services or [None]
+        day = event.started_at.astimezone(rules.zone).date()
         for service in services:
             if service is not None:
                 second = (event.source, service, event.started_at.replace(microsecond=0))
                 if second in taken:
-                    rejected.append((event.source, service, event.failure_id))
+                    rejected.append((event.source, service, event.failure_id, day))
                     continue
                 taken.add(second)
             finished = event.finished_at
@@ -264,7 +265,7 @@ def judged_failures(told: Iterable[Failure], rules: Rules) -> tuple[list[JudgedF
                     service,
                     event.team or (rules.teams.get(service) if service else None),
                     event.source in rules.selected("failure"),
-                    event.started_at.astimezone(rules.zone).date(),
+                    day,
                     finished.astimezone(rules.zone).date() if finished else None,
                     (finished - event.started_at).total_seconds() if finished else None,
                     rules.repository(event, service),

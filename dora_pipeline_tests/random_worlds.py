@@ -3,7 +3,8 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from typing import Any
 
 from dora_pipeline_tests.oracle import (
     Deployment,
@@ -65,6 +66,21 @@ class Catalog:
 
 
 @dataclass(frozen=True)
+class Unusable:
+    """A telling of an event that cannot be used: what `spoiled` says stands in the place of what the event says.
+
+    It is a message of its own, or in a PATCH, which says nothing else. `counts_at` is when it is shown to have
+    happened; None: when it was received.
+    """
+
+    event: Deployment | Failure
+    spoiled: Mapping[str, Any]
+    reason: str
+    counts_at: datetime | None
+    is_patch: bool
+
+
+@dataclass(frozen=True)
 class World:
     """What a user tells in stages, whose numbers stand before the events; one that is told again is an update."""
 
@@ -80,6 +96,7 @@ class World:
     marks: Sequence[tuple[int, str, Mark]]
     # Events that are taken back: before anything is told in the stage, or after all of it.
     deletions: Sequence[tuple[int, bool, str]]
+    unusable: Sequence[tuple[int, Unusable]]
 
     def selections(self, stage: int) -> list[Selection]:
         """Those of a stage and of the ones before it."""
@@ -109,6 +126,17 @@ class World:
         """Whether a PATCH of a stage finds an event."""
         known = {**self._deployments(stage, is_over=False), **self._failures(stage, is_over=False)}
         return event_id in known
+
+    def rejected(self, stage: int, rules: Rules) -> list[tuple[str, str | None, str, str, date]]:
+        """Source, service, id, reason and day of what could not be used."""
+        found = []
+        for when, told in self.unusable:
+            at = told.counts_at or self.stages[when].received_at
+            if when <= stage and rules.populates(told.event.source, at):
+                event_id, service = event_names(told.event)
+                day = at.astimezone(rules.zone).date()
+                found.append((told.event.source, service, event_id.removeprefix("apm:"), told.reason, day))
+        return found
 
     def told_again(self) -> set[str]:
         """Whether a deployment and a failure were taken back and are there again in the end."""
@@ -197,9 +225,47 @@ def random_world(choose: random.Random, services: int, repository: Repository, s
                 failures.append((later, failure))
     marks = _marks(choose, sent, ends)
     deletions = _deletions(choose, sent, failed, deployments, failures, ends, last)
+    gone = {event_id for _, _, event_id in deletions}
+    everything: list[tuple[int, Deployment | Failure]] = [*deployments, *failures]
+    told = {event_names(event)[0]: (stage, event) for stage, event in reversed(everything)}
+    unusable = [
+        _unusable(choose, stages, stage, max(stage, ends.get(event_names(event)[1] or "", last)), event)
+        for event_id, (stage, event) in told.items()
+        if event_id not in gone and choose.random() < 0.1
+    ]
     repositories = _repositories(choose, repository, last)
     catalogs = _catalogs(choose, names, last)
-    return World(stages, catalogs, repositories, deployments, sightings, failures, marks, deletions)
+    return World(stages, catalogs, repositories, deployments, sightings, failures, marks, deletions, unusable)
+
+
+def event_names(event: Deployment | Failure) -> tuple[str, str | None]:
+    """The id and the first service."""
+    if isinstance(event, Deployment):
+        return event.deployment_id, event.service
+    return event.failure_id, event.services[0] if event.services else None
+
+
+def _unusable(
+    choose: random.Random, stages: Sequence[Stage], stage: int, end: int, event: Deployment | Failure
+) -> tuple[int, Unusable]:
+    """What is told of an event in its stage, before it or after it, and cannot be used."""
+    when = choose.choice([stage, choose.randint(0, end), choose.randint(stage, end)])
+    received_at, started_at = stages[when].received_at, event.started_at
+    # Without a start it is shown at its end, where that can be; one that ends wrongly, or of an export, by its start.
+    is_sent = isinstance(event, Deployment) and event.source == EVENT_API
+    kinds: Sequence[tuple[dict[str, Any], str, datetime | None]] = (
+        ({"finished_at": (started_at - timedelta(seconds=1)).isoformat()}, "finished_before_started", started_at),
+        ({"finished_at": (received_at + timedelta(hours=1)).isoformat()}, "time_in_future", started_at),
+        ({"finished_at": "soon"}, "time_unreadable", started_at),
+        ({"started_at": "soon"}, "time_unreadable", event.finished_at if is_sent else None),
+        ({"git": {"commit_sha": "main"}}, "field_type", event.finished_at if is_sent else started_at),
+    )
+    if event.source != APM and when > stage and choose.random() < 0.5:
+        return when, Unusable(event, *choose.choice(kinds[:2]), is_patch=True)
+    # An export may name a commit that is none.
+    spoiled = choose.choice(kinds[:-1] if event.source == APM else kinds)
+    changed = replace(event, env="staging", team="bad", tags=("urgent:yes",), version="bad", commit_sha=None)
+    return when, Unusable(changed, *spoiled, is_patch=False)
 
 
 def _deletions(

@@ -58,8 +58,9 @@ class Expected:
         self.told = world.told_deployments(stage, self.rules)
         self.deployments, rejected = oracle.judged_deployments(self.told, self.rules)
         self.failures, rejected_failures = oracle.judged_failures(world.told_failures(stage), self.rules)
-        self.rejected: list[Row] = [(*names, None) for names in rejected]
-        self.rejected += [(source, service, None, name) for source, service, name in rejected_failures]
+        self.collided = {names[2] for names in (*rejected, *rejected_failures)}
+        self.rejected: list[Row] = [(*one[:3], "same_second", one[3]) for one in (*rejected, *rejected_failures)]
+        self.rejected += world.rejected(stage, self.rules)
         marks = oracle_changes.Marks.of(self.deployments, {names[2] for names in rejected})
         repository = world.repositories[stage]
         if settings.squash_merges == "landed":
@@ -170,10 +171,9 @@ def _is_same(value: object, other: object) -> bool:
 
 def assert_core_is(home: TestHome, expected: Expected) -> None:
     """Every row of core that tells of events."""
-    reasons = "source, service, payload->>'deployment_id', payload->>'failure_id', reason"
-    assert_same(
-        home.rows(f"SELECT {reasons} FROM core.rejected_events"), [(*row, "same_second") for row in expected.rejected]
-    )
+    event_id = "COALESCE(payload->>'deployment_id', payload->>'failure_id', payload->>'id', payload->'record'->>'id')"
+    rejected = home.rows(f"SELECT source, service, {event_id}, reason, day FROM core.rejected_events")
+    assert_same(rejected, expected.rejected)
     assert_same(
         home.rows(
             """
@@ -298,7 +298,6 @@ def assert_summaries_are(home: TestHome, expected: Expected, world: World, choos
 
 def assert_explained(home: TestHome, expected: Expected, world: World, choose: random.Random) -> None:
     """The events of each figure, of some services and envs in some days; what is left out has a reason."""
-    rejected = {name for names in expected.rejected for name in names[2:]}
     services = sorted({row.told.service for row in expected.deployments})
     envs = sorted({row.told.env for row in expected.deployments if row.told.env})
     _, first, last = spans(world)[0]
@@ -317,7 +316,7 @@ def assert_explained(home: TestHome, expected: Expected, world: World, choose: r
         zone = expected.rules.zone
         ids = {row.deployment_id for row in told if days[0] <= row.finished_at.astimezone(zone).date() <= days[1]}
         listed = [event_id for figure, event_id, *_ in rows if figure == "deployments" and event_id is not None]
-        assert sorted(listed) == sorted(ids - rejected)
+        assert sorted(listed) == sorted(ids - expected.collided)
 
 
 def _rows(figures: Mapping[tuple[object, ...], Mapping[str, Any]]) -> list[Row]:
@@ -340,7 +339,7 @@ def ways(world: World, expected: Expected) -> set[Any]:
         *(one.landed_as is not None for row in expected.deployments for one in row.brought or ()),
         *(f"SHA of {len(row.told.commit_sha or '')}" for row in expected.deployments if row.commit),
         *("restore of three services" for row in expected.failures if row.told.services[2:] and row.restored_day),
-        *("same second" for _ in expected.rejected),
+        *(row[3] for row in expected.rejected),
         *("never selected" for row in expected.told if expected.rules.first_selected_at(row.source) is None),
         *(one.squash_merges for one in settings),
         *(f"new {field.name}" for one, new in pairwise(settings) for field in fields(one) if _differ(one, new, field)),
@@ -403,7 +402,8 @@ def test_the_first_worlds_show_every_way_and_reason(tmp_path: Path) -> None:
     shas = {f"SHA of {number}" for number in (7, 9, 12, 40)}
     changes = {"mark", "rollback", "revert", "rule", "redeploy", "rollback that failed by rollback", True, False}
     settings = {"expand", "landed", "new catalog", "never selected"}
-    others = {"restore of three services", "same second"}
+    others = {"restore of three services", "same_second", "finished_before_started", "time_in_future"}
+    others |= {"time_unreadable", "field_type"}
     again = {"deployment again", "failure again"}
     # A world in which a rule finds nothing tells nothing of it.
     assert rules | links | unlinked | reasons | shas | changes | settings | others | again <= found

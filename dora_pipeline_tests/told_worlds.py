@@ -11,7 +11,7 @@ from dora_pipeline_tests.full_homes import set_time
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.oracle import Deployment, Failure, Sighting
 from dora_pipeline_tests.random_settings import APM, EVENT_API
-from dora_pipeline_tests.random_worlds import OTHER_REPOSITORY, REPOSITORY, Catalog, World
+from dora_pipeline_tests.random_worlds import OTHER_REPOSITORY, REPOSITORY, Catalog, Unusable, World, event_names
 
 # Each in a spelling of clients.
 _URLS = {
@@ -42,10 +42,13 @@ def tell(
     for selection in now.selections:
         home.select(selection.event_type, *selection.sources, at=selection.at)  # type: ignore[arg-type]
     deployments = [event for when, event in world.deployments if when == stage]
+    unusable = [one for when, one in world.unusable if when == stage]
     sent = [_wire(event) for event in deployments if event.source == EVENT_API]
+    sent += [_spoiled(one) for one in unusable if one.event.source == EVENT_API and not one.is_patch]
     known = {event.failure_id for when, event in world.failures if when < stage}
     failures = [event for when, event in world.failures if when == stage]
     sent_failures = [_failure_wire(event) for event in failures]
+    sent_failures += [_spoiled(one) for one in unusable if isinstance(one.event, Failure) and not one.is_patch]
     choose.shuffle(sent)
     choose.shuffle(sent_failures)
     with EventStore.at(home.home) as store:
@@ -64,30 +67,41 @@ def tell(
                     changes["remediation"] = dict(zip(("id", "type"), mark.remediation, strict=True))
                 found = store.update("deployment", event_id, changes, received_at=now.received_at)
                 assert (found is not None) == world.is_there(event_id, stage)
+        for one in unusable:
+            if one.is_patch:
+                kind, event_id = (
+                    ("failure" if isinstance(one.event, Failure) else "deployment"),
+                    event_names(one.event)[0],
+                )
+                assert store.update(kind, event_id, one.spoiled, received_at=now.received_at)  # type: ignore[arg-type]
         _delete(store, world, stage, is_last=True)
-    ready = [
-        {"type": "dora_deployment", "id": event.deployment_id.removeprefix("apm:"), "attributes": _wire(event)}
-        for event in deployments
-        if event.source == APM
-    ]
+    told = [_wire(event) for event in deployments if event.source == APM]
+    told += [_spoiled(one) for one in unusable if one.event.source == APM]
+    choose.shuffle(told)
+    ready = [{"type": "dora_deployment", "id": one.pop("id").removeprefix("apm:"), "attributes": one} for one in told]
     set_time(home.drop_export(f"ready-{stage}.jsonl", ready), now.received_at)
     # A file of its own for each half of what was seen in a stage; one that told more before is replaced.
-    for told in range(stage + 1):
+    for former in range(stage + 1):
         halves: list[list[dict[str, Any]]] = [[], []]
-        is_new = told == stage
+        is_new = former == stage
         for place, (when, gone, seen) in enumerate(world.sightings):
-            if when == told and gone > stage:
+            if when == former and gone > stage:
                 halves[place % 2].append(_sighting_wire(seen))
-            is_new = is_new or (when == told and gone == stage)
+            is_new = is_new or (when == former and gone == stage)
         for half, sightings in enumerate(halves if is_new else []):
             choose.shuffle(sightings)
-            set_time(home.drop_export(f"seen-{told}-{half}.jsonl", sightings), now.received_at)
+            set_time(home.drop_export(f"seen-{former}-{half}.jsonl", sightings), now.received_at)
+
+
+def _spoiled(one: Unusable) -> dict[str, Any]:
+    told = _wire(one.event) if isinstance(one.event, Deployment) else _failure_wire(one.event)
+    return told | dict(one.spoiled)
 
 
 def _delete(store: EventStore, world: World, stage: int, *, is_last: bool) -> None:
     for event_id in world.deleted(stage, is_last=is_last):
         for kind in ("deployment", "failure"):
-            store.delete(kind, event_id, received_at=world.stages[stage].received_at)  # type: ignore[arg-type]
+            store.delete(kind, event_id, received_at=world.stages[stage].received_at)
 
 
 def _definitions(catalog: Catalog) -> str:

@@ -59,6 +59,18 @@ def test_a_name_of_two_lines_is_read_and_shown_on_one(exporting: TestHome) -> No
     assert exporting.rows(_VERSIONS) == [("1",), ("2",)]
 
 
+def test_an_export_that_holds_nothing_is_told_once(exporting: TestHome) -> None:
+    nothing = {"nothing.jsonl": "", "list.json": "[]", "head.csv": "timestamp,service,env,version\n"}
+    for name, content in nothing.items():
+        (exports(exporting) / name).write_text(content)
+    exporting.run()
+    told = [f"exports/apm/{name} holds no record" for name in ("head.csv", "list.json", "nothing.jsonl")]
+    assert exporting.notes.notes == told
+    exporting.run()
+    assert exporting.notes.notes == told
+    assert exporting.rows("SELECT COUNT(*) FROM core.rejected_events") == [(0,)]
+
+
 def test_a_link_to_what_the_kernel_makes_up_is_not_read(exporting: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
     (exports(exporting) / "e.json").symlink_to("/proc/self/environ")
     for settings in ({}, {"sources": {"apm_deployment_tracking": {"follow_links_to": ["/"]}}}):

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from dora_pipeline_tests.oracle import Selection
 
-EVENT_API, APM, FAILURE_API = "deployment_event_api", "apm_deployment_tracking", "failure_event_api"
+EVENT_API, APM = "deployment_event_api", "apm_deployment_tracking"
+FAILURE_API, PAGERDUTY = "failure_event_api", "pagerduty"
 # Moments at which the clocks of a zone change, or any where they never do. Havana has a day without a midnight and one
 # with two, Santiago a last hour that comes twice, Lord Howe changes of half an hour, and Apia left a whole day out.
 CLOCKS = {
@@ -36,6 +37,7 @@ _DEFAULT_RULES = (
     {"name": "hotfix", "field": "commit_subject", "matches": "(?i)hotfix", "fails": "previous"},
 )
 _SETS = ((EVENT_API,), (APM,), (EVENT_API, APM), (EVENT_API, APM), (APM, EVENT_API), (APM, EVENT_API))
+_FAILURE_SETS = ((FAILURE_API,), (FAILURE_API,), (PAGERDUTY,), (FAILURE_API, PAGERDUTY), (PAGERDUTY, FAILURE_API))
 _PAUSES = (
     timedelta(microseconds=1),
     timedelta(hours=1),
@@ -87,7 +89,8 @@ class Settings:
             found["change_failure_rules"] = [dict(rule) for rule in self.change_failure_rules]
         gap, env = found.pop("quiet_gap", None), found.pop("env_of_failures", None)
         found["sources"] = {} if gap is None else {APM: {"quiet_gap": gap}}
-        return found | {"sources": found["sources"] | ({} if env is None else {FAILURE_API: {"env": env}})}
+        named = {} if env is None else {source: {"env": env} for source in (FAILURE_API, PAGERDUTY)}
+        return found | {"sources": found["sources"] | named}
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def _random_settings(choose: random.Random) -> Settings:
 def _random_selections(
     choose: random.Random, stages: int, first: datetime, zone: ZoneInfo
 ) -> Sequence[Sequence[Selection]]:
-    """The selections of each stage: sources of deployments go to and fro, failures are selected once, or never."""
+    """The selections of each stage: sources go to and fro; those of failures from a stage on, or never."""
     found: list[list[Selection]] = [[] for _ in range(stages)]
     at = _beginning(choose, first, zone)
     for stage in range(stages):
@@ -205,10 +208,12 @@ def _random_selections(
             at += choose.choice(_PAUSES)
     stage_of_failures = choose.choice([0, 0, 0, 0, 0, 1, None])
     # A home in which nothing is selected does not run.
-    if not found[0] or stage_of_failures == 0:
-        found[0].append(Selection("failure", _beginning(choose, first, zone), (FAILURE_API,)))
-    elif stage_of_failures:
-        found[1].append(Selection("failure", _beginning(choose, first, zone), (FAILURE_API,)))
+    begin = 0 if not found[0] else stages if stage_of_failures is None else stage_of_failures
+    at = _beginning(choose, first, zone)
+    for stage in range(begin, stages):
+        for _ in range(choose.choice([1, 1, 1, 2, 3] if stage == begin else [0, 0, 0, 1])):
+            found[stage].append(Selection("failure", at, choose.choice(_FAILURE_SETS)))
+            at += choose.choice(_PAUSES)
     return found
 
 

@@ -17,7 +17,7 @@ from dora_pipeline_tests.oracle import (
 )
 from dora_pipeline_tests.oracle_commits import Repository
 from dora_pipeline_tests.random_repositories import part_of
-from dora_pipeline_tests.random_settings import APM, CLOCKS, EVENT_API, FAILURE_API, Stage, midnight, starts
+from dora_pipeline_tests.random_settings import APM, CLOCKS, EVENT_API, FAILURE_API, PAGERDUTY, Stage, midnight, starts
 
 JITTERS = (0, 0, 0.4, 0.999999, 1, 299.999999, 300, 600, 600.000001, 3600, 86_400, 90_000)
 DURATIONS = (0, 0, 0.25, 90, 600, 80_000)
@@ -97,6 +97,8 @@ class World:
     # Events that are taken back: before anything is told in the stage, or after all of it.
     deletions: Sequence[tuple[int, bool, str]]
     unusable: Sequence[tuple[int, Unusable]]
+    # The incidents that the account of PagerDuty shows in each stage; one that ends before it began cannot be used.
+    incidents: Sequence[Sequence[Failure]]
 
     def selections(self, stage: int) -> list[Selection]:
         """Those of a stage and of the ones before it."""
@@ -114,13 +116,36 @@ class World:
         ready = [event for event in told if event.source == APM]
         return told + deployments_of_sightings(seen, ready, rules, settings.quiet_gap)
 
-    def told_failures(self, stage: int) -> list[Failure]:
-        """The failures as they are known after a stage."""
+    def told_failures(self, stage: int, gone: Mapping[str, datetime]) -> list[Failure]:
+        """The failures as they are known after a stage; `gone` says when incidents were found to be gone."""
         settings = self.stages[stage].settings
+        pulled, _ = self.pulled(stage, gone)
         return [
             replace(event, env=settings.canonical(event.env or settings.env_of_failures))
-            for event in self._failures(stage).values()
+            for event in (*self._failures(stage).values(), *pulled)
         ]
+
+    def pulled(self, stage: int, gone: Mapping[str, datetime]) -> tuple[list[Failure], list[Failure]]:
+        """The incidents that are known after a stage, and those whose newest version cannot be used.
+
+        What came well before that stays. One that was open and is shown no more ended when that was found.
+        """
+        known: dict[str, Failure] = {}
+        refused: dict[str, Failure] = {}
+        for now in range(stage + 1):
+            if not any(PAGERDUTY in selection.sources for selection in self.selections(now)):
+                continue
+            shown = {failure.failure_id: failure for failure in self.incidents[now]}
+            for name, failure in known.items():
+                if name not in shown and failure.finished_at is None:
+                    ended_at = gone.get(name, self.stages[now].received_at)
+                    known[name] = replace(failure, finished_at=ended_at, tags=("state:gone",))
+            for name, failure in shown.items():
+                is_usable = failure.finished_at is None or failure.finished_at >= failure.started_at
+                (known if is_usable else refused)[name] = failure
+                if is_usable:
+                    refused.pop(name, None)
+        return [*known.values()], [*refused.values()]
 
     def is_there(self, event_id: str, stage: int) -> bool:
         """Whether a PATCH of a stage finds an event."""
@@ -136,13 +161,18 @@ class World:
                 event_id, service = event_names(told.event)
                 day = at.astimezone(rules.zone).date()
                 found.append((told.event.source, service, event_id.removeprefix("apm:"), told.reason, day))
+        for failure in self.pulled(stage, {})[1]:
+            if rules.populates(PAGERDUTY, failure.started_at):
+                day, name = failure.started_at.astimezone(rules.zone).date(), failure.failure_id
+                names = (PAGERDUTY, failure.services[0], name.removeprefix("pagerduty:"))
+                found.append((*names, "finished_before_started", day))
         return found
 
     def told_again(self) -> set[str]:
         """Whether a deployment and a failure were taken back and are there again in the end."""
         last, gone = len(self.stages) - 1, {event_id for _, _, event_id in self.deletions}
-        found = {"deployment": self._deployments(last), "failure": self._failures(last)}
-        return {name for name, events in found.items() if events.keys() & gone}
+        found = {"deployment": {*self._deployments(last)}, "failure": {*self._failures(last)}}
+        return {name for name, events in found.items() if events & gone}
 
     def deleted(self, stage: int, *, is_last: bool) -> list[str]:
         """The events that are taken back before or after the others of a stage are told."""
@@ -225,6 +255,11 @@ def random_world(choose: random.Random, services: int, repository: Repository, s
                 failures.append((later, failure))
     marks = _marks(choose, sent, ends)
     deletions = _deletions(choose, sent, failed, deployments, failures, ends, last)
+    services = {event.deployment_id: event.service for _, event in sent}
+    for when, is_last, event_id in deletions:
+        # A PATCH that finds nothing, or what was told again.
+        if event_id in services and when + is_last <= ends[services[event_id]] and choose.random() < 0.5:
+            marks.append((when + is_last, event_id, Mark(True)))
     gone = {event_id for _, _, event_id in deletions}
     everything: list[tuple[int, Deployment | Failure]] = [*deployments, *failures]
     told = {event_names(event)[0]: (stage, event) for stage, event in reversed(everything)}
@@ -235,7 +270,34 @@ def random_world(choose: random.Random, services: int, repository: Repository, s
     ]
     repositories = _repositories(choose, repository, last)
     catalogs = _catalogs(choose, names, last)
-    return World(stages, catalogs, repositories, deployments, sightings, failures, marks, deletions, unusable)
+    incidents = [
+        _incidents(choose, f"{number}{place}", name, pools[name], ends[name], last)
+        for number, name in enumerate(names, 1)
+        for place in range(choose.choice([0, 0, 1, 2]))
+    ]
+    by_stage = [[one for shown in incidents if (one := shown[stage])] for stage in range(last + 1)]
+    return World(stages, catalogs, repositories, deployments, sightings, failures, marks, deletions, unusable, by_stage)
+
+
+def _incidents(
+    choose: random.Random, number: str, service: str, pool: Sequence[datetime], end: int, last: int
+) -> list[Failure | None]:
+    """An incident of PagerDuty in each stage: it may be resolved, opened again, spoiled, gone and back."""
+    at = (choose.choice(pool) + timedelta(seconds=choose.choice(JITTERS))).replace(microsecond=0)
+    name, begin = f"pagerduty:Q{number}", _stage(choose, end)
+    found: list[Failure | None] = []
+    shown, is_spoiled = None, False
+    for stage in range(last + 1):
+        if stage == begin or (begin < stage <= end and choose.random() < 0.6):
+            outage = choose.choice([None, None, 0, 420, 4 * 86_400, -60])
+            finished_at = None if outage is None else at + timedelta(seconds=outage)
+            changed = Failure(name, PAGERDUTY, (service,), None, None, at, finished_at, (at, name))
+            changed = replace(changed, severity=choose.choice(SEVERITIES))
+            # What is gone after it was spoiled was told well before, or never.
+            shown = changed if is_spoiled or stage == begin or choose.random() < 0.6 else None
+            is_spoiled = shown is not None and outage == -60
+        found.append(shown)
+    return found
 
 
 def event_names(event: Deployment | Failure) -> tuple[str, str | None]:

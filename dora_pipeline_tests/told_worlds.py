@@ -10,8 +10,10 @@ from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.full_homes import set_time
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.oracle import Deployment, Failure, Sighting
-from dora_pipeline_tests.random_settings import APM, EVENT_API
+from dora_pipeline_tests.pulled_homes import Account
+from dora_pipeline_tests.random_settings import APM, EVENT_API, PAGERDUTY
 from dora_pipeline_tests.random_worlds import OTHER_REPOSITORY, REPOSITORY, Catalog, Unusable, World, event_names
+from dora_pipeline_tests.vendors.pagerduty import incident, reference, written
 
 # Each in a spelling of clients.
 _URLS = {
@@ -27,11 +29,19 @@ def tell(
     remote: Path,
     choose: random.Random,
     engine: Mapping[str, str] | None = None,
+    account: Account | None = None,
 ) -> None:
-    """Set, select, send and drop what belongs to a stage, events in any order; `engine` is a setting of every stage."""
+    """Set, select, send, show and drop what belongs to a stage, events in any order; `engine` is a setting of every
+    stage, `account` that of PagerDuty.
+    """
     now = world.stages[stage]
+    settings = now.settings.written()
+    if account is not None:
+        settings["sources"].setdefault(PAGERDUTY, {})["api_url"] = account.vendor.url
+        account.pagerduty.incidents.clear()
+        account.add(*map(_incident, world.incidents[stage]))
     home.settings(
-        **now.settings.written(),
+        **settings,
         repositories={REPOSITORY: str(remote)},
         # Commits that are missing are looked for however old their deployments are.
         reread="36500d",
@@ -102,6 +112,14 @@ def _delete(store: EventStore, world: World, stage: int, *, is_last: bool) -> No
     for event_id in world.deleted(stage, is_last=is_last):
         for kind in ("deployment", "failure"):
             store.delete(kind, event_id, received_at=world.stages[stage].received_at)
+
+
+def _incident(failure: Failure) -> dict[str, Any]:
+    service = reference("service", f"P{failure.services[0]}", failure.services[0])
+    number = int(failure.failure_id.removeprefix("pagerduty:Q"))
+    ended_at = written(failure.finished_at) if failure.finished_at else None
+    priority = failure.severity and {"id": "PRIORITY", "type": "priority_reference", "summary": failure.severity}
+    return incident(number, written(failure.started_at), ended_at, service=service, priority=priority)
 
 
 def _definitions(catalog: Catalog) -> str:

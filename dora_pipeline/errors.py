@@ -15,6 +15,10 @@
 A message says what is wrong, where, and what to do next. Messages never hold secrets.
 """
 
+import errno
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 
 class DoraError(Exception):
     """Any failure that is explained to the user in one line."""
@@ -65,3 +69,10 @@ class WarehouseBusy(WarehouseError):
 
 class StorageUnavailable(WarehouseError):
     """The place of the Parquet files cannot be read or written. Trying again later can help."""
+
+
+def forbidden_file(error: BaseException) -> str | None:
+    """What to do about a file that this user may not read or write; None where an error says anything else."""
+    if isinstance(error, OSError) and error.errno in _FORBIDDEN and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; check owner and mode of this file and its folder"
+    return None

@@ -401,18 +401,21 @@ def test_a_broken_published_file_is_a_clear_error_and_the_next_run_mends_it(mine
 # Folders without permission
 
 
-@pytest.mark.parametrize("folder", [".", "work"])
-def test_a_home_that_cannot_be_written_is_told_in_a_sentence(mine: TestHome, folder: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "named"), [(".", "work"), ("work", "work"), ("raw/deployment_event_api", "raw/deployment_event_api")]
+)
+def test_a_home_that_cannot_be_written_is_told_in_a_sentence(mine: TestHome, folder: str, named: str) -> None:
     if folder == ".":
         shutil.rmtree(mine.home.work)
+    mine.deploy("shop", "2024-05-06T07:08:09")
     forbidden = mine.home.path / folder
     forbidden.chmod(0o500)
     answer = process(mine.home.path, "run", before=without_root())
     forbidden.chmod(0o700)
     assert answer.code == 1
     (line,) = answer.err.splitlines()
-    assert str(mine.home.work) in line
-    assert "Permission denied" in line
+    assert str(mine.home.path / named) in line
+    assert "Permission denied; " in line
 
 
 # Changes of settings, catalog and files

@@ -1,10 +1,12 @@
 """Mirrors that cannot be read or used any more: the next run makes them again from the remote, and says so."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dora_pipeline_tests.command import process, without_root
+import pytest
+
+from dora_pipeline_tests.command import call, process, without_root
 from dora_pipeline_tests.git_histories import History, git
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.lead_times import REPOSITORY, brought, reasons
@@ -47,6 +49,11 @@ def empty_every_object(mirror: Path) -> None:
     for path in [*(mirror / "objects" / "pack").glob("*.pack"), *(mirror / "objects").glob("??/*")]:
         path.chmod(0o644)
         path.write_bytes(b"")
+
+
+def lose_every_object(mirror: Path) -> None:
+    for path in [*(mirror / "objects" / "pack").iterdir(), *(mirror / "objects").glob("??/*")]:
+        path.unlink()
 
 
 def become_a_file(mirror: Path) -> None:
@@ -212,12 +219,16 @@ def test_a_mirror_that_lost_folders_alone_is_made_again(home: TestHome, remote: 
     assert any("was made again from" in note for note in home.notes.notes)
 
 
-def test_a_rebuild_asks_no_remote_even_for_a_damaged_mirror(home: TestHome, remote: Path) -> None:
+@pytest.mark.parametrize("damage", [remove_objects, lose_every_object])
+def test_a_rebuild_asks_no_remote_even_for_a_damaged_mirror(
+    home: TestHome, remote: Path, damage: Callable[[Path], None]
+) -> None:
     mirror, _ = loaded(home, remote)
-    remove_objects(mirror)
+    damage(mirror)
     home.notes.notes.clear()
     home.run(rebuild=True)
     assert reasons(home) == {"first": "first_deployment", "second": "repository_missing"}
+    assert "its mirror cannot be read" in call(home.home.path, "check").out
     (said,) = [note for note in home.notes.notes if REPOSITORY in note]
     assert said.startswith(f"{REPOSITORY}: its mirror cannot be read (git: fatal: ")
     assert said.endswith("); the next `dora run` that can fetch it makes it again")
@@ -248,8 +259,7 @@ def test_a_remote_that_is_converted_to_sha256_and_back_is_fetched(home: TestHome
 
 def test_a_mirror_whose_objects_alone_are_gone_gets_them_back(home: TestHome, remote: Path) -> None:
     mirror, shas = loaded(home, remote)
-    for path in [*(mirror / "objects" / "pack").iterdir(), *(mirror / "objects").glob("??/*")]:
-        path.unlink()
+    lose_every_object(mirror)
     deploy(home, "third", "2024-01-04T00:00:00", shas[3])
     home.run()
     assert reasons(home) == {"first": "first_deployment", "second": None, "third": None}

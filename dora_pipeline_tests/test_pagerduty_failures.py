@@ -247,19 +247,20 @@ def test_incidents_that_name_each_other_as_merged_count_once() -> None:
     assert row(one, other)["started_at"] == moment("2024-05-06 07:00:00")
 
 
-def test_an_incident_that_is_gone_ended_when_that_was_found() -> None:
+def test_an_incident_that_is_gone_ended_when_that_was_found_and_has_no_time_to_restore() -> None:
     told = row(incident(1, START), states={"Q1": "gone"})
-    assert told["finished_at"] == moment(FETCHED)
-    assert told["custom_tags"] == ["state:gone"]
+    assert (told["finished_at"], told["time_to_restore_seconds"]) == (moment(FETCHED), None)
+    assert told["custom_tags"] == ["record:gone"]
 
 
 def test_an_incident_that_is_gone_keeps_the_end_that_it_had() -> None:
-    assert row(incident(1, START, END), states={"Q1": "gone"})["finished_at"] == moment("2024-05-06 08:08:09")
+    told = row(incident(1, START, END), states={"Q1": "gone"})
+    assert (told["finished_at"], told["time_to_restore_seconds"]) == (moment("2024-05-06 08:08:09"), 3600)
 
 
 def test_an_incident_out_of_reach_stays_as_it_was_seen() -> None:
     told = row(incident(1, START), states={"Q1": "no_access"})
-    assert (told["finished_at"], told["custom_tags"]) == (None, ["state:no_access"])
+    assert (told["finished_at"], told["custom_tags"]) == (None, ["record:no_access"])
 
 
 def test_an_incident_that_moved_out_of_the_configured_services_or_teams_is_left_out() -> None:

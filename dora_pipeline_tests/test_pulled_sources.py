@@ -235,7 +235,7 @@ def test_a_deleted_incident_is_kept_and_ends_when_that_was_found(
     assert [request.path for request in account.asked()] == ["/incidents", "/incidents"]
     [(finished_at, tags)] = home.rows("SELECT finished_at, custom_tags FROM core.failures")
     assert before <= finished_at <= datetime.now(UTC)
-    assert tags == ["state:gone"]
+    assert tags == ["record:gone"]
     tables = home.tables()
     assert offline(home) == tables
 

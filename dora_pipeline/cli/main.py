@@ -102,11 +102,13 @@ def _is_for_want_of_space(error: Exception) -> TypeGuard[OSError]:
 
 
 def _explained(error: Exception) -> str:
-    from dora_pipeline.errors import DoraError
+    from dora_pipeline.errors import DoraError, forbidden_file
     from dora_pipeline.identifiers import without_secrets
 
     if isinstance(error, DoraError):
         text = str(error)
+    elif forbidden := forbidden_file(error):
+        text = forbidden
     elif _is_for_want_of_space(error):
         text = f"{error.filename or 'the output'}: {error.strerror}; make space, and do it again"
     else:

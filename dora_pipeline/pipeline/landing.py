@@ -10,7 +10,15 @@ from typing import Any
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.errors import ConfigError, DoraError, SourceBroken, SourceError, SourceIncomplete, SourceUnavailable
+from dora_pipeline.errors import (
+    ConfigError,
+    DoraError,
+    SourceBroken,
+    SourceError,
+    SourceIncomplete,
+    SourceUnavailable,
+    forbidden_file,
+)
 from dora_pipeline.identifiers import without_secrets
 from dora_pipeline.pipeline.deliveries import land_deliveries, missing_secrets
 from dora_pipeline.pipeline.events import day_files, land_pulled_events, land_sent_events
@@ -88,6 +96,8 @@ def _error_of_landing(session: Session, source: Source[Any]) -> DoraError | None
 
 
 def _words(error: BaseException) -> str:
+    if forbidden := forbidden_file(error):
+        return forbidden
     first = (without_secrets(str(error)).strip().splitlines() or ["no message"])[0]
     said = first if len(first) <= _LONGEST_MESSAGE else f"{first[:_LONGEST_MESSAGE]}…"
     return f"{type(error).__name__}: {said} (not expected; `dora --debug run` shows where)"

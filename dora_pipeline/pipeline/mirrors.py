@@ -57,16 +57,16 @@ class Repositories:
         """The full SHA for each SHA that the repository has; it is fetched when one is missing, if `fetches`.
 
         None where there is no mirror, or none that can be read. Where the repository cannot be fetched, what its mirror
-        has is used.
+        has is used. A rebuild, which fetches nothing, asks whether the mirror has lost commits.
         """
         wanted, name = set(shas), mirror.repository_id
         found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
         searched = self._searched.setdefault(name, set())
         missing = wanted - found.keys() - searched
-        if missing and fetches and self._fetches:
+        if missing and fetches:
             is_first = not searched
             searched |= missing
-            if name not in self._unreadable and self._fetch(mirror):
+            if self._fetches and name not in self._unreadable and self._fetch(mirror):
                 self._answer(mirror, lambda: mirror.fetch_commits(mirror.missing(missing)))
                 self._answer(mirror, lambda: mirror.fetch_requests(self._requests_of(mirror, mirror.missing(missing))))
             if (

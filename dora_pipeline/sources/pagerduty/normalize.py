@@ -42,7 +42,8 @@ def normalize(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> No
 
     An incident that was merged into another gives no row; the other one starts when the first of them did. That holds
     for incidents of one frame: one whose target is not in it is rejected as `merge_target_missing`. One that is gone
-    ended when that was found, unless it was resolved before. Incidents outside the configured services and teams are
+    while it was open ended when that was noticed, without a time to restore, and has the tag `record:gone`; one out of
+    reach stays as it was last seen, tagged `record:no_access`. Incidents outside the configured services and teams are
     left out. Severity is the priority, as PagerDuty's urgency only says whom it wakes. The environment is that of the
     Datadog monitor that raised it, else that of the webhook (`dd_env`).
     """
@@ -50,12 +51,12 @@ def normalize(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> No
     judged = read_records(
         pl.concat([records, _translated(records, settings, catalog)], how="horizontal"), settings, _fields
     )
-    is_gone = pl.col("state") == "gone"
+    is_only_gone = (pl.col("state") == "gone") & pl.col("is_over").not_()
     judged = judged.with_columns(
-        finished_at=pl.when(is_gone & pl.col("is_over").not_()).then("fetched_at").otherwise("finished_at"),
+        finished_at=pl.when(is_only_gone).then("fetched_at").otherwise("finished_at"),
         custom_tags=pl.when(pl.col("state") == "present")
         .then("custom_tags")
-        .otherwise(pl.concat_list("custom_tags", pl.format("state:{}", "state"))),
+        .otherwise(pl.concat_list("custom_tags", pl.format("record:{}", "state"))),
     )
     has_no_end = pl.col("is_over") & pl.col("finished_at").is_null() & pl.col("finished_trouble").is_null()
     judged = judged.with_columns(
@@ -69,7 +70,7 @@ def normalize(records: pl.DataFrame, settings: Settings, catalog: Catalog) -> No
             *order_reasons(),
         )
     )
-    judged = judged.with_columns(time_to_restore_seconds=seconds_to_restore())
+    judged = judged.with_columns(time_to_restore_seconds=pl.when(is_only_gone.not_()).then(seconds_to_restore()))
     return normalized_failures(
         judged,
         settings,

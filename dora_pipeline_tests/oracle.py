@@ -45,6 +45,10 @@ class Deployment:
     repository: str | None = None
 
 
+# The tag of a failure that was open at its source when it was shown no more: nobody knows when it was restored.
+GONE = "record:gone"
+
+
 @dataclass(frozen=True)
 class Failure:
     """A failure as told; `services` may be empty where a team is told."""
@@ -258,7 +262,7 @@ def judged_failures(told: Iterable[Failure], rules: Rules) -> tuple[list[JudgedF
                     rejected.append((event.source, service, event.failure_id, day))
                     continue
                 taken.add(second)
-            finished = event.finished_at
+            finished, is_gone = event.finished_at, GONE in event.tags
             rows.append(
                 JudgedFailure(
                     event,
@@ -267,7 +271,7 @@ def judged_failures(told: Iterable[Failure], rules: Rules) -> tuple[list[JudgedF
                     event.source in rules.selected("failure"),
                     day,
                     finished.astimezone(rules.zone).date() if finished else None,
-                    (finished - event.started_at).total_seconds() if finished else None,
+                    (finished - event.started_at).total_seconds() if finished and not is_gone else None,
                     rules.repository(event, service),
                     rules.carried(event, service),
                 )

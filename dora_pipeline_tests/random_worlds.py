@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from dora_pipeline_tests.oracle import (
+    GONE,
     Deployment,
     Failure,
     Mark,
@@ -139,7 +140,7 @@ class World:
             for name, failure in known.items():
                 if name not in shown and failure.finished_at is None:
                     ended_at = gone.get(name, self.stages[now].received_at)
-                    known[name] = replace(failure, finished_at=ended_at, tags=("state:gone",))
+                    known[name] = replace(failure, finished_at=ended_at, tags=(GONE,))
             for name, failure in shown.items():
                 is_usable = failure.finished_at is None or failure.finished_at >= failure.started_at
                 (known if is_usable else refused)[name] = failure

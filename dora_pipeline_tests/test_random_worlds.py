@@ -119,7 +119,8 @@ class Expected:
             found += [(figure, event_id) for figure, number in numbers.items() for _ in range(number)]
         for failure in self.failures:
             if failure.service == service and env in (None, failure.told.env) and failure.is_selected:
-                days = {"failures": failure.day, "restores": failure.restored_day}
+                restored_day = None if failure.time_to_restore is None else failure.restored_day
+                days = {"failures": failure.day, "restores": restored_day}
                 found += [
                     (figure, failure.told.failure_id) for figure, day in days.items() if day and first <= day <= last
                 ]
@@ -347,7 +348,7 @@ def ways(world: World, expected: Expected) -> set[Any]:
         *(f"SHA of {len(row.told.commit_sha or '')}" for row in expected.deployments if row.commit),
         *("restore of three services" for row in expected.failures if row.told.services[2:] and row.restored_day),
         *(row[3] for row in expected.rejected),
-        *(tag for row in expected.failures for tag in row.tags if tag.startswith("state:")),
+        *(tag for row in expected.failures for tag in row.tags if tag.startswith("record:")),
         *(f"{row[0]} that is spoiled" for row in expected.rejected if row[0] == PAGERDUTY),
         *("never selected" for row in expected.told if expected.rules.first_selected_at(row.source) is None),
         *(one.squash_merges for one in settings),
@@ -409,7 +410,7 @@ def test_every_row_of_a_world_is_what_the_oracles_say_in_stages_and_made_anew(
 
 def found_gone(home: TestHome, known: Mapping[str, datetime], since: datetime) -> dict[str, datetime]:
     """When the runs since a moment found incidents to be gone, which they alone can say."""
-    query = "SELECT failure_id, finished_at FROM core.failures WHERE LIST_CONTAINS(custom_tags, 'state:gone')"
+    query = "SELECT failure_id, finished_at FROM core.failures WHERE LIST_CONTAINS(custom_tags, 'record:gone')"
     found = {name: at for name, at in home.rows(query) if at != known.get(name)}
     assert all(since <= at <= datetime.now(UTC) for at in found.values())
     return found
@@ -429,7 +430,7 @@ def test_the_first_worlds_show_every_way_and_reason(tmp_path: Path) -> None:
     changes = {"mark", "rollback", "revert", "rule", "redeploy", "rollback that failed by rollback", True, False}
     settings = {"expand", "landed", "new catalog", "never selected"}
     others = {"restore of three services", "same_second", "finished_before_started", "time_in_future"}
-    others |= {"time_unreadable", "field_type", "state:gone", "pagerduty that is spoiled"}
+    others |= {"time_unreadable", "field_type", "record:gone", "pagerduty that is spoiled"}
     again = {"deployment again", "failure again", "PATCH of nothing"}
     # A world in which a rule finds nothing tells nothing of it.
     assert rules | links | unlinked | reasons | shas | changes | settings | others | again <= found

@@ -1,5 +1,6 @@
 """Columns of texts: what is one, numbers for texts, and the first of several."""
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -47,6 +48,13 @@ def test_the_first_text_that_is_not_empty_counts() -> None:
     assert strings(first_texts(columns)) == ["a", "b", "b", None]
 
 
-def test_a_rule_is_asked_of_each_text_and_no_text_counts_as_one_that_it_is_for() -> None:
-    texts = Texts(pa.array(["shop", " ", None, "shop"]))
-    assert texts.where(lambda series: series.str.strip_chars() == "").tolist() == [False, True, True, False]
+def test_a_rule_is_asked_of_each_unusual_text_and_no_text_counts_as_one_that_it_is_for() -> None:
+    asked: list[str] = []
+
+    def is_blank(texts: pl.Series) -> pl.Series:
+        asked.extend(texts)
+        return texts.str.strip_chars() == ""
+
+    texts = Texts(pa.array(["shop", " ", None, "\xe9", "shop"]))
+    assert texts.where(is_blank, "[!-~]").tolist() == [False, True, True, False, False]
+    assert asked == [" ", "\xe9"]

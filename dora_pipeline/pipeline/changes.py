@@ -93,14 +93,14 @@ def unread_exports(home: Home, settings: Settings, now: datetime) -> Change | No
     known: Mapping[str, Input] = {}
     if home.warehouse.exists():
         with open_reader(home) as connection:
-            known = known_inputs(connection, APM)
+            known = known_inputs(connection, APM, f"{name}/")
     lines = [
         f"{path} {file.size} {file.modified_at.isoformat()}"
         for path, file in files.items()
         if (path not in known or (known[path].size, known[path].modified_at) != (file.size, file.modified_at))
         and not timedelta(0) <= now - file.modified_at < _SETTLING
     ]
-    gone = [path for path in known if path.startswith(f"{name}/") and path not in files]
+    gone = [path for path in known if path not in files]
     if not lines and not gone:
         return None
     return Change(_digest([*lines, *gone]), f"{len(lines)} new or changed exports, {len(gone)} removed")

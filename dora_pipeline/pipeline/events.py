@@ -110,7 +110,7 @@ def land_pulled_events(session: Session, source: Source[Any], *, asks: bool) -> 
 
 
 def _land_day_files(session: Session, source: Source[Any], files: DayFiles) -> None:
-    known = inputs.known_inputs(session.writer.connection, source.name)
+    known = inputs.known_inputs(session.writer.connection, source.name, f"{session.home.raw.name}/")
     entries = {path: input_of(session.home, path) for path in files.paths()}
     changed = [path for path, now in entries.items() if known.get(now.name) != now]
     reader = source.reader()

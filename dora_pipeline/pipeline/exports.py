@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -60,13 +60,13 @@ def land_exports(
         left_out += [(printable(other), reason) for other in _misplaced(session.home.path, folder)]
     with writer.transaction() as connection:
         inputs.note_left_out(connection, APM, left_out, is_raw=name.startswith("raw/"))
-    known = inputs.known_inputs(writer.connection, APM)
+    known = inputs.known_inputs(writer.connection, APM, f"{name}/")
     same = copies(files, _known_files(known.values(), f"{name}/"))
     named = {
         f"{name}/{file.name}": (file, f"{name}/{same[file.name]}" if file.name in same else None) for file in files
     }
     present = {path: Input(path, file.size, file.modified_at, content_of) for path, (file, content_of) in named.items()}
-    gone = [path for path in known if path.startswith(f"{name}/") and path not in present]
+    gone = [path for path in known if path not in present]
     changed = [path for path, now in present.items() if known.get(path) != now]
     total = len(changed) + len(gone)
     for done, path in enumerate(gone):
@@ -121,7 +121,6 @@ def _known_files(known: Iterable[Input], folder: str) -> dict[str, KnownFile]:
             one.size, one.modified_at, one.content_of and one.content_of.removeprefix(folder)
         )
         for one in known
-        if one.name.startswith(folder)
     }
 
 
@@ -147,12 +146,12 @@ def _read(session: Session, file: ExportFile, entry: Input) -> list[_Read]:
     except SourceUnavailable as error:
         progress.note(str(error))
         rejected = _unreadable(file, settings, error)
-        _reject(session, replace(entry, size=_TO_BE_READ_AGAIN), rejected, 0)
+        _reject(session, entry._replace(size=_TO_BE_READ_AGAIN), rejected, 0)
         return []
     if not reading.is_complete:
         # It is still being written: what is there counts, and the next run reads it again.
         progress.note(f"{printable(entry.name)} changed while it was read; the next run reads it again")
-        entry = replace(entry, size=_TO_BE_READ_AGAIN)
+        entry = entry._replace(size=_TO_BE_READ_AGAIN)
     if reading.is_damaged:
         _reject(session, entry, reading.rejected, reading.records)
         return []

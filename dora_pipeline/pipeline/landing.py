@@ -160,9 +160,8 @@ def lost_files(session: Session) -> list[SourceIncomplete]:
 
 def _missing_files(session: Session, source: str, manifest: Manifest) -> list[Path]:
     """The files of the raw layer that are known, by the manifest or by having landed, and are not there."""
-    raw = f"{session.home.raw.name}/"
     # Of exports, which are none of it, there may be very many.
-    names = [name for name in inputs.known_inputs(session.writer.connection, source) if name.startswith(raw)]
+    names = inputs.known_inputs(session.writer.connection, source, f"{session.home.raw.name}/")
     landed = [path for path in map(session.home.path.joinpath, names) if not path.exists()]
     return sorted({*manifest.missing(source), *landed} - {*manifest.lost(source)})
 
@@ -213,7 +212,7 @@ def _land_sightings(session: Session, *, is_whole: bool) -> None:
 
 def _check_sightings(session: Session, folder: Path) -> None:
     """Of an export that cannot be read nothing is known, and it is rejected; of these all was known."""
-    known = inputs.known_inputs(session.writer.connection, APM)
+    known = inputs.known_inputs(session.writer.connection, APM, f"{session.home.raw.name}/")
     for path in sorted(folder.glob("*.json")):
         entry = input_of(session.home, path)
         if known.get(entry.name) != entry:

@@ -1,8 +1,8 @@
 """What has been read: the inputs as they were then, and how the last reading of each source went."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
@@ -12,8 +12,7 @@ from dora_pipeline.timeline import EPOCH
 from dora_pipeline.warehouse.queries import execute_with, first_row
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """An input as it was when it was read: its name, size in bytes and last change (UTC)."""
 
     name: str
@@ -22,12 +21,15 @@ class Input:
     content_of: str | None = None
 
 
-def known_inputs(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, Input]:
-    """The inputs of a source that have landed, by name."""
+def known_inputs(connection: duckdb.DuckDBPyConnection, source: str, below: str = "") -> dict[str, Input]:
+    """The inputs of a source that have landed, by name; those whose name begins so."""
     # There may be many, and DuckDB makes a datetime slowly.
-    rows = connection.execute(
-        "SELECT input, size, EPOCH_US(modified_at), content_of FROM landing.inputs WHERE source = ?", [source]
-    ).fetchall()
+    query = """
+        SELECT input, size, EPOCH_US(modified_at), content_of
+        FROM landing.inputs
+        WHERE source = ? AND STARTS_WITH(input, ?)
+    """
+    rows = connection.execute(query, [source, below]).fetchall()
     return {
         name: Input(name, size, EPOCH + timedelta(microseconds=modified_at), content_of)
         for name, size, modified_at, content_of in rows

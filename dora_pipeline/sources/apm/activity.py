@@ -9,6 +9,9 @@ from dora_pipeline.identifiers import COMMIT_SHA, NO_VERSION, repository_id, ver
 from dora_pipeline.sources.apm.compaction import grouped
 from dora_pipeline.sources.apm.sessions import IDENTITY, Cut, joined
 
+# Gives each of a column's different texts its comparable form.
+Renaming = Callable[[pl.Series], pl.Series]
+
 
 def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> pl.DataFrame:
     """The sessions per service, env and version.
@@ -17,20 +20,18 @@ def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> pl.DataFra
     sighting.
     """
     named = _comparable(sessions, settings).with_columns(
-        _trimmed("team"),
-        _version(sessions["version"]),
-        _mapped(sessions["repository"], repository_id),
-        commit_sha=_usable_sha(),
+        _renamed(sessions["version"], _versions),
+        _renamed(sessions["team"], _trimmed),
+        _renamed(sessions["commit_sha"], _usable_shas),
+        _renamed(sessions["repository"], _each(repository_id)),
     )
     return joined([named], IDENTITY, cut).select(
-        "service",
-        "env",
-        "version",
+        pl.col(IDENTITY).cast(pl.String),
         moment("first").alias("first_seen_at"),
         moment("last").alias("last_seen_at"),
-        "commit_sha",
-        pl.col("repository").alias("repository_id"),
-        "team",
+        pl.col("commit_sha").cast(pl.String),
+        pl.col("repository").cast(pl.String).alias("repository_id"),
+        pl.col("team").cast(pl.String),
         "sightings",
         pl.col("day").cast(pl.Int32).cast(pl.Date),
     )
@@ -47,28 +48,34 @@ def moment(name: str) -> pl.Expr:
 
 
 def _comparable(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-    return frame.with_columns(_trimmed("service"), _mapped(frame["env"], settings.environment))
+    return frame.with_columns(_renamed(frame["service"], _trimmed), _renamed(frame["env"], _each(settings.environment)))
 
 
-def _usable_sha() -> pl.Expr:
-    sha = pl.col("commit_sha").str.strip_chars().str.to_lowercase()
-    return pl.when(sha.str.contains(f"^{COMMIT_SHA}$")).then(sha)
+def _renamed(values: pl.Series, renamed: Renaming) -> pl.Series:
+    """A column with each of its different texts renamed; some may become none."""
+    different = values.drop_nulls().unique()
+    texts = different.cast(pl.String)
+    names = renamed(texts)
+    if names.equals(texts):
+        return values
+    return values.replace_strict(different, names, default=None, return_dtype=values.dtype)
 
 
-def _trimmed(name: str) -> pl.Expr:
-    text = pl.col(name).str.strip_chars()
-    return pl.when(text != "").then(text).alias(name)
+def _each(name_of: Callable[[str], str | None]) -> Renaming:
+    return lambda texts: pl.Series([name_of(text) for text in texts], dtype=pl.String)
 
 
-def _version(values: pl.Series) -> pl.Expr:
-    """The versions as `version_of` has them. There may be millions, and nearly all are what they are."""
-    is_plain = values.str.contains("^[!-~]+$") & ~values.str.to_lowercase().is_in(list(NO_VERSION))
-    others = _mapped(values.filter(~is_plain), version_of)
-    return pl.when(is_plain).then("version").otherwise(others).alias("version")
+def _trimmed(texts: pl.Series) -> pl.Series:
+    return texts.str.strip_chars().replace("", None)
 
 
-def _mapped(values: pl.Series, name_of: Callable[[str | None], str | None]) -> pl.Expr:
-    """A column with a function applied to each of its different values."""
-    names = values.drop_nulls().unique()
-    found = pl.Series([name_of(name) for name in names], dtype=pl.String)
-    return pl.col(values.name).replace_strict(names, found, default=None, return_dtype=pl.String)
+def _versions(texts: pl.Series) -> pl.Series:
+    """The texts as `version_of` has them. There may be millions, and nearly all are what they are."""
+    is_plain = texts.str.contains("^[!-~]+$") & ~texts.str.to_lowercase().is_in(list(NO_VERSION))
+    others = texts.filter(~is_plain)
+    return texts.replace(others, _each(version_of)(others))
+
+
+def _usable_shas(texts: pl.Series) -> pl.Series:
+    shas = texts.str.strip_chars().str.to_lowercase()
+    return shas.set(~shas.str.contains(f"^{COMMIT_SHA}$"), None)

@@ -79,22 +79,24 @@ class Chunk:
         return len(self.times)
 
     def texts_at(self, places: npt.NDArray[np.intp], names: Iterable[str] = TEXTS) -> dict[str, pl.Series]:
-        """Texts of some records."""
-        none = pl.Series([None], dtype=pl.String).new_from_index(0, len(places))
+        """Texts of some records, as categories."""
+        none = pl.Series([None], dtype=pl.Categorical).new_from_index(0, len(places))
         return {name: self.texts[name].at(places) if name in self.texts else none for name in names}
 
     def lacks_service(self) -> Flags:
         """Which records name no service."""
-        return self._lacks("service", lambda texts: texts.str.strip_chars() == "")
+        return self._lacks("service", lambda texts: texts.str.strip_chars() == "", "[!-~]")
 
     def lacks_version(self) -> Flags:
         """Which records name no version."""
         return self._lacks(
-            "version", lambda texts: pl.Series([version_of(text) is None for text in texts], dtype=pl.Boolean)
+            "version",
+            lambda texts: pl.Series([version_of(text) is None for text in texts], dtype=pl.Boolean),
+            "^[!-~]*[0-9][!-~]*$",
         )
 
-    def _lacks(self, name: str, is_none: Callable[[pl.Series], pl.Series]) -> Flags:
-        return self.texts[name].where(is_none) if name in self.texts else np.ones(len(self), np.bool_)
+    def _lacks(self, name: str, is_none: Callable[[pl.Series], pl.Series], usual: str) -> Flags:
+        return self.texts[name].where(is_none, usual) if name in self.texts else np.ones(len(self), np.bool_)
 
 
 def chunk_of_columns(

@@ -34,8 +34,8 @@ _TROUBLES = (*REASONS, "field_type", "service_missing", "version_missing")
 UNUSABLE_SCHEMA = {
     "reason": pl.String,
     "day": pl.Int64,
-    "service": pl.String,
-    "env": pl.String,
+    "service": pl.Categorical,
+    "env": pl.Categorical,
     "order": pl.String,
     "place": pl.String,
     "shown": pl.String,

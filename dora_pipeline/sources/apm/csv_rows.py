@@ -106,7 +106,7 @@ def _plain_chunk(block: Block, head: Header) -> Chunk:
     """The records of lines each of which has all cells. Raises NotPlain for other lines, or such as may be others."""
     text = block.text
     names = list(head.names)
-    is_odd = len(text) > MOST_LINE_BYTES or text.startswith(BOM_UTF8) or text.count(b"\r") != text.count(b"\r\n")
+    is_odd = len(text) > MOST_LINE_BYTES or text.startswith(BOM_UTF8) or _has_bare_returns(text)
     if is_odd or len(set(names)) < len(names) or not _is_utf8(text):
         raise NotPlain
     is_quoted = b'"' in text
@@ -129,7 +129,7 @@ def _plain_chunk(block: Block, head: Header) -> Chunk:
     except pa.ArrowException as error:
         raise NotPlain from error
     columns = {name: found[name].combine_chunks() for name in wanted}
-    if len(found) != text.count(b"\n") + (not text.endswith(b"\n")):
+    if len(found) != block.height:
         raise NotPlain
     if is_quoted and any(map(_may_have_lost_quotes, columns.values())):
         raise NotPlain
@@ -148,6 +148,10 @@ def _plain_chunk(block: Block, head: Header) -> Chunk:
 
 def _wanted(keys_of: Mapping[str, Sequence[str]]) -> set[str]:
     return {"timestamp", "hits", *(key for keys in keys_of.values() for key in keys)}
+
+
+def _has_bare_returns(text: bytes) -> bool:
+    return b"\r" in text and text.count(b"\r") != text.count(b"\r\n")
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.files import NO_REGULAR_FILE, printable, regular_file
@@ -37,8 +38,7 @@ _LEADS_AWAY = "it is a link that leaves the folder; follow_links_to names folder
 _LEADS_NOWHERE = "it is a link that leads nowhere"
 
 
-@dataclass(frozen=True)
-class ExportFile:
+class ExportFile(NamedTuple):
     """An export as it lay in the folder: `name` is its posix path below the folder, `modified_at` UTC."""
 
     name: str
@@ -52,8 +52,7 @@ class ExportFile:
         return Path(self.location)
 
 
-@dataclass(frozen=True)
-class KnownFile:
+class KnownFile(NamedTuple):
     """An export as it was when it was read: size in bytes, last change (UTC), and whose copy it was."""
 
     size: int

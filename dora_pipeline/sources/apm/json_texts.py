@@ -30,7 +30,7 @@ from dora_pipeline.sources.apm.chunks import (
 )
 from dora_pipeline.sources.apm.documents import ReadyEvent, entries
 from dora_pipeline.sources.apm.faults import MOST_TEXT, Damaged, Fault, Place
-from dora_pipeline.sources.apm.lines import MOST_LINE_BYTES, Block, line_blocks, line_fault, numbered_lines
+from dora_pipeline.sources.apm.lines import MOST_LINE_BYTES, Block, line_blocks, line_fault, numbered_lines, occurrences
 from dora_pipeline.sources.apm.texts import Texts, first_texts, texts_of_json, value_of_json
 
 MOST_DOCUMENT_BYTES = 256 << 20
@@ -99,7 +99,7 @@ def _read_with_care(block: Block) -> Iterator[Chunk | Entry]:
 
 
 def _check(block: Block) -> Iterator[Chunk]:
-    if len(block.text) > MOST_LINE_BYTES or _may_be_no_json(block.text):
+    if len(block.text) > MOST_LINE_BYTES or _may_be_no_json(block.text, block.height):
         raise NotPlain
     return iter(())
 
@@ -119,7 +119,7 @@ def _chunks(batch: pa.RecordBatch) -> Iterator[Chunk]:
 def _plain_chunk(block: Block, path: Path, database: duckdb.DuckDBPyConnection) -> Chunk:
     """The sightings of lines that hold nothing else, by way of a file at `path`. Raises NotPlain for other lines."""
     text = block.text.removeprefix(BOM_UTF8) if block.first == 1 else block.text
-    if len(text) > MOST_LINE_BYTES or text.startswith(BOM_UTF8) or _may_be_no_json(text):
+    if len(text) > MOST_LINE_BYTES or text.startswith(BOM_UTF8) or _may_be_no_json(text, block.height):
         raise NotPlain
     path.write_bytes(text)
     try:
@@ -130,7 +130,7 @@ def _plain_chunk(block: Block, path: Path, database: duckdb.DuckDBPyConnection) 
     finally:
         path.unlink()
     lines = cache(lambda: [line for line in block.lines() if line[1].strip()])
-    if len(found) != text.count(b"\n") + (not text.endswith(b"\n")) and len(found) != len(lines()):
+    if len(found) != block.height and len(found) != len(lines()):
         raise NotPlain
 
     def origin(position: int) -> tuple[Place, object]:
@@ -147,15 +147,15 @@ def _chunk(columns: Mapping[str, pa.Array], origin: Origin) -> Chunk:
     return Chunk(columns["times"], texts, columns["hits"], pa.nulls(len(columns["times"]), pa.string()), origin)
 
 
-def _may_be_no_json(text: bytes) -> bool:
-    """Whether DuckDB may read something that Python refuses."""
+def _may_be_no_json(text: bytes, height: int) -> bool:
+    """Whether DuckDB may read something that Python refuses, in a text of so many lines."""
     whole = pa.array([text], pa.binary())
     if any(space in text for space in _FOREIGN_SPACE):
         return True
     if any(pc.match_substring_regex(whole, pattern)[0].as_py() for pattern in _LENIENT):
         return True
-    openings = text.count(b"{") + text.count(b"[")
-    is_flat = openings - text.count(b"\n") < DEEPEST
+    openings = occurrences(text, b"{") + (occurrences(text, b"[") if b"[" in text else 0)
+    is_flat = openings - height < DEEPEST
     return not is_flat and bool(pc.match_substring_regex(whole, _DEEP_LINE)[0].as_py())
 
 

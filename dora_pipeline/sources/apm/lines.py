@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from typing import BinaryIO
+
+import numpy as np
 
 from dora_pipeline.sources.apm.faults import MOST_TEXT, Damaged, Fault, fault_at
 
@@ -21,6 +24,11 @@ class Block:
 
     first: int
     text: bytes
+
+    @cached_property
+    def height(self) -> int:
+        """The number of lines."""
+        return occurrences(self.text, b"\n") + (not self.text.endswith(b"\n"))
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Each line with its number."""
@@ -43,12 +51,14 @@ def line_blocks(stream: BinaryIO, first: int = 1) -> Iterator[Block]:
     """
     rest = b""
     while part := stream.read(_BLOCK_BYTES):
-        text = rest + part
-        end = text.rfind(b"\n") + 1
+        end = part.rfind(b"\n") + 1
         if end:
-            yield Block(first, text[:end])
-            first += text.count(b"\n", 0, end)
-        rest = text[end:]
+            # What is joined so is copied once.
+            block = Block(first, b"".join((rest, memoryview(part)[:end])))
+            yield block
+            first += block.height
+            rest = b""
+        rest += part[end:]
         if len(rest) > MOST_LINE_BYTES:
             start, rest = rest[: MOST_LINE_BYTES + 1], b""
             _pass_rest(stream, start)
@@ -56,6 +66,11 @@ def line_blocks(stream: BinaryIO, first: int = 1) -> Iterator[Block]:
             first += 1
     if rest:
         yield Block(first, rest)
+
+
+def occurrences(text: bytes, byte: bytes) -> int:
+    """How often a byte stands in a text; NumPy counts several times as fast as Python."""
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(byte)))
 
 
 def _pass_rest(stream: BinaryIO, line: bytes) -> None:

@@ -20,7 +20,7 @@ from dora_pipeline.timeline import microseconds
 
 # Sessions of a part: microseconds since 1970, the sum of hits, the number of records, days since 1970.
 SCHEMA = {
-    **dict.fromkeys(TEXTS, pl.String),
+    **dict.fromkeys(TEXTS, pl.Categorical),
     "first": pl.Int64,
     "last": pl.Int64,
     "sightings": pl.Int64,
@@ -55,7 +55,7 @@ def sessions_of(chunk: Chunk, fine: Flags, at: Microseconds, hits: Microseconds 
     at = at if chosen is None else at[chosen]
     is_sorted = bool((at[1:] >= at[:-1]).all())
     order = np.lexsort(keys if is_sorted else (at, *keys))
-    seen = at[order]
+    seen = at.take(order)
     days = day_numbers(seen, cut.zone)
     is_start = np.ones(len(seen), np.bool_)
     is_start[1:] = (seen[1:] - seen[:-1] > microseconds(cut.gap)) | (days[1:] != days[:-1])
@@ -123,15 +123,17 @@ def joined(parts: Sequence[pl.DataFrame], keys: Sequence[str], cut: Cut) -> pl.D
 
     A text that is not among the keys is that of the earliest session that has one; the smallest of several such.
     """
-    ordered = pl.concat(parts).sort(*keys, "first", "last")
-    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in (*keys, "day")).fill_null(False)
+    sessions = pl.concat(parts)
+    ranks = {f"rank of {name}": _ranks(sessions[name]) for name in keys}
+    ordered = sessions.with_columns(**ranks).sort(*ranks, "first", "last")
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in (*ranks, "day")).fill_null(False)
     group = same.not_().cum_sum()
     # The group and the time within its day in one number: the latest sighting so far is then a plain running maximum.
     in_day = group * _LONGEST_DAY - pl.col("day") * _DAY + _DAY
     since = pl.col("first") + in_day - (pl.col("last") + in_day).cum_max().shift()
-    frame = ordered.with_columns(
-        (same.not_() | (since > microseconds(cut.gap))).fill_null(True).cum_sum().alias("session")
-    )
+    is_start = (same.not_() | (since > microseconds(cut.gap))).fill_null(True)
+    # Polars groups and joins by what it knows to be sorted many times faster.
+    frame = ordered.with_columns(is_start.cum_sum().set_sorted().alias("session"))
     found = frame.group_by("session", maintain_order=True).agg(
         pl.col(*keys, "first", "day").first(), pl.col("last").max(), pl.col("sightings", "records").sum()
     )
@@ -140,3 +142,10 @@ def joined(parts: Sequence[pl.DataFrame], keys: Sequence[str], cut: Cut) -> pl.D
         first = filled.group_by("session", maintain_order=True).agg(pl.col(name).first())
         found = found.join(first, on="session", how="left", maintain_order="left")
     return found.select(*SCHEMA)
+
+
+def _ranks(texts: pl.Series) -> pl.Series:
+    """The place of each text among the different ones in their order; none comes first."""
+    different = texts.unique()
+    ordered = different.gather(different.cast(pl.String).arg_sort())
+    return texts.replace_strict(ordered, pl.int_range(len(ordered), eager=True))

@@ -48,21 +48,26 @@ class Texts:
         return Codes(indices.to_numpy(zero_copy_only=False), none + 1)
 
     def at(self, places: npt.NDArray[np.intp]) -> pl.Series:
-        """The texts of some records."""
-        texts = self.column.take(pa.array(places))
-        return pl.Series(_decoded(texts), dtype=pl.String)
+        """The texts of some records, as categories."""
+        return pl.Series(self.column.take(pa.array(places))).cast(pl.Categorical)
 
     def is_filled(self) -> Flags | None:
         """Which records have a text; None where all have one."""
         return self.column.is_valid().to_numpy(zero_copy_only=False) if self.column.null_count else None
 
-    def where(self, applies: Callable[[pl.Series], pl.Series]) -> Flags:
-        """Which records have no text, or one to which the rule applies; it is asked once of each text."""
+    def where(self, applies: Callable[[pl.Series], pl.Series], usual: str) -> Flags:
+        """Which records have no text, or one to which the rule applies.
+
+        It is asked once of each text, but of none that the pattern `usual` finds something in: to these it does not
+        apply.
+        """
         column = _encoded(self.column)
-        found = applies(pl.Series(column.dictionary, dtype=pl.String)).to_numpy()
-        if not found.any() and not column.indices.null_count:
+        is_odd = pc.invert(pc.match_substring_regex(column.dictionary, usual))
+        if not pc.any(is_odd).as_py() and not column.indices.null_count:
             return np.zeros(len(column), np.bool_)
-        flags: Flags = np.append(found, True)[self.codes().numbers]
+        found = np.append(is_odd.to_numpy(zero_copy_only=False), True)
+        found[:-1][found[:-1]] = applies(pl.Series(column.dictionary.filter(is_odd), dtype=pl.String)).to_numpy()
+        flags: Flags = found[self.codes().numbers]
         return flags
 
 
@@ -127,7 +132,7 @@ def usable_text(value: object, *, whole_numbers: bool) -> str | None:
 
 def _with_dictionary(column: pa.DictionaryArray, texts: pa.Array) -> tuple[Texts, Flags]:
     if not texts.null_count:
-        return Texts(pa.DictionaryArray.from_arrays(column.indices, texts)), np.zeros(len(column), np.bool_)
+        return Texts(pa.DictionaryArray.from_arrays(column.indices, texts, safe=False)), np.zeros(len(column), np.bool_)
     found = texts.take(column.indices)
     is_lost = pc.and_(column.indices.is_valid(), found.is_null()).to_numpy(zero_copy_only=False)
     return Texts(_encoded(found)), is_lost

@@ -208,6 +208,30 @@ def test_a_head_that_the_remote_offers_later_is_looked_for_while_its_deployment_
     assert home.run().days == []
 
 
+def test_a_pick_that_comes_to_the_remote_after_a_range_was_read_had_its_commits_all_the_same(
+    home: TestHome, remote: Path
+) -> None:
+    history, whole = History(), remote.with_name("whole.git")
+    root = history.commit()
+    original = history.commit(root, committed=HOUR)
+    base = history.commit(root, committed=2 * HOUR)
+    squash = history.commit(base, committed=3 * HOUR, message="Add a (#1)")
+    pick = history.commit(root, committed=4 * HOUR, message="Add a (#1)")
+    shas = history.write(whole, {"main": squash, "release": pick})
+    git(remote, "init", "--quiet", "--bare")
+    git(whole, "push", "--quiet", str(remote), "main", f"{shas[original]}:refs/pull/1/head")
+    for day, commit in enumerate((pick, base, squash), start=1):
+        deploy(home, f"of {day}", day, shas[commit])
+    home.run()
+    assert brought(home, "of 3") == {shas[original]: (shas[squash], False)}
+    git(whole, "push", "--quiet", str(remote), "release")
+    home.settings(repositories={REPOSITORY: str(remote)}, reread="36500d")
+    home.run()
+    assert brought(home, "of 3") == {shas[original]: (shas[squash], True)}
+    assert reasons(home)["of 3"] == "redelivered"
+    assert home.run().days == []
+
+
 def test_heads_that_lately_are_missing_are_told_though_those_of_years_are_there(home: TestHome, remote: Path) -> None:
     history = History()
     tips = [history.commit()]

@@ -36,6 +36,7 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
     """
     writer = session.writer
     again = _found_again(repositories, commits.deployments_without_commits(writer), since)
+    commits.reopen_later_ranges(writer, again)
     if session.fetches:
         for repository_id, squash_commits in commits.unexpanded_squash_commits(writer, since).items():
             if offered := repositories.with_offered_requests(repository_id, squash_commits):

@@ -85,6 +85,27 @@ def reopen_ranges(writer: Writer, repository_id: str, squash_commits: Collection
     )
 
 
+def reopen_later_ranges(writer: Writer, deployments: Sequence[str]) -> None:
+    """Let the ranges of what followed some deployments count as unfinished, where squash commits are in them.
+
+    The commits of these deployments came to the mirror after such a range was looked up: they may hold what it brings,
+    picked from another branch.
+    """
+    if not deployments:
+        return
+    writer.connection.execute(
+        """
+        UPDATE landing.commit_ranges SET is_final = FALSE
+        WHERE range_id IN (
+            SELECT r.range_id FROM landing.deployment_ranges AS r
+            JOIN landing.deployment_ranges AS f ON r.service = f.service AND r.env IS NOT DISTINCT FROM f.env
+            WHERE r.history = f.history AND r.day >= f.day AND f.deployment_id IN (SELECT UNNEST(?))
+        ) AND range_id IN (SELECT c.range_id FROM landing.range_commits AS c WHERE c.landed_as_sha IS NOT NULL)
+        """,
+        [list(deployments)],
+    )
+
+
 def wait_for_commits(connection: duckdb.DuckDBPyConnection, services: str) -> None:
     """Let the services that a query of one column gives wait for their commits to be looked up, from the first day."""
     connection.execute(

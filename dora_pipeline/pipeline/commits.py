@@ -17,7 +17,14 @@ from dora_pipeline.repositories.graph import CommitGraph
 from dora_pipeline.repositories.ranges import Range
 from dora_pipeline.tables import DeliveredTips, DeploymentRanges, empty_frame
 from dora_pipeline.warehouse import commits
-from dora_pipeline.warehouse.range_cache import Landed, keep_ranges, landed_commits, range_id, unknown_ranges
+from dora_pipeline.warehouse.range_cache import (
+    Landed,
+    has_squash_merges,
+    keep_ranges,
+    landed_commits,
+    range_id,
+    unknown_ranges,
+)
 from dora_pipeline.warehouse.writer import Writer
 
 # A service in an environment, in one of the histories of deployments.
@@ -36,7 +43,6 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
     """
     writer = session.writer
     again = _found_again(repositories, commits.deployments_without_commits(writer), since)
-    commits.reopen_later_ranges(writer, again)
     if session.fetches:
         for repository_id, squash_commits in commits.unexpanded_squash_commits(writer, since).items():
             if offered := repositories.with_offered_requests(repository_id, squash_commits):
@@ -98,6 +104,7 @@ class _Question:
     patterns: Sequence[str]
     is_ranged: bool
     day: date
+    known_sha: str | None
 
     @property
     def in_history(self) -> _History:
@@ -146,8 +153,10 @@ class _Answers:
                 found = Range(base, head, tuple(question.patterns))
                 key = range_id(repository_id, found.base, found.head, found.patterns, self._squash_merges)
                 ranges[key], keys[question.deployment_id] = found, key
+        cached = landed_commits(self._writer, list(ranges))
         unknown = unknown_ranges(self._writer, list(ranges), asks_requests=self._asks_requests)
-        cached = landed_commits(self._writer, [key for key in ranges if key not in unknown])
+        if self._squash_merges == "expand" and has_squash_merges(self._writer, repository_id):
+            unknown |= _followed(questions, shas, keys)
         originals = {sha for commits in cached.values() for landed in commits for sha in _shas(landed) if landed[2]}
         before = {sha for history in tips.values() for sha in history}
         present = self._repositories.present(mirror, originals | before)
@@ -160,12 +169,17 @@ class _Answers:
         )
         if found_ranges is None:
             return _Known(missing="repository_missing")
-        self.differing_ranges |= keep_ranges(self._writer, repository_id, found_ranges.ranges, found_ranges.commits)
-        for key in unknown:
-            cached[key] = []
-        names = ("range_id", "commit_sha", "landed_as_sha", "landings")
-        for key, sha, squash, landings in found_ranges.commits.select(names).iter_rows():
-            cached[key].append((sha, squash, landings))
+        # What the repository has lost since is as it was.
+        whole = [
+            key
+            for key, unexpanded in found_ranges.ranges.select("range_id", "unexpanded").iter_rows()
+            if not {squash for _, squash, _ in cached[key] if squash}.intersection(unexpanded)
+        ]
+        read, commits = (
+            frame.filter(pl.col("range_id").is_in(whole)) for frame in (found_ranges.ranges, found_ranges.commits)
+        )
+        self.differing_ranges |= keep_ranges(self._writer, repository_id, read, commits)
+        cached |= landed_commits(self._writer, whole)
         unseen = (originals | before) - present
         return _Known(None, shas, keys, cached, found_ranges.reading.graph, unseen)
 
@@ -217,6 +231,22 @@ class _Known:
         asked = (question.repository_id, question.base_sha, question.head_sha, question.patterns, question.is_ranged)
         found = (head, base, self.range_ids.get(question.deployment_id), reason, is_behind)
         return question.deployment_id, *question.in_history, *asked, *found, question.day
+
+
+def _followed(questions: Sequence[_Question], shas: Mapping[str, str], keys: Mapping[str, str]) -> set[str]:
+    """The ranges of deployments behind one of which the same was not known before.
+
+    Its commit may have come to the repository after theirs were read, and hold what they bring, picked from another
+    branch.
+    """
+    found: set[str] = set()
+    for _, asked in groupby(questions, lambda question: question.in_history):
+        is_new = False
+        for question in asked:
+            if is_new and question.deployment_id in keys:
+                found.add(keys[question.deployment_id])
+            is_new = is_new or shas.get(question.head_sha) != question.known_sha
+    return found
 
 
 def _shas(landed: Landed) -> set[str]:

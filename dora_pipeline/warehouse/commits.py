@@ -27,7 +27,8 @@ _ASKED = "deployment_id, history, service, env, repository_id, base_sha, head_sh
 @dataclass(frozen=True)
 class Questions:
     """What is asked of the repositories: rows with the first columns of landing.deployment_ranges, by repository,
-    history and order of deployment; and the temporary table of the services that changed, each from a day on.
+    history and order of deployment, with the whole SHA that the same question found before (`known_sha`); and the
+    temporary table of the services that changed, each from a day on.
     """
 
     rows: pl.DataFrame
@@ -82,27 +83,6 @@ def reopen_ranges(writer: Writer, repository_id: str, squash_commits: Collection
     writer.connection.execute(
         "UPDATE landing.commit_ranges SET is_final = FALSE WHERE repository_id = ? AND LIST_HAS_ANY(unexpanded, ?)",
         [repository_id, sorted(squash_commits)],
-    )
-
-
-def reopen_later_ranges(writer: Writer, deployments: Sequence[str]) -> None:
-    """Let the ranges of what followed some deployments count as unfinished, where squash commits are in them.
-
-    The commits of these deployments came to the mirror after such a range was looked up: they may hold what it brings,
-    picked from another branch.
-    """
-    if not deployments:
-        return
-    writer.connection.execute(
-        """
-        UPDATE landing.commit_ranges SET is_final = FALSE
-        WHERE range_id IN (
-            SELECT r.range_id FROM landing.deployment_ranges AS r
-            JOIN landing.deployment_ranges AS f ON r.service = f.service AND r.env IS NOT DISTINCT FROM f.env
-            WHERE r.history = f.history AND r.day >= f.day AND f.deployment_id IN (SELECT UNNEST(?))
-        ) AND range_id IN (SELECT c.range_id FROM landing.range_commits AS c WHERE c.landed_as_sha IS NOT NULL)
-        """,
-        [list(deployments)],
     )
 
 
@@ -188,8 +168,14 @@ def begin_questions(writer: Writer, again: Sequence[str]) -> Questions | None:
     rows = frame(
         connection,
         f"""
-        SELECT {_ASKED} FROM asked_ranges AS a JOIN changed_ranges AS c USING (service) WHERE a.day >= c.from_day
-        ORDER BY repository_id, history, service, env, finished_at, started_at, deployment_id
+        SELECT {", ".join(f"a.{name}" for name in _ASKED.split(", "))}, k.commit_sha AS known_sha
+        FROM asked_ranges AS a
+        JOIN changed_ranges AS c ON a.service = c.service AND a.day >= c.from_day
+        LEFT JOIN known_ranges AS k
+            ON a.deployment_id = k.deployment_id AND a.history = k.history AND a.service = k.service
+            AND a.env IS NOT DISTINCT FROM k.env AND a.base_sha IS NOT DISTINCT FROM k.base_sha
+            AND a.head_sha = k.head_sha AND a.day = k.day
+        ORDER BY a.repository_id, a.history, a.service, a.env, a.finished_at, a.started_at, a.deployment_id
         """,
     )
     return Questions(rows, "changed_ranges")

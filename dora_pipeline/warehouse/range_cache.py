@@ -64,6 +64,12 @@ def unknown_ranges(writer: Writer, range_ids: Sequence[str], *, asks_requests: b
     return set(range_ids) - {row[0] for row in known}
 
 
+def has_squash_merges(writer: Writer, repository_id: str) -> bool:
+    """Whether a range of the repository has squash commits."""
+    query = "SELECT COUNT(*) > 0 FROM landing.commit_ranges WHERE repository_id = ? AND squash_merges > 0"
+    return bool(writer.connection.execute(query, [repository_id]).fetchall()[0][0])
+
+
 # A commit of a range, the squash commit of the range that stands for it, and all that do.
 Landed = tuple[str, str | None, Sequence[str]]
 

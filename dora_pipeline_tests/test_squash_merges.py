@@ -208,28 +208,56 @@ def test_a_head_that_the_remote_offers_later_is_looked_for_while_its_deployment_
     assert home.run().days == []
 
 
-def test_a_pick_that_comes_to_the_remote_after_a_range_was_read_had_its_commits_all_the_same(
-    home: TestHome, remote: Path
-) -> None:
+@pytest.fixture
+def picked(remote: Path) -> tuple[Path, Mapping[str, str]]:
+    """A squash merge that was picked to another branch, which the remote lacks: where that is, and SHAs by name."""
     history, whole = History(), remote.with_name("whole.git")
     root = history.commit()
-    original = history.commit(root, committed=HOUR)
-    base = history.commit(root, committed=2 * HOUR)
-    squash = history.commit(base, committed=3 * HOUR, message="Add a (#1)")
-    pick = history.commit(root, committed=4 * HOUR, message="Add a (#1)")
-    shas = history.write(whole, {"main": squash, "release": pick})
+    names = {"original": history.commit(root, committed=HOUR), "base": history.commit(root, committed=2 * HOUR)}
+    names["squash"] = history.commit(names["base"], committed=3 * HOUR, message="Add a (#1)")
+    names["pick"] = history.commit(root, committed=4 * HOUR, message="Add a (#1)")
+    shas = history.write(whole, {"main": names["squash"], "release": names["pick"]})
     git(remote, "init", "--quiet", "--bare")
-    git(whole, "push", "--quiet", str(remote), "main", f"{shas[original]}:refs/pull/1/head")
-    for day, commit in enumerate((pick, base, squash), start=1):
-        deploy(home, f"of {day}", day, shas[commit])
+    git(whole, "push", "--quiet", str(remote), "main", f"{shas[names['original']]}:refs/pull/1/head")
+    return whole, {name: shas[number] for name, number in names.items()}
+
+
+@pytest.mark.parametrize(
+    ("is_told_late", "changed"), [(False, {"reread": "36500d"}), (True, {}), (False, {"timezone": "Europe/Berlin"})]
+)
+def test_a_pick_that_comes_to_the_remote_after_a_range_was_read_had_its_commits_all_the_same(
+    home: TestHome, remote: Path, picked: tuple[Path, Mapping[str, str]], is_told_late: bool, changed: dict[str, str]
+) -> None:
+    whole, sha = picked
+    for day, name in enumerate(("pick", "base", "squash"), start=1):
+        if not (is_told_late and name == "pick"):
+            deploy(home, name, day, sha[name])
     home.run()
-    assert brought(home, "of 3") == {shas[original]: (shas[squash], False)}
+    assert brought(home, "squash") == {sha["original"]: (sha["squash"], False)}
     git(whole, "push", "--quiet", str(remote), "release")
-    home.settings(repositories={REPOSITORY: str(remote)}, reread="36500d")
+    if is_told_late:
+        deploy(home, "pick", 1, sha["pick"])
+    # The branch is fetched for a new commit, or for one that is young enough.
+    home.settings(repositories={REPOSITORY: str(remote)}, **{"reread": "36500d", **changed})
     home.run()
-    assert brought(home, "of 3") == {shas[original]: (shas[squash], True)}
-    assert reasons(home)["of 3"] == "redelivered"
+    assert brought(home, "squash") == {sha["original"]: (sha["squash"], True)}
+    assert reasons(home)["squash"] == "redelivered"
     assert home.run().days == []
+
+
+def test_what_a_range_had_stays_where_neither_the_remote_nor_a_mirror_made_again_has_its_requests(
+    home: TestHome, remote: Path, picked: tuple[Path, Mapping[str, str]]
+) -> None:
+    whole, sha = picked
+    for day, name in enumerate(("base", "squash"), start=2):
+        deploy(home, name, day, sha[name])
+    home.run()
+    git(remote, "update-ref", "-d", "refs/pull/1/head")
+    git(whole, "push", "--quiet", str(remote), "release")
+    shutil.rmtree(home.home.git)
+    deploy(home, "pick", 1, sha["pick"])
+    home.run()
+    assert brought(home, "squash").keys() == {sha["original"]}
 
 
 def test_heads_that_lately_are_missing_are_told_though_those_of_years_are_there(home: TestHome, remote: Path) -> None:

@@ -106,6 +106,20 @@ def test_the_commit_is_that_of_the_earliest_sighting_that_has_one_and_of_two_the
     ]
 
 
+def test_a_text_of_no_use_hides_no_later_one(tmp_path: Path) -> None:
+    url = "https://example.com/org/app"
+    records = [
+        *sightings("2026-03-01T10:00:00Z", git_commit_sha="main", git_repository_url=" ", team=" "),
+        *sightings("2026-03-01T10:10:00Z", git_commit_sha=SHA, git_repository_url=url, team="web"),
+        *sightings("2026-03-01T10:20:00Z", git_commit_sha="0" * 40, git_repository_url=f"{url}s", team="api"),
+    ]
+    for name, content in {"x.jsonl": jsonl(*records), "x.csv": csv_bytes(*records)}.items():
+        found = reading(written(tmp_path / name, content)).activity
+        assert found.select("commit_sha", "repository_id", "team", "sightings").rows() == [
+            (SHA, "example.com/org/app", "web", 3)
+        ]
+
+
 def oracle(
     records: list[tuple[int, str, str | None, str, str | None, int]], gap: timedelta, zone: ZoneInfo
 ) -> list[tuple[object, ...]]:
@@ -120,7 +134,9 @@ def oracle(
         session: list[tuple[datetime, str | None, int]] = []
         for sighting in [*sorted(seen, key=lambda one: (one[0], one[1] or "")), None]:
             if session and (sighting is None or sighting[0] - session[-1][0] > gap):
-                first_commit = min(((at, commit) for at, commit, _ in session if commit), default=(None, None))[1]
+                first_commit = min(
+                    ((at, commit) for at, commit, _ in session if commit not in (None, "main")), default=(None, None)
+                )[1]
                 hits = sum(hits for _, _, hits in session)
                 found.append((service, env, version, session[0][0], session[-1][0], first_commit, hits, day))
                 session = []
@@ -143,7 +159,7 @@ MICROSECONDS = 3 * 24 * 3600 * 10**6
             st.sampled_from(["a", "b"]),
             st.sampled_from(["prod", None]),
             st.sampled_from(["1", "2"]),
-            st.sampled_from([None, "a" * 40, "b" * 40]),
+            st.sampled_from([None, "main", "a" * 40, "b" * 40]),
             st.integers(1, 5),
         ),
         max_size=60,

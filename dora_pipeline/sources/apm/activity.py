@@ -5,9 +5,10 @@ from collections.abc import Callable
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.identifiers import COMMIT_SHA, NO_VERSION, repository_id, version_of
+from dora_pipeline.identifiers import NO_VERSION, repository_id, version_of
 from dora_pipeline.sources.apm.compaction import grouped
 from dora_pipeline.sources.apm.sessions import IDENTITY, Cut, joined
+from dora_pipeline.sources.apm.texts import commit_shas
 
 # Gives each of a column's different texts its comparable form.
 Renaming = Callable[[pl.Series], pl.Series]
@@ -22,7 +23,7 @@ def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> pl.DataFra
     named = _comparable(sessions, settings).with_columns(
         _renamed(sessions["version"], _versions),
         _renamed(sessions["team"], _trimmed),
-        _renamed(sessions["commit_sha"], _usable_shas),
+        _renamed(sessions["commit_sha"], commit_shas),
         _renamed(sessions["repository"], _each(repository_id)),
     )
     return joined([named], IDENTITY, cut).select(
@@ -74,8 +75,3 @@ def _versions(texts: pl.Series) -> pl.Series:
     is_plain = texts.str.contains("^[!-~]+$") & ~texts.str.to_lowercase().is_in(list(NO_VERSION))
     others = texts.filter(~is_plain)
     return texts.replace(others, _each(version_of)(others))
-
-
-def _usable_shas(texts: pl.Series) -> pl.Series:
-    shas = texts.str.strip_chars().str.to_lowercase()
-    return shas.set(~shas.str.contains(f"^{COMMIT_SHA}$"), None)

@@ -125,7 +125,7 @@ def _add_chunk(found: Compacted, chunk: Chunk, modified_at: datetime, cut: Cut) 
     fine = (reasons == 0) & ~mistyped
     seen = fine if hits is None else fine & (hits > 0)
     trouble = np.where(mistyped, len(REASONS), reasons)
-    for number, lacks in enumerate((chunk.lacks_service(), chunk.lacks_version()), start=len(REASONS) + 1):
+    for number, lacks in enumerate((chunk.lacks("service"), chunk.lacks("version")), start=len(REASONS) + 1):
         if lacks.any():
             trouble[seen & lacks & (trouble == 0)] = number
     found.sessions.append(sessions_of(chunk, seen & (trouble == 0), at, hits, cut))

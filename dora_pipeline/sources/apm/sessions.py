@@ -44,8 +44,8 @@ class Cut:
 def sessions_of(chunk: Chunk, fine: Flags, at: Microseconds, hits: Microseconds | None, cut: Cut) -> pl.DataFrame:
     """The sessions of the fine records of a chunk, per service, env and version as they came.
 
-    The other texts are those of the first sighting. Where that has none, or several are the first, there are rows of no
-    sightings and no records beside the session, which tell the texts of the sightings that count.
+    The other texts are those of the first sighting. Where that has none of use, or several are the first, there are
+    rows of no sightings and no records beside the session, which tell the texts of the sightings that count.
     """
     chosen = None if fine.all() else np.flatnonzero(fine)
     if not fine.any():
@@ -65,8 +65,8 @@ def sessions_of(chunk: Chunk, fine: Flags, at: Microseconds, hits: Microseconds 
     starts = np.flatnonzero(is_start)
     ends = np.append(starts[1:], len(seen)) - 1
     places = order if chosen is None else chosen[order]
-    filled = [chunk.texts[name].is_filled() for name in PICKED if name in chunk.texts]
-    first_filled = [_first_filled(None if flags is None else flags[places], seen, starts, ends) for flags in filled]
+    lacking = [chunk.lacks(name) for name in PICKED if name in chunk.texts]
+    first_filled = [_first_filled(~flags[places] if flags.any() else None, seen, starts, ends) for flags in lacking]
     candidates = np.concatenate([starts, *first_filled])
     beside = np.unique(candidates[~is_start[candidates]])
     rows = np.append(starts, beside)

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dora_pipeline.identifiers import COMMIT_SHA
 from dora_pipeline.json_values import json_reader
 
 Flags = npt.NDArray[np.bool_]
@@ -51,22 +52,19 @@ class Texts:
         """The texts of some records, as categories."""
         return pl.Series(self.column.take(pa.array(places))).cast(pl.Categorical)
 
-    def is_filled(self) -> Flags | None:
-        """Which records have a text; None where all have one."""
-        return self.column.is_valid().to_numpy(zero_copy_only=False) if self.column.null_count else None
-
-    def where(self, applies: Callable[[pl.Series], pl.Series], usual: str) -> Flags:
+    def where(self, applies: Callable[[pl.Series], pl.Series], usual: str | None = None) -> Flags:
         """Which records have no text, or one to which the rule applies.
 
         It is asked once of each text, but of none that the pattern `usual` finds something in: to these it does not
         apply.
         """
         column = _encoded(self.column)
-        is_odd = pc.invert(pc.match_substring_regex(column.dictionary, usual))
+        texts = column.dictionary
+        is_odd = pc.invert(pc.match_substring_regex(texts, usual)) if usual else pa.repeat(True, len(texts))
         if not pc.any(is_odd).as_py() and not column.indices.null_count:
             return np.zeros(len(column), np.bool_)
         found = np.append(is_odd.to_numpy(zero_copy_only=False), True)
-        found[:-1][found[:-1]] = applies(pl.Series(column.dictionary.filter(is_odd), dtype=pl.String)).to_numpy()
+        found[:-1][found[:-1]] = applies(pl.Series(texts.filter(is_odd), dtype=pl.String)).to_numpy()
         flags: Flags = found[self.codes().numbers]
         return flags
 
@@ -128,6 +126,12 @@ def usable_text(value: object, *, whole_numbers: bool) -> str | None:
     if isinstance(value, str):
         return value
     return str(value) if whole_numbers and isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def commit_shas(texts: pl.Series) -> pl.Series:
+    """The commit that each text names, in small letters; none where it names none."""
+    shas = texts.str.strip_chars().str.to_lowercase()
+    return shas.set(~shas.str.contains(f"^{COMMIT_SHA}$"), None)
 
 
 def _with_dictionary(column: pa.DictionaryArray, texts: pa.Array) -> tuple[Texts, Flags]:

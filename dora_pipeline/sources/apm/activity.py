@@ -1,17 +1,11 @@
 """Sessions with comparable texts: the rows of `landing.version_activity`; and unusable records with such."""
 
-from collections.abc import Callable
-
 import polars as pl
 
 from dora_pipeline.config import Settings
-from dora_pipeline.identifiers import NO_VERSION, repository_id, version_of
 from dora_pipeline.sources.apm.compaction import grouped
-from dora_pipeline.sources.apm.sessions import IDENTITY, Cut, joined
-from dora_pipeline.sources.apm.texts import commit_shas
-
-# Gives each of a column's different texts its comparable form.
-Renaming = Callable[[pl.Series], pl.Series]
+from dora_pipeline.sources.apm.comparable import COMPARABLE, Renaming, each
+from dora_pipeline.sources.apm.sessions import IDENTITY, PICKED, Cut, joined
 
 
 def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> pl.DataFrame:
@@ -21,10 +15,7 @@ def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> pl.DataFra
     sighting.
     """
     named = _comparable(sessions, settings).with_columns(
-        _renamed(sessions["version"], _versions),
-        _renamed(sessions["team"], _trimmed),
-        _renamed(sessions["commit_sha"], commit_shas),
-        _renamed(sessions["repository"], _each(repository_id)),
+        _renamed(sessions[name], COMPARABLE[name]) for name in ("version", *PICKED)
     )
     return joined([named], IDENTITY, cut).select(
         pl.col(IDENTITY).cast(pl.String),
@@ -49,7 +40,9 @@ def moment(name: str) -> pl.Expr:
 
 
 def _comparable(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-    return frame.with_columns(_renamed(frame["service"], _trimmed), _renamed(frame["env"], _each(settings.environment)))
+    return frame.with_columns(
+        _renamed(frame["service"], COMPARABLE["service"]), _renamed(frame["env"], each(settings.environment))
+    )
 
 
 def _renamed(values: pl.Series, renamed: Renaming) -> pl.Series:
@@ -60,18 +53,3 @@ def _renamed(values: pl.Series, renamed: Renaming) -> pl.Series:
     if names.equals(texts):
         return values
     return values.replace_strict(different, names, default=None, return_dtype=values.dtype)
-
-
-def _each(name_of: Callable[[str], str | None]) -> Renaming:
-    return lambda texts: pl.Series([name_of(text) for text in texts], dtype=pl.String)
-
-
-def _trimmed(texts: pl.Series) -> pl.Series:
-    return texts.str.strip_chars().replace("", None)
-
-
-def _versions(texts: pl.Series) -> pl.Series:
-    """The texts as `version_of` has them. There may be millions, and nearly all are what they are."""
-    is_plain = texts.str.contains("^[!-~]+$") & ~texts.str.to_lowercase().is_in(list(NO_VERSION))
-    others = texts.filter(~is_plain)
-    return texts.replace(others, _each(version_of)(others))

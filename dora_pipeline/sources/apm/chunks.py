@@ -11,9 +11,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dora_pipeline.identifiers import COMMIT_SHA, repository_id, version_of
+from dora_pipeline.sources.apm.comparable import COMPARABLE, USUAL
 from dora_pipeline.sources.apm.faults import Place
-from dora_pipeline.sources.apm.texts import Flags, Texts, commit_shas, first_texts, texts_of_any_type, usable_text
+from dora_pipeline.sources.apm.texts import Flags, Texts, first_texts, texts_of_any_type, usable_text
 
 _Entry = TypeVar("_Entry")
 
@@ -36,22 +36,9 @@ NUMBERED = "version"
 # A wrong type in one of these loses the value only, not the sighting.
 FORGIVEN = ("commit_sha", "repository")
 
-# Which texts are none, and a pattern of those that are usual and never are.
-_IS_NONE: Mapping[str, tuple[Callable[[pl.Series], pl.Series], str | None]] = {
-    "service": (lambda texts: texts.str.strip_chars() == "", "[!-~]"),
-    "version": (lambda texts: _each(texts, lambda text: version_of(text) is None), "^[!-~]*[0-9][!-~]*$"),
-    "team": (lambda texts: texts.str.strip_chars() == "", "[!-~]"),
-    "commit_sha": (lambda texts: commit_shas(texts).is_null(), f"^{COMMIT_SHA}$"),
-    "repository": (lambda texts: _each(texts, lambda text: repository_id(text) is None), None),
-}
-
 CHUNK_RECORDS = 1 << 17
 # Of records that Python holds one by one, and whose texts may be long.
 FEW_RECORDS = 1 << 14
-
-
-def _each(texts: pl.Series, is_none: Callable[[str], bool]) -> pl.Series:
-    return pl.Series([is_none(text) for text in texts], dtype=pl.Boolean)
 
 
 class NotPlain(Exception):
@@ -97,8 +84,10 @@ class Chunk:
         return {name: self.texts[name].at(places) if name in self.texts else none for name in names}
 
     def lacks(self, name: str) -> Flags:
-        """Which records have no text of this name, or one that is none for all that it says."""
-        return self.texts[name].where(*_IS_NONE[name]) if name in self.texts else np.ones(len(self), np.bool_)
+        """Which records have no text of this name, or one of no use."""
+        if name not in self.texts:
+            return np.ones(len(self), np.bool_)
+        return self.texts[name].where(lambda texts: COMPARABLE[name](texts).is_null(), USUAL.get(name))
 
 
 def chunk_of_columns(

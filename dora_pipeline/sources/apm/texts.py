@@ -12,7 +12,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dora_pipeline.identifiers import COMMIT_SHA
 from dora_pipeline.json_values import json_reader
 
 Flags = npt.NDArray[np.bool_]
@@ -126,12 +125,6 @@ def usable_text(value: object, *, whole_numbers: bool) -> str | None:
     if isinstance(value, str):
         return value
     return str(value) if whole_numbers and isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def commit_shas(texts: pl.Series) -> pl.Series:
-    """The commit that each text names, in small letters; none where it names none."""
-    shas = texts.str.strip_chars().str.to_lowercase()
-    return shas.set(~shas.str.contains(f"^{COMMIT_SHA}$"), None)
 
 
 def _with_dictionary(column: pa.DictionaryArray, texts: pa.Array) -> tuple[Texts, Flags]:

@@ -41,6 +41,7 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
     SourceStates: ("pipeline/landing.py",),
     ApmVersionActivity: (
         "warehouse/sql/core/apm_version_activity.sql",
+        "sources/apm/comparable.py",
         "sources/apm/export_reading.py",
         "sources/apm/sessions.py",
     ),

@@ -179,7 +179,10 @@ class _Answers:
             frame.filter(pl.col("range_id").is_in(whole)) for frame in (found_ranges.ranges, found_ranges.commits)
         )
         self.differing_ranges |= keep_ranges(self._writer, repository_id, read, commits)
-        cached |= landed_commits(self._writer, whole)
+        cached |= {key: [] for key in whole}
+        names = ("range_id", "commit_sha", "landed_as_sha", "landings")
+        for key, sha, squash, landings in commits.select(names).iter_rows():
+            cached[key].append((sha, squash, landings))
         unseen = (originals | before) - present
         return _Known(None, shas, keys, cached, found_ranges.reading.graph, unseen)
 

@@ -1,11 +1,12 @@
 """What it costs to put each publication into `engine.storage` as Parquet files, beside the copy of publishing.
 
     python benchmarks/parquet_files.py [--deployments 100000] [--services 5000] [--seed N] [--folder F]
-        [--storage PLACE] [--json FILE]
+        [--storage PLACE] [--delta] [--json FILE]
 
 The world is that of `first_load.py`. Processor seconds of this process are of a whole run, of the copy that is put
 where people query it, and of the files; MiB are of the copy and of the files that were written. PLACE is a folder, or
-`s3://…` with what its environment has to say; without it a temporary folder.
+`s3://…` with what its environment has to say; without it a temporary folder. With `--delta` there are logs of Delta
+Lake, whose seconds have a column of their own.
 """
 
 import argparse
@@ -30,11 +31,13 @@ _STAGES = {
     "copy": ("dora_pipeline.warehouse.writer.publish",),
     "files": ("dora_pipeline.warehouse.writer.publish_generation",),
 }
+_LOGS = ("dora_pipeline.warehouse.storage.delta_tables.commit_table",)
 _COLUMNS = {
     "run": "",
     "run s": ".2f",
     "copy s": ".2f",
     "files s": ".2f",
+    "logs s": ".2f",
     "files ÷ copy": ".1f",
     "copy MiB": ",.1f",
     "files written": ",",
@@ -52,11 +55,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--storage")
+    parser.add_argument("--delta", action="store_true")
     add_json_option(parser)
     options = parser.parse_args()
     options.both = False
     results = Results(options)
-    stages = Stages(_STAGES)
+    stages = Stages({**_STAGES, "logs": _LOGS if options.delta else ()})
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         options.folder = options.folder or Path(temporary)
         prepare(options)
@@ -67,7 +71,8 @@ def main() -> None:
         storage = options.storage or str(Path(temporary) / "storage")
         if not options.storage:
             Path(storage).mkdir()
-        home.settings_file.write_text(json.dumps({"engine": {"storage": storage}}), encoding="utf-8")
+        engine = {"storage": storage, "delta": options.delta}
+        home.settings_file.write_text(json.dumps({"engine": engine}), encoding="utf-8")
         append_selection(home, "deployment", ["apm_deployment_tracking"], _LONG_AGO)
         append_selection(home, "failure", ["failure_event_api"], _LONG_AGO)
         shutil.copy(options.folder / "sightings.parquet", exports)
@@ -85,6 +90,7 @@ def main() -> None:
                 sum(seconds.values()),
                 seconds["copy"],
                 seconds["files"],
+                seconds["logs"],
                 seconds["files"] / seconds["copy"],
                 home.warehouse.stat().st_size / 2**20,
                 len(written),

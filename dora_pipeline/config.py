@@ -89,12 +89,14 @@ _BUCKET = r"s3://[a-z\d][a-z\d.-]+(/[\w.=-]+)*/?"
 class EngineSettings(Section):
     """`engine`: where the transformation runs, and where the published state is put as Parquet files, if anywhere.
 
-    `storage` is a folder, or `s3://bucket/prefix`. With `spark` tables pass through it, so that both must see it.
+    `storage` is a folder, or `s3://bucket/prefix`. With `spark` tables pass through it, so that both must see it. With
+    `delta` the tables there are those of Delta Lake, too.
     """
 
     kind: Literal["duckdb", "spark"] = "duckdb"
     url: str | None = None
     storage: str | None = None
+    delta: bool = False
 
     @field_validator("url")
     @classmethod
@@ -116,6 +118,8 @@ class EngineSettings(Section):
             raise ValueError("kind spark needs url and storage")
         if self.kind == "duckdb" and self.url:
             raise ValueError("url is of kind spark")
+        if self.delta and not self.storage:
+            raise ValueError("delta needs storage")
         return self
 
 

@@ -89,6 +89,7 @@ def test_functions_of_the_short_list_are_written_as_spark_has_them() -> None:
         ({"kind": "sail"}, "engine.kind: "),
         ({"kind": "spark"}, "engine: kind spark needs url and storage"),
         ({"url": "sc://spark", "storage": "/shared"}, "engine: url is of kind spark"),
+        ({"delta": True}, "engine: delta needs storage"),
         ({"storage": "relative/path"}, "engine.storage: must be an absolute path, or s3://BUCKET"),
         ({"storage": "s3://key:secret@bucket/x"}, "engine.storage: must be an absolute path, or s3://BUCKET"),
         ({"kind": "spark", "url": "spark:7077", "storage": "/shared"}, "engine.url: must be sc://HOST"),
@@ -96,7 +97,7 @@ def test_functions_of_the_short_list_are_written_as_spark_has_them() -> None:
     ],
 )
 def test_an_engine_that_cannot_be_used_is_a_mistake_of_the_settings(
-    tmp_path: Path, engine: dict[str, str], wrong: str
+    tmp_path: Path, engine: dict[str, str | bool], wrong: str
 ) -> None:
     home = TestHome(tmp_path)
     home.settings(engine=engine)
@@ -105,14 +106,29 @@ def test_an_engine_that_cannot_be_used_is_a_mistake_of_the_settings(
     assert wrong in str(raised.value)
 
 
-def test_spark_without_its_packages_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("engine", "package", "module", "extra"),
+    [
+        ({"kind": "spark", "url": "sc://127.0.0.1:1"}, "pyspark", "engines.spark", "spark"),
+        ({"delta": True}, "deltalake", "storage.delta_tables", "delta"),
+    ],
+)
+def test_a_run_without_the_packages_of_its_engine_says_what_to_install(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: dict[str, str | bool],
+    package: str,
+    module: str,
+    extra: str,
+) -> None:
     home = TestHome(tmp_path)
-    home.settings(engine={"kind": "spark", "url": "sc://127.0.0.1:1", "storage": str(tmp_path)})
+    home.settings(engine={**engine, "storage": str(tmp_path)})
     home.select_events()
-    monkeypatch.setitem(sys.modules, "pyspark", None)
-    monkeypatch.delitem(sys.modules, "dora_pipeline.warehouse.engines.spark", raising=False)
-    with pytest.raises(ConfigError, match=r"kind spark needs packages .*install dora-pipeline\[spark\]"):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"dora_pipeline.warehouse.{module}", raising=False)
+    with pytest.raises(ConfigError, match=rf"{extra} needs packages .*install dora-pipeline\[{extra}\]"):
         home.run()
+    assert not home.home.warehouse.exists()
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,11 @@ def stored(home: TestHome, storage: Path) -> TestHome:
     return home
 
 
+def parquet_files(storage: Path) -> set[str]:
+    """The names of all files that are not the manifest."""
+    return {str(path.relative_to(storage)) for path in (storage / "files").rglob("*") if path.is_file()}
+
+
 # Equal
 
 
@@ -118,23 +123,23 @@ def test_a_run_that_is_killed_while_it_writes_leaves_the_former_state_and_the_ne
     before, rows = manifest(storage), stored.rows(COUNT)
     for month in range(1, 13):
         stored.deploy("shop", f"2023-{month:02}-06 10:00:00")
-    known = set(os.listdir(storage / "files"))
+    known = parquet_files(storage)
     # Some of some forty files.
-    kill_run(stored, lambda: len(set(os.listdir(storage / "files")) - known), 5)
+    kill_run(stored, lambda: len(parquet_files(storage) - known), 5)
     assert manifest(storage) == before
-    left = set(os.listdir(storage / "files")) - known
+    left = parquet_files(storage) - known
     assert len(left) >= 5
     with open_storage(read_settings(stored.home)) as connection:
         assert connection.execute(COUNT).fetchall() == rows
     # What it left may be cut.
     for name in left:
-        (storage / "files" / name).write_bytes(b"PAR1")
+        (storage / name).write_bytes(b"PAR1")
     stored.run()
     assert_equal(stored, storage)
     assert stored.rows(COUNT) == [(14,)]
     after = manifest(storage)
     named = {file["path"] for known in (before, after) for listed in known["tables"].values() for file in listed}
-    assert {f"files/{name}" for name in os.listdir(storage / "files")} == named
+    assert parquet_files(storage) == named
 
 
 def test_a_reader_goes_on_with_its_state_for_some_publications_and_files_are_not_kept_for_ever(
@@ -156,7 +161,7 @@ def test_a_reader_goes_on_with_its_state_for_some_publications_and_files_are_not
     known = manifest(storage)
     named = {path for one in known["retired"] for path in one["paths"]}
     named |= {file["path"] for listed in known["tables"].values() for file in listed}
-    assert {f"files/{name}" for name in os.listdir(storage / "files")} == {*named, "files/mine.parquet"}
+    assert parquet_files(storage) == {*named, "files/mine.parquet"}
     # Only how new the tables are has changed.
     assert [len(one["paths"]) for one in known["retired"]] == [1, 1]
 

@@ -34,7 +34,8 @@ _SETTINGS = """\
 # shrink_share: 0.5             # a day that would lose a larger share of a source's rows waits until that is accepted
 # sources_stale_after: 7d       # a check warns of a selected source that told nothing for longer
 # lock_timeout: 30m             # how long a run waits for another
-# engine: {kind: duckdb}        # with storage: /shared/folder or s3://bucket/dora as Parquet files there, too;
+# engine: {kind: duckdb}        # with storage: /shared/folder or s3://bucket/dora as Parquet files there, too,
+#                               # with delta: true as tables of Delta Lake;
 #                               # or {kind: spark, url: "sc://host:15002", storage: /shared/folder}
 # owners: ["team:platform"]     # whom Dagster's page names as owners: teams and e-mail addresses; none without it
 # sources:

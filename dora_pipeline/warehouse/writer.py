@@ -6,6 +6,7 @@ queue up. The lock goes when its process ends, however it ends.
 
 import contextlib
 import errno
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 import duckdb
 import filelock
 
-from dora_pipeline.config import Home, Settings
+from dora_pipeline.config import EngineSettings, Home, Settings
 from dora_pipeline.errors import ConfigError, WarehouseBusy, WarehouseError
 from dora_pipeline.files import NO_SPACE
 from dora_pipeline.warehouse.engines import Engine, open_engine
@@ -48,10 +49,10 @@ class Writer:
     """An open working database. Made by `open_writer` only."""
 
     def __init__(
-        self, home: Home, connection: duckdb.DuckDBPyConnection, engine: Engine, storage: str | None = None
+        self, home: Home, connection: duckdb.DuckDBPyConnection, engine: Engine, settings: EngineSettings
     ) -> None:
         self._home = home
-        self._storage = storage
+        self._settings = settings
         self.connection = connection
         self.engine = engine
 
@@ -112,8 +113,8 @@ class Writer:
         """
         self.connection.execute("CHECKPOINT")
         publish(self._home)
-        if self._storage is not None:
-            publish_generation(self.connection, open_place(self._storage))
+        if self._settings.storage is not None:
+            publish_generation(self.connection, open_place(self._settings.storage), delta=self._settings.delta)
 
 
 @contextlib.contextmanager
@@ -131,8 +132,11 @@ def open_writer(
     older program gives way to an empty one, and where a client wrote to what was published. `anew` starts from an empty
     database, and the former one comes back where the block ends, or is killed, before `drop_former`. Raises
     WarehouseError when the lock is not free within `lock_timeout`, the disk is full, or a newer program made the
-    warehouse.
+    warehouse, and ConfigError where the settings need packages that are not installed.
     """
+    if settings.engine.delta:
+        # A package that is missing is told before anything is done.
+        importlib.import_module("dora_pipeline.warehouse.storage.delta_tables")
     with (
         _full_disk_explained(home),
         held_lock(home, settings, purpose, on_wait),
@@ -156,7 +160,7 @@ def open_writer(
                 _remove(working_file(home))
                 connection = _opened(home)
             ensure_schema(connection, replaces=home.warehouse.exists())
-            yield Writer(home, connection, engine, settings.engine.storage)
+            yield Writer(home, connection, engine, settings.engine)
         except duckdb.Error as error:
             raise _explained(home, error) from error
         finally:

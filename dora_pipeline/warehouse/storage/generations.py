@@ -18,7 +18,7 @@ from dora_pipeline.tables import TABLES, VIEWS, LandedDeployments, LandedFailure
 from dora_pipeline.warehouse.parquet import write_parquet
 from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.schema import comments, duckdb_type, macro_statements, view_statements
-from dora_pipeline.warehouse.storage.places import FILES, Place, explained
+from dora_pipeline.warehouse.storage.places import DELTA_LOG, FILES, Place, explained
 from dora_pipeline.warehouse.storage.stored_state import MANIFEST, ParquetFile, RetiredFiles, StoredState, read_state
 from dora_pipeline.warehouse.version import SCHEMA_VERSION
 
@@ -39,7 +39,7 @@ SELECT CASE WHEN REGEXP_MATCHES(VERSION(), '^v(0|1[.][0-3])[.]')
     THEN ERROR('DuckDB 1.4 or later is needed for views and macros of the manifest') END
 """
 # Nothing else is ever removed.
-_OURS = re.compile(rf"{FILES}/(core|metrics|landing)\.[a-z_]+-(\d+-\d\d-)?[0-9a-f]{{32}}\.parquet")
+_OURS = re.compile(rf"{FILES}/(core|metrics|landing)\.[a-z_]+[-/](\d+-\d\d-)?[0-9a-f]{{32}}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class _Part:
         held = (_WRITTEN_AS, columns, self.rows, self.hashes)
         digest = md5(repr(held).encode(), usedforsecurity=False).hexdigest()
         month = f"{self.month[:-3]}-" if self.month else ""
-        return f"{FILES}/{self.table.table_name}-{month}{digest}.parquet"
+        return f"{FILES}/{self.table.table_name}/{month}{digest}.parquet"
 
     def file(self, sizes: dict[str, int]) -> ParquetFile:
         """How the manifest names it."""
@@ -67,12 +67,13 @@ class _Part:
         )
 
 
-def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place) -> StoredState:
+def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place, *, delta: bool) -> StoredState:
     """Put the state of a warehouse into a place, and switch the manifest to it when all of it is there.
 
-    Only one process at a time may do this. Whatever ends it, the manifest names the former state or this one, and
-    files that are not changed any more. Raises StorageUnavailable, and WarehouseError where another home has switched
-    the manifest meanwhile, or a file does not hold what it should.
+    With `delta` the folders of the tables are those of Delta Lake, whose logs are switched just before. Only one
+    process at a time may do this. Whatever ends it, the manifest names the former state or this one, and files that are
+    not changed any more; so does each log. Raises StorageUnavailable, ConfigError without the packages for `delta`, and
+    WarehouseError where another home has switched the manifest meanwhile, or a file does not hold what it should.
     """
     with explained(place, _ADVICE):
         place.connect(connection)
@@ -82,6 +83,8 @@ def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place) -> S
         # A name that no manifest has may be of a file that is not whole.
         known = former.kept_paths() & sizes.keys() if former else set()
         new = [part for part in parts if part.path not in known]
+        for name in {part.table.table_name for part in new}:
+            place.make_folder(f"{FILES}/{name}")
         for part in new:
             _write(connection, place, part)
         if new:
@@ -92,6 +95,12 @@ def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place) -> S
             raise WarehouseError(
                 f"{place.address}/{MANIFEST}: another home writes there, too; give each a place of its own"
             )
+        if delta:
+            manifest = _with_logs(place, manifest)
+        elif former:
+            # Readers of a log that nobody goes on with would not know that it is old.
+            for name in former.delta:
+                place.remove_folder(f"{FILES}/{name}/{DELTA_LOG}")
         place.write(MANIFEST, manifest.model_dump_json(indent=1).encode())
         for name in sizes.keys() - manifest.kept_paths():
             if _OURS.fullmatch(name):
@@ -121,6 +130,13 @@ def _manifest(former: StoredState | None, parts: Sequence[_Part], sizes: dict[st
         ),
         retired=tuple(retired),
     )
+
+
+def _with_logs(place: Place, manifest: StoredState) -> StoredState:
+    from dora_pipeline.warehouse.storage.delta_tables import commit_table
+
+    versions = {table.table_name: commit_table(place, table, manifest.tables[table.table_name]) for table in _STORED}
+    return manifest.model_copy(update={"delta": versions})
 
 
 def _parts(connection: duckdb.DuckDBPyConnection, table: type[Table], rows: str) -> list[_Part]:

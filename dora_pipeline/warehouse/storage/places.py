@@ -17,6 +17,8 @@ from dora_pipeline.errors import StorageUnavailable
 from dora_pipeline.files import sync_folder, whole_file
 
 FILES = "files"
+# The folder of its log in that of a table.
+DELTA_LOG = "_delta_log"
 _SCHEME = "s3://"
 _CONNECT_SECONDS = 10
 _REQUEST_SECONDS = 60
@@ -24,9 +26,13 @@ _ATTEMPTS = 3
 
 
 class Place(Protocol):
-    """Files by their names below `address`, as DuckDB knows them. Methods raise OSError."""
+    """Files by their names below `address`, as DuckDB knows them. Methods raise OSError.
+
+    `options` are what the library of Delta Lake needs to reach it.
+    """
 
     address: str
+    options: dict[str, str]
 
     def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let a connection read and write here."""
@@ -38,7 +44,7 @@ class Place(Protocol):
         """Put a whole file in the place of another, at once."""
 
     def sizes(self) -> dict[str, int]:
-        """The bytes of each file in `files/`, by its name."""
+        """The bytes of each file in `files/` and the folders in it, by its name; not of the logs of Delta Lake."""
 
     def sync(self, names: Iterable[str]) -> None:
         """Bring files that DuckDB has written to the disk."""
@@ -50,7 +56,7 @@ class Place(Protocol):
         """The names of the folders."""
 
     def make_folder(self, name: str) -> None:
-        """Make a folder that files can be written into."""
+        """Make a folder that files can be written into, unless it is there."""
 
     def remove_folder(self, name: str) -> None:
         """Remove a folder with all that is in it, as far as that can be done."""
@@ -66,6 +72,7 @@ class Folder:
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
+        self.options: dict[str, str] = {}
         self._path = Path(address)
 
     def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -85,14 +92,21 @@ class Folder:
 
     def sizes(self) -> dict[str, int]:
         """As `Place` says."""
-        return {f"{FILES}/{entry.name}": entry.stat().st_size for entry in os.scandir(self._path / FILES)}
+        top = self._path / FILES
+        folders = [top, *(Path(entry) for entry in os.scandir(top) if entry.is_dir())]
+        return {
+            str(Path(entry).relative_to(self._path)): entry.stat().st_size
+            for folder in folders
+            for entry in os.scandir(folder)
+            if entry.is_file()
+        }
 
     def sync(self, names: Iterable[str]) -> None:
         """As `Place` says."""
-        for name in names:
-            # A file is synchronized as a folder is.
-            sync_folder(self._path / name)
-        sync_folder(self._path / FILES)
+        written = [self._path / name for name in names]
+        # A file is synchronized as a folder is.
+        for path in (*written, *{path.parent for path in written}, self._path / FILES):
+            sync_folder(path)
 
     def remove(self, name: str) -> None:
         """As `Place` says."""
@@ -104,7 +118,7 @@ class Folder:
 
     def make_folder(self, name: str) -> None:
         """As `Place` says."""
-        (self._path / name).mkdir()
+        (self._path / name).mkdir(exist_ok=True)
 
     def remove_folder(self, name: str) -> None:
         """As `Place` says."""
@@ -126,15 +140,21 @@ class Bucket:
         key, secret = secrets(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], f"engine.storage {address}")
         self.address = address.rstrip("/")
         self._root = self.address.removeprefix(_SCHEME)
-        self._missing, self._directory = fs.FileType.NotFound, fs.FileType.Directory
+        self._missing, self._directory, self._file = fs.FileType.NotFound, fs.FileType.Directory, fs.FileType.File
         self._top = fs.FileSelector(self._root, allow_not_found=True)
-        self._selector = fs.FileSelector(f"{self._root}/{FILES}", allow_not_found=True)
+        self._selector = fs.FileSelector(f"{self._root}/{FILES}", allow_not_found=True, recursive=True)
+        token, region = _variable("AWS_SESSION_TOKEN"), _variable("AWS_REGION", "AWS_DEFAULT_REGION")
+        endpoint = _variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        named = {"access_key_id": key, "secret_access_key": secret, "session_token": token, "region": region}
+        self.options = {f"aws_{name}": value for name, value in {**named, "endpoint": endpoint}.items() if value}
+        if endpoint and endpoint.startswith("http:"):
+            self.options["aws_allow_http"] = "true"
         self._store: Any = fs.S3FileSystem(
             access_key=key,
             secret_key=secret,
-            session_token=_variable("AWS_SESSION_TOKEN"),
-            region=_variable("AWS_REGION", "AWS_DEFAULT_REGION"),
-            endpoint_override=_variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+            session_token=token,
+            region=region,
+            endpoint_override=endpoint,
             connect_timeout=_CONNECT_SECONDS,
             request_timeout=_REQUEST_SECONDS,
             retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
@@ -166,8 +186,9 @@ class Bucket:
 
     def sizes(self) -> dict[str, int]:
         """As `Place` says."""
-        found = self._store.get_file_info(self._selector)
-        return {f"{FILES}/{info.base_name}": info.size for info in found}
+        found = [info for info in self._store.get_file_info(self._selector) if info.type == self._file]
+        sizes = {info.path.removeprefix(f"{self._root}/"): info.size for info in found}
+        return {name: size for name, size in sizes.items() if f"/{DELTA_LOG}/" not in name}
 
     def sync(self, names: Iterable[str]) -> None:
         """Nothing: an object store answers when it has a file."""
@@ -187,7 +208,8 @@ class Bucket:
 
     def remove_folder(self, name: str) -> None:
         """As `Place` says."""
-        self._store.delete_dir(self._named(name))
+        with suppress(FileNotFoundError):
+            self._store.delete_dir(self._named(name))
 
     def _named(self, name: str) -> str:
         return f"{self._root}/{name}"

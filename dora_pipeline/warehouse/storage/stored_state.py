@@ -37,7 +37,7 @@ class StoredState(_Model):
     """One state: each table has a file at least, also without rows.
 
     `definitions` are the statements that make comments, views and macros over views of the tables' names, as DuckDB has
-    them.
+    them. `delta` has the version of each table that Delta Lake knows, and is empty where none are.
     """
 
     format: Literal[1] = 1
@@ -47,6 +47,7 @@ class StoredState(_Model):
     tables: dict[str, tuple[ParquetFile, ...]]
     definitions: tuple[str, ...]
     retired: tuple[RetiredFiles, ...]
+    delta: dict[str, int] = {}
 
     def paths(self) -> set[str]:
         """Of all files."""

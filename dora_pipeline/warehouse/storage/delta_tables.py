@@ -1,0 +1,89 @@
+"""The tables of a storage for readers of Delta Lake, which know no manifest of ours: Trino, Athena, Databricks, Spark.
+
+Each table's folder has a log beside its files. What does not belong here: writing and removing those.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+
+from dora_pipeline.errors import ConfigError
+from dora_pipeline.tables import Table
+from dora_pipeline.warehouse.schema import duckdb_type, table_comment
+from dora_pipeline.warehouse.storage.places import FILES, Place
+from dora_pipeline.warehouse.storage.stored_state import ParquetFile
+
+try:
+    from deltalake import DeltaTable, Field, Schema
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+    from deltalake.schema import ArrayType, PrimitiveType
+    from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+except ImportError as error:
+    raise ConfigError(
+        f"engine.delta needs packages that are not installed ({error.name}): install dora-pipeline[delta]"
+    ) from error
+
+_TEXT = PrimitiveType("string")
+_TYPES = {
+    "VARCHAR": _TEXT,
+    # As text, as it is in the files.
+    "JSON": _TEXT,
+    "VARCHAR[]": ArrayType(_TEXT, contains_null=True),
+    "TIMESTAMPTZ": PrimitiveType("timestamp"),
+    "DATE": PrimitiveType("date"),
+    "BOOLEAN": PrimitiveType("boolean"),
+    "BIGINT": PrimitiveType("long"),
+    "DOUBLE": PrimitiveType("double"),
+}
+
+
+def commit_table(place: Place, table: type[Table], files: Sequence[ParquetFile]) -> int:
+    """Switch the log of a table to these files, all of which are there, in one commit: the version that has them.
+
+    Where it has them already nothing is written. The log follows the files, whatever it said before. Raises OSError.
+    """
+    address = f"{place.address}/{FILES}/{table.table_name}"
+    wanted = {file.path.rpartition("/")[2]: file for file in files}
+    schema = _schema(table)
+    try:
+        try:
+            known = DeltaTable(address, storage_options=place.options)
+        except TableNotFoundError:
+            added = [_added(name, file) for name, file in wanted.items()]
+            comment = table_comment(table)
+            create_table_with_add_actions(
+                address, schema, added, "error", [], table.table_name, comment, storage_options=place.options
+            )
+            return 0
+        listed = {uri.rpartition("/")[2] for uri in known.file_uris()}
+        added = [_added(name, wanted[name]) for name in wanted.keys() - listed]
+        if _columns(known.schema()) != _columns(schema):
+            # Then no file is as it was.
+            known.create_write_transaction(added, "overwrite", schema)
+        elif added or listed - wanted.keys():
+            moment = time.time_ns() // 1_000_000
+            removed = [RemoveAction(name, True, moment) for name in listed - wanted.keys()]
+            known.create_write_transaction([*added, *removed], "append", schema)
+        known.update_incremental()
+        version: int = known.version()
+        return version
+    except DeltaError as error:
+        raise OSError(f"the table {table.table_name} of Delta Lake: {error}") from error
+
+
+def _schema(table: type[Table]) -> Schema:
+    """All may be NULL: a column that may not cannot become one that may."""
+    return Schema(
+        [
+            Field(name, _TYPES[duckdb_type(column)], metadata={"comment": column.description or ""})
+            for name, column in table.columns().items()
+        ]
+    )
+
+
+def _columns(schema: Schema) -> list[tuple[str, str]]:
+    return [(field.name, field.type.to_json()) for field in schema.fields]
+
+
+def _added(name: str, file: ParquetFile) -> AddAction:
+    return AddAction(name, file.bytes, {}, time.time_ns() // 1_000_000, True, json.dumps({"numRecords": file.rows}))

@@ -3,7 +3,6 @@
 What does not belong here: opening and closing of transactions, and looking for events (`loaded`).
 """
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -22,12 +21,13 @@ from dora_pipeline.intake.store.event import (
     history_after,
     json_text,
     merged,
+    message_text,
     sequences_of,
     trouble,
 )
 from dora_pipeline.intake.store.identity import NaturalKey, body_key, differ, natural_key, refusal_key
 from dora_pipeline.intake.store.loaded import LoadedEvent, LoadedEvents
-from dora_pipeline.intake.store.statements import PreparedChange
+from dora_pipeline.intake.store.statements import PreparedStatement
 from dora_pipeline.timeline import instant
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -36,9 +36,9 @@ _SHOWN = ("service", "services", "team", "env", "started_at", "finished_at")
 # No id holds it.
 _AFTER_ID = "\t"
 # Made once: to put a statement together costs as much as to execute it.
-_LOCK = select(event_tables.state.c.sequence).with_for_update()
-_LOG = PreparedChange(insert(event_tables.messages))
-_ADVANCE = PreparedChange(update(event_tables.state).values(sequence=bindparam("newest")))
+_LOCK = PreparedStatement(select(event_tables.state.c.sequence).with_for_update())
+_LOG = PreparedStatement(insert(event_tables.messages))
+_ADVANCE = PreparedStatement(update(event_tables.state).values(sequence=bindparam("newest")))
 
 
 class Batch:
@@ -46,7 +46,7 @@ class Batch:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._sequence: int = connection.execute(_LOCK).scalar_one()
+        self._sequence: int = _LOCK.found(connection, {}).scalar_one()
         self._now = datetime.now(UTC)
         self._mark = event_tables.new_mark()
         self._events = LoadedEvents(connection)
@@ -111,11 +111,10 @@ class Batch:
         moment = self._moment(message.received_at)
         held = self._known(message, key)
         if held is None:
-            attributes = message.body if message.event_type == "delivery" else merged({}, message.body)
-            return self._record(self._new(message, key, moment), "told", message.body, attributes, moment)
+            return self._begin(message, key, moment)
         if message.event_type == "delivery":
             # A delivery is one message: another body under its id is no news of it.
-            attributes = message.body if held.is_empty else held.event.attributes
+            attributes = message.body if held.event.is_deleted else held.event.attributes
         else:
             former_trouble = held.trouble
             # What cannot be used is no part of what is sent after it.
@@ -161,13 +160,30 @@ class Batch:
             and differ(held.event.attributes, message.body)
         )
 
-    def _new(self, message: SentEvent, key: NaturalKey | None, moment: datetime) -> LoadedEvent:
-        event_id = message.event_id or uuid4().hex
-        is_named = message.event_id is not None
-        event = StoredEvent(self._sequence, message.event_type, event_id, moment, moment, False, {}, is_named=is_named)
-        held = LoadedEvent(event, _digest(message, key), self._sequence + 1, True, True, event_id)
-        self._events.add(held)
-        return held
+    def _begin(self, message: SentEvent, key: NaturalKey | None, moment: datetime) -> StoredEvent:
+        """A new event of its first message."""
+        event_type, body = message.event_type, message.body
+        attributes = body if event_type == "delivery" else merged({}, body)
+        self._sequence += 1
+        event = StoredEvent(
+            sequence=self._sequence,
+            event_type=event_type,
+            event_id=message.event_id or uuid4().hex,
+            received_at=moment,
+            changed_at=moment,
+            is_deleted=False,
+            attributes=attributes,
+            is_named=message.event_id is not None,
+        )
+        digest = _digest(message, key)
+        # Of a message that is the event as a whole, the key is known and there is no history.
+        if attributes != body:
+            event = replace(event, history=history_after(event, {}, body, attributes, self._sequence))
+            standing = natural_key(event_type, attributes)
+            digest = standing.digest if standing else digest
+        self._events.add(LoadedEvent(event, digest, self._sequence, True, True, event.event_id))
+        self._log("told", event, message.text, moment)
+        return event
 
     def _refuse(
         self,
@@ -189,7 +205,7 @@ class Batch:
         if not is_known and not self._events.alike(event.event_type, key):
             shown = {name: value for name, value in attributes.items() if name in _SHOWN} | merged({}, body)
             self._keep_by_itself(held, key, shown, moment, reason)
-            self._log("refused", replace(event, sequence=self._sequence), body, moment)
+            self._log("refused", replace(event, sequence=self._sequence), message_text(body), moment)
         return replace(event, event_id=event_id) if event_id else event
 
     def _set_aside(self, held: LoadedEvent, reason: str) -> None:
@@ -198,7 +214,8 @@ class Batch:
         self._keep_by_itself(
             held, refusal_key(event.event_id, event.attributes), event.attributes, event.changed_at, reason
         )
-        self._log("refused", replace(event, sequence=self._sequence), event.attributes, event.changed_at)
+        text = message_text(event.attributes)
+        self._log("refused", replace(event, sequence=self._sequence), text, event.changed_at)
 
     def _keep_by_itself(
         self, held: LoadedEvent, key: str, attributes: Attributes, moment: datetime, reason: str
@@ -229,13 +246,7 @@ class Batch:
         is_named_now: bool = False,
     ) -> StoredEvent:
         before = held.event
-        # All that is known of an event that was just made: it has the key of that already, and no history.
-        is_all = held.is_new and before.sequence < held.first_sequence and attributes == body
-        is_same = (
-            before.sequence >= held.first_sequence
-            and is_deleted == before.is_deleted
-            and json_text(attributes) == json_text(before.attributes)
-        )
+        is_same = is_deleted == before.is_deleted and json_text(attributes) == json_text(before.attributes)
         if is_same and not (is_named_now or self._may_come_under_another_name(held)):
             return before
         was_unusable = held.trouble is not None
@@ -244,7 +255,7 @@ class Batch:
         if is_deleted:
             history = History(deleted=self._sequence)
         else:
-            history = History() if is_all else history_after(before, known, body, attributes, self._sequence)
+            history = history_after(before, known, body, attributes, self._sequence)
         held.event = replace(
             before,
             sequence=self._sequence,
@@ -255,8 +266,8 @@ class Batch:
             history=history,
         )
         held.is_changed = True
-        self._log(action, held.event, body, moment)
-        if not is_all and (key := natural_key(before.event_type, attributes)):
+        self._log(action, held.event, message_text(body), moment)
+        if key := natural_key(before.event_type, attributes):
             self._events.identify(held, key.digest)
         return held.event
 
@@ -265,7 +276,7 @@ class Batch:
         alike = self._events.alike(held.event.event_type, held.identity_key)
         return any(other is not held and other.event.refusal is None for other in alike)
 
-    def _log(self, action: str, event: StoredEvent, body: Attributes, moment: datetime) -> None:
+    def _log(self, action: str, event: StoredEvent, text: str, moment: datetime) -> None:
         self._messages.append(
             {
                 "sequence": event.sequence,
@@ -273,7 +284,7 @@ class Batch:
                 "event_id": event.event_id,
                 "action": action,
                 "received_at": event_tables.stored_microseconds(moment),
-                "body": json.dumps(body, separators=(",", ":")),
+                "body": text,
                 "mark": self._mark,
             }
         )

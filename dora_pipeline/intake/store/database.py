@@ -68,7 +68,7 @@ def opened(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         _make_folder(url)
     try:
-        engine = create_engine(url, hide_parameters=True, pool_pre_ping=True)
+        engine = create_engine(url, hide_parameters=True, pool_pre_ping=url.get_backend_name() != "sqlite")
     except ArgumentError as error:
         raise ConfigError(
             f"DORA_INTAKE_URL: {address_text(url)} names an unknown driver; write sqlite or postgresql+psycopg"
@@ -123,25 +123,35 @@ def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get("begin") == "IMMEDIATE":
         limit = float(str(connection.engine.url.query["timeout"]))
+        driver = _sqlite_connection(connection)
         # SQLite's own waiting sleeps up to 100 ms at a time, so that one busy process starves the others.
-        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        driver.execute("PRAGMA busy_timeout = 0")
         try:
-            _begin_writing(connection, monotonic() + options.get("lock_seconds", limit))
+            _begin_writing(connection, driver, monotonic() + options.get("lock_seconds", limit))
         finally:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(limit * 1000)}")
+            driver.execute(f"PRAGMA busy_timeout = {round(limit * 1000)}")
     else:
         connection.exec_driver_sql("BEGIN")
 
 
-def _begin_writing(connection: Connection, end: float) -> None:
-    while True:
+def _sqlite_connection(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def _begin_writing(connection: Connection, driver: sqlite3.Connection, end: float) -> None:
+    begin = "BEGIN IMMEDIATE"
+    while monotonic() < end:
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            driver.execute(begin)
             return
-        except OperationalError as error:
-            if not getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY") or monotonic() >= end:
-                raise
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                break
         sleep(uniform(*_SECONDS_BETWEEN_TRIES))
+    # Its error is one of SQLAlchemy's.
+    connection.exec_driver_sql(begin)
 
 
 @contextmanager
@@ -160,8 +170,7 @@ def limited(connection: Connection, end: float) -> Iterator[None]:
     Raises SearchTooLong. On PostgreSQL each statement has the time that is left at the beginning of the block.
     """
     if connection.dialect.name == "sqlite":
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
+        driver = _sqlite_connection(connection)
         driver.set_progress_handler(lambda: monotonic() > end, _PROGRESS)
         try:
             yield

@@ -20,16 +20,23 @@ Attributes = dict[str, Any]
 
 LONGEST_ID = 256
 DEEPEST_JSON = 100
+# Made once: `json.dumps` makes one each time.
+_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+_AS_SENT = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _TOO_DEEP = f"the JSON is nested too deeply; {DEEPEST_JSON} levels are kept"
 
 
 @dataclass(frozen=True)
 class SentEvent:
-    """What is sent: the event's own id, if it has one, and the moment of receipt, if that is not now."""
+    """What is sent: the event's own id, if it has one, and the moment of receipt, if that is not now.
+
+    `text` is the JSON of the body.
+    """
 
     event_type: StoredType
     event_id: str | None
     body: Attributes
+    text: str
     received_at: datetime | None = None
 
     @classmethod
@@ -43,7 +50,7 @@ class SentEvent:
         """A message that the store can keep. Raises ValueError for what is not JSON and for a naive time."""
         own_id = usable_id(event_id) or usable_id(attributes.get("id"))
         moment = None if received_at is None else instant(received_at)
-        return cls(event_type, own_id, storable(attributes), moment)
+        return cls(event_type, own_id, *_stored(attributes), moment)
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ def json_text(value: object) -> str:
 
     Raises ValueError for NaN and infinities, which JSON does not have.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _SORTED(value)
 
 
 def storable(message: Mapping[str, Any]) -> Attributes:
@@ -114,14 +121,26 @@ def storable(message: Mapping[str, Any]) -> Attributes:
 
     Raises ValueError for what is not JSON, and for JSON that is nested more than 100 deep.
     """
+    return _stored(message)[0]
+
+
+def _stored(message: Mapping[str, Any]) -> tuple[Attributes, str]:
+    """As `storable`, and the JSON of the copy."""
     try:
-        text = without_credentials(json.dumps(dict(message), separators=(",", ":"), allow_nan=False))
+        sent = message_text(dict(message))
+        text = without_credentials(sent)
         copy: Attributes = json_value(text)
     except (RecursionError, TooDeep):
         raise ValueError(_TOO_DEEP) from None
     if is_deeper(text, copy, DEEPEST_JSON):
         raise ValueError(_TOO_DEEP)
-    return copy
+    # Without credentials two names may be one.
+    return copy, text if text == sent else message_text(copy)
+
+
+def message_text(message: Attributes) -> str:
+    """The JSON of a message, in ASCII, its fields as they came. Raises ValueError as `json_text` does."""
+    return _AS_SENT(message)
 
 
 def usable_id(value: object) -> str | None:

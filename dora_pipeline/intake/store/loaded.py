@@ -5,10 +5,11 @@ What does not belong here: what becomes of an event.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, insert, select, update
 
 from dora_pipeline.intake.store import event_tables
 from dora_pipeline.intake.store.event import (
@@ -22,20 +23,17 @@ from dora_pipeline.intake.store.event import (
     trouble,
 )
 from dora_pipeline.intake.store.event_tables import stored_microseconds
-from dora_pipeline.intake.store.statements import PreparedChange
+from dora_pipeline.intake.store.statements import PreparedStatement
 
 # Databases limit the parameters of a statement; PostgreSQL's and SQLite's limits are about 32,000.
-_LOOKUP = 1_000
+_LOOKUP = 1_024
 _EVENTS = event_tables.events.c
 # Made once: to put a statement together costs as much as to execute it.
-_LOOK = {
-    column.name: select(event_tables.events).where(
-        _EVENTS.event_type == bindparam("of_type"), column.in_(bindparam("wanted", expanding=True))
-    )
-    for column in (_EVENTS.event_id, _EVENTS.former_id, _EVENTS.identity_key)
-}
-_ADD = PreparedChange(insert(event_tables.events))
-_CHANGE = PreparedChange(
+_LOOK = select(event_tables.events).where(
+    _EVENTS.event_type == bindparam("of_type"), _EVENTS.event_id.in_(bindparam("wanted", expanding=True))
+)
+_ADD = PreparedStatement(insert(event_tables.events))
+_CHANGE = PreparedStatement(
     update(event_tables.events)
     .where(_EVENTS.event_type == bindparam("new_event_type"), _EVENTS.event_id == bindparam("stored_event_id"))
     .values({column.name: bindparam(f"new_{column.name}") for column in _EVENTS})
@@ -55,11 +53,6 @@ class LoadedEvent:
     is_new: bool
     is_changed: bool
     stored_id: str
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing of what was sent so far stands."""
-        return self.event.is_deleted or self.event.sequence < self.first_sequence
 
     @property
     def trouble(self) -> str | None:
@@ -112,7 +105,11 @@ class LoadedEvents:
     def _load(self, event_type: StoredType, column: str, values: Iterable[str]) -> None:
         rest = iter(dict.fromkeys(values))
         while chunk := list(islice(rest, _LOOKUP)):
-            for row in self._connection.execute(_LOOK[column], {"of_type": event_type, "wanted": chunk}).mappings():
+            # Most are of no event yet.
+            known = _known_ids(self._connection, event_type, column, chunk)
+            if not known:
+                continue
+            for row in self._connection.execute(_LOOK, {"of_type": event_type, "wanted": known}).mappings():
                 if (event_type, row["event_id"]) not in self._by_id:
                     self.add(
                         LoadedEvent(
@@ -160,6 +157,23 @@ class LoadedEvents:
             _ADD.execute(self._connection, new)
         if known:
             _CHANGE.execute(self._connection, known)
+
+
+def _known_ids(connection: Connection, event_type: StoredType, column: str, values: list[str]) -> list[str]:
+    """The ids of the events that have one of these values."""
+    # By sizes of few kinds, so that few statements are put together.
+    size = 1 << (len(values) - 1).bit_length()
+    wanted = values + values[-1:] * (size - len(values))
+    parameters = {"of_type": event_type} | {f"value_{number}": value for number, value in enumerate(wanted)}
+    return [event_id for (event_id,) in _ids(column, size).found(connection, parameters)]
+
+
+@cache
+def _ids(column: str, size: int) -> PreparedStatement:
+    values: list[BindParameter[str]] = [bindparam(f"value_{number}") for number in range(size)]
+    return PreparedStatement(
+        select(_EVENTS.event_id).where(_EVENTS.event_type == bindparam("of_type"), _EVENTS[column].in_(values))
+    )
 
 
 def _row(held: LoadedEvent) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from threading import Condition, Thread
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from dora_pipeline.errors import SourceUnavailable
 from dora_pipeline.intake.store.event import SentEvent, StoredEvent, StoredType
@@ -18,8 +18,24 @@ MOST_AT_ONCE = 500
 MOST_WAITING = 10_000
 
 
+class Outcome(Protocol):
+    """A future of `concurrent.futures`, or what is asked like one."""
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Whether it is still wanted; asked in the thread that writes."""
+
+    def done(self) -> bool:
+        """Whether it was given up."""
+
+    def set_result(self, result: StoredEvent, /) -> None:
+        """The event is on disk."""
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """It is not."""
+
+
 Act = Callable[[], None]
-_Waiting = tuple[SentEvent, Future[StoredEvent]]
+_Waiting = tuple[SentEvent, Outcome]
 
 
 def _at_once(act: Act) -> None:
@@ -52,18 +68,21 @@ class Committer:
         before its transaction begins is never written. Raises ValueError for attributes that are not JSON, and
         SourceUnavailable while 10,000 messages wait and after `close`.
         """
-        message = SentEvent.of(event_type, attributes, event_id)
         future: Future[StoredEvent] = Future()
+        self.submit_for(future, SentEvent.of(event_type, attributes, event_id))
+        return future
+
+    def submit_for(self, outcome: Outcome, message: SentEvent) -> None:
+        """As `submit`; the outcome is told as `soon` runs things."""
         with self._changed:
             if self._is_closed:
                 raise SourceUnavailable("intake", "the event store is closing; send the event again")
             if len(self._waiting) >= MOST_WAITING:
                 raise SourceUnavailable("intake", f"{MOST_WAITING:,} events wait to be written; send this again later")
-            self._waiting.append((message, future))
+            self._waiting.append((message, outcome))
             is_first = len(self._waiting) == 1
         if is_first:
             self._soon(self._wake)
-        return future
 
     def close(self) -> None:
         """Writes what waits, then stops."""
@@ -84,7 +103,7 @@ class Committer:
 
     def _commit_what_waits(self) -> None:
         while taken := self._taken():
-            wanted = [(message, future) for message, future in taken if future.set_running_or_notify_cancel()]
+            wanted = [one for one in taken if one[1].set_running_or_notify_cancel()]
             try:
                 events = self._store.commit([message for message, _ in wanted])
             except Exception as error:
@@ -100,10 +119,12 @@ class Committer:
 
 
 def _fail(waiting: Sequence[_Waiting], error: Exception) -> None:
-    for _, future in waiting:
-        future.set_exception(error)
+    for _, outcome in waiting:
+        if not outcome.done():
+            outcome.set_exception(error)
 
 
 def _finish(waiting: Sequence[_Waiting], events: Sequence[StoredEvent]) -> None:
-    for (_, future), event in zip(waiting, events, strict=True):
-        future.set_result(event)
+    for (_, outcome), event in zip(waiting, events, strict=True):
+        if not outcome.done():
+            outcome.set_result(event)

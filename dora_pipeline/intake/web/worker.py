@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from starlette.requests import Request
 from dora_pipeline.intake.store import SEARCH_SECONDS, EventStore, StoredEvent, StoredType
 from dora_pipeline.intake.store.committer import Committer
 from dora_pipeline.intake.store.database import SearchTooLong
+from dora_pipeline.intake.store.event import SentEvent
 from dora_pipeline.intake.web.access import Door
 from dora_pipeline.intake.web.monitoring import Metrics
 from dora_pipeline.intake.web.refusals import Refusal, WrongRequest
@@ -23,6 +23,14 @@ _MOST_SEARCHES = 2
 LEAST_SEARCH_SECONDS = 1.0
 
 Found = TypeVar("Found")
+
+
+class _Outcome(asyncio.Future[StoredEvent]):
+    """What the committer tells in the thread of the event loop, so that nothing has to be carried over."""
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Whether it is still wanted."""
+        return not self.cancelled()
 
 
 @dataclass
@@ -49,8 +57,10 @@ class Worker:
         self, event_type: StoredType, attributes: Mapping[str, Any], event_id: str | None = None
     ) -> StoredEvent:
         """The event after this message, once it is on disk. Raises WrongRequest for what cannot be stored."""
+        outcome = _Outcome()
         try:
-            event = await _done(self.committer.submit(event_type, attributes, event_id))
+            self.committer.submit_for(outcome, SentEvent.of(event_type, attributes, event_id))
+            event = await outcome
         except ValueError as error:
             raise WrongRequest([str(error)]) from error
         self.metrics.count_event(event_type)
@@ -82,20 +92,3 @@ def worker_of(request: Request) -> Worker:
     """The worker that answers."""
     worker: Worker = request.app.state.worker
     return worker
-
-
-async def _done(future: Future[Found]) -> Found:
-    """What a future of the committer gives. It is done in this thread, so that nothing has to be carried over."""
-    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def end(_done: Future[Found]) -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    future.add_done_callback(end)
-    try:
-        await waiter
-    except asyncio.CancelledError:
-        future.cancel()
-        raise
-    return future.result()

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 import uvicorn
 
 from dora_pipeline.config import Home
@@ -148,6 +149,14 @@ def test_a_client_that_closes_its_half_gets_its_answer(hasty: tuple[str, uvicorn
         connection.sendall(HEAD + KEY + b"Content-Length: %d\r\n\r\n" % len(content) + content)
         connection.shutdown(socket.SHUT_WR)
         assert statuses(until_closed(connection)) == [200]
+
+
+def test_a_client_that_leaves_within_its_body_is_counted_as_a_bad_request(hasty: tuple[str, uvicorn.Server]) -> None:
+    with closing(connected(hasty[0])) as connection:
+        connection.sendall(HEAD + KEY + b"Content-Length: 10\r\n\r\nx")
+        eventually(lambda: hasty[1].server_state.tasks, "the request", PATIENCE, 0.01)
+    counted = 'dora_intake_requests_total{method="POST",route="/api/v2/dora/deployment",status="400"} 1.0'
+    eventually(lambda: counted in requests.get(f"{hasty[0]}/metrics", timeout=PATIENCE).text, "its count", PATIENCE)
 
 
 # many at once

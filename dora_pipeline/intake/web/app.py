@@ -4,15 +4,13 @@ import asyncio
 import logging
 import multiprocessing
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -79,13 +77,10 @@ def intake_app(settings: IntakeSettings) -> Starlette:
     async def openapi(_request: Request) -> Response:
         return JSONResponse(described)
 
-    app = Starlette(
-        routes=[*(operation.route for operation in OPERATIONS), Route("/openapi.json", openapi, methods=["GET"])],
-        exception_handlers=_HANDLERS,
-        middleware=[Middleware(Monitor, metrics=metrics)],
-        lifespan=lifespan,
-    )
+    routes = [*(operation.route for operation in OPERATIONS), Route("/openapi.json", openapi, methods=["GET"])]
+    app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
+    app.middleware_stack = Monitor(app.router, metrics, _answer)
     return app
 
 
@@ -110,42 +105,26 @@ def _follow(certificate: Certificate | None) -> asyncio.Task[None] | None:
     return loop.create_task(certificate.watch())
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
-    return JsonApiResponse(error.body, error.status, error.headers)
-
-
-async def _wrong(request: Request, error: Exception) -> Response:
-    mistakes = error.mistakes if isinstance(error, WireError) else [f'attribute "query": {error}']
-    return await _refused(request, WrongRequest(mistakes))
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    _log.error("%s", error)
-    message = "The event store does not answer; nothing was stored. Try again"
-    return await _refused(request, Refusal(503, message, {"Retry-After": _RETRY_SECONDS}))
-
-
-async def _no_route(request: Request, _error: Exception) -> Response:
-    # A method that a path does not have is not found either, as at Datadog.
-    return await _refused(request, Refusal(404, "Not found"))
-
-
-async def _gone(_request: Request, _error: Exception) -> Response:
-    # Nobody is there to read it; the status is for the log.
-    return Response(status_code=BAD_REQUEST)
-
-
-async def _failed(request: Request, _error: Exception) -> Response:
-    return await _refused(request, Refusal(500, "Internal error"))
-
-
-_HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
-    Refusal: _refused,
-    WireError: _wrong,
-    SearchSyntaxError: _wrong,
-    DoraError: _unavailable,
-    HTTPException: _no_route,
-    ClientDisconnect: _gone,
-    Exception: _failed,
-}
+async def _answer(error: Exception) -> tuple[Response, bool]:
+    """The answer to an error, and whether it is one of ours."""
+    match error:
+        case Refusal():
+            refusal = error
+        case WireError():
+            refusal = WrongRequest(error.mistakes)
+        case SearchSyntaxError():
+            refusal = WrongRequest([f'attribute "query": {error}'])
+        case DoraError():
+            _log.error("%s", error)
+            message = "The event store does not answer; nothing was stored. Try again"
+            refusal = Refusal(503, message, {"Retry-After": _RETRY_SECONDS})
+        case HTTPException():
+            # A method that a path does not have is not found either, as at Datadog.
+            refusal = Refusal(404, "Not found")
+        case ClientDisconnect():
+            # Nobody is there to read it; the status is for the log.
+            return Response(status_code=BAD_REQUEST), False
+        case _:
+            refusal = Refusal(500, "Internal error")
+    is_ours = refusal.status == 500
+    return JsonApiResponse(refusal.body, refusal.status, refusal.headers), is_ours

@@ -9,7 +9,7 @@ import time
 import zlib
 from collections import OrderedDict
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from dora_pipeline.intake.web.refusals import Refusal, WrongRequest
 from dora_pipeline.intake.web.wire import LARGEST_BODY
@@ -77,12 +77,17 @@ async def _sent(request: Request) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > LARGEST_BODY:
         raise _too_large()
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    body = b""
+    is_whole = False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message["body"]
+        is_whole = not message["more_body"]
         if len(body) > LARGEST_BODY:
             raise _too_large()
-    return bytes(body)
+    return body
 
 
 def _unpacked(sent: bytes, encoding: str) -> bytes:

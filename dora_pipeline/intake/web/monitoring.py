@@ -7,6 +7,8 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Awaitable, Callable
+from functools import cache
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +22,8 @@ from dora_pipeline.intake.store.event import StoredType
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _METHODS = {"GET", "POST", "PATCH", "DELETE"}
 _PING_SECONDS = 5.0
+
+ErrorAnswer = Callable[[Exception], Awaitable[tuple[Response, bool]]]
 
 log = logging.getLogger("dora_pipeline.intake")
 access_log = logging.getLogger("dora_pipeline.intake.access")
@@ -44,9 +48,19 @@ class Metrics:
             "dora_intake_events", "Events that were told and are on disk.", ["event_type"], registry=self.registry
         )
 
+        # To find the one of some labels costs as much as to count.
+        self._count_request = cache(self.requests.labels)
+        self._seconds_of = cache(self.seconds.labels)
+        self._count_event = cache(self.events.labels)
+
+    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One more request was answered."""
+        self._count_request(method, route, status).inc()
+        self._seconds_of(route).observe(seconds)
+
     def count_event(self, event_type: StoredType) -> None:
         """One more event is on disk."""
-        self.events.labels(event_type).inc()
+        self._count_event(event_type).inc()
 
     def text(self) -> bytes:
         """The format of Prometheus."""
@@ -58,11 +72,16 @@ class Metrics:
 
 
 class Monitor:
-    """Counts and logs every request on its way through."""
+    """Counts and logs every request on its way through, and answers those that end with an error.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    `answer` makes the answer to an error, and says whether the server has to know of it, too. Starlette would do that
+    in layers of its own, which take longer than judging a body.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, answer: ErrorAnswer) -> None:
         self._app = app
         self._metrics = metrics
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is no request."""
@@ -70,7 +89,7 @@ class Monitor:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        status = 500
+        status = None
 
         async def note_status(message: Message) -> None:
             nonlocal status
@@ -80,14 +99,20 @@ class Monitor:
 
         try:
             await self._app(scope, receive, note_status)
+        except Exception as error:
+            if status is not None:
+                raise
+            response, is_unexpected = await self._answer(error)
+            await response(scope, receive, note_status)
+            if is_unexpected:
+                raise
         finally:
-            self._note(scope, status, time.perf_counter() - began)
+            self._note(scope, status or 500, time.perf_counter() - began)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.requests.labels(method, route, status).inc()
-        self._metrics.seconds.labels(route).observe(seconds)
+        self._metrics.count_request(method, route, status, seconds)
         client = scope["client"][0] if scope.get("client") else "-"
         # The route in place of the path: what a stranger writes there has no place in the log.
         access_log.info("%s %s %s %d %.1f ms", client, method, route, status, seconds * 1000)

@@ -7,6 +7,7 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from dora_pipeline.intake.web import monitoring, webhooks
 from dora_pipeline.intake.web.bodies import (
@@ -69,17 +70,25 @@ class Operation:
     def route(self) -> Route:
         """The route; whoever may not ask is refused before anything of the body is read."""
 
-        async def answer(request: Request) -> Response:
-            if self.asker == "sender":
-                worker_of(request).door.admit_sender(request)
-            elif self.asker == "reader":
-                worker_of(request).door.admit_reader(request)
-            return await self.endpoint(request)
-
-        route = Route(self.path, answer)
-        # Given to it, GET would bring HEAD, too.
+        route = Route(self.path, _Endpoint(self))
         route.methods = {self.method}
         return route
+
+
+@dataclass(frozen=True)
+class _Endpoint:
+    """What a route calls. Around a function Starlette would put a layer for errors, and with GET bring HEAD, too."""
+
+    operation: Operation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request, asker = Request(scope, receive, send), self.operation.asker
+        if asker == "sender":
+            worker_of(request).door.admit_sender(request)
+        elif asker == "reader":
+            worker_of(request).door.admit_reader(request)
+        response = await self.operation.endpoint(request)
+        await response(scope, receive, send)
 
 
 _DORA = "/api/v2/dora"

@@ -5,6 +5,7 @@ uvicorn leaves these limits to a proxy before it. What does not belong here: how
 """
 
 import asyncio
+import math
 import ssl
 from typing import Any
 
@@ -43,7 +44,10 @@ class ClientConnection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._others: Connections = app_state["connections"]
         self._securing: asyncio.Task[object] | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        # One timer stands for many limits, which mostly end before it: it looks whether there is one that has passed.
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._deadline = math.inf
         self._is_in_head = False
         self._is_in_body = False
         self._is_deaf = False
@@ -86,7 +90,7 @@ class ClientConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.transport is not None:
-            self._stop_deadline()
+            self._stop_timer()
             self._others.leave(self)
             super().connection_lost(exc)
 
@@ -212,19 +216,32 @@ class ClientConnection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _wait(self, seconds: float) -> None:
-        self._stop_deadline()
         self._unread = self.transport.get_write_buffer_size()
-        self._deadline = self.loop.call_later(seconds, self._end_of_time)
+        self._deadline = self.loop.time() + seconds
+        if self._deadline < self._timer_at:
+            self._set_timer()
         self._others.wait_for(self)
 
     def _work(self) -> None:
-        self._stop_deadline()
+        self._deadline = math.inf
         self._others.work_for(self)
 
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _set_timer(self) -> None:
+        self._stop_timer()
+        self._timer_at = self._deadline
+        self._timer = self.loop.call_at(self._timer_at, self._look_at_time)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = None, math.inf
+
+    def _look_at_time(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        if self.loop.time() >= self._deadline:
+            self._end_of_time()
+        elif self._deadline < math.inf:
+            self._set_timer()
 
     def _end_of_time(self) -> None:
         left = self.transport.get_write_buffer_size()

@@ -1,7 +1,9 @@
 """Where the servers of this program listen, and how they log."""
 
+import logging
 import os
 import socket
+import time
 from ipaddress import ip_address
 from typing import Any
 
@@ -36,12 +38,26 @@ def address_of(listening: socket.socket) -> str:
     return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
+class _Line(logging.Formatter):
+    """Writes each second once: to write it takes as long as the rest of a line."""
+
+    _second: tuple[int, str] = (0, "")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """Local time with milliseconds, as logging has it."""
+        second, text = self._second
+        if second != int(record.created):
+            second, text = int(record.created), time.strftime(self.default_time_format, self.converter(record.created))
+            self._second = second, text
+        return f"{text},{int(record.msecs):03d}"
+
+
 def logging_of(logger: str) -> dict[str, Any]:
     """How a server logs: lines on stderr, those of `logger`, and of uvicorn what is worth a warning."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+        "formatters": {"line": {"()": _Line, "fmt": "%(asctime)s %(levelname)s %(message)s"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "loggers": {
             "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},

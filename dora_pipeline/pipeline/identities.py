@@ -23,7 +23,7 @@ import polars as pl
 from dora_pipeline.config import Settings
 from dora_pipeline.identifiers import EventType
 from dora_pipeline.intake.store.event import Attributes, json_text, nested, trouble
-from dora_pipeline.intake.store.identity import canonical_key, differ, is_given, plain_key
+from dora_pipeline.intake.store.identity import GIVEN_ID, canonical_key, differ
 from dora_pipeline.pipeline.united_records import (
     EVENT_COLUMNS,
     Record,
@@ -39,7 +39,7 @@ from dora_pipeline.sources.plain_events import FEW, plain_columns
 from dora_pipeline.sources.registry import SOURCES, sources_of
 from dora_pipeline.sources.source import Normalized
 from dora_pipeline.tables import LandedEventRecords
-from dora_pipeline.warehouse.event_records import EventRecords
+from dora_pipeline.warehouse.event_records import EventRecords, plain_keys
 
 Normalize = Callable[[pl.DataFrame, Settings], Normalized]
 
@@ -75,7 +75,7 @@ def settle(
 
     `normalize` judges whether a record can be used.
     """
-    rules = _Rules(event_type, settings, normalize)
+    rules = _Rules(connection, event_type, settings, normalize)
     records = records.with_columns(record_id=_event_id(event_type, source))
     refused = records.filter(pl.col("refusal").is_not_null())
     new = _landed(source, records.filter(pl.col("refusal").is_null()), is_sent=files is None)
@@ -103,13 +103,13 @@ def _event_id(event_type: EventType, source: str) -> pl.Expr:
 
 def _landed(source: str, records: pl.DataFrame, *, is_sent: bool) -> pl.DataFrame:
     """Records as LandedEventRecords, without identities."""
-    given = pl.Series([is_given(record_id) for record_id in records["record_id"]], dtype=pl.Boolean)
+    is_given = pl.col("record_id").str.contains(f"^{GIVEN_ID}$")
     return records.with_columns(
         source=pl.lit(source),
         is_sent=pl.lit(is_sent),
         identity_key=pl.lit(None, dtype=pl.String),
         # Older programs did not tell.
-        is_named=pl.coalesce("is_named", ~given),
+        is_named=pl.coalesce("is_named", ~is_given),
     ).select(list(LandedEventRecords.columns()))
 
 
@@ -128,7 +128,10 @@ def _with_event_names(records: pl.DataFrame) -> pl.DataFrame:
 class _Rules:
     """The rules of identity for the events of one type, under the settings."""
 
-    def __init__(self, event_type: EventType, settings: Settings, normalize: Normalize) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, event_type: EventType, settings: Settings, normalize: Normalize
+    ) -> None:
+        self._connection = connection
         self._event_type, self._settings, self._normalize = event_type, settings, normalize
 
     def with_keys(self, records: pl.DataFrame) -> pl.DataFrame:
@@ -169,15 +172,11 @@ class _Rules:
         named = {env: json_text([self._settings.environment(env)]) for env in plain["env"].drop_nulls().unique()}
         envs = pl.col("env").replace_strict(named, default="[]", return_dtype=pl.String) if named else pl.lit("[]")
         seconds = pl.col("started_at").dt.epoch("us") // 1_000_000
-        read = plain.select("is_plain", "service", second=seconds, env=envs)
-
-        def key(text: str, is_plain: bool, service: str, second: int | None, env: str) -> str | None:
-            if not is_plain:
-                return self._key(_attributes(text))
-            return None if second is None else plain_key(service, second, env)
-
-        keys = [key(text, *row) for text, row in zip(texts, read.iter_rows(), strict=True)]
-        return pl.Series(keys, dtype=pl.String)
+        plain = plain.select("is_plain", "service", second=seconds, env=envs, text=texts).with_row_index("number")
+        keys = plain_keys(self._connection, plain.filter("is_plain").drop("text", "is_plain"))
+        others = plain.filter(~pl.col("is_plain")).select("number", "text")
+        of_others = pl.Series([self._key(_attributes(text)) for text in others["text"]], dtype=pl.String)
+        return pl.concat([keys, others.select("number", identity_key=of_others)]).sort("number")["identity_key"]
 
     def _key(self, attributes: Attributes) -> str | None:
         return canonical_key(self._event_type, attributes, self._settings.environment)

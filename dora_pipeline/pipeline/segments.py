@@ -186,10 +186,10 @@ def _records(rows: Sequence[Sequence[Any]], withdrawals: Withdrawals) -> pl.Data
     """Rows of the store as the raw layer keeps them: SENT_SCHEMA, and `is_begun_anew`."""
     names = [{"event_id": "record_id"}.get(name, name) for name in RAW_COLUMNS]
     columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-    moments = {name: pl.Int64 for name, kind in SENT_SCHEMA.items() if isinstance(kind, pl.Datetime)}
-    records = pl.DataFrame(columns, schema={name: moments.get(name, SENT_SCHEMA[name]) for name in names})
+    stored = {pl.Datetime("us", "UTC"): pl.Int64(), pl.Boolean(): None}
+    records = pl.DataFrame(columns, schema={name: stored.get(SENT_SCHEMA[name], SENT_SCHEMA[name]) for name in names})
     records = records.with_columns(
-        pl.col(list(moments)).cast(pl.Datetime("us", "UTC")),
+        *(pl.col(name).cast(SENT_SCHEMA[name]) for name in names),
         is_begun_anew=pl.col("record_id").is_in(list(withdrawals.deleted)),
     )
     is_reopened = records["record_id"].is_in(list(withdrawals.reopened))

@@ -26,6 +26,28 @@ def has_event_records(connection: duckdb.DuckDBPyConnection, source: str, files:
     return count(connection, query, [source, list(files)]) > 0
 
 
+# As the intake's store spells JSON (`intake/store/identity.py`).
+_PLAIN_KEYS = """
+    CREATE OR REPLACE TEMP TABLE plain_keys AS
+    SELECT
+        number,
+        LEFT(SHA256('["event","' || digest || '",' || env || ']'), 32) AS identity_key
+    FROM (SELECT *, SHA256('["second",["' || service || '"],[],' || second || ']') AS digest FROM given_rows)
+"""
+
+
+def plain_keys(connection: duckdb.DuckDBPyConnection, events: pl.DataFrame) -> pl.DataFrame:
+    """The canonical keys (number, identity_key) of events of one service in printable ASCII.
+
+    `events` have a number, service, the second since 1970 in which they started, and env: the JSON of a list with the
+    canonical env, or of none.
+    """
+    execute_with(connection, events, _PLAIN_KEYS)
+    keys = frame(connection, "FROM plain_keys")
+    require_rows("plain_keys", events.height, keys.height)
+    return keys
+
+
 class EventRecords:
     """The records of a source, those that give way to new ones apart: all of `files`, else those sent of `names`.
 

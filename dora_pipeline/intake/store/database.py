@@ -159,7 +159,7 @@ def errors_explained(url: URL) -> Iterator[None]:
     """Errors of the database inside the block become ConfigError or SourceUnavailable, without secrets."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise _explanation(url, error) from error
 
 
@@ -191,7 +191,7 @@ def limited(connection: Connection, end: float) -> Iterator[None]:
             raise SearchTooLong from error
 
 
-def _explanation(url: URL, error: SQLAlchemyError) -> DoraError:
+def _explanation(url: URL, error: SQLAlchemyError | sqlite3.Error) -> DoraError:
     cause = error.orig if isinstance(error, DBAPIError) else error
     reason = without_credentials(" ".join(str(cause).split()))
     if url.password:

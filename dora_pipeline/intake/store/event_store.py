@@ -11,7 +11,7 @@ from secrets import token_hex
 from time import monotonic
 from typing import Any, Literal, Self
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, delete, insert, or_, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
 from sqlalchemy.engine import URL
 
 from dora_pipeline.config import Home
@@ -147,17 +147,20 @@ class EventStore:
         """
         return self._found(event_type, event_tables.events.c.sequence > sequence, limit)
 
-    def rows_changed_since(self, event_type: StoredType, sequence: int, limit: int) -> Sequence[Row[Any]]:
-        """As `changed_since`, but as rows of RAW_COLUMNS: times in microseconds since 1970, JSON as text."""
+    def rows_changed_since(self, event_type: StoredType, sequence: int, limit: int) -> Sequence[tuple[Any, ...]]:
+        """As `changed_since`, but as rows of RAW_COLUMNS as the database stores them.
+
+        Times are microseconds since 1970, JSON is text, and SQLite's truths are 0 and 1.
+        """
         columns = event_tables.events.c
-        # Nothing is made of a value that is not asked for: there may be millions.
-        wanted = [
-            type_coerce(column, BigInteger) if isinstance(column.type, event_tables.Moment) else column
-            for column in (columns[name] for name in RAW_COLUMNS)
-        ]
-        query = select(*wanted).where(columns.event_type == event_type, columns.sequence > sequence)
+        query = select(*(columns[name] for name in RAW_COLUMNS))
+        query = query.where(columns.event_type == event_type, columns.sequence > sequence)
         with self._reading() as connection:
-            return connection.execute(query.order_by(columns.sequence).limit(limit)).all()
+            cursor = connection.execute(query.order_by(columns.sequence).limit(limit)).cursor
+            assert cursor is not None
+            # By the driver: there may be millions, and nothing is to be made of a value.
+            rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+            return rows
 
     def mark(self) -> tuple[int, str]:
         """The state that a store with events is in: its newest sequence, and what stands beside that."""

@@ -4,6 +4,7 @@ What does not belong here: connections, and rules about events.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,7 +38,7 @@ from sqlalchemy.schema import CreateColumn
 
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.intake.store.event import event_moment, usable_id
-from dora_pipeline.intake.store.identity import is_given, natural_key
+from dora_pipeline.intake.store.identity import GIVEN_ID, natural_key
 from dora_pipeline.timeline import EPOCH, epoch_microseconds
 
 SCHEMA_VERSION = 4
@@ -224,7 +225,7 @@ def _identity(row: Row[Any]) -> dict[str, Any]:
         "of_type": row.event_type,
         "of_id": row.event_id,
         "key": key.digest if key else row.identity_key,
-        "named": usable_id(first.get("id")) == row.event_id or not is_given(row.event_id),
+        "named": usable_id(first.get("id")) == row.event_id or not re.fullmatch(GIVEN_ID, row.event_id),
     }
 
 

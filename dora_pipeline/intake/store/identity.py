@@ -3,7 +3,6 @@
 Pure rules, those of `Identity, updates, collisions`. What does not belong here: the database.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -13,12 +12,8 @@ from dora_pipeline.intake.store.event import Attributes, StoredType, event_momen
 
 # The beginning of a SHA, of this length or more, is that commit.
 _SHORTEST_SHA = 7
-_GIVEN_ID = re.compile("[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
-
-
-def is_given(event_id: str) -> bool:
-    """Whether an id looks like those that the store gives to events without one: a random UUID without dashes."""
-    return _GIVEN_ID.fullmatch(event_id) is not None
+# What an id looks like that the store gives to an event without one: a random UUID without dashes.
+GIVEN_ID = "[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}"
 
 
 @dataclass(frozen=True)
@@ -57,12 +52,6 @@ def canonical_key(
     key = natural_key(event_type, attributes)
     # Half of the digest is sure enough, and costs half the space.
     return None if key is None else _digest(["event", key.digest, [environment(name) for name in key.env]])[:32]
-
-
-def plain_key(service: str, second: int, env: str) -> str:
-    """As `canonical_key`, for one service in printable ASCII and the JSON of a list with the canonical env, or none."""
-    digest = sha256(f'["second",["{service}"],[],{second}]'.encode("ascii")).hexdigest()
-    return sha256(f'["event","{digest}",{env}]'.encode("ascii")).hexdigest()[:32]
 
 
 def body_key(attributes: Attributes) -> str:

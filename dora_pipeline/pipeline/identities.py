@@ -35,7 +35,7 @@ from dora_pipeline.pipeline.united_records import (
     united_row,
 )
 from dora_pipeline.sources.event_rules import moment_expression
-from dora_pipeline.sources.plain_events import FEW, plain_columns
+from dora_pipeline.sources.plain_events import plain_structs
 from dora_pipeline.sources.registry import SOURCES, sources_of
 from dora_pipeline.sources.source import Normalized
 from dora_pipeline.tables import LandedEventRecords
@@ -51,9 +51,9 @@ _MISSING = ("service_missing", "time_missing", "finish_missing")
 class Settled:
     """What new records make of the events of their source.
 
-    `events` are those that may differ now, each once, with the columns of SENT_SCHEMA and `input`: the input of its
-    newest record. `ids` are all by which any of them may have landed before. `records` are LandedEventRecords, to be
-    put into `known`.
+    `events` are those that may differ now, each once, with the columns of SENT_SCHEMA, `input`: the input of its
+    newest record, and `plain`: what was read of it already. `ids` are all by which any of them may have landed before.
+    `records` are LandedEventRecords, to be put into `known`.
     """
 
     events: pl.DataFrame
@@ -84,11 +84,11 @@ def settle(
     others = known.named(_names(pl.concat([new, replaced])))
     changed = rules.with_keys(pl.concat([new, others]))
     keys = pl.concat([frame["identity_key"] for frame in (replaced, others, changed)]).drop_nulls().unique()
-    pool = pl.concat([changed, known.alike(keys)])
+    pool = pl.concat([changed, known.alike(keys)], how="diagonal")
     return Settled(
-        events=pl.concat([rules.events(pool), refused.select(EVENT_COLUMNS)]),
+        events=pl.concat([rules.events(pool), refused.select(EVENT_COLUMNS)], how="diagonal"),
         ids=pl.concat([_names(replaced), _names(pool), refused["record_id"]]).unique(),
-        records=changed,
+        records=changed.drop("plain"),
         known=known,
     )
 
@@ -135,20 +135,25 @@ class _Rules:
         self._event_type, self._settings, self._normalize = event_type, settings, normalize
 
     def with_keys(self, records: pl.DataFrame) -> pl.DataFrame:
-        """Records with their identities; all with one id have the one of what they say together."""
+        """Records with their identities; all with one id have the one of what they say together.
+
+        `plain` is what was read of those that stand alone (`plain_structs`).
+        """
         named = _with_event_names(records)
         is_alone = pl.len().over("event") == 1
         alone, others = named.filter(is_alone), named.filter(~is_alone)
-        keys = self._keys(alone["attributes"])
+        plain = plain_structs(alone["attributes"], self._event_type)
+        keys = self._keys(alone["attributes"], plain)
         usable, _ = self._read(others)
         together = {
             name: self._key(nested(united_fields(event, after=None))) for name, event in by_event(usable).items()
         }
         of_others = [together.get(name) for name in others["event"]]
-        return pl.concat(
-            frame.with_columns(identity_key=pl.Series(found, dtype=pl.String)).drop("event")
-            for frame, found in ((alone, keys), (others, of_others))
+        found = (
+            alone.with_columns(keys.alias("identity_key"), plain),
+            others.with_columns(identity_key=pl.Series(of_others, dtype=pl.String)),
         )
+        return pl.concat(found, how="diagonal").drop("event")
 
     def events(self, records: pl.DataFrame) -> pl.DataFrame:
         """The events that records with their identities are of, each once."""
@@ -159,22 +164,20 @@ class _Rules:
         for record in usable:
             alike.setdefault(record.identity_key or record.event, []).append(record)
         united = [united_row(event) for group in alike.values() for event in self._events(group)]
-        alone = named.filter(is_alone).select(EVENT_COLUMNS)
-        return pl.concat(
-            [alone, unusable.select(EVENT_COLUMNS), pl.DataFrame(united, schema=alone.schema, orient="row")]
-        )
+        alone, unusable = named.filter(is_alone).select(*EVENT_COLUMNS, "plain"), unusable.select(EVENT_COLUMNS)
+        return pl.concat([alone, unusable, pl.DataFrame(united, schema=unusable.schema, orient="row")], how="diagonal")
 
-    def _keys(self, texts: pl.Series) -> pl.Series:
-        """The identities of records that stand alone, by their attributes."""
-        if len(texts) < FEW:
+    def _keys(self, texts: pl.Series, plain: pl.Series) -> pl.Series:
+        """The identities of records that stand alone, by their attributes, and what was read of these."""
+        if plain.null_count():
             return pl.Series([self._key(_attributes(text)) for text in texts], dtype=pl.String)
-        plain = plain_columns(texts, self._event_type).with_columns(moment_expression("started").alias("started_at"))
-        named = {env: json_text([self._settings.environment(env)]) for env in plain["env"].drop_nulls().unique()}
+        read = plain.struct.unnest().with_columns(moment_expression("started").alias("started_at"))
+        named = {env: json_text([self._settings.environment(env)]) for env in read["env"].drop_nulls().unique()}
         envs = pl.col("env").replace_strict(named, default="[]", return_dtype=pl.String) if named else pl.lit("[]")
         seconds = pl.col("started_at").dt.epoch("us") // 1_000_000
-        plain = plain.select("is_plain", "service", second=seconds, env=envs, text=texts).with_row_index("number")
-        keys = plain_keys(self._connection, plain.filter("is_plain").drop("text", "is_plain"))
-        others = plain.filter(~pl.col("is_plain")).select("number", "text")
+        read = read.select("is_plain", "service", second=seconds, env=envs, text=texts).with_row_index("number")
+        keys = plain_keys(self._connection, read.filter("is_plain").drop("text", "is_plain"))
+        others = read.filter(~pl.col("is_plain")).select("number", "text")
         of_others = pl.Series([self._key(_attributes(text)) for text in others["text"]], dtype=pl.String)
         return pl.concat([keys, others.select("number", identity_key=of_others)]).sort("number")["identity_key"]
 

@@ -114,23 +114,27 @@ class Attributes:
 
 
 def attribute_columns(
-    texts: pl.Series, fields_of: Callable[[Attributes], dict[str, object]], event_type: EventType | None = None
+    texts: pl.Series,
+    fields_of: Callable[[Attributes], dict[str, object]],
+    event_type: EventType | None = None,
+    plain: pl.Series | None = None,
 ) -> pl.DataFrame:
     """COLUMNS, one row per JSON text; `fields_of` reads what the type of event has.
 
-    With `event_type` it is that of the Event API, and many of them are read as columns where they can be.
+    With `event_type` it is that of the Event API, and many of them are read as columns where they can be; `plain` are
+    their `plain_structs`, where these were read before.
     """
     if event_type is None or len(texts) < FEW:
         return _one_by_one(texts, fields_of)
-    plain = plain_columns(texts, event_type).with_row_index()
-    is_plain = plain["is_plain"]
-    read = plain.filter("is_plain").with_columns(
+    columns_of = plain_columns(texts, event_type, plain).with_row_index()
+    is_plain = columns_of["is_plain"]
+    read = columns_of.filter("is_plain").with_columns(
         is_readable=pl.lit(True),
         is_typed=pl.lit(True),
         services=pl.concat_list("service"),
         custom_tags=pl.col("custom_tags").fill_null("[]").str.json_decode(pl.List(pl.String)),
     )
-    others = _one_by_one(texts.filter(~is_plain), fields_of).with_columns(plain.filter(~is_plain)["index"])
+    others = _one_by_one(texts.filter(~is_plain), fields_of).with_columns(columns_of.filter(~is_plain)["index"])
     columns = [*COLUMNS, "index"]
     return pl.concat([read.select(columns), others.select(columns)]).sort("index").drop("index")
 

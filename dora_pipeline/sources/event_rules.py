@@ -77,12 +77,15 @@ def read_records(
 
     `event_type` is that of records of the Event API, whose fields have its names and types.
 
-    `refusal` is why a record was refused before, for those that were.
+    `refusal` is why a record was refused before, for those that were; `plain` is what was read of it before
+    (`plain_events.plain_structs`).
     """
     kept = records.filter(~pl.col("is_deleted").fill_null(False))
     if "refusal" not in kept.columns:
         kept = kept.with_columns(refusal=pl.lit(None, dtype=pl.String))
-    columns = attribute_columns(kept["attributes"], fields_of, event_type)
+    plain = kept["plain"] if "plain" in kept.columns else None
+    kept = kept.drop("plain", strict=False)
+    columns = attribute_columns(kept["attributes"], fields_of, event_type, plain)
     return (
         pl.concat([kept, columns], how="horizontal")
         .with_columns(started_at=moment_expression("started"), finished_at=moment_expression("finished"))

@@ -85,11 +85,26 @@ _TEXTS = (
 )
 
 
-def plain_columns(texts: pl.Series, event_type: EventType) -> pl.DataFrame:
+def plain_structs(texts: pl.Series, event_type: EventType) -> pl.Series:
+    """`plain`: for each text of JSON the columns of `plain_columns`; NULL where they are too few for it to pay."""
+    found = plain_columns(texts if len(texts) >= FEW else texts.clear(), event_type).to_struct("plain")
+    return found if len(found) == len(texts) else found.extend_constant(None, len(texts))
+
+
+def plain_columns(texts: pl.Series, event_type: EventType, known: pl.Series | None = None) -> pl.DataFrame:
     """A row for each text of JSON: `is_plain`, and where it is the values of its fields.
 
-    The columns are `service`, those of `event_attributes.COLUMNS` that are no list, and `custom_tags`, as JSON.
+    The columns are `service`, those of `event_attributes.COLUMNS` that are no list, and `custom_tags`, as JSON. What is
+    `known` of texts by `plain_structs` is not read again.
     """
+    if known is not None:
+        others = known.is_null()
+        read = known.to_frame().with_row_index().filter(~others)
+        if len(read) == len(texts):
+            return known.struct.unnest()
+        places = others.arg_true().cast(pl.UInt32).alias("index")
+        fresh = plain_columns(texts.filter(others), event_type).to_struct(known.name).to_frame().with_columns(places)
+        return pl.concat([read, fresh.select(read.columns)]).sort("index").drop("index").to_series().struct.unnest()
     found = texts.alias("text").to_frame()
     found = found.select("text", pl.col("text").str.extract_groups(_PATTERNS[event_type]).alias("found")).unnest(
         "found"

@@ -46,7 +46,8 @@ class Batch:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._sequence: int = _LOCK.found(connection, {}).scalar_one()
+        self._sequence: int
+        [[self._sequence]] = _LOCK.found(connection, {})
         self._now = datetime.now(UTC)
         self._mark = event_tables.new_mark()
         self._events = LoadedEvents(connection)

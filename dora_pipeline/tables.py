@@ -16,6 +16,11 @@ def _text(description: str, **options: Any) -> dy.String:
     return dy.String(description=description, **options)
 
 
+def _varied(description: str, **options: Any) -> dy.String:
+    """A text of which nearly every row has its own: to look for repetitions takes as long as to write it."""
+    return _text(description, metadata={"compression": "fsst"}, **options)
+
+
 def _moment(description: str, **options: Any) -> dy.Datetime:
     return dy.Datetime(time_zone="UTC", time_unit="us", description=description, **options)
 
@@ -110,7 +115,7 @@ class ApmVersionActivity(Table):
 
     service = _text(_SERVICE, primary_key=True)
     env = _text(_ENV, nullable=True)
-    version = _text("Value of the version tag.", primary_key=True)
+    version = _varied("Value of the version tag.", primary_key=True)
     first_seen_at = _moment("First sighting.", primary_key=True)
     last_seen_at = _moment("Last sighting.")
     commit_sha = _text("Commit that the sightings name.", nullable=True)
@@ -125,11 +130,11 @@ class Deployments(Table):
 
     table_name = "core.deployments"
 
-    deployment_id = _text("Opaque id, unique over all sources.", primary_key=True)
+    deployment_id = _varied("Opaque id, unique over all sources.", primary_key=True)
     source = _text("Source that it is from.")
     service = _text(_SERVICE)
     env = _text(_ENV, nullable=True)
-    version = _text("Version that went live.", nullable=True)
+    version = _varied("Version that went live.", nullable=True)
     team = _text("Team that the event names, else the catalog's.", nullable=True)
     repository_id = _text(
         "Repository as host/path in lower case: the event's where it is configured, else the catalog's.", nullable=True
@@ -170,7 +175,7 @@ class Failures(Table):
     table_name = "core.failures"
     nullable_key = ("service",)
 
-    failure_id = _text("Opaque id, unique over all sources; the same for every impacted service.", primary_key=True)
+    failure_id = _varied("Opaque id, unique over all sources; the same for every impacted service.", primary_key=True)
     source = _text("Source that it is from.")
     service = _text("Impacted service; NULL where only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
@@ -222,7 +227,7 @@ class FailureLinks(Table):
     table_name = "core.failure_links"
     nullable_key = ("service",)
 
-    failure_id = _text("The failure.", primary_key=True)
+    failure_id = _varied("The failure.", primary_key=True)
     service = _text("Impacted service; NULL where only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
     deployment_id = _text("The deployment; NULL: unlinked.", nullable=True)
@@ -444,7 +449,7 @@ class LandedVersionActivity(Table):
     input = _text(_INPUT, primary_key=True)
     service = _text(_SERVICE, primary_key=True)
     env = _text(_ENV, nullable=True)
-    version = _text("Value of the version tag.", primary_key=True)
+    version = _varied("Value of the version tag.", primary_key=True)
     first_seen_at = _moment("First sighting.", primary_key=True)
     last_seen_at = _moment("Last sighting; neighbours in between are never further apart than the quiet gap.")
     commit_sha = _text("Commit that the sightings name.", nullable=True)
@@ -460,10 +465,10 @@ class LandedDeployments(Table):
     table_name = "landing.deployments"
 
     source = _text("Source that it is from.", primary_key=True)
-    deployment_id = _text("Opaque id, unique over all sources.", primary_key=True)
+    deployment_id = _varied("Opaque id, unique over all sources.", primary_key=True)
     service = _text(_SERVICE)
     env = _text(_ENV, nullable=True)
-    version = _text("Version that went live.", nullable=True)
+    version = _varied("Version that went live.", nullable=True)
     team = _text("Team that the event names.", nullable=True)
     repository_id = _text(_REPOSITORY, nullable=True)
     commit_sha = _text("Commit that went live.", nullable=True)
@@ -485,7 +490,7 @@ class LandedFailures(Table):
     nullable_key = ("service",)
 
     source = _text("Source that it is from.", primary_key=True)
-    failure_id = _text("Opaque id, unique over all sources.", primary_key=True)
+    failure_id = _varied("Opaque id, unique over all sources.", primary_key=True)
     service = _text("Impacted service; NULL where only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
     team = _text("Team that the event names.", nullable=True)
@@ -515,13 +520,13 @@ class LandedEventRecords(Table):
 
     source = _text("Source of the event.", primary_key=True)
     input = _text(_INPUT, primary_key=True)
-    record_id = _text("Id of the event in this record.", primary_key=True)
+    record_id = _varied("Id of the event in this record.", primary_key=True)
     sequence = _whole(
         "Number of its newest change in the intake's store; in a file, its place among the events there.",
         primary_key=True,
     )
     is_sent = _flag("Whether the intake received it; else it stands in a file.")
-    identity_key = _text(
+    identity_key = _varied(
         "Digest of services, canonical env and second of started_at, as all records with its id have them together; "
         "NULL where one of them is not known.",
         nullable=True,
@@ -593,11 +598,11 @@ class JudgedDeployments(Table):
 
     table_name = "landing.judged_deployments"
 
-    deployment_id = _text("Opaque id, unique over all sources.", primary_key=True)
+    deployment_id = _varied("Opaque id, unique over all sources.", primary_key=True)
     source = _text("Source that it is from.")
     service = _text(_SERVICE)
     env = _text(_ENV, nullable=True)
-    version = _text("Version that went live.", nullable=True)
+    version = _varied("Version that went live.", nullable=True)
     team = _text("Team that the event names.", nullable=True)
     repository_id = _text(_REPOSITORY, nullable=True)
     commit_sha = _text("Commit that went live.", nullable=True)
@@ -625,7 +630,7 @@ class JudgedFailures(Table):
     table_name = "landing.judged_failures"
     nullable_key = ("service",)
 
-    failure_id = _text("Opaque id, unique over all sources.", primary_key=True)
+    failure_id = _varied("Opaque id, unique over all sources.", primary_key=True)
     source = _text("Source that it is from.")
     service = _text("Impacted service; NULL where only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)

@@ -45,11 +45,17 @@ def table_comment(table: type[Table]) -> str:
 
 def table_statements(table: type[Table]) -> list[str]:
     """The statements that make a table, with its comments, where it is not there yet."""
-    columns = ", ".join(
-        f"{name} {duckdb_type(column)}{'' if column.nullable else ' NOT NULL'}"
-        for name, column in table.columns().items()
-    )
+    columns = ", ".join(f"{name} {_declared(column)}" for name, column in table.columns().items())
     return [f"CREATE TABLE IF NOT EXISTS {table.table_name} ({columns})", *comments("TABLE", table)]
+
+
+def _declared(column: dy.Column) -> str:
+    compression = (column.metadata or {}).get("compression")
+    return (
+        duckdb_type(column)
+        + (f" USING COMPRESSION {compression}" if compression else "")
+        + ("" if column.nullable else " NOT NULL")
+    )
 
 
 def view_statements(view: type[View]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import polars as pl
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -214,7 +215,9 @@ def test_judging_that_drops_rows_publishes_nothing(
     assert mine.tables() == before
 
 
-@pytest.mark.parametrize("table", ["new_deployments", "new_judged", "new_failures", "new_activity", "new_rejects"])
+@pytest.mark.parametrize(
+    "table", ["new_deployments", "new_judged", "new_failures", "landing.version_activity", "new_rejects"]
+)
 def test_rows_that_a_transaction_does_not_read_back_are_noticed_where_they_are_written(
     home: TestHome, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
@@ -226,13 +229,17 @@ def test_rows_that_a_transaction_does_not_read_back_are_noticed_where_they_are_w
     home.drop_export(
         "one.jsonl", [{"timestamp": "2024-05-06T12:00:00Z", "service": "web", "env": "prod", "version": "1"}]
     )
-    insert = queries.insert
+    insert, execute_with = queries.insert, queries.execute_with
 
     def unread(connection: duckdb.DuckDBPyConnection, target: str, rows: str, expected: int) -> None:
         insert(connection, target, f"{rows} LIMIT 0" if rows == table else rows, expected)
 
+    def unread_frame(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, query: str) -> None:
+        execute_with(connection, rows.clear() if f"INTO {table} " in query else rows, query)
+
     for module in (landing, judgement):
         monkeypatch.setattr(module, "insert", unread)
+    monkeypatch.setattr(landing, "execute_with", unread_frame)
     with pytest.raises(WarehouseError, match=r"landing\.\w+: \d+ rows were to be written or read, and 0 were"):
         home.run()
     assert not home.home.warehouse.exists()

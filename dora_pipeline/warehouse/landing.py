@@ -17,7 +17,15 @@ from dora_pipeline.tables import (
     Failures,
     RejectedEvents,
 )
-from dora_pipeline.warehouse.queries import count, difference, difference_by_input, execute_with, insert, make_alike
+from dora_pipeline.warehouse.queries import (
+    count,
+    difference,
+    difference_by_input,
+    execute_with,
+    insert,
+    make_alike,
+    require_rows,
+)
 from dora_pipeline.warehouse.staleness import mark_all_days, mark_days
 
 APM = "apm_deployment_tracking"
@@ -70,19 +78,27 @@ def land_sightings(
 
     Services and environments whose sightings changed wait in landing.changed_pairs for `infer_deployments`.
     """
-    make_alike(connection, "new_activity", "landing.version_activity", activity)
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE known_activity AS SELECT * FROM landing.version_activity WHERE {_OF_INPUTS}",
-        {"inputs": names},
+        "CREATE OR REPLACE TEMP TABLE read_inputs AS SELECT UNNEST(CAST(? AS VARCHAR[])) AS input", [names]
     )
-    changed = difference_by_input("known_activity", "new_activity")
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE changed_activity AS {changed}")
-    connection.execute(f"DELETE FROM landing.version_activity WHERE {_OF_INPUTS}", {"inputs": names})
-    insert(connection, "landing.version_activity", "new_activity", activity.height)
+    of_read = "FROM landing.version_activity WHERE input IN (SELECT input FROM read_inputs)"
+    if count(connection, f"CREATE OR REPLACE TEMP TABLE known_activity AS {of_read}"):
+        make_alike(connection, "new_activity", "landing.version_activity", activity)
+        changed = difference_by_input("known_activity", "new_activity")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE changed_activity AS {changed}")
+        connection.execute(f"DELETE {of_read}")
+        insert(connection, "landing.version_activity", "new_activity", activity.height)
+        differing = "FROM changed_activity"
+    else:
+        # Nothing to compare with: rows are written once.
+        execute_with(connection, activity, "INSERT INTO landing.version_activity BY NAME SELECT * FROM given_rows")
+        found = count(connection, f"SELECT COUNT(*) {of_read}")
+        require_rows("landing.version_activity", activity.height, found)
+        differing = of_read
     connection.execute(
-        "INSERT INTO landing.changed_pairs SELECT service, env, MIN(day) FROM changed_activity GROUP BY service, env"
+        f"INSERT INTO landing.changed_pairs SELECT service, env, MIN(day) {differing} GROUP BY service, env"
     )
-    mark_days(connection, [ApmVersionActivity], "SELECT day FROM changed_activity")
+    mark_days(connection, [ApmVersionActivity], f"SELECT day {differing}")
     reject_inputs(connection, names, rejected)
 
 

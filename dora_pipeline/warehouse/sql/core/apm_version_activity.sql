@@ -1,15 +1,21 @@
 -- core.apm_version_activity for the days in run_days: the sightings of all inputs together, as spans that are cut
--- where a version was quiet for longer than the quiet gap. Most are seen in one span a day, which is taken as it is.
-WITH sightings AS (
+-- where a version was quiet for longer than the quiet gap. Those of one input have been cut so: the spans of a day that
+-- is told by one are taken as they are, and so is that of a version which is seen in one.
+WITH shared_days AS (
+    SELECT a.day FROM landing.version_activity AS a
+    WHERE a.day IN (SELECT r.day FROM run_days AS r)
+    GROUP BY a.day HAVING MIN(a.input) <> MAX(a.input)
+),
+-- What was seen before the source was first selected serves to judge later sightings, and stays in landing.
+selected AS (
+    SELECT MIN(s.first_selected_at) AS since FROM core.source_selections AS s WHERE s.source = 'apm_deployment_tracking'
+),
+sightings AS (
     SELECT
         a.service, a.env, a.version, a.first_seen_at, a.last_seen_at, a.commit_sha, a.repository_id, a.team, a.sightings,
         a.day, a.input
     FROM landing.version_activity AS a
-    WHERE a.day IN (SELECT r.day FROM run_days AS r)
-        -- What was seen before the source was first selected serves to judge later sightings, and stays in landing.
-        AND a.last_seen_at >= (
-            SELECT MIN(s.first_selected_at) FROM core.source_selections AS s WHERE s.source = 'apm_deployment_tracking'
-        )
+    WHERE a.day IN (SELECT x.day FROM shared_days AS x) AND a.last_seen_at >= (SELECT f.since FROM selected AS f)
 ),
 grouped AS (
     SELECT
@@ -46,6 +52,13 @@ cut AS (
         ) AS span
     FROM several AS t
 )
+SELECT
+    a.service, a.env, a.version, a.first_seen_at, a.last_seen_at, a.commit_sha, a.repository_id, a.team, a.sightings, a.day
+FROM landing.version_activity AS a
+LEFT JOIN shared_days AS x ON a.day = x.day
+WHERE x.day IS NULL AND a.day IN (SELECT r.day FROM run_days AS r)
+    AND a.last_seen_at >= (SELECT f.since FROM selected AS f)
+UNION ALL
 SELECT
     g.service, g.env, g.version, g.first_seen_at, g.last_seen_at, g.commit_sha, g.repository_id, g.team, g.sightings, g.day
 FROM grouped AS g

@@ -5,27 +5,39 @@ WITH pairs AS (
     SELECT p.service, p.env, p.from_day, ROW_NUMBER() OVER (ORDER BY p.service, p.env) AS pair
     FROM changed_pairs AS p
 ),
-spans AS (
+-- Most versions are seen in one span, which is taken as it is.
+grouped AS (
     SELECT
-        p.pair, a.version, MIN(a.first_seen_at) AS first_seen_at, MAX(a.last_seen_at) AS last_seen_at,
-        CAST(NULL AS VARCHAR) AS commit_sha, CAST(NULL AS VARCHAR) AS repository_id, CAST(NULL AS VARCHAR) AS team,
-        CAST(NULL AS DATE) AS day
+        p.pair, a.version, COUNT(*) AS spans, MIN(a.first_seen_at) AS first_seen_at, MIN(a.commit_sha) AS commit_sha,
+        MIN(a.repository_id) AS repository_id, MIN(a.team) AS team, MIN(a.day) AS day, MIN(p.from_day) AS from_day
     FROM landing.version_activity AS a
     INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env
-    WHERE a.day < p.from_day
     GROUP BY p.pair, a.version
-    UNION ALL
-    SELECT
-        p.pair, a.version, a.first_seen_at, MAX(a.last_seen_at) AS last_seen_at,
-        MIN(a.commit_sha) AS commit_sha, MIN(a.repository_id) AS repository_id, MIN(a.team) AS team, MIN(a.day) AS day
-    FROM landing.version_activity AS a
-    INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env
-    WHERE a.day >= p.from_day
-    GROUP BY p.pair, a.version, a.first_seen_at
 ),
 -- Only what was seen in several spans can have come back, or be named by a later sighting.
 several AS (
-    SELECT s.pair, s.version FROM spans AS s GROUP BY s.pair, s.version HAVING COUNT(*) > 1
+    SELECT
+        p.pair, a.version, a.first_seen_at, a.last_seen_at, a.commit_sha, a.repository_id, a.team, a.day, p.from_day
+    FROM landing.version_activity AS a
+    INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env
+    INNER JOIN grouped AS g ON p.pair = g.pair AND a.version = g.version
+    WHERE g.spans > 1
+),
+spans AS (
+    SELECT
+        s.pair, s.version, MIN(s.first_seen_at) AS first_seen_at, MAX(s.last_seen_at) AS last_seen_at,
+        CAST(NULL AS VARCHAR) AS commit_sha, CAST(NULL AS VARCHAR) AS repository_id, CAST(NULL AS VARCHAR) AS team,
+        CAST(NULL AS DATE) AS day
+    FROM several AS s
+    WHERE s.day < s.from_day
+    GROUP BY s.pair, s.version
+    UNION ALL
+    SELECT
+        s.pair, s.version, s.first_seen_at, MAX(s.last_seen_at) AS last_seen_at,
+        MIN(s.commit_sha) AS commit_sha, MIN(s.repository_id) AS repository_id, MIN(s.team) AS team, MIN(s.day) AS day
+    FROM several AS s
+    WHERE s.day >= s.from_day
+    GROUP BY s.pair, s.version, s.first_seen_at
 ),
 looked_back AS (
     SELECT
@@ -48,7 +60,6 @@ looked_back AS (
             RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL '1 microsecond' PRECEDING
         ) AS seen_until
     FROM spans AS s
-    INNER JOIN several AS m ON s.pair = m.pair AND s.version = m.version
 ),
 returned AS (
     SELECT b.pair, b.version, b.first_seen_at, b.day, b.commit_sha, b.repository_id, b.team, b.seen_until
@@ -56,20 +67,20 @@ returned AS (
     WHERE b.day IS NOT NULL AND DATE_DIFF('microsecond', b.seen_until, b.first_seen_at) > $quiet_gap_us
 ),
 any_seen AS (
-    SELECT
-        s.pair, s.version, s.first_seen_at,
-        MAX(s.last_seen_at) OVER (
-            PARTITION BY s.pair ORDER BY s.first_seen_at
+    SELECT DISTINCT
+        p.pair, a.version, a.first_seen_at,
+        MAX(a.last_seen_at) OVER (
+            PARTITION BY p.pair ORDER BY a.first_seen_at
             RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL '1 microsecond' PRECEDING
         ) AS seen_until
-    FROM spans AS s
-    WHERE s.pair IN (SELECT r.pair FROM returned AS r)
+    FROM landing.version_activity AS a
+    INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env
+    WHERE p.pair IN (SELECT r.pair FROM returned AS r)
 ),
 deployed AS (
-    SELECT s.pair, s.version, s.first_seen_at, s.day, s.commit_sha, s.repository_id, s.team
-    FROM spans AS s
-    LEFT JOIN several AS m ON s.pair = m.pair AND s.version = m.version
-    WHERE m.pair IS NULL AND s.day IS NOT NULL
+    SELECT g.pair, g.version, g.first_seen_at, g.day, g.commit_sha, g.repository_id, g.team
+    FROM grouped AS g
+    WHERE g.spans = 1 AND g.day >= g.from_day
     UNION ALL
     SELECT b.pair, b.version, b.first_seen_at, b.day, b.commit_sha, b.repository_id, b.team
     FROM looked_back AS b

@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from dora_pipeline.errors import ConfigError, WarehouseError
-from dora_pipeline.warehouse import judgement, landing, queries
+from dora_pipeline.warehouse import judgement, landing, links, queries
 from dora_pipeline.warehouse.accounts import Discrepancy, discrepancies
 from dora_pipeline.warehouse.emptiness import NOTHING_WITHOUT, finds_nothing
 from dora_pipeline.warehouse.engines import engine
@@ -216,18 +216,18 @@ def test_judging_that_drops_rows_publishes_nothing(
 
 
 @pytest.mark.parametrize(
-    "table", ["new_deployments", "new_judged", "new_failures", "landing.version_activity", "new_rejects"]
+    "table",
+    ["new_deployments", "new_judged", "new_failures", "landing.version_activity", "new_rejects", "new_links"],
 )
 def test_rows_that_a_transaction_does_not_read_back_are_noticed_where_they_are_written(
-    home: TestHome, monkeypatch: pytest.MonkeyPatch, table: str
+    mine: TestHome, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
-    home.select("deployment", *DEPLOYMENTS_BY_EVENT, *DEPLOYMENTS_BY_APM)
-    home.select("failure", _FAILURES)
-    home.deploy("shop", "2024-05-06 10:00:00")
-    home.deploy("cart", "2024-05-06 10:00:00", finished_at="no time")
-    home.fail(["shop"], "2024-05-06 10:00:00")
-    home.drop_export(
-        "one.jsonl", [{"timestamp": "2024-05-06T12:00:00Z", "service": "web", "env": "prod", "version": "1"}]
+    before = mine.tables()
+    mine.deploy("shop", "2024-03-10 15:00:00")
+    mine.deploy("cart", "2024-03-10 15:00:00", finished_at="no time")
+    mine.fail(["shop"], "2024-03-10 15:30:00")
+    mine.drop_export(
+        "one.jsonl", [{"timestamp": "2024-03-10T15:00:00Z", "service": "web", "env": "prod", "version": "99"}]
     )
     insert, execute_with = queries.insert, queries.execute_with
 
@@ -237,12 +237,12 @@ def test_rows_that_a_transaction_does_not_read_back_are_noticed_where_they_are_w
     def unread_frame(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, query: str) -> None:
         execute_with(connection, rows.clear() if f"INTO {table} " in query else rows, query)
 
-    for module in (landing, judgement):
+    for module in (landing, judgement, links):
         monkeypatch.setattr(module, "insert", unread)
     monkeypatch.setattr(landing, "execute_with", unread_frame)
     with pytest.raises(WarehouseError, match=r"landing\.\w+: \d+ rows were to be written or read, and 0 were"):
-        home.run()
-    assert not home.home.warehouse.exists()
+        mine.run()
+    assert mine.tables() == before
 
 
 def test_dagster_publishes_nothing_that_does_not_add_up(mine: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,24 +94,22 @@ def judge_failures(connection: duckdb.DuckDBPyConnection, engine: Engine) -> Non
     if count(connection, "SELECT COUNT(*) FROM landing.changed_days") == 0:
         return
     connection.execute("CREATE OR REPLACE TEMP TABLE changed_days AS SELECT DISTINCT day FROM landing.changed_days")
-    connection.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE known_judged AS
-        SELECT * FROM landing.judged_failures WHERE day IN (SELECT day FROM changed_days)
-        """
-    )
-    connection.execute("CREATE OR REPLACE TEMP TABLE new_judged AS SELECT * FROM landing.judged_failures LIMIT 0")
-    judged = engine.insert(connection, "new_judged", "landing.judged_failures")
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE differing_days AS
-        SELECT DISTINCT day FROM ({difference("known_judged", "new_judged")})
-        """
-    )
+    of_changed = "FROM landing.judged_failures WHERE day IN (SELECT day FROM changed_days)"
+    name = "landing.judged_failures"
+    if count(connection, f"CREATE OR REPLACE TEMP TABLE known_judged AS SELECT * {of_changed}"):
+        connection.execute("CREATE OR REPLACE TEMP TABLE new_judged AS SELECT * FROM landing.judged_failures LIMIT 0")
+        rows = engine.insert(connection, "new_judged", name)
+        differing = f"SELECT DISTINCT day FROM ({difference('known_judged', 'new_judged')})"
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE differing_days AS {differing}")
+        connection.execute(f"DELETE {of_changed}")
+        insert(connection, "landing.judged_failures", "new_judged", rows)
+    else:
+        # Nothing to compare with: whole rows are written once.
+        rows = engine.insert(connection, "landing.judged_failures", name)
+        require_rows("landing.judged_failures", rows, count(connection, f"SELECT COUNT(*) {of_changed}"))
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE differing_days AS SELECT DISTINCT day {of_changed}")
     mark_days(connection, (Failures, RejectedEvents), "FROM differing_days")
     links.wait_for_days(connection, "FROM differing_days")
-    connection.execute("DELETE FROM landing.judged_failures WHERE day IN (SELECT day FROM changed_days)")
-    insert(connection, "landing.judged_failures", "new_judged", judged)
     connection.execute("DELETE FROM landing.changed_days")
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from dora_pipeline.tables import FailureLinks
 from dora_pipeline.warehouse.engines import Engine
-from dora_pipeline.warehouse.queries import count, difference, execute_with, insert, statement
+from dora_pipeline.warehouse.queries import count, difference, execute_with, insert, require_rows, statement
 from dora_pipeline.warehouse.staleness import mark_days
 
 
@@ -88,16 +88,19 @@ def link_failures(connection: duckdb.DuckDBPyConnection, engine: Engine, window_
             WHERE f.failure_id = l.failure_id AND f.service IS NOT DISTINCT FROM l.service
         )
     """
-    known = count(
-        connection,
-        f"CREATE OR REPLACE TEMP TABLE known_links AS SELECT l.* FROM landing.failure_links AS l WHERE {is_replaced}",
-    )
-    connection.execute("CREATE OR REPLACE TEMP TABLE new_links AS SELECT * FROM landing.failure_links LIMIT 0")
+    of_replaced = f"FROM landing.failure_links AS l WHERE {is_replaced}"
     parameters = {"window_us": window_us, "slack_us": slack_us}
-    linked = engine.insert(connection, "new_links", "landing.failure_links", parameters)
-    differing = f"({difference('known_links', 'new_links')})" if known else "new_links"
-    mark_days(connection, [FailureLinks], f"SELECT day FROM {differing}")
-    connection.execute(f"DELETE FROM landing.failure_links AS l WHERE {is_replaced}")
-    insert(connection, "landing.failure_links", "new_links", linked)
+    name = "landing.failure_links"
+    if count(connection, f"CREATE OR REPLACE TEMP TABLE known_links AS SELECT l.* {of_replaced}"):
+        connection.execute("CREATE OR REPLACE TEMP TABLE new_links AS SELECT * FROM landing.failure_links LIMIT 0")
+        linked = engine.insert(connection, "new_links", name, parameters)
+        mark_days(connection, [FailureLinks], f"SELECT day FROM ({difference('known_links', 'new_links')})")
+        connection.execute(f"DELETE {of_replaced}")
+        insert(connection, "landing.failure_links", "new_links", linked)
+    else:
+        # Nothing to compare with: whole rows are written once.
+        linked = engine.insert(connection, "landing.failure_links", name, parameters)
+        require_rows("landing.failure_links", linked, count(connection, f"SELECT COUNT(*) {of_replaced}"))
+        mark_days(connection, [FailureLinks], f"SELECT l.day {of_replaced}")
     connection.execute("DELETE FROM landing.changed_deployments")
     connection.execute("DELETE FROM landing.unlinked_days")

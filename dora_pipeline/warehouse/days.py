@@ -67,9 +67,11 @@ def replace_days(
         if table in _OTHER_DAYS:
             mark_days(connection, [Daily], _OTHER_DAYS[table])
         connection.execute(f"DELETE FROM {table.table_name} WHERE day IN (SELECT day FROM run_days)")
+        values: dict[str, object] = dict(parameters or {})
         if table is Daily:
             connection.execute(f"CREATE OR REPLACE TEMP TABLE known_days AS {statement('metrics.known_days')}")
-        rows = writer.engine.insert(connection, table.table_name, table.table_name, parameters or {})
+            values |= {"first_day": min(days, default=None), "last_day": max(days, default=None)}
+        rows = writer.engine.insert(connection, table.table_name, table.table_name, values)
         if rows and table in _OTHER_DAYS:
             mark_days(connection, [Daily], _OTHER_DAYS[table])
         connection.execute(

@@ -11,7 +11,7 @@ from dora_pipeline.warehouse import links
 from dora_pipeline.warehouse.engines import Engine
 from dora_pipeline.warehouse.failed_changes import wait_for_changes
 from dora_pipeline.warehouse.landing import APM, add_deployments, remove_deployments, wait_for_services
-from dora_pipeline.warehouse.queries import count, difference, insert, require_rows
+from dora_pipeline.warehouse.queries import count, difference, first_row, insert, require_rows
 from dora_pipeline.warehouse.staleness import mark_days
 
 
@@ -61,7 +61,12 @@ def judge_deployments(
     of_changed = """
         FROM landing.judged_deployments AS j JOIN changed_services AS c ON j.service = c.service AND j.day >= c.from_day
     """
-    parameters = {"merge_window_us": merge_window_us, "longest_gap_us": longest_gap_us}
+    [looked_at_from] = first_row(connection, "SELECT MIN(from_day) - 2 FROM changed_services") or [None]
+    parameters = {
+        "merge_window_us": merge_window_us,
+        "longest_gap_us": longest_gap_us,
+        "looked_at_from": looked_at_from,
+    }
     name = "landing.judged_deployments"
     if count(connection, f"CREATE OR REPLACE TEMP TABLE known_judged AS SELECT j.* {of_changed}"):
         connection.execute(

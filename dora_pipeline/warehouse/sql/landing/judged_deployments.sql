@@ -20,24 +20,41 @@ sources AS (
     ) AS x
 ),
 -- Two days more than are judged, for what may merge and what decides which whole SHA a short one is; and whatever
--- started in the same second, however long it took.
-told AS (
+-- started in the same second, however long it took. No day but theirs is before $looked_at_from, which leaves most of the
+-- history out while the table is read.
+looked_at AS (
     SELECT
-        d.deployment_id, d.env, d.version, d.commit_sha, d.started_at, d.finished_at, d.received_at, d.day,
-        EPOCH_US(d.started_at) // 1000000 AS started_second, c.service_number, c.from_day, s.source_number, s.source,
-        s.priority, s.history
+        d.deployment_id, d.source, d.env, d.version, d.commit_sha, d.started_at, d.finished_at, d.received_at, d.day,
+        EPOCH_US(d.started_at) // 1000000 AS started_second, d.service, c.service_number, c.from_day
     FROM landing.deployments AS d
     INNER JOIN services AS c ON d.service = c.service
-    INNER JOIN sources AS s ON d.source = s.source
-    WHERE d.finished_at >= s.first_selected_at AND (
-        d.day >= c.from_day - 2 OR (d.service, EPOCH_US(d.started_at) // 1000000) IN (
-            SELECT x.service, EPOCH_US(x.started_at) // 1000000
-            FROM landing.deployments AS x
-            INNER JOIN services AS y ON x.service = y.service
-            -- A day of any time zone is that of UTC or one beside it.
-            WHERE x.day >= y.from_day - 2 AND CAST(x.started_at AS DATE) <= y.from_day - 2
-        )
-    )
+    WHERE d.day >= $looked_at_from AND d.day >= c.from_day - 2
+),
+started_with AS (
+    SELECT DISTINCT l.service, l.service_number, l.from_day, l.started_second
+    FROM looked_at AS l
+    -- A day of any time zone is that of UTC or one beside it.
+    WHERE CAST(l.started_at AS DATE) <= l.from_day - 2
+),
+told AS (
+    SELECT
+        x.deployment_id, x.env, x.version, x.commit_sha, x.started_at, x.finished_at, x.received_at, x.day, x.started_second,
+        x.service_number, x.from_day, s.source_number, s.source, s.priority, s.history
+    FROM (
+        SELECT
+            l.deployment_id, l.source, l.env, l.version, l.commit_sha, l.started_at, l.finished_at, l.received_at, l.day,
+            l.started_second, l.service_number, l.from_day
+        FROM looked_at AS l
+        UNION ALL
+        SELECT
+            d.deployment_id, d.source, d.env, d.version, d.commit_sha, d.started_at, d.finished_at, d.received_at, d.day,
+            w.started_second, w.service_number, w.from_day
+        FROM landing.deployments AS d
+        INNER JOIN started_with AS w ON d.service = w.service AND EPOCH_US(d.started_at) // 1000000 = w.started_second
+        WHERE d.day < w.from_day - 2
+    ) AS x
+    INNER JOIN sources AS s ON x.source = s.source
+    WHERE x.finished_at >= s.first_selected_at
 ),
 crowded AS (
     SELECT t.source_number, t.service_number, t.started_second
@@ -194,4 +211,4 @@ INNER JOIN changed_services AS c ON d.service = c.service
 INNER JOIN sources AS s ON d.source = s.source
 LEFT JOIN set_apart AS a ON d.deployment_id = a.deployment_id
 LEFT JOIN looked_back AS l ON d.deployment_id = l.deployment_id
-WHERE d.day >= c.from_day AND d.finished_at >= s.first_selected_at
+WHERE d.day >= $looked_at_from AND d.day >= c.from_day AND d.finished_at >= s.first_selected_at

@@ -6,14 +6,15 @@ WITH counted AS (
         m.measure, m.seconds, m.day, m.service, m.env, m.team, CASE WHEN m.service IS NULL THEN m.team END AS team_alone,
         m.event_id, m.occurred_at
     FROM metrics.measures AS m
-    WHERE m.day IN (SELECT r.day FROM run_days AS r)
+    -- The days of most loads lie together: the range leaves others out before rows are compared with each day.
+    WHERE m.day BETWEEN $first_day AND $last_day AND m.day IN (SELECT r.day FROM run_days AS r)
 ),
-members AS (
+teams AS (
     SELECT
         m.day, m.service, m.env, m.team_alone,
         {metrics.newest_team} AS team
     FROM counted AS m
-    WHERE m.measure IN ('deployment', 'failure', 'restore')
+    WHERE m.team IS NOT NULL AND m.measure IN ('deployment', 'failure', 'restore')
     GROUP BY m.day, m.service, m.env, m.team_alone
 ),
 without_env AS (
@@ -39,7 +40,7 @@ FROM (
     GROUP BY x.day, x.service, x.env, x.team_alone
 ) AS s
 INNER JOIN known_days AS p ON s.day = p.day
-INNER JOIN members AS n
+LEFT JOIN teams AS n
     ON s.day = n.day AND s.service IS NOT DISTINCT FROM n.service AND s.env IS NOT DISTINCT FROM n.env
     AND s.team_alone IS NOT DISTINCT FROM n.team_alone
 LEFT JOIN without_env AS w

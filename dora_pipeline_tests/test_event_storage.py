@@ -1,4 +1,7 @@
-"""Dagster's events of many days are stored together, and are then what they are when each is stored by itself."""
+"""Dagster's events of many days are stored together, and are then what they are when each is stored by itself.
+
+Connections that stay open hide nothing from who looks at the files.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -14,6 +17,7 @@ from dora_pipeline.cli.dagster_home import DagsterHome
 from dora_pipeline.definitions import definitions
 from dora_pipeline_tests.dagster_runs import DAILY, days_run, statuses
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.waiting import eventually
 
 DAYS = ["2024-05-06", "2024-05-07", "2024-05-08"]
 
@@ -85,3 +89,21 @@ def test_the_events_of_many_days_are_stored_together(
     one_by_one, singly = told_by_a_run(home, tmp_path / "one by one", monkeypatch)
     assert singly["ASSET_MATERIALIZATION"] == singly["ASSET_MATERIALIZATION_PLANNED"] == len(DAILY) * len(DAYS)
     assert together == one_by_one
+
+
+def test_who_follows_a_run_hears_of_each_event_while_the_files_stay_open(
+    home: TestHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    DagsterHome(home.home).make()
+    heard: list[str] = []
+    with DagsterInstance.get() as instance, DagsterInstance.get() as page:
+        run = days_run(home, instance, DAYS[0], DAYS[0])
+        page.watch_event_logs(run.run_id, None, lambda event, cursor: heard.append(event.message))
+        # As of a process that goes on.
+        told = [f"still there {number}" for number in range(3)]
+        for message in told:
+            instance.report_engine_event(message, instance.get_run_by_id(run.run_id))
+            eventually(lambda message=message: message in heard, "the page hears of it")
+    # Many runs leave nothing but their files.
+    assert not [*(tmp_path / "dagster").rglob("*-wal")]

@@ -151,9 +151,20 @@ class Dagster:
 
 
 class Units:
-    """Webserver and daemons as services of their own on a home, started again when they end."""
+    """Webserver and daemons as services of their own on a home, started again when they end.
 
-    def __init__(self, home: Path, logs: Path, daemons: int = 1, environment: Mapping[str, str] | None = None) -> None:
+    With `apart` they do not know the home, as on another machine: a code server does, which they ask over gRPC.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        logs: Path,
+        daemons: int = 1,
+        environment: Mapping[str, str] | None = None,
+        *,
+        apart: bool = False,
+    ) -> None:
         self._logs = logs
         port = free_port()
         self.page = Dagster(f"http://127.0.0.1:{port}")
@@ -167,7 +178,27 @@ class Units:
             "DAGSTER_HOME": str(home / "dagster"),
         }
         told = ["-w", str(workspace_file())]
-        self._commands = {
+        self._homeless: set[str] = set()
+        self._commands: dict[str, list[str]] = {}
+        if apart:
+            served, workspace = free_port(), logs / "workspace.yaml"
+            logs.mkdir(parents=True, exist_ok=True)
+            workspace.write_text(
+                f"load_from:\n- grpc_server: {{host: 127.0.0.1, port: {served}, location_name: dora_pipeline}}\n",
+                encoding="utf-8",
+            )
+            told = ["-w", str(workspace)]
+            where = ["-h", "127.0.0.1", "-p", str(served)]
+            self._commands["code server"] = [
+                "dagster",
+                "code-server",
+                "start",
+                *where,
+                "-m",
+                "dora_pipeline.definitions",
+            ]
+            self._homeless = {"webserver", *(f"daemon-{number}" for number in range(1, daemons + 1))}
+        self._commands |= {
             "webserver": ["dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *told],
             **{f"daemon-{number}": ["dagster._daemon", "run", *told] for number in range(1, daemons + 1)},
         }
@@ -222,9 +253,10 @@ class Units:
                 known = self._processes.get(name)
                 if known is None or known.poll() is not None:
                     with (self._logs / f"{name}.log").open("ab") as output:
+                        left_out = {"DORA_HOME"} if name in self._homeless else ()
                         self._processes[name] = subprocess.Popen(
                             [sys.executable, "-m", *command],
-                            env=self._environment,
+                            env={key: value for key, value in self._environment.items() if key not in left_out},
                             cwd=self._folder,
                             stdout=output,
                             stderr=subprocess.STDOUT,
@@ -257,7 +289,7 @@ def _kind(command: str) -> str:
         return "webserver"
     if "dagster._daemon" in command:
         return "daemon"
-    if "api grpc" in command:
+    if "api grpc" in command or "code-server" in command:
         return "code server"
     return "run worker" if "spawn_main" in command or "execute_run" in command else "other"
 

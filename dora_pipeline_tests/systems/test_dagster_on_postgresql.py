@@ -67,7 +67,7 @@ def with_postgresql(home: TestHome) -> DagsterHome:
     return dagster
 
 
-def test_a_backfill_is_kept_in_postgresql_and_outlives_a_restart_of_it(
+def test_a_backfill_of_a_page_and_daemon_without_the_home_is_kept_in_postgresql_and_outlives_a_restart_of_it(
     home: TestHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.select_events()
@@ -77,7 +77,7 @@ def test_a_backfill_is_kept_in_postgresql_and_outlives_a_restart_of_it(
     with running_postgresql() as server:
         url = server.new_database()
         monkeypatch.setenv("DAGSTER_PG_URL", url.replace("+psycopg:", "+psycopg2:"))
-        with Units(home.home.path, tmp_path / "logs") as units:
+        with Units(home.home.path, tmp_path / "logs", apart=True) as units:
             page = units.page
             backfill = page.backfill(DAYS)
             eventually(lambda: page.backfill_state(backfill) == "COMPLETED_SUCCESS", "the backfill")

@@ -17,8 +17,8 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.schedules import SqliteScheduleStorage
+from dagster._core.storage.sql import create_engine
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from sqlalchemy import Connection, Engine, create_engine
 
 from dora_pipeline.assets.event_log import insert_asset_events, insert_entries, is_tried_version
 
@@ -52,7 +52,7 @@ class Runs(SqliteRunStorage):
         self._engine = _engine(conn_string)
 
     @contextmanager
-    def connect(self) -> Iterator[Connection]:
+    def connect(self) -> Iterator[Any]:
         """A transaction."""
         with self._engine.begin() as connection:
             yield connection
@@ -70,7 +70,7 @@ class Schedules(SqliteScheduleStorage):
         self._engine = _engine(conn_string)
 
     @contextmanager
-    def connect(self) -> Iterator[Connection]:
+    def connect(self) -> Iterator[Any]:
         """A transaction."""
         with self._engine.begin() as connection:
             yield connection
@@ -88,11 +88,11 @@ class EventLog(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str) -> None:
         # By file, those that were asked for last at the end.
-        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._engines: OrderedDict[str, Any] = OrderedDict()
         super().__init__(base_dir)
 
     @contextmanager
-    def _connect(self, shard: str) -> Iterator[Connection]:
+    def _connect(self, shard: str) -> Iterator[Any]:
         with self._db_lock, self._opened(shard).begin() as connection:
             before = _changes(connection)
             yield connection
@@ -102,7 +102,7 @@ class EventLog(SqliteEventLogStorage):
             with suppress(FileNotFoundError):
                 os.utime(self.path_for_shard(shard))
 
-    def _opened(self, shard: str) -> Engine:
+    def _opened(self, shard: str) -> Any:
         if shard not in self._engines:
             engine = _engine(self.conn_string_for_shard(shard))
             if shard not in self._initialized_dbs:
@@ -144,13 +144,12 @@ class EventLog(SqliteEventLogStorage):
                 self._engines.popitem()[1].dispose()
 
 
-def _engine(address: str) -> Engine:
+def _engine(address: str) -> Any:
     """As many connections as there are threads, as without a pool."""
     return create_engine(address, connect_args={"timeout": _BUSY_SECONDS}, max_overflow=-1)
 
 
-def _changes(connection: Connection) -> int:
+def _changes(connection: Any) -> int:
     """How many rows it has ever changed."""
-    driver: Any = connection.connection.driver_connection
-    changes: int = driver.total_changes
+    changes: int = connection.connection.driver_connection.total_changes
     return changes

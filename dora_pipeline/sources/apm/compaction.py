@@ -20,7 +20,7 @@ from dora_pipeline.sources.apm.instants import REASONS, Microseconds, day_number
 from dora_pipeline.sources.apm.sessions import SCHEMA, Cut, joined, sessions_of
 
 THREADS = 2
-MOST_ROWS_IN_PARTS = 1_000_000
+MOST_ROWS_IN_PARTS = 2_000_000
 MOST_HITS = 10**11
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")

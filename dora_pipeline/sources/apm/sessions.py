@@ -29,6 +29,7 @@ SCHEMA = {
 }
 _DAY = 86_400 * 10**6
 _LONGEST_DAY = 4 * _DAY
+_MOST_NUMBERS = 1 << 62
 IDENTITY = ("service", "env", "version")
 PICKED = tuple(name for name in TEXTS if name not in IDENTITY)
 
@@ -124,28 +125,72 @@ def joined(parts: Sequence[pl.DataFrame], keys: Sequence[str], cut: Cut) -> pl.D
     A text that is not among the keys is that of the earliest session that has one; the smallest of several such.
     """
     sessions = pl.concat(parts)
-    ranks = {f"rank of {name}": _ranks(sessions[name]) for name in keys}
-    ordered = sessions.with_columns(**ranks).sort(*ranks, "first", "last")
-    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in (*ranks, "day")).fill_null(False)
-    group = same.not_().cum_sum()
+    numbers = _combined([_ranks(sessions[name]) for name in keys])
+    order = numbers.argsort()
+    # Most stand alone, so that few are sorted by time.
+    is_repeated = _are_repeated(numbers[order])
+    repeated = sessions[order[is_repeated]]
+    in_time = np.lexsort((repeated["last"].to_numpy(), repeated["first"].to_numpy(), numbers[order[is_repeated]]))
+    order[is_repeated] = order[is_repeated][in_time]
+    ordered, numbers = sessions[order], numbers[order]
+    first, last, days = (ordered[name].to_numpy() for name in ("first", "last", "day"))
+    is_start = np.ones(len(ordered), np.bool_)
+    is_start[1:] = (numbers[1:] != numbers[:-1]) | (days[1:] != days[:-1])
     # The group and the time within its day in one number: the latest sighting so far is then a plain running maximum.
-    in_day = group * _LONGEST_DAY - pl.col("day") * _DAY + _DAY
-    since = pl.col("first") + in_day - (pl.col("last") + in_day).cum_max().shift()
-    is_start = (same.not_() | (since > microseconds(cut.gap))).fill_null(True)
-    # Polars groups and joins by what it knows to be sorted many times faster.
-    frame = ordered.with_columns(is_start.cum_sum().set_sorted().alias("session"))
-    found = frame.group_by("session", maintain_order=True).agg(
-        pl.col(*keys, "first", "day").first(), pl.col("last").max(), pl.col("sightings", "records").sum()
+    in_day = np.cumsum(is_start) * _LONGEST_DAY - days * _DAY + _DAY
+    seen_until = np.maximum.accumulate(last + in_day)
+    is_start[1:] |= first[1:] + in_day[1:] - seen_until[:-1] > microseconds(cut.gap)
+    starts = np.flatnonzero(is_start)
+    if len(starts) == len(ordered):
+        return ordered
+    numbered = ordered.with_columns(session=np.cumsum(is_start) - 1)
+    return ordered[starts].with_columns(
+        pl.Series("last", np.maximum.reduceat(last, starts)),
+        *(pl.Series(name, np.add.reduceat(ordered[name].to_numpy(), starts)) for name in ("sightings", "records")),
+        *(ordered[name][_first_told(numbered, name, starts)] for name in TEXTS if name not in keys),
     )
-    for name in (name for name in TEXTS if name not in keys):
-        filled = frame.select("session", "first", name).drop_nulls().sort("session", "first", name)
-        first = filled.group_by("session", maintain_order=True).agg(pl.col(name).first())
-        found = found.join(first, on="session", how="left", maintain_order="left")
-    return found.select(*SCHEMA)
 
 
-def _ranks(texts: pl.Series) -> pl.Series:
+def _first_told(sessions: pl.DataFrame, name: str, starts: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """The rows that tell the text of each `session`, which begin at `starts`."""
+    rows = starts.copy()
+    told = (
+        sessions.select("session", "first", name, row=pl.int_range(pl.len()))
+        .filter(_are_repeated(sessions["session"].to_numpy()))
+        .drop_nulls(name)
+        .sort("session", "first", name)
+        .unique("session", keep="first")
+    )
+    rows[told["session"].to_numpy()] = told["row"].to_numpy()
+    return rows
+
+
+def _are_repeated(ordered: npt.NDArray[np.int64]) -> Flags:
+    """Which of some numbers in order occur more than once."""
+    found = np.zeros(len(ordered), np.bool_)
+    found[1:] = ordered[1:] == ordered[:-1]
+    found[:-1] |= found[1:]
+    return found
+
+
+def _combined(columns: Sequence[Codes]) -> npt.NDArray[np.int64]:
+    """One number for each row, in the order of those of the columns."""
+    numbers, size = np.zeros(len(columns[0].numbers), np.int64), 1
+    for column in columns:
+        if size * column.size > _MOST_NUMBERS:
+            numbers = np.unique(numbers, return_inverse=True)[1]
+            size = len(numbers)
+        numbers = numbers * column.size + column.numbers
+        size *= column.size
+    return numbers
+
+
+def _ranks(texts: pl.Series) -> Codes:
     """The place of each text among the different ones in their order; none comes first."""
-    different = texts.unique()
-    ordered = different.gather(different.cast(pl.String).arg_sort())
-    return texts.replace_strict(ordered, pl.int_range(len(ordered), eager=True))
+    categories = texts.to_physical().cast(pl.Int64).fill_null(-1).to_numpy() + 1
+    table = np.full(categories.max(initial=0) + 1, -1, np.int64)
+    table[categories] = np.arange(len(categories))
+    rows = table[table >= 0]
+    rows = rows[texts[rows].cast(pl.String).arg_sort().to_numpy()]
+    table[categories[rows]] = np.arange(len(rows))
+    return Codes(table[categories], len(rows))

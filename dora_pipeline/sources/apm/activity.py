@@ -3,6 +3,7 @@
 import polars as pl
 
 from dora_pipeline.config import Settings
+from dora_pipeline.sources.apm.chunks import VARIED
 from dora_pipeline.sources.apm.compaction import grouped
 from dora_pipeline.sources.apm.comparable import COMPARABLE, Renaming, each
 from dora_pipeline.sources.apm.sessions import IDENTITY, PICKED, Cut, joined
@@ -15,7 +16,8 @@ def activity(sessions: pl.DataFrame, settings: Settings, cut: Cut) -> pl.DataFra
     sighting.
     """
     named = _comparable(sessions, settings).with_columns(
-        _renamed(sessions[name], COMPARABLE[name]) for name in ("version", *PICKED)
+        *(COMPARABLE[name](sessions[name]) for name in VARIED),
+        *(_renamed(sessions[name], COMPARABLE[name]) for name in PICKED),
     )
     return joined([named], IDENTITY, cut).select(
         pl.col(IDENTITY).cast(pl.String),

@@ -31,6 +31,9 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 REQUIRED = ("timestamp", "service", "version")
 
+# Texts of which there may be as many as sessions: to look each up among categories takes longer than to carry it.
+VARIED = ("version",)
+
 # The field whose text may be a whole number.
 NUMBERED = "version"
 # A wrong type in one of these loses the value only, not the sighting.
@@ -79,9 +82,13 @@ class Chunk:
         return len(self.times)
 
     def texts_at(self, places: npt.NDArray[np.intp], names: Iterable[str] = TEXTS) -> dict[str, pl.Series]:
-        """Texts of some records, as categories."""
+        """Texts of some records, as categories, but for those of VARIED."""
         none = pl.Series([None], dtype=pl.Categorical).new_from_index(0, len(places))
-        return {name: self.texts[name].at(places) if name in self.texts else none for name in names}
+        given = {name: self.texts[name] for name in names if name in self.texts}
+        found = {
+            name: texts.at(places) if name in VARIED else texts.categories(places) for name, texts in given.items()
+        }
+        return {name: found.get(name, none) for name in names}
 
     def lacks(self, name: str) -> Flags:
         """Which records have no text of this name, or one of no use."""

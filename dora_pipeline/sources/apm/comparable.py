@@ -6,7 +6,7 @@ import polars as pl
 
 from dora_pipeline.identifiers import COMMIT_SHA, NO_VERSION, repository_id, version_of
 
-# Gives each of some different texts its comparable form.
+# Gives each of some texts its comparable form.
 Renaming = Callable[[pl.Series], pl.Series]
 
 
@@ -22,7 +22,7 @@ def _trimmed(texts: pl.Series) -> pl.Series:
 def _versions(texts: pl.Series) -> pl.Series:
     """The texts as `version_of` has them. There may be millions, and nearly all are what they are."""
     is_plain = texts.str.contains("^[!-~]+$") & ~texts.str.to_lowercase().is_in(list(NO_VERSION))
-    others = texts.filter(~is_plain)
+    others = texts.filter(~is_plain).unique()
     return texts.replace(others, each(version_of)(others))
 
 

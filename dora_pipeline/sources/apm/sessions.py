@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from dora_pipeline.sources.apm.chunks import TEXTS, Chunk
+from dora_pipeline.sources.apm.chunks import TEXTS, VARIED, Chunk
 from dora_pipeline.sources.apm.instants import Microseconds, day_numbers
 from dora_pipeline.sources.apm.texts import Codes, Flags
 from dora_pipeline.timeline import microseconds
@@ -21,6 +21,7 @@ from dora_pipeline.timeline import microseconds
 # Sessions of a part: microseconds since 1970, the sum of hits, the number of records, days since 1970.
 SCHEMA = {
     **dict.fromkeys(TEXTS, pl.Categorical),
+    **dict.fromkeys(VARIED, pl.String),
     "first": pl.Int64,
     "last": pl.Int64,
     "sightings": pl.Int64,
@@ -187,6 +188,13 @@ def _combined(columns: Sequence[Codes]) -> npt.NDArray[np.int64]:
 
 def _ranks(texts: pl.Series) -> Codes:
     """The place of each text among the different ones in their order; none comes first."""
+    if texts.dtype == pl.String:
+        order = texts.arg_sort()
+        in_order = texts.gather(order)
+        places = np.cumsum(in_order.ne_missing(in_order.shift()).to_numpy())
+        table = np.empty(len(texts), np.int64)
+        table[order.to_numpy()] = places
+        return Codes(table, places.max(initial=0) + 1)
     categories = texts.to_physical().cast(pl.Int64).fill_null(-1).to_numpy() + 1
     table = np.full(categories.max(initial=0) + 1, -1, np.int64)
     table[categories] = np.arange(len(categories))

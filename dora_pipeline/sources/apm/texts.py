@@ -48,6 +48,10 @@ class Texts:
         return Codes(indices.to_numpy(zero_copy_only=False), none + 1)
 
     def at(self, places: npt.NDArray[np.intp]) -> pl.Series:
+        """The texts of some records."""
+        return pl.Series(_decoded(self.column.take(pa.array(places))), dtype=pl.String)
+
+    def categories(self, places: npt.NDArray[np.intp]) -> pl.Series:
         """The texts of some records, as categories."""
         return pl.Series(self.column.take(pa.array(places))).cast(pl.Categorical)
 

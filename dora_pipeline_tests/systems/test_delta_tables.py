@@ -1,5 +1,6 @@
 """The tables of a storage as Delta Lake knows them: its own library and Polars read them, in folder and bucket."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import duckdb
 import polars
 import pyarrow
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, Field, write_deltalake
+from deltalake.schema import PrimitiveType
 
 from dora_pipeline.errors import StorageUnavailable
 from dora_pipeline.warehouse.storage import delta_tables
@@ -91,6 +93,14 @@ def test_a_log_that_says_anything_else_is_brought_to_the_files(stored: TestHome,
     # As of an older program with other columns, and of a run that was killed between two tables.
     write_deltalake(folder, pyarrow.table({"day": ["x"]}), mode="overwrite", schema_mode="overwrite")
     shutil.rmtree(storage / "files" / "core.failures" / "_delta_log")
+    # As of others: files that are as they were, under other columns or by partitions.
+    DeltaTable(storage / "files" / "core.deployments").alter.add_columns([Field("theirs", PrimitiveType("string"))])
+    landed = storage / "files" / "landing.deployments"
+    content = polars.read_delta(str(landed)).to_arrow()
+    write_deltalake(landed, content, mode="overwrite", schema_mode="overwrite", partition_by=["service"])
+    # As of a file that was lost, and is written anew by another version of DuckDB.
+    (path,) = (storage / "files" / "core.services").glob("*.parquet")
+    duckdb.execute(f"COPY (FROM read_parquet('{path}')) TO '{path}' (COMPRESSION gzip)")
     stored.deploy("shop", "2024-06-08 10:00:00")
     stored.run()
     assert_tables_equal(stored, storage)
@@ -120,6 +130,8 @@ def test_a_run_that_ends_between_two_tables_is_ended_by_the_next(
 def test_without_the_setting_no_log_stays_behind(stored: TestHome, storage: Path) -> None:
     stored.settings(engine={"storage": str(storage)})
     stored.deploy("shop", "2024-06-08 10:00:00")
+    # As of a first run with the setting that was killed before it switched the manifest.
+    (storage / "manifest.json").write_text(json.dumps({**manifest(storage), "delta": {}}))
     stored.run()
     assert_equal(stored, storage)
     assert not [*storage.rglob("_delta_log")]
@@ -130,8 +142,10 @@ def test_without_the_setting_no_log_stays_behind(stored: TestHome, storage: Path
 
 
 def test_a_log_that_cannot_be_read_is_an_error_that_names_the_table(stored: TestHome, storage: Path) -> None:
-    (storage / "files" / DAILY / "_delta_log" / f"{0:020}.json").write_text("none of theirs")
-    with pytest.raises(StorageUnavailable, match=rf"engine.storage {storage}: the table {DAILY} of Delta Lake: "):
+    log = storage / "files" / DAILY / "_delta_log"
+    (log / f"{0:020}.json").write_text("none of theirs")
+    named = rf"engine.storage {storage}: the table {DAILY} of Delta Lake: .+; if its log was damaged .*, remove {log}, "
+    with pytest.raises(StorageUnavailable, match=named):
         stored.run()
 
 

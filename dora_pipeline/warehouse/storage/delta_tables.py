@@ -6,11 +6,12 @@ Each table's folder has a log beside its files. What does not belong here: writi
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.tables import Table
 from dora_pipeline.warehouse.schema import duckdb_type, table_comment
-from dora_pipeline.warehouse.storage.places import FILES, Place
+from dora_pipeline.warehouse.storage.places import DELTA_LOG, FILES, Place
 from dora_pipeline.warehouse.storage.stored_state import ParquetFile
 
 try:
@@ -40,35 +41,66 @@ _TYPES = {
 def commit_table(place: Place, table: type[Table], files: Sequence[ParquetFile]) -> int:
     """Switch the log of a table to these files, all of which are there, in one commit: the version that has them.
 
-    Where it has them already nothing is written. The log follows the files, whatever it said before. Raises OSError.
+    Where it has them already nothing is written. The log follows the files, whatever it said before; where that cannot
+    be told in one commit it is made anew. Raises OSError.
     """
-    address = f"{place.address}/{FILES}/{table.table_name}"
+    folder = f"{FILES}/{table.table_name}"
     wanted = {file.path.rpartition("/")[2]: file for file in files}
     schema = _schema(table)
     try:
-        try:
-            known = DeltaTable(address, storage_options=place.options)
-        except TableNotFoundError:
-            added = [_added(name, file) for name, file in wanted.items()]
-            comment = table_comment(table)
+        known = _known(place, folder)
+        listed = _sizes(known) if known else {}
+        is_former = not known or _columns(known.schema()) != _columns(schema)
+        if known and (_is_of_others(known) or (is_former and listed.keys() & wanted.keys())):
+            place.remove_folder(f"{folder}/{DELTA_LOG}")
+            known, listed = None, {}
+        added = [_added(name, file) for name, file in wanted.items() if listed.get(name) != file.bytes]
+        if known is None:
             create_table_with_add_actions(
-                address, schema, added, "error", [], table.table_name, comment, storage_options=place.options
+                f"{place.address}/{folder}",
+                schema,
+                added,
+                "error",
+                [],
+                table.table_name,
+                table_comment(table),
+                storage_options=place.options,
             )
             return 0
-        listed = {uri.rpartition("/")[2] for uri in known.file_uris()}
-        added = [_added(name, wanted[name]) for name in wanted.keys() - listed]
-        if _columns(known.schema()) != _columns(schema):
+        if is_former:
             # Then no file is as it was.
             known.create_write_transaction(added, "overwrite", schema)
-        elif added or listed - wanted.keys():
+        elif added or listed.keys() - wanted.keys():
             moment = time.time_ns() // 1_000_000
-            removed = [RemoveAction(name, True, moment) for name in listed - wanted.keys()]
+            removed = [RemoveAction(name, True, moment) for name in listed.keys() - wanted.keys()]
             known.create_write_transaction([*added, *removed], "append", schema)
         known.update_incremental()
         version: int = known.version()
         return version
     except DeltaError as error:
-        raise OSError(f"the table {table.table_name} of Delta Lake: {error}") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise OSError(
+            f"the table {table.table_name} of Delta Lake: {reason}; if its log was damaged or changed, remove "
+            f"{place.address}/{folder}/{DELTA_LOG}, which the next run makes anew"
+        ) from error
+
+
+def _known(place: Place, folder: str) -> DeltaTable | None:
+    try:
+        return DeltaTable(f"{place.address}/{folder}", storage_options=place.options)
+    except TableNotFoundError:
+        return None
+
+
+def _sizes(known: DeltaTable) -> dict[str, int]:
+    """The bytes of each file as the log has them, by its name."""
+    added: Any = known.get_add_actions()
+    return dict(zip(added["path"].to_pylist(), added["size_bytes"].to_pylist(), strict=True))
+
+
+def _is_of_others(known: DeltaTable) -> bool:
+    """Whether it has partitions, or what newer readers see otherwise: rows that are masked, columns of other names."""
+    return bool(known.metadata().partition_columns) or known.protocol().min_reader_version > 1
 
 
 def _schema(table: type[Table]) -> Schema:

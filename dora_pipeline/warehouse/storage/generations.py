@@ -18,7 +18,7 @@ from dora_pipeline.tables import TABLES, VIEWS, LandedDeployments, LandedFailure
 from dora_pipeline.warehouse.parquet import write_parquet
 from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.schema import comments, duckdb_type, macro_statements, view_statements
-from dora_pipeline.warehouse.storage.places import DELTA_LOG, FILES, Place, explained
+from dora_pipeline.warehouse.storage.places import FILES, Place, explained
 from dora_pipeline.warehouse.storage.stored_state import MANIFEST, ParquetFile, RetiredFiles, StoredState, read_state
 from dora_pipeline.warehouse.version import SCHEMA_VERSION
 
@@ -80,8 +80,10 @@ def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place, *, d
         former = read_state(place)
         sizes = place.sizes()
         parts = [part for table in _STORED for part in _parts(connection, table, table.table_name)]
-        # A name that no manifest has may be of a file that is not whole.
-        known = former.kept_paths() & sizes.keys() if former else set()
+        # A name that no manifest has, or another size than it says, may be of a file that is not whole.
+        told = former.sizes() if former else {}
+        kept = former.kept_paths() & sizes.keys() if former else set()
+        known = {path for path in kept if told.get(path, sizes[path]) == sizes[path]}
         new = [part for part in parts if part.path not in known]
         for name in {part.table.table_name for part in new}:
             place.make_folder(f"{FILES}/{name}")
@@ -97,10 +99,8 @@ def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place, *, d
             )
         if delta:
             manifest = _with_logs(place, manifest)
-        elif former:
-            # Readers of a log that nobody goes on with would not know that it is old.
-            for name in former.delta:
-                place.remove_folder(f"{FILES}/{name}/{DELTA_LOG}")
+        else:
+            _remove_logs(place)
         place.write(MANIFEST, manifest.model_dump_json(indent=1).encode())
         for name in sizes.keys() - manifest.kept_paths():
             if _OURS.fullmatch(name):
@@ -137,6 +137,14 @@ def _with_logs(place: Place, manifest: StoredState) -> StoredState:
 
     versions = {table.table_name: commit_table(place, table, manifest.tables[table.table_name]) for table in _STORED}
     return manifest.model_copy(update={"delta": versions})
+
+
+def _remove_logs(place: Place) -> None:
+    """Readers of a log that nobody goes on with would not know that it is old."""
+    for name in (logs := place.logs()):
+        place.remove_folder(name)
+    if logs and (left := place.logs()):
+        raise OSError(f"{left[0]}, which readers of Delta Lake would take for the state of now, cannot be removed")
 
 
 def _parts(connection: duckdb.DuckDBPyConnection, table: type[Table], rows: str) -> list[_Part]:

@@ -46,6 +46,9 @@ class Place(Protocol):
     def sizes(self) -> dict[str, int]:
         """The bytes of each file in `files/` and the folders in it, by its name; not of the logs of Delta Lake."""
 
+    def logs(self) -> list[str]:
+        """The folders of the logs of Delta Lake."""
+
     def sync(self, names: Iterable[str]) -> None:
         """Bring files that DuckDB has written to the disk."""
 
@@ -100,6 +103,10 @@ class Folder:
             for entry in os.scandir(folder)
             if entry.is_file()
         }
+
+    def logs(self) -> list[str]:
+        """As `Place` says."""
+        return [str(path.relative_to(self._path)) for path in (self._path / FILES).glob(f"*/{DELTA_LOG}")]
 
     def sync(self, names: Iterable[str]) -> None:
         """As `Place` says."""
@@ -189,6 +196,11 @@ class Bucket:
         found = [info for info in self._store.get_file_info(self._selector) if info.type == self._file]
         sizes = {info.path.removeprefix(f"{self._root}/"): info.size for info in found}
         return {name: size for name, size in sizes.items() if f"/{DELTA_LOG}/" not in name}
+
+    def logs(self) -> list[str]:
+        """As `Place` says."""
+        found = {info.path.partition(f"/{DELTA_LOG}/") for info in self._store.get_file_info(self._selector)}
+        return sorted({f"{top.removeprefix(f'{self._root}/')}/{DELTA_LOG}" for top, log, _ in found if log})
 
     def sync(self, names: Iterable[str]) -> None:
         """Nothing: an object store answers when it has a file."""

@@ -51,7 +51,11 @@ class StoredState(_Model):
 
     def paths(self) -> set[str]:
         """Of all files."""
-        return {file.path for files in self.tables.values() for file in files}
+        return set(self.sizes())
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each file by its path."""
+        return {file.path: file.bytes for files in self.tables.values() for file in files}
 
     def kept_paths(self) -> set[str]:
         """Of all files, and of those that readers of a former generation may be reading."""

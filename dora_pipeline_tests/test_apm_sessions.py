@@ -7,11 +7,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dora_pipeline.config import Settings
 from dora_pipeline.settings import HomeSettings
+from dora_pipeline.sources.apm import sessions
 from dora_pipeline.sources.apm.sessions import IDENTITY, SCHEMA, Cut, joined
 from dora_pipeline_tests.apm_exports import SHA, csv_bytes, jsonl, reading, written
 from dora_pipeline_tests.examples import examples
@@ -192,7 +194,12 @@ def part(first: int, last: int, team: str | None = None, *, service: str = "shop
     return pl.DataFrame([{**row, "last": last * minute, "sightings": 2, "records": 1, "day": day}], schema=SCHEMA)
 
 
-def test_sessions_of_parts_are_joined_where_the_gap_between_them_is_no_longer_than_the_quiet_gap() -> None:
+@pytest.mark.parametrize("groups_at_once", [1, 2, 1 << 24])
+def test_sessions_of_parts_are_joined_where_the_gap_between_them_is_no_longer_than_the_quiet_gap(
+    monkeypatch: pytest.MonkeyPatch, groups_at_once: int
+) -> None:
+    # So many groups are numbered at once; of 27 million the numbers would be too large.
+    monkeypatch.setattr(sessions, "_GROUPS_AT_ONCE", groups_at_once)
     parts = [part(130, 140, "till"), part(0, 10), part(70, 75, "web"), part(0, 500, service="cart")]
     for order in (parts, parts[::-1]):
         found = joined(order, IDENTITY, Cut(HOUR, ZoneInfo("UTC")))

@@ -7,6 +7,7 @@ are never further apart than the gap, so nor are they once others stand between 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -30,6 +31,7 @@ SCHEMA = {
 }
 _DAY = 86_400 * 10**6
 _LONGEST_DAY = 4 * _DAY
+_GROUPS_AT_ONCE = 1 << 24
 _MOST_NUMBERS = 1 << 62
 IDENTITY = ("service", "env", "version")
 PICKED = tuple(name for name in TEXTS if name not in IDENTITY)
@@ -137,10 +139,8 @@ def joined(parts: Sequence[pl.DataFrame], keys: Sequence[str], cut: Cut) -> pl.D
     first, last, days = (ordered[name].to_numpy() for name in ("first", "last", "day"))
     is_start = np.ones(len(ordered), np.bool_)
     is_start[1:] = (numbers[1:] != numbers[:-1]) | (days[1:] != days[:-1])
-    # The group and the time within its day in one number: the latest sighting so far is then a plain running maximum.
-    in_day = np.cumsum(is_start) * _LONGEST_DAY - days * _DAY + _DAY
-    seen_until = np.maximum.accumulate(last + in_day)
-    is_start[1:] |= first[1:] + in_day[1:] - seen_until[:-1] > microseconds(cut.gap)
+    seen_until = _seen_until(last, days, is_start)
+    is_start[1:] |= first[1:] - seen_until[:-1] > microseconds(cut.gap)
     starts = np.flatnonzero(is_start)
     if len(starts) == len(ordered):
         return ordered
@@ -150,6 +150,18 @@ def joined(parts: Sequence[pl.DataFrame], keys: Sequence[str], cut: Cut) -> pl.D
         *(pl.Series(name, np.add.reduceat(ordered[name].to_numpy(), starts)) for name in ("sightings", "records")),
         *(ordered[name][_first_told(numbered, name, starts)] for name in TEXTS if name not in keys),
     )
+
+
+def _seen_until(last: Microseconds, days: Microseconds, is_start: Flags) -> Microseconds:
+    """The latest sighting so far in each group of sessions of one day, which begin at the starts."""
+    found = np.empty_like(last)
+    starts = np.append(np.flatnonzero(is_start), len(last))
+    # More groups at once are no numbers of 64 bits.
+    for begin, end in pairwise([*starts[:-1:_GROUPS_AT_ONCE], len(last)]):
+        # The group and the time within its day in one number: that is a plain running maximum then.
+        in_day = np.cumsum(is_start[begin:end]) * _LONGEST_DAY - days[begin:end] * _DAY + _DAY
+        found[begin:end] = np.maximum.accumulate(last[begin:end] + in_day) - in_day
+    return found
 
 
 def _first_told(sessions: pl.DataFrame, name: str, starts: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

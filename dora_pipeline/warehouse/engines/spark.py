@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import socket
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,11 @@ from dora_pipeline.warehouse.parquet import write_parquet
 from dora_pipeline.warehouse.queries import insert, quoted, statement
 from dora_pipeline.warehouse.storage.places import Place, explained, open_place
 
+# A process whose main module has no file, as Dagster's runs are, it takes for doctests of its own, and ends it.
+_main = sys.modules["__main__"]
+_has_file = hasattr(_main, "__file__")
+if not _has_file:
+    _main.__file__ = __file__
 try:
     from pyspark.errors import PySparkException
     from pyspark.sql.connect.client import DefaultChannelBuilder
@@ -39,6 +45,9 @@ except ImportError as error:
     raise ConfigError(
         f"engine: kind spark needs packages that are not installed ({error.name}): install dora-pipeline[spark]"
     ) from error
+finally:
+    if not _has_file:
+        del _main.__file__
 
 _PORT = 15002
 _TOKEN = "DORA_SPARK_TOKEN"

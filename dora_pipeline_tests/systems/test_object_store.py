@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,8 @@ def test_a_store_that_does_not_answer_is_an_error_that_tells_no_secret_and_the_n
         assert_equal(stored, fetched(client, tmp_path / "copy"))
     for folder, _, names in os.walk(tmp_path):
         assert not [name for name in names if SECRET.encode() in (Path(folder) / name).read_bytes()]
+
+
+def test_a_process_whose_main_module_has_no_file_may_use_spark() -> None:
+    # As a run of Dagster is; PySpark's client ends it otherwise.
+    subprocess.run([sys.executable, "-c", "import dora_pipeline.warehouse.engines.spark"], check=True)

@@ -44,40 +44,32 @@ class Storage(DagsterSqliteStorage):
         return cls.from_local(inst_data=inst_data, **config_value)
 
 
-class Runs(SqliteRunStorage):
+class _OneFile:
+    """A storage of one file, with connections that stay open."""
+
+    _conn_string: str
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._engine = _engine(self._conn_string)
+
+    @contextmanager
+    def connect(self) -> Iterator[Any]:
+        """A transaction."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        """Close the file."""
+        self._engine.dispose()
+
+
+class Runs(_OneFile, SqliteRunStorage):
     """The runs."""
 
-    def __init__(self, conn_string: str) -> None:
-        super().__init__(conn_string)
-        self._engine = _engine(conn_string)
 
-    @contextmanager
-    def connect(self) -> Iterator[Any]:
-        """A transaction."""
-        with self._engine.begin() as connection:
-            yield connection
-
-    def dispose(self) -> None:
-        """Close the file."""
-        self._engine.dispose()
-
-
-class Schedules(SqliteScheduleStorage):
+class Schedules(_OneFile, SqliteScheduleStorage):
     """The ticks of schedules and sensors."""
-
-    def __init__(self, conn_string: str) -> None:
-        super().__init__(conn_string)
-        self._engine = _engine(conn_string)
-
-    @contextmanager
-    def connect(self) -> Iterator[Any]:
-        """A transaction."""
-        with self._engine.begin() as connection:
-            yield connection
-
-    def dispose(self) -> None:
-        """Close the file."""
-        self._engine.dispose()
 
 
 class EventLog(SqliteEventLogStorage):

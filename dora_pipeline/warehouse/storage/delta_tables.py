@@ -11,8 +11,8 @@ from typing import Any
 from dora_pipeline.errors import ConfigError
 from dora_pipeline.tables import Table
 from dora_pipeline.warehouse.schema import duckdb_type, table_comment
-from dora_pipeline.warehouse.storage.places import DELTA_LOG, FILES, Place
-from dora_pipeline.warehouse.storage.stored_state import ParquetFile
+from dora_pipeline.warehouse.storage.places import FILES, Place
+from dora_pipeline.warehouse.storage.stored_state import DELTA_LOG, ParquetFile
 
 try:
     from deltalake import DeltaTable, Field, Schema

@@ -5,7 +5,7 @@ whatever led to them, and nothing has to keep book of what has changed. What doe
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,7 +19,14 @@ from dora_pipeline.warehouse.parquet import write_parquet
 from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.schema import comments, duckdb_type, macro_statements, view_statements
 from dora_pipeline.warehouse.storage.places import FILES, Place, explained
-from dora_pipeline.warehouse.storage.stored_state import MANIFEST, ParquetFile, RetiredFiles, StoredState, read_state
+from dora_pipeline.warehouse.storage.stored_state import (
+    DELTA_LOG,
+    MANIFEST,
+    ParquetFile,
+    RetiredFiles,
+    StoredState,
+    read_state,
+)
 from dora_pipeline.warehouse.version import SCHEMA_VERSION
 
 # Beside core and metrics what macros read, which is what has landed of events.
@@ -100,7 +107,7 @@ def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place, *, d
         if delta:
             manifest = _with_logs(place, manifest)
         else:
-            _remove_logs(place)
+            _remove_logs(place, sizes)
         place.write(MANIFEST, manifest.model_dump_json(indent=1).encode())
         for name in sizes.keys() - manifest.kept_paths():
             if _OURS.fullmatch(name):
@@ -139,12 +146,18 @@ def _with_logs(place: Place, manifest: StoredState) -> StoredState:
     return manifest.model_copy(update={"delta": versions})
 
 
-def _remove_logs(place: Place) -> None:
+def _remove_logs(place: Place, names: Iterable[str]) -> None:
     """Readers of a log that nobody goes on with would not know that it is old."""
-    for name in (logs := place.logs()):
+    logs = _logs(names)
+    for name in logs:
         place.remove_folder(name)
-    if logs and (left := place.logs()):
-        raise OSError(f"{left[0]}, which readers of Delta Lake would take for the state of now, cannot be removed")
+    if logs and (left := _logs(place.sizes())):
+        raise OSError(f"{min(left)}, which readers of Delta Lake would take for the state of now, cannot be removed")
+
+
+def _logs(names: Iterable[str]) -> set[str]:
+    """The folders of the logs among some files."""
+    return {f"{folder}/{DELTA_LOG}" for folder, log, _ in (name.partition(f"/{DELTA_LOG}/") for name in names) if log}
 
 
 def _parts(connection: duckdb.DuckDBPyConnection, table: type[Table], rows: str) -> list[_Part]:

@@ -17,8 +17,6 @@ from dora_pipeline.errors import StorageUnavailable
 from dora_pipeline.files import sync_folder, whole_file
 
 FILES = "files"
-# The folder of its log in that of a table.
-DELTA_LOG = "_delta_log"
 _SCHEME = "s3://"
 _CONNECT_SECONDS = 10
 _REQUEST_SECONDS = 60
@@ -44,10 +42,7 @@ class Place(Protocol):
         """Put a whole file in the place of another, at once."""
 
     def sizes(self) -> dict[str, int]:
-        """The bytes of each file in `files/` and the folders in it, by its name; not of the logs of Delta Lake."""
-
-    def logs(self) -> list[str]:
-        """The folders of the logs of Delta Lake."""
+        """The bytes of each file below `files/`, by its name."""
 
     def sync(self, names: Iterable[str]) -> None:
         """Bring files that DuckDB has written to the disk."""
@@ -95,18 +90,8 @@ class Folder:
 
     def sizes(self) -> dict[str, int]:
         """As `Place` says."""
-        top = self._path / FILES
-        folders = [top, *(Path(entry) for entry in os.scandir(top) if entry.is_dir())]
-        return {
-            str(Path(entry).relative_to(self._path)): entry.stat().st_size
-            for folder in folders
-            for entry in os.scandir(folder)
-            if entry.is_file()
-        }
-
-    def logs(self) -> list[str]:
-        """As `Place` says."""
-        return [str(path.relative_to(self._path)) for path in (self._path / FILES).glob(f"*/{DELTA_LOG}")]
+        found = (path for path in (self._path / FILES).rglob("*") if path.is_file())
+        return {str(path.relative_to(self._path)): path.stat().st_size for path in found}
 
     def sync(self, names: Iterable[str]) -> None:
         """As `Place` says."""
@@ -194,13 +179,7 @@ class Bucket:
     def sizes(self) -> dict[str, int]:
         """As `Place` says."""
         found = [info for info in self._store.get_file_info(self._selector) if info.type == self._file]
-        sizes = {info.path.removeprefix(f"{self._root}/"): info.size for info in found}
-        return {name: size for name, size in sizes.items() if f"/{DELTA_LOG}/" not in name}
-
-    def logs(self) -> list[str]:
-        """As `Place` says."""
-        found = {info.path.partition(f"/{DELTA_LOG}/") for info in self._store.get_file_info(self._selector)}
-        return sorted({f"{top.removeprefix(f'{self._root}/')}/{DELTA_LOG}" for top, log, _ in found if log})
+        return {info.path.removeprefix(f"{self._root}/"): info.size for info in found}
 
     def sync(self, names: Iterable[str]) -> None:
         """Nothing: an object store answers when it has a file."""

@@ -11,6 +11,8 @@ from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.storage.places import Place
 
 MANIFEST = "manifest.json"
+# The folder with its log in that of a table of Delta Lake.
+DELTA_LOG = "_delta_log"
 
 
 class _Model(BaseModel):

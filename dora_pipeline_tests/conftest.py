@@ -33,6 +33,14 @@ def home(tmp_path: Path) -> TestHome:
 
 
 @pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """A folder for files."""
+    folder = tmp_path / "storage"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def remote(tmp_path: Path, home: TestHome) -> Path:
     """Where a repository is to be; the settings of the home name it, and the event APIs are selected."""
     path = tmp_path / "app.git"

@@ -36,6 +36,14 @@ VIEWS = ("core.events", "metrics.measures", "metrics.deployment_outcomes")
 SUMMARY = "metrics.summary_by('tag:team', 'quarter', DATE '2024-01-01', DATE '2025-06-30')"
 
 
+def tell_two_months(home: TestHome) -> None:
+    """Two deployments and a failure of two months."""
+    home.select_events()
+    home.deploy("shop", "2024-05-06 10:00:00", version="1", custom_tags=["team:a"])
+    home.deploy("shop", "2024-06-07 10:00:00", version="2")
+    home.fail(["shop"], "2024-06-07 11:00:00", "2024-06-07 12:30:00")
+
+
 def manifest(storage: Path) -> dict[str, Any]:
     """The manifest of a folder."""
     content: dict[str, Any] = json.loads((storage / "manifest.json").read_text(encoding="utf-8"))

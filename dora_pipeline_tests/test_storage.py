@@ -24,28 +24,17 @@ from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.random_repositories import random_repository
 from dora_pipeline_tests.random_settings import STAGES
 from dora_pipeline_tests.random_worlds import random_world
-from dora_pipeline_tests.stored import SUMMARY, TABLES, assert_equal, files, guide, kill_run, manifest
+from dora_pipeline_tests.stored import SUMMARY, TABLES, assert_equal, files, guide, kill_run, manifest, tell_two_months
 from dora_pipeline_tests.told_worlds import tell
 
 COUNT = "SELECT COUNT(*) FROM core.deployments"
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Path:
-    """A folder for files."""
-    folder = tmp_path / "storage"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def stored(home: TestHome, storage: Path) -> TestHome:
     """A home whose state is put there: two deployments and a failure of two months."""
     home.settings(engine={"storage": str(storage)})
-    home.select_events()
-    home.deploy("shop", "2024-05-06 10:00:00", version="1", custom_tags=["team:a"])
-    home.deploy("shop", "2024-06-07 10:00:00", version="2")
-    home.fail(["shop"], "2024-06-07 11:00:00", "2024-06-07 12:30:00")
+    tell_two_months(home)
     home.run()
     return home
 

@@ -16,34 +16,18 @@ from dora_pipeline.errors import StorageUnavailable
 from dora_pipeline.warehouse.storage import delta_tables
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.object_stores import ADDRESS, SECRET, fetched, named_store, running_store
-from dora_pipeline_tests.stored import TABLES, assert_equal, manifest
+from dora_pipeline_tests.stored import TABLES, assert_equal, manifest, tell_two_months
 
 DAILY = "metrics.daily"
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Path:
-    """A folder for files."""
-    folder = tmp_path / "storage"
-    folder.mkdir()
-    return folder
 
 
 @pytest.fixture
 def stored(home: TestHome, storage: Path) -> TestHome:
     """A home whose state is put there: two deployments and a failure of two months."""
     home.settings(engine={"storage": str(storage), "delta": True})
-    begin(home)
+    tell_two_months(home)
     home.run()
     return home
-
-
-def begin(home: TestHome) -> None:
-    """Two deployments and a failure of two months."""
-    home.select_events()
-    home.deploy("shop", "2024-05-06 10:00:00", version="1", custom_tags=["team:a"])
-    home.deploy("shop", "2024-06-07 10:00:00", version="2")
-    home.fail(["shop"], "2024-06-07 11:00:00", "2024-06-07 12:30:00")
 
 
 def rows(table: DeltaTable) -> list[tuple[Any, ...]]:
@@ -151,7 +135,7 @@ def test_a_log_that_cannot_be_read_is_an_error_that_names_the_table(stored: Test
 
 def test_a_bucket_has_the_same_tables(home: TestHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     home.settings(engine={"storage": ADDRESS, "delta": True})
-    begin(home)
+    tell_two_months(home)
     port = named_store(monkeypatch)
     with running_store(port, tmp_path / "log") as client:
         home.run()

@@ -13,7 +13,7 @@ from dora_pipeline.warehouse.storage.storage_reader import open_storage
 from dora_pipeline_tests.command import call
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.object_stores import ADDRESS, SECRET, fetched, manifest, named_store, objects, running_store
-from dora_pipeline_tests.stored import SUMMARY, assert_equal, files, kill_run
+from dora_pipeline_tests.stored import SUMMARY, assert_equal, files, kill_run, tell_two_months
 
 COUNT = "SELECT COUNT(*) FROM core.deployments"
 
@@ -28,10 +28,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> int:
 def stored(home: TestHome) -> TestHome:
     """A home with deployments of two months and a failure, to be put into the bucket."""
     home.settings(engine={"storage": ADDRESS})
-    home.select_events()
-    home.deploy("shop", "2024-05-06 10:00:00", version="1", custom_tags=["team:a"])
-    home.deploy("shop", "2024-06-07 10:00:00", version="2")
-    home.fail(["shop"], "2024-06-07 11:00:00", "2024-06-07 12:30:00")
+    tell_two_months(home)
     return home
 
 

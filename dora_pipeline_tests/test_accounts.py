@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from dora_pipeline.errors import ConfigError, WarehouseError
-from dora_pipeline.warehouse import judgement, landing, links, queries
+from dora_pipeline.warehouse import landing, queries, replacement
 from dora_pipeline.warehouse.accounts import Discrepancy, discrepancies
 from dora_pipeline.warehouse.emptiness import NOTHING_WITHOUT, finds_nothing
 from dora_pipeline.warehouse.engines import engine
@@ -237,7 +237,7 @@ def test_rows_that_a_transaction_does_not_read_back_are_noticed_where_they_are_w
     def unread_frame(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, query: str) -> None:
         execute_with(connection, rows.clear() if f"INTO {table} " in query else rows, query)
 
-    for module in (landing, judgement, links):
+    for module in (landing, replacement):
         monkeypatch.setattr(module, "insert", unread)
     monkeypatch.setattr(landing, "execute_with", unread_frame)
     with pytest.raises(WarehouseError, match=r"landing\.\w+: \d+ rows were to be written or read, and 0 were"):

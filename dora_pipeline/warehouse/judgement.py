@@ -11,7 +11,8 @@ from dora_pipeline.warehouse import links
 from dora_pipeline.warehouse.engines import Engine
 from dora_pipeline.warehouse.failed_changes import wait_for_changes
 from dora_pipeline.warehouse.landing import APM, add_deployments, remove_deployments, wait_for_services
-from dora_pipeline.warehouse.queries import count, difference, first_row, insert, require_rows
+from dora_pipeline.warehouse.queries import count, first_row, require_rows
+from dora_pipeline.warehouse.replacement import replace_rows
 from dora_pipeline.warehouse.staleness import mark_days
 
 
@@ -59,7 +60,7 @@ def judge_deployments(
         """
     )
     of_changed = """
-        FROM landing.judged_deployments AS j JOIN changed_services AS c ON j.service = c.service AND j.day >= c.from_day
+        FROM landing.judged_deployments AS x JOIN changed_services AS c ON x.service = c.service AND x.day >= c.from_day
     """
     [looked_at_from] = first_row(connection, "SELECT MIN(from_day) - 2 FROM changed_services") or [None]
     parameters = {
@@ -67,29 +68,10 @@ def judge_deployments(
         "longest_gap_us": longest_gap_us,
         "looked_at_from": looked_at_from,
     }
-    name = "landing.judged_deployments"
-    if count(connection, f"CREATE OR REPLACE TEMP TABLE known_judged AS SELECT j.* {of_changed}"):
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE new_judged AS SELECT * FROM landing.judged_deployments LIMIT 0"
-        )
-        rows = engine.insert(connection, "new_judged", name, parameters)
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {difference('known_judged', 'new_judged')}")
-        connection.execute(
-            """
-            DELETE FROM landing.judged_deployments AS j
-            WHERE EXISTS (FROM changed_services AS c WHERE j.service = c.service AND j.day >= c.from_day)
-            """
-        )
-        insert(connection, "landing.judged_deployments", "new_judged", rows)
-        differing = "FROM differing AS j"
-    else:
-        # Nothing to compare with: whole rows are written once.
-        rows = engine.insert(connection, "landing.judged_deployments", name, parameters)
-        require_rows("landing.judged_deployments", rows, count(connection, f"SELECT COUNT(*) {of_changed}"))
-        differing = of_changed
-    mark_days(connection, (Deployments, RejectedEvents), f"SELECT j.day {differing}")
-    links.wait_for_deployments(connection, f"SELECT j.deployment_id, j.service, j.team, j.finished_at {differing}")
-    wait_for_changes(connection, f"SELECT j.service, j.day {differing}")
+    differing = replace_rows(connection, engine, "landing.judged_deployments", of_changed, "new_judged", parameters)
+    mark_days(connection, (Deployments, RejectedEvents), f"SELECT x.day {differing}")
+    links.wait_for_deployments(connection, f"SELECT x.deployment_id, x.service, x.team, x.finished_at {differing}")
+    wait_for_changes(connection, f"SELECT x.service, x.day {differing}")
     connection.execute("INSERT INTO landing.changed_ranges FROM changed_services")
     connection.execute("DELETE FROM landing.changed_services")
 
@@ -99,20 +81,9 @@ def judge_failures(connection: duckdb.DuckDBPyConnection, engine: Engine) -> Non
     if count(connection, "SELECT COUNT(*) FROM landing.changed_days") == 0:
         return
     connection.execute("CREATE OR REPLACE TEMP TABLE changed_days AS SELECT DISTINCT day FROM landing.changed_days")
-    of_changed = "FROM landing.judged_failures WHERE day IN (SELECT day FROM changed_days)"
-    name = "landing.judged_failures"
-    if count(connection, f"CREATE OR REPLACE TEMP TABLE known_judged AS SELECT * {of_changed}"):
-        connection.execute("CREATE OR REPLACE TEMP TABLE new_judged AS SELECT * FROM landing.judged_failures LIMIT 0")
-        rows = engine.insert(connection, "new_judged", name)
-        differing = f"SELECT DISTINCT day FROM ({difference('known_judged', 'new_judged')})"
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE differing_days AS {differing}")
-        connection.execute(f"DELETE {of_changed}")
-        insert(connection, "landing.judged_failures", "new_judged", rows)
-    else:
-        # Nothing to compare with: whole rows are written once.
-        rows = engine.insert(connection, "landing.judged_failures", name)
-        require_rows("landing.judged_failures", rows, count(connection, f"SELECT COUNT(*) {of_changed}"))
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE differing_days AS SELECT DISTINCT day {of_changed}")
+    of_changed = "FROM landing.judged_failures AS x WHERE x.day IN (SELECT c.day FROM changed_days AS c)"
+    differing = replace_rows(connection, engine, "landing.judged_failures", of_changed, "new_judged")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE differing_days AS SELECT DISTINCT x.day {differing}")
     mark_days(connection, (Failures, RejectedEvents), "FROM differing_days")
     links.wait_for_days(connection, "FROM differing_days")
     connection.execute("DELETE FROM landing.changed_days")

@@ -8,7 +8,8 @@ import polars as pl
 
 from dora_pipeline.tables import FailureLinks
 from dora_pipeline.warehouse.engines import Engine
-from dora_pipeline.warehouse.queries import count, difference, execute_with, insert, require_rows, statement
+from dora_pipeline.warehouse.queries import count, execute_with, statement
+from dora_pipeline.warehouse.replacement import replace_rows
 from dora_pipeline.warehouse.staleness import mark_days
 
 
@@ -82,25 +83,15 @@ def link_failures(connection: duckdb.DuckDBPyConnection, engine: Engine, window_
     if not concerned and count(connection, "SELECT COUNT(*) FROM landing.unlinked_days") == 0:
         connection.execute("DELETE FROM landing.changed_deployments")
         return
-    is_replaced = """
-        l.day IN (SELECT u.day FROM landing.unlinked_days AS u) OR EXISTS (
+    of_replaced = """
+        FROM landing.failure_links AS x
+        WHERE x.day IN (SELECT u.day FROM landing.unlinked_days AS u) OR EXISTS (
             FROM failures_to_link AS f
-            WHERE f.failure_id = l.failure_id AND f.service IS NOT DISTINCT FROM l.service
+            WHERE f.failure_id = x.failure_id AND f.service IS NOT DISTINCT FROM x.service
         )
     """
-    of_replaced = f"FROM landing.failure_links AS l WHERE {is_replaced}"
     parameters = {"window_us": window_us, "slack_us": slack_us}
-    name = "landing.failure_links"
-    if count(connection, f"CREATE OR REPLACE TEMP TABLE known_links AS SELECT l.* {of_replaced}"):
-        connection.execute("CREATE OR REPLACE TEMP TABLE new_links AS SELECT * FROM landing.failure_links LIMIT 0")
-        linked = engine.insert(connection, "new_links", name, parameters)
-        mark_days(connection, [FailureLinks], f"SELECT day FROM ({difference('known_links', 'new_links')})")
-        connection.execute(f"DELETE {of_replaced}")
-        insert(connection, "landing.failure_links", "new_links", linked)
-    else:
-        # Nothing to compare with: whole rows are written once.
-        linked = engine.insert(connection, "landing.failure_links", name, parameters)
-        require_rows("landing.failure_links", linked, count(connection, f"SELECT COUNT(*) {of_replaced}"))
-        mark_days(connection, [FailureLinks], f"SELECT l.day {of_replaced}")
+    differing = replace_rows(connection, engine, "landing.failure_links", of_replaced, "new_links", parameters)
+    mark_days(connection, [FailureLinks], f"SELECT x.day {differing}")
     connection.execute("DELETE FROM landing.changed_deployments")
     connection.execute("DELETE FROM landing.unlinked_days")

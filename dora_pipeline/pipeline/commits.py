@@ -14,17 +14,11 @@ from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.repositories.delivered import Delivered
 from dora_pipeline.repositories.graph import CommitGraph
+from dora_pipeline.repositories.mirror import Mirror
 from dora_pipeline.repositories.ranges import Range
 from dora_pipeline.tables import DeliveredTips, DeploymentRanges, empty_frame
 from dora_pipeline.warehouse import commits
-from dora_pipeline.warehouse.range_cache import (
-    Landed,
-    has_squash_merges,
-    keep_ranges,
-    landed_commits,
-    range_id,
-    unknown_ranges,
-)
+from dora_pipeline.warehouse.range_cache import KeptRanges, Landed, keep_ranges, kept_ranges, range_id
 from dora_pipeline.warehouse.writer import Writer
 
 # A service in an environment, in one of the histories of deployments.
@@ -32,6 +26,8 @@ _History = tuple[str, str, str | None]
 # Commits that have all that was delivered, with the days on which they were deployed; then also until when they had.
 _Tips = Mapping[str, date]
 _TipRow = tuple[str, date, date | None]
+# So many deployments are asked for together, whole repositories: what is kept is looked through once for all of them.
+_AT_ONCE = 20_000
 
 
 def look_up_commits(session: Session, repositories: Repositories, since: date) -> None:
@@ -59,10 +55,17 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
     groups = questions.rows.partition_by("repository_id", as_dict=True, maintain_order=True)
     by_repository = {str(key[0]): group for key, group in groups.items()}
     names = [*by_repository, *(name for name in tips if name not in by_repository)]
-    for done, name in enumerate(names, start=1):
-        group = by_repository[name].iter_rows(named=True) if name in by_repository else ()
-        answers.add(name, [_Question(**row) for row in group], tips.get(name, {}))
-        session.progress.step("look up commits", done, len(names))
+    done = 0
+    for some in _batches(names, {name: group.height for name, group in by_repository.items()}):
+        rows = (by_repository.get(name, questions.rows.clear()).iter_rows(named=True) for name in some)
+        asked = [
+            answers.ask(name, [_Question(**row) for row in of_one]) for name, of_one in zip(some, rows, strict=True)
+        ]
+        kept = kept_ranges(writer, some, [key for one in asked for key in one.ranges])
+        for one in asked:
+            answers.add(one, tips.get(one.repository_id, {}), kept)
+            done += 1
+            session.progress.step("look up commits", done, len(names))
     commits.replace_answers(
         writer,
         questions,
@@ -71,6 +74,20 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
         pl.DataFrame(answers.tips, schema=empty_frame(DeliveredTips).schema, orient="row"),
         answers.differing_ranges,
     )
+
+
+def _batches(names: Sequence[str], deployments: Mapping[str, int]) -> Iterator[list[str]]:
+    """The repositories, so many together as have `_AT_ONCE` deployments."""
+    some: list[str] = []
+    size = 0
+    for name in names:
+        some.append(name)
+        size += deployments.get(name, 0)
+        if size >= _AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def _found_again(repositories: Repositories, missing: pl.DataFrame, since: date) -> list[str]:
@@ -111,6 +128,22 @@ class _Question:
         return self.history, self.service, self.env
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of a repository: the whole SHAs that it has, the ranges, and which of them is that of a deployment.
+
+    `missing` says why it cannot be asked.
+    """
+
+    repository_id: str
+    questions: Sequence[_Question]
+    mirror: Mirror | None = None
+    missing: str | None = None
+    shas: Mapping[str, str] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    range_ids: Mapping[str, str] = field(default_factory=dict)
+
+
 class _Answers:
     """Rows for the tables of the step, repository by repository."""
 
@@ -124,39 +157,46 @@ class _Answers:
         self._squash_merges = squash_merges
         self._asks_requests = asks_requests
 
-    def add(self, repository_id: str, questions: Sequence[_Question], tips: Mapping[_History, _Tips]) -> None:
-        """Answer the questions of one repository, where `tips` had been delivered before; in order of deployment."""
-        known = self._known(repository_id, questions, tips)
-        for question in questions:
-            self.ranges.append(known.row(question))
-        by_history: dict[_History, list[_Question]] = {history: [] for history in tips}
-        for question in questions:
-            by_history.setdefault(question.in_history, []).append(question)
-        for history, asked in by_history.items():
-            before = tips.get(history, {})
-            rows = self._walk(known, known.graph, asked, before) if known.graph else _kept(before)
-            self.tips.extend((*history, repository_id, *row) for row in rows)
-
-    def _known(self, repository_id: str, questions: Sequence[_Question], tips: Mapping[_History, _Tips]) -> "_Known":
+    def ask(self, repository_id: str, questions: Sequence[_Question]) -> _Asked:
+        """Ask a repository for the commits of its questions, which are in order of deployment."""
         mirror = self._repositories.mirror(repository_id)
         if mirror is None or not questions:
-            return _Known(missing="repository_not_configured")
-        asked = {sha for question in questions for sha in (question.base_sha, question.head_sha) if sha}
-        shas = self._repositories.resolved(mirror, asked)
+            return _Asked(repository_id, questions, missing="repository_not_configured")
+        wanted = {sha for question in questions for sha in (question.base_sha, question.head_sha) if sha}
+        shas = self._repositories.resolved(mirror, wanted)
         if shas is None:
-            return _Known(missing="repository_missing")
+            return _Asked(repository_id, questions, missing="repository_missing")
         ranges: dict[str, Range] = {}
-        keys: dict[str, str] = {}
+        range_ids: dict[str, str] = {}
         for question in questions:
             base, head = shas.get(question.base_sha or ""), shas.get(question.head_sha)
             if question.is_ranged and base and head:
                 found = Range(base, head, tuple(question.patterns))
                 key = range_id(repository_id, found.base, found.head, found.patterns, self._squash_merges)
-                ranges[key], keys[question.deployment_id] = found, key
-        cached = landed_commits(self._writer, list(ranges))
-        unknown = unknown_ranges(self._writer, list(ranges), asks_requests=self._asks_requests)
-        if self._squash_merges == "expand" and has_squash_merges(self._writer, repository_id):
-            unknown |= _followed(questions, shas, keys)
+                ranges[key], range_ids[question.deployment_id] = found, key
+        return _Asked(repository_id, questions, mirror, None, shas, ranges, range_ids)
+
+    def add(self, asked: _Asked, tips: Mapping[_History, _Tips], kept: KeptRanges) -> None:
+        """Answer the questions of a repository, where `tips` had been delivered before."""
+        known = self._known(asked, tips, kept)
+        for question in asked.questions:
+            self.ranges.append(known.row(question))
+        by_history: dict[_History, list[_Question]] = {history: [] for history in tips}
+        for question in asked.questions:
+            by_history.setdefault(question.in_history, []).append(question)
+        for history, questions in by_history.items():
+            before = tips.get(history, {})
+            rows = self._walk(known, known.graph, questions, before) if known.graph else _kept(before)
+            self.tips.extend((*history, asked.repository_id, *row) for row in rows)
+
+    def _known(self, asked: _Asked, tips: Mapping[_History, _Tips], kept: KeptRanges) -> "_Known":
+        mirror, questions, shas, ranges = asked.mirror, asked.questions, asked.shas, asked.ranges
+        if mirror is None:
+            return _Known(asked.missing)
+        cached = {key: kept.landed.get(key, []) for key in ranges}
+        unknown = kept.unknown(ranges, asks_requests=self._asks_requests)
+        if self._squash_merges == "expand" and asked.repository_id in kept.squashing:
+            unknown |= _followed(questions, shas, asked.range_ids)
         originals = {sha for commits in cached.values() for landed in commits for sha in _shas(landed) if landed[2]}
         before = {sha for history in tips.values() for sha in history}
         present = self._repositories.present(mirror, originals | before)
@@ -178,13 +218,13 @@ class _Answers:
         read, commits = (
             frame.filter(pl.col("range_id").is_in(whole)) for frame in (found_ranges.ranges, found_ranges.commits)
         )
-        self.differing_ranges |= keep_ranges(self._writer, repository_id, read, commits)
+        self.differing_ranges |= keep_ranges(self._writer, asked.repository_id, read, commits, kept)
         cached |= {key: [] for key in whole}
         names = ("range_id", "commit_sha", "landed_as_sha", "landings")
         for key, sha, squash, landings in commits.select(names).iter_rows():
             cached[key].append((sha, squash, landings))
         unseen = (originals | before) - present
-        return _Known(None, shas, keys, cached, found_ranges.reading.graph, unseen)
+        return _Known(None, shas, asked.range_ids, cached, found_ranges.reading.graph, unseen)
 
     def _walk(
         self, known: "_Known", graph: CommitGraph, questions: Sequence[_Question], before: _Tips

@@ -1,11 +1,12 @@
 """The cache of commit ranges: what was looked up once is never computed again."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 
 import polars as pl
 
-from dora_pipeline.warehouse.queries import difference, execute_with
+from dora_pipeline.warehouse.queries import difference, execute_with, make_alike
 from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 from dora_pipeline.warehouse.writer import Writer
 
@@ -55,39 +56,57 @@ def take_over_what_remotes_said(writer: Writer) -> None:
                 )
 
 
-def unknown_ranges(writer: Writer, range_ids: Sequence[str], *, asks_requests: bool) -> set[str]:
-    """Those of the ranges that were never looked up, and, if `asks_requests`, those that lack what can be asked."""
-    known = writer.connection.execute(
-        "SELECT range_id FROM landing.commit_ranges WHERE range_id IN (SELECT UNNEST(?)) AND (is_final OR NOT ?)",
-        [list(range_ids), asks_requests],
-    ).fetchall()
-    return set(range_ids) - {row[0] for row in known}
-
-
-def has_squash_merges(writer: Writer, repository_id: str) -> bool:
-    """Whether a range of the repository has squash commits."""
-    query = "SELECT COUNT(*) > 0 FROM landing.commit_ranges WHERE repository_id = ? AND squash_merges > 0"
-    return bool(writer.connection.execute(query, [repository_id]).fetchall()[0][0])
-
-
 # A commit of a range, the squash commit of the range that stands for it, and all that do.
 Landed = tuple[str, str | None, Sequence[str]]
 
 
-def landed_commits(writer: Writer, range_ids: Sequence[str]) -> dict[str, list[Landed]]:
-    """The commits of each of the ranges."""
-    found: dict[str, list[Landed]] = {key: [] for key in range_ids}
-    rows = writer.connection.execute(
-        "SELECT range_id, commit_sha, landed_as_sha, landings FROM landing.range_commits "
-        "WHERE range_id IN (SELECT UNNEST(?))",
-        [list(range_ids)],
+@dataclass(frozen=True)
+class KeptRanges:
+    """What was looked up before, of some ranges and repositories.
+
+    `is_final` has the ranges that were, and whether all that they lacked could be asked for; `landed` their commits;
+    `squashing` the repositories of which a range has squash commits.
+    """
+
+    is_final: Mapping[str, bool]
+    landed: Mapping[str, list[Landed]]
+    squashing: Set[str]
+
+    def unknown(self, range_ids: Iterable[str], *, asks_requests: bool) -> set[str]:
+        """Those of the ranges that were never looked up, and, if `asks_requests`, those that lack what can be asked."""
+        return {
+            key
+            for key in range_ids
+            if not self.is_final.get(key, False) and (asks_requests or key not in self.is_final)
+        }
+
+
+def kept_ranges(writer: Writer, repository_ids: Sequence[str], range_ids: Sequence[str]) -> KeptRanges:
+    """What was looked up before; each question looks through all that is kept, so ask of many at once."""
+    connection = writer.connection
+    final = connection.execute(
+        "SELECT range_id, is_final FROM landing.commit_ranges WHERE range_id IN (SELECT UNNEST(?))", [range_ids]
     ).fetchall()
-    for key, *landed in rows:
-        found[key].append((landed[0], landed[1], landed[2]))
-    return found
+    landed: dict[str, list[Landed]] = {key: [] for key, _ in final}
+    if final:
+        rows = connection.execute(
+            "SELECT range_id, commit_sha, landed_as_sha, landings FROM landing.range_commits "
+            "WHERE range_id IN (SELECT UNNEST(?))",
+            [list(landed)],
+        ).fetchall()
+        for key, *commit in rows:
+            landed[key].append((commit[0], commit[1], commit[2]))
+    squashing = connection.execute(
+        "SELECT DISTINCT repository_id FROM landing.commit_ranges "
+        "WHERE repository_id IN (SELECT UNNEST(?)) AND squash_merges > 0",
+        [repository_ids],
+    ).fetchall()
+    return KeptRanges(dict(final), landed, {row[0] for row in squashing})
 
 
-def keep_ranges(writer: Writer, repository_id: str, ranges: pl.DataFrame, commits: pl.DataFrame) -> set[str]:
+def keep_ranges(
+    writer: Writer, repository_id: str, ranges: pl.DataFrame, commits: pl.DataFrame, kept: KeptRanges
+) -> set[str]:
     """Keep looked-up ranges of a repository (rows of CommitRanges) with their commits (rows of RangeCommits).
 
     Returns the ids of those that were kept before and had other commits.
@@ -95,24 +114,20 @@ def keep_ranges(writer: Writer, repository_id: str, ranges: pl.DataFrame, commit
     if ranges.is_empty():
         return set()
     ranges = ranges.with_columns(repository_id=pl.lit(repository_id))
-    range_ids = [ranges["range_id"].to_list()]
-    is_kept = "range_id IN (SELECT range_id FROM kept_ranges)"
+    again = [key for key in ranges["range_id"] if key in kept.is_final]
+    is_again = "WHERE range_id IN (SELECT UNNEST(?))"
     with writer.transaction() as connection:
-        connection.execute(
-            """
-            CREATE OR REPLACE TEMP TABLE kept_ranges AS
-            SELECT range_id FROM landing.commit_ranges WHERE range_id IN (SELECT UNNEST(?))
-            """,
-            range_ids,
-        )
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE kept_commits AS SELECT * FROM landing.range_commits WHERE {is_kept}"
-        )
+        if again:
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE kept_commits AS SELECT * FROM landing.range_commits {is_again}", [again]
+            )
+            for name in ("commit_ranges", "range_commits"):
+                connection.execute(f"DELETE FROM landing.{name} {is_again}", [again])
         for name, frame in (("commit_ranges", ranges), ("range_commits", commits)):
-            connection.execute(f"DELETE FROM landing.{name} WHERE range_id IN (SELECT UNNEST(?))", range_ids)
             execute_with(connection, frame, f"INSERT INTO landing.{name} BY NAME SELECT * FROM given_rows")
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE found_commits AS SELECT * FROM landing.range_commits WHERE {is_kept}"
-        )
+        if not again:
+            return set()
+        found = commits.filter(pl.col("range_id").is_in(again))
+        make_alike(connection, "found_commits", "landing.range_commits", found)
         rows = connection.execute(f"SELECT DISTINCT range_id FROM ({difference('kept_commits', 'found_commits')})")
         return {row[0] for row in rows.fetchall()}

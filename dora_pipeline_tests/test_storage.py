@@ -44,6 +44,11 @@ def parquet_files(storage: Path) -> set[str]:
     return {str(path.relative_to(storage)) for path in (storage / "files").rglob("*") if path.is_file()}
 
 
+def damaged(content: bytes) -> bytes:
+    """A Parquet file of the same size whose first rows are others."""
+    return content[:20] + bytes(byte ^ 255 for byte in content[20:60]) + content[60:]
+
+
 # Equal
 
 
@@ -155,13 +160,40 @@ def test_a_reader_goes_on_with_its_state_for_some_publications_and_files_are_not
     assert [len(one["paths"]) for one in known["retired"]] == [1, 1]
 
 
-def test_a_file_that_is_gone_or_cut_is_written_again(stored: TestHome, storage: Path) -> None:
-    gone, cut = (storage / path for path in files(manifest(storage), "core.deployments").values())
+def test_a_file_that_is_gone_cut_or_changed_is_written_again(stored: TestHome, storage: Path) -> None:
+    paths = [
+        storage / path
+        for table in ("deployments", "failures")
+        for path in files(manifest(storage), f"core.{table}").values()
+    ]
+    gone, cut, changed = paths
+    whole = changed.read_bytes()
     gone.unlink()
     cut.write_bytes(cut.read_bytes()[:-9])
+    changed.write_bytes(damaged(whole))
     stored.run()
     assert gone.exists()
     assert_equal(stored, storage)
+    # Also where its size and time are as they were left, which a rebuild does not trust.
+    times = changed.stat()
+    changed.write_bytes(damaged(whole))
+    os.utime(changed, ns=(times.st_atime_ns, times.st_mtime_ns))
+    stored.run(rebuild=True)
+    assert changed.read_bytes() == whole
+
+
+def test_a_file_that_was_cut_when_no_state_had_it_is_written_again_for_the_one_that_has_it_again(
+    stored: TestHome, storage: Path
+) -> None:
+    former = storage / files(manifest(storage), "core.deployments")["2024-06"]
+    stored.deploy("shop", "2024-06-08 10:00:00", id="late")
+    stored.run()
+    former.write_bytes(former.read_bytes()[:-9])
+    with EventStore.at(stored.home) as store:
+        assert store.delete("deployment", "late")
+    stored.run()
+    assert_equal(stored, storage)
+    assert storage / files(manifest(storage), "core.deployments")["2024-06"] == former
 
 
 # What can go wrong
@@ -203,6 +235,26 @@ def test_two_homes_that_write_one_storage_at_a_time_are_an_error(
     with pytest.raises(WarehouseError, match="another home writes there, too"):
         stored.run()
     assert manifest(storage)["generation"] == 7
+
+
+def test_a_run_says_that_others_have_written_its_storage_or_that_it_is_gone(
+    stored: TestHome, storage: Path, tmp_path: Path
+) -> None:
+    other = TestHome(tmp_path / "other")
+    other.settings(engine={"storage": str(storage)})
+    other.select_events()
+    for home in (other, stored):
+        home.run()
+        assert [note for note in home.notes.notes if f"engine.storage {storage}: was not as the last run of" in note]
+        assert_equal(home, storage)
+    stored.notes.notes.clear()
+    stored.run()
+    assert not stored.notes.notes
+    # As where a disk is not mounted.
+    shutil.rmtree(storage)
+    storage.mkdir()
+    stored.run()
+    assert "its disk is not mounted); it has the state of this home now" in stored.notes.notes[0]
 
 
 def test_an_object_store_without_its_secrets_is_an_error(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,8 @@ from dora_pipeline.warehouse.publication import (
 from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.schema import ensure_schema
 from dora_pipeline.warehouse.storage.generations import publish_generation
-from dora_pipeline.warehouse.storage.places import open_place
+from dora_pipeline.warehouse.storage.last_publication import LastPublication
+from dora_pipeline.warehouse.storage.places import Place, open_place
 from dora_pipeline.warehouse.upgrades import is_outdated, refuse_newer_publication
 from dora_pipeline.warehouse.version import SCHEMA_VERSION
 
@@ -49,10 +50,19 @@ class Writer:
     """An open working database. Made by `open_writer` only."""
 
     def __init__(
-        self, home: Home, connection: duckdb.DuckDBPyConnection, engine: Engine, settings: EngineSettings
+        self,
+        home: Home,
+        connection: duckdb.DuckDBPyConnection,
+        engine: Engine,
+        settings: EngineSettings,
+        on_note: Callable[[str], None],
+        *,
+        anew: bool,
     ) -> None:
         self._home = home
         self._settings = settings
+        self._on_note = on_note
+        self._anew = anew
         self.connection = connection
         self.engine = engine
 
@@ -114,7 +124,16 @@ class Writer:
         self.connection.execute("CHECKPOINT")
         publish(self._home)
         if self._settings.storage is not None:
-            publish_generation(self.connection, open_place(self._settings.storage), delta=self._settings.delta)
+            self._store(open_place(self._settings.storage))
+
+    def _store(self, place: Place) -> None:
+        last = LastPublication(self._home.work / "stored.json", place.address)
+        if not publish_generation(self.connection, place, last, delta=self._settings.delta, anew=self._anew):
+            self._on_note(
+                f"engine.storage {place.address}: was not as the last run of this home left it (another home writes "
+                "there, too, it was brought back from a copy, or its disk is not mounted); it has the state of this "
+                "home now. Give each home a place of its own"
+            )
 
 
 @contextlib.contextmanager
@@ -129,7 +148,7 @@ def open_writer(
     """The writer, alone: take the lock, and open the working database for as long as the block lasts.
 
     `purpose` names the run for those who wait. `on_wait` hears once for whom this one waits, where a warehouse of an
-    older program gives way to an empty one, and where a client wrote to what was published. `anew` starts from an empty
+    older program gives way to an empty one, and where others wrote to what was published. `anew` starts from an empty
     database, and the former one comes back where the block ends, or is killed, before `drop_former`. Raises
     WarehouseError when the lock is not free within `lock_timeout`, the disk is full, or a newer program made the
     warehouse, and ConfigError where the settings need packages that are not installed.
@@ -160,7 +179,7 @@ def open_writer(
                 _remove(working_file(home))
                 connection = _opened(home)
             ensure_schema(connection, replaces=home.warehouse.exists())
-            yield Writer(home, connection, engine, settings.engine)
+            yield Writer(home, connection, engine, settings.engine, on_wait, anew=anew)
         except duckdb.Error as error:
             raise _explained(home, error) from error
         finally:

@@ -18,7 +18,8 @@ from dora_pipeline.tables import TABLES, VIEWS, LandedDeployments, LandedFailure
 from dora_pipeline.warehouse.parquet import write_parquet
 from dora_pipeline.warehouse.queries import quoted
 from dora_pipeline.warehouse.schema import comments, duckdb_type, macro_statements, view_statements
-from dora_pipeline.warehouse.storage.places import FILES, Place, explained
+from dora_pipeline.warehouse.storage.last_publication import LastPublication
+from dora_pipeline.warehouse.storage.places import FILES, FileState, Place, explained
 from dora_pipeline.warehouse.storage.stored_state import (
     DELTA_LOG,
     MANIFEST,
@@ -45,8 +46,8 @@ _GUARD = """
 SELECT CASE WHEN REGEXP_MATCHES(VERSION(), '^v(0|1[.][0-3])[.]')
     THEN ERROR('DuckDB 1.4 or later is needed for views and macros of the manifest') END
 """
-# Nothing else is ever removed.
-_OURS = re.compile(rf"{FILES}/(core|metrics|landing)\.[a-z_]+[-/](\d+-\d\d-)?[0-9a-f]{{32}}\.parquet")
+# Nothing else is ever removed. DuckDB writes what takes the place of a file as tmp_ first.
+_OURS = re.compile(rf"{FILES}/(core|metrics|landing)\.[a-z_]+[-/](tmp_)?(\d+-\d\d-)?[0-9a-f]{{32}}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -67,30 +68,37 @@ class _Part:
         month = f"{self.month[:-3]}-" if self.month else ""
         return f"{FILES}/{self.table.table_name}/{month}{digest}.parquet"
 
-    def file(self, sizes: dict[str, int]) -> ParquetFile:
+    def file(self, state: FileState) -> ParquetFile:
         """How the manifest names it."""
         return ParquetFile(
-            path=self.path, month=self.month[:-3] if self.month else None, rows=self.rows, bytes=sizes[self.path]
+            path=self.path,
+            month=self.month[:-3] if self.month else None,
+            rows=self.rows,
+            bytes=state.bytes,
+            modified_ns=state.modified_ns,
         )
 
 
-def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place, *, delta: bool) -> StoredState:
+def publish_generation(
+    connection: duckdb.DuckDBPyConnection, place: Place, last: LastPublication, *, delta: bool, anew: bool
+) -> bool:
     """Put the state of a warehouse into a place, and switch the manifest to it when all of it is there.
 
-    With `delta` the folders of the tables are those of Delta Lake, whose logs are switched just before. Only one
-    process at a time may do this. Whatever ends it, the manifest names the former state or this one, and files that are
-    not changed any more; so does each log. Raises StorageUnavailable, ConfigError without the packages for `delta`, and
-    WarehouseError where another home has switched the manifest meanwhile, or a file does not hold what it should.
+    Whether the place was as the last publication of this home left it. Files that were written since are written again,
+    with `anew` all. With `delta` the folders of the tables are those of Delta Lake, whose logs are switched just
+    before. Only one process at a time may do this. Whatever ends it, the manifest names the former state or this one,
+    and files that are not changed any more; so does each log. Raises StorageUnavailable, ConfigError without the
+    packages for `delta`, and WarehouseError where another home has switched the manifest meanwhile, or a file does not
+    hold what it should.
     """
     with explained(place, _ADVICE):
         place.connect(connection)
         former = read_state(place)
-        sizes = place.sizes()
+        states = place.states()
         parts = [part for table in _STORED for part in _parts(connection, table, table.table_name)]
-        # A name that no manifest has, or another size than it says, may be of a file that is not whole.
-        told = former.sizes() if former else {}
-        kept = former.kept_paths() & sizes.keys() if former else set()
-        known = {path for path in kept if told.get(path, sizes[path]) == sizes[path]}
+        # What nobody has looked after, as a killed run's or what no reader needs now, may not be whole.
+        trusted = former.files() if former and not anew else []
+        known = {file.path for file in trusted if states.get(file.path) == FileState(file.bytes, file.modified_ns)}
         new = [part for part in parts if part.path not in known]
         for name in {part.table.table_name for part in new}:
             place.make_folder(f"{FILES}/{name}")
@@ -98,8 +106,8 @@ def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place, *, d
             _write(connection, place, part)
         if new:
             place.sync(part.path for part in new)
-            sizes = place.sizes()
-        manifest = _manifest(former, parts, sizes)
+            states = place.states()
+        manifest = _manifest(former, parts, states)
         if read_state(place) != former:
             raise WarehouseError(
                 f"{place.address}/{MANIFEST}: another home writes there, too; give each a place of its own"
@@ -107,15 +115,17 @@ def publish_generation(connection: duckdb.DuckDBPyConnection, place: Place, *, d
         if delta:
             manifest = _with_logs(place, manifest)
         else:
-            _remove_logs(place, sizes)
+            _remove_logs(place, states)
+        is_as_left = last.left(former)
+        last.remember(former, manifest)
         place.write(MANIFEST, manifest.model_dump_json(indent=1).encode())
-        for name in sizes.keys() - manifest.kept_paths():
+        for name in states.keys() - manifest.kept_paths():
             if _OURS.fullmatch(name):
                 place.remove(name)
-    return manifest
+    return is_as_left
 
 
-def _manifest(former: StoredState | None, parts: Sequence[_Part], sizes: dict[str, int]) -> StoredState:
+def _manifest(former: StoredState | None, parts: Sequence[_Part], states: dict[str, FileState]) -> StoredState:
     paths = {part.path for part in parts}
     known = [RetiredFiles(generation=former.generation, paths=tuple(former.paths())), *former.retired] if former else []
     retired = (
@@ -127,7 +137,8 @@ def _manifest(former: StoredState | None, parts: Sequence[_Part], sizes: dict[st
         published_at=datetime.now(UTC),
         schema_version=SCHEMA_VERSION,
         tables={
-            table.table_name: tuple(part.file(sizes) for part in parts if part.table is table) for table in _STORED
+            table.table_name: tuple(part.file(states[part.path]) for part in parts if part.table is table)
+            for table in _STORED
         },
         definitions=(
             _GUARD,
@@ -151,7 +162,7 @@ def _remove_logs(place: Place, names: Iterable[str]) -> None:
     logs = _logs(names)
     for name in logs:
         place.remove_folder(name)
-    if logs and (left := _logs(place.sizes())):
+    if logs and (left := _logs(place.states())):
         raise OSError(f"{min(left)}, which readers of Delta Lake would take for the state of now, cannot be removed")
 
 

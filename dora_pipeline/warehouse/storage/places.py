@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,14 @@ _SCHEME = "s3://"
 _CONNECT_SECONDS = 10
 _REQUEST_SECONDS = 60
 _ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class FileState:
+    """What shows, without reading it, that a file has changed: its size, and when it was written."""
+
+    bytes: int
+    modified_ns: int
 
 
 class Place(Protocol):
@@ -41,8 +50,8 @@ class Place(Protocol):
     def write(self, name: str, content: bytes) -> None:
         """Put a whole file in the place of another, at once."""
 
-    def sizes(self) -> dict[str, int]:
-        """The bytes of each file below `files/`, by its name."""
+    def states(self) -> dict[str, FileState]:
+        """The state of each file below `files/`, by its name."""
 
     def sync(self, names: Iterable[str]) -> None:
         """Bring files that DuckDB has written to the disk."""
@@ -88,10 +97,10 @@ class Folder:
         with whole_file(self._path / name) as file:
             file.write(content)
 
-    def sizes(self) -> dict[str, int]:
+    def states(self) -> dict[str, FileState]:
         """As `Place` says."""
-        found = (path for path in (self._path / FILES).rglob("*") if path.is_file())
-        return {str(path.relative_to(self._path)): path.stat().st_size for path in found}
+        found = ((path, path.stat()) for path in (self._path / FILES).rglob("*") if path.is_file())
+        return {str(path.relative_to(self._path)): FileState(one.st_size, one.st_mtime_ns) for path, one in found}
 
     def sync(self, names: Iterable[str]) -> None:
         """As `Place` says."""
@@ -176,10 +185,10 @@ class Bucket:
         with self._store.open_output_stream(self._named(name)) as stream:
             stream.write(content)
 
-    def sizes(self) -> dict[str, int]:
+    def states(self) -> dict[str, FileState]:
         """As `Place` says."""
         found = [info for info in self._store.get_file_info(self._selector) if info.type == self._file]
-        return {info.path.removeprefix(f"{self._root}/"): info.size for info in found}
+        return {info.path.removeprefix(f"{self._root}/"): FileState(info.size, info.mtime_ns) for info in found}
 
     def sync(self, names: Iterable[str]) -> None:
         """Nothing: an object store answers when it has a file."""

@@ -20,12 +20,16 @@ class _Model(BaseModel):
 
 
 class ParquetFile(_Model):
-    """A Parquet file: `path` below the storage, its rows, and the month of their days as YYYY-MM, None for all rows."""
+    """A Parquet file: `path` below the storage, its rows, and the month of their days as YYYY-MM, None for all rows.
+
+    `modified_ns` is when it was written, in nanoseconds since 1970 by the clock of the storage; 0 is not known.
+    """
 
     path: str
     month: str | None
     rows: int
     bytes: int
+    modified_ns: int = 0
 
 
 class RetiredFiles(_Model):
@@ -51,13 +55,13 @@ class StoredState(_Model):
     retired: tuple[RetiredFiles, ...]
     delta: dict[str, int] = {}
 
+    def files(self) -> list[ParquetFile]:
+        """Those of all tables."""
+        return [file for files in self.tables.values() for file in files]
+
     def paths(self) -> set[str]:
         """Of all files."""
-        return set(self.sizes())
-
-    def sizes(self) -> dict[str, int]:
-        """The bytes of each file by its path."""
-        return {file.path: file.bytes for files in self.tables.values() for file in files}
+        return {file.path for file in self.files()}
 
     def kept_paths(self) -> set[str]:
         """Of all files, and of those that readers of a former generation may be reading."""

@@ -206,7 +206,7 @@ def test_a_storage_that_is_not_there_is_an_error_after_publication_and_the_next_
     stored.deploy("shop", "2024-06-08 10:00:00")
     answer = call(stored.home.path, "run")
     assert answer.code == 1
-    assert f"engine.storage {storage}: " in answer.err
+    assert f"engine.storage {storage}: this folder is not there: make it, or mount what is missing" in answer.err
     assert "the warehouse of this home is published. Mend that, and the next run goes on from there" in answer.err
     assert stored.rows(COUNT) == [(3,)]
     shutil.move(storage.with_name("elsewhere"), storage)

@@ -84,6 +84,8 @@ class Folder:
 
     def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
         """As `Place` says."""
+        if not self._path.is_dir():
+            raise FileNotFoundError("this folder is not there: make it, or mount what is missing")
         (self._path / FILES).mkdir(exist_ok=True)
 
     def read(self, name: str) -> bytes | None:

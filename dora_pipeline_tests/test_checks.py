@@ -324,6 +324,24 @@ def test_commits_that_are_younger_than_their_deployment_are_told_by_service(home
 # Clocks and open failures
 
 
+def test_a_deployment_that_took_some_time_and_came_without_a_receipt_says_nothing_of_clocks(home: TestHome) -> None:
+    home.select("deployment", "apm_deployment_tracking")
+    took = {"started_at": f"{DAY}T09:00:00Z", "finished_at": f"{DAY}T09:15:00Z"}
+    home.drop_export(
+        "one.jsonl",
+        [
+            {
+                "type": "dora_deployment",
+                "id": "one",
+                "attributes": {"service": "shop", "env": "prod", "version": "1"} | took,
+            }
+        ],
+    )
+    home.run()
+    assert home.rows("SELECT COUNT(*) FROM core.deployments") == [(1,)]
+    assert results(home, Deployments)["clocks_agree"].passed
+
+
 def test_events_that_were_told_before_they_happened_are_named(home: TestHome) -> None:
     home.select_events()
     home.deploy("shop", f"{DAY} 10:00:59", received=f"{DAY} 10:00:00")
@@ -331,7 +349,8 @@ def test_events_that_were_told_before_they_happened_are_named(home: TestHome) ->
     home.run()
     assert results(home, Deployments)["clocks_agree"].passed
     assert results(home, Failures)["clocks_agree"].passed
-    home.deploy("cart", f"{DAY} 11:01:30", received=f"{DAY} 11:00:00")
+    began = f"{DAY}T10:50:00Z"
+    home.deploy("cart", f"{DAY} 11:01:30", received=f"{DAY} 11:00:00", started_at=began)
     home.deploy("cart", f"{DAY} 12:04:00", received=f"{DAY} 12:00:00")
     home.fail(["cart"], f"{DAY} 11:02:00", received=f"{DAY} 11:00:00")
     home.run()

@@ -2,14 +2,14 @@
 
 import csv
 import io
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pytest
 
 from dora_pipeline.intake.store import EventStore
 from dora_pipeline_tests.command import call
-from dora_pipeline_tests.homes import LONG_AGO, TestHome, moment
+from dora_pipeline_tests.homes import DEPLOYMENTS_BY_EVENT, FAILURES_BY_EVENT, LONG_AGO, TestHome, moment
 
 WEEK = "metrics.explain('2024-05-06', '2024-05-12', 'shop', 'prod')"
 # Figures of metrics.daily that are numbers of events.
@@ -174,3 +174,23 @@ def test_a_remediation_that_was_there_before_what_it_is_said_to_have_mended_is_n
     assert home.rows(f"SELECT {figures} FROM metrics.summary('week', '2024-05-06', '2024-05-12')") == [
         (2, 1, 86_400.0, 1, 0.25)
     ]
+
+
+def test_a_linked_deployment_of_a_day_before_failures_were_known_is_left_out_as_its_day_says(home: TestHome) -> None:
+    home.select("deployment", *DEPLOYMENTS_BY_EVENT)
+    home.select("failure", *FAILURES_BY_EVENT, at=moment("2024-05-07 00:00:00"))
+    home.deploy("shop", "2024-05-06 10:00:00", id="before")
+    home.deploy("till", "2024-05-07 10:00:00", id="after")
+    for service in ("shop", "till"):
+        home.fail([service], "2024-05-07 12:00:00", id=service)
+    home.run()
+    assert explained(home, "linked_failures") == [("before", "failures_not_known")]
+    assert explained(home, "linked_failures", "metrics.explain('2024-05-06', '2024-05-12', 'till', 'prod')") == [
+        ("after", None)
+    ]
+    days = "SELECT day, linked_failures FROM metrics.daily WHERE deployments > 0 ORDER BY day"
+    assert home.rows(days) == [(date(2024, 5, 6), None), (date(2024, 5, 7), 1)]
+    assert home.rows(
+        "SELECT linked_failures FROM metrics.summary('week', '2024-05-06', '2024-05-12') ORDER BY ALL"
+    ) == [(1,), (1,)]
+    assert call(home.home.path, "check").code == 0

@@ -35,6 +35,7 @@ _LEFT_OUT = {
     "not_restored": "it is open",
     "no_remediation": "no deployment is known that mended it",
     "remediation_before": "the remediation was there before what it is said to have mended",
+    "failures_not_known": "its day ended before failures were known",
     "no_service": "unlinked: it names no service that is deployed",
     "unknown_service": "unlinked: its service is in neither catalog nor deployments",
     "no_deployment": "unlinked: its service has no earlier deployment in the environment",

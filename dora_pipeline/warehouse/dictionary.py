@@ -28,7 +28,8 @@ There are three table macros as well. They compute from the events, so percentil
   `is_counted`), and those that are left out, with the `reason`: `duplicate`, `redelivery`, `not_selected`,
   `before_first_selection`, `rejected: …` (with `, no_env` behind where `env` is asked and it names none),
   `not_restored`, `no_remediation`, `remediation_before` (a mark names a remediation that did not end later), `no_env`
-  (a failure that names none, where `env` is asked), why a deployment has no lead time, why a failure is linked to none.
+  (a failure that names none, where `env` is asked), `failures_not_known` (its day ended before failures were), why a
+  deployment has no lead time, why a failure is linked to none.
   Where `env` is NULL, of all.
 
 ```sql

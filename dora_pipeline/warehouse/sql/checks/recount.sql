@@ -1,6 +1,9 @@
 -- Days whose counts or rates in metrics.daily differ from a recount of the events; days that wait for a load are left out.
-WITH beginnings AS (
-    {metrics.beginnings}
+WITH run_days AS (
+    SELECT DISTINCT m.day FROM metrics.daily AS m
+),
+known_days AS (
+    {metrics.known_days}
 ),
 waiting AS (
     SELECT DISTINCT s.day FROM landing.stale_days AS s
@@ -31,7 +34,9 @@ events AS (
         SELECT x.remediation_id FROM core.failed_changes AS x WHERE x.is_selected AND x.recovery_seconds IS NOT NULL
     )
     UNION ALL
-    SELECT 'linked_failures' AS counted, d.day FROM deployments AS d
+    SELECT 'linked_failures' AS counted, d.day
+    FROM deployments AS d
+    INNER JOIN known_days AS k ON d.day = k.day AND k.are_links_known
     WHERE d.deployment_id IN (SELECT l.deployment_id FROM core.failure_links AS l WHERE l.is_selected)
 ),
 recount AS (
@@ -58,13 +63,6 @@ possible_links AS (
     FROM core.deployments AS d
     WHERE d.is_selected AND d.duplicate_of IS NULL AND d.deployment_id IN (SELECT l.deployment_id FROM ({metrics.possible_links}) AS l)
 ),
--- At whose beginning deployments and failures are known.
-known_days AS (
-    SELECT x.day
-    FROM (SELECT DISTINCT m.day FROM metrics.daily AS m) AS x
-    CROSS JOIN beginnings AS b
-    WHERE b.links_since <= metrics.start_of(x.day, b.day_offsets)
-),
 counted AS (
     SELECT
         m.day,
@@ -73,7 +71,7 @@ counted AS (
         COALESCE(SUM(m.recoveries), 0) AS recoveries, COALESCE(SUM(m.rework_deployments), 0) AS rework_deployments,
         COALESCE(SUM(m.linked_failures), 0) AS linked_failures,
         SUM(
-            CASE WHEN m.deployments > 0 AND k.day IS NOT NULL THEN
+            CASE WHEN m.deployments > 0 AND k.are_rates_known THEN
                 CASE WHEN CASE WHEN m.env IS NULL OR w.service IS NULL
                              THEN m.change_failure_rate * m.deployments BETWEEN m.failures - 0.001 AND m.failures + 0.001
                              ELSE m.change_failure_rate IS NULL END

@@ -13,9 +13,14 @@ judged AS NOT MATERIALIZED (
             -- What was rejected has no id.
             e.left_out || CASE WHEN env IS NOT NULL AND e.env IS NULL AND e.event_id IS NULL THEN ', no_env' ELSE '' END,
             CASE WHEN env IS NOT NULL AND e.env IS NULL AND e.event_type = 'failure' THEN 'no_env' END,
-            e.lacking
+            e.lacking,
+            CASE WHEN e.figure = 'linked_failures' AND b.links_since >= metrics.start_of(e.day + 1, b.day_offsets)
+                 THEN 'failures_not_known' END
         ) AS reason
     FROM explained AS e
+    CROSS JOIN (
+        {metrics.beginnings}
+    ) AS b
     WHERE e.service IS NOT DISTINCT FROM service AND e.day >= CAST(from_day AS DATE) AND e.day <= CAST(to_day AS DATE)
         -- A failure that names no env can be of any, and what was rejected and names none too.
         AND (env IS NULL OR e.env = env OR e.env IS NULL AND (e.event_type = 'failure' OR e.event_id IS NULL))

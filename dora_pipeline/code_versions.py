@@ -111,6 +111,7 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
         "warehouse/sql/metrics/beginnings.sql",
         "warehouse/sql/metrics/known_days.sql",
         "warehouse/sql/metrics/known.sql",
+        "warehouse/sql/metrics/counts.sql",
         "warehouse/sql/metrics/statistics.sql",
         "warehouse/sql/metrics/without_env.sql",
         "warehouse/sql/metrics/placed_statistics.sql",

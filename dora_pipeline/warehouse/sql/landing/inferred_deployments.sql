@@ -5,23 +5,20 @@ WITH pairs AS (
     SELECT p.service, p.env, p.from_day, ROW_NUMBER() OVER (ORDER BY p.service, p.env) AS pair
     FROM changed_pairs AS p
 ),
--- Most versions are seen in one span, which is taken as it is.
-grouped AS (
-    SELECT
-        p.pair, a.version, COUNT(*) AS spans, MIN(a.first_seen_at) AS first_seen_at, MIN(a.commit_sha) AS commit_sha,
-        MIN(a.repository_id) AS repository_id, MIN(a.team) AS team, MIN(a.day) AS day, MIN(p.from_day) AS from_day
+-- Only what was seen in several spans can have come back, or be named by a later sighting.
+repeated AS (
+    SELECT p.pair, a.version
     FROM landing.version_activity AS a
     INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env
     GROUP BY p.pair, a.version
+    HAVING COUNT(*) > 1
 ),
--- Only what was seen in several spans can have come back, or be named by a later sighting.
 several AS (
     SELECT
         p.pair, a.version, a.first_seen_at, a.last_seen_at, a.commit_sha, a.repository_id, a.team, a.day, p.from_day
     FROM landing.version_activity AS a
     INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env
-    INNER JOIN grouped AS g ON p.pair = g.pair AND a.version = g.version
-    WHERE g.spans > 1
+    INNER JOIN repeated AS x ON p.pair = x.pair AND a.version = x.version
 ),
 spans AS (
     SELECT
@@ -78,9 +75,12 @@ any_seen AS (
     WHERE p.pair IN (SELECT r.pair FROM returned AS r)
 ),
 deployed AS (
-    SELECT g.pair, g.version, g.first_seen_at, g.day, g.commit_sha, g.repository_id, g.team
-    FROM grouped AS g
-    WHERE g.spans = 1 AND g.day >= g.from_day
+    -- Most versions are seen in one span, which is taken as it is.
+    SELECT p.pair, a.version, a.first_seen_at, a.day, a.commit_sha, a.repository_id, a.team
+    FROM landing.version_activity AS a
+    INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env
+    LEFT JOIN repeated AS x ON p.pair = x.pair AND a.version = x.version
+    WHERE x.pair IS NULL AND a.day >= p.from_day
     UNION ALL
     SELECT b.pair, b.version, b.first_seen_at, b.day, b.commit_sha, b.repository_id, b.team
     FROM looked_back AS b

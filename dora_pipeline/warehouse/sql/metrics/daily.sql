@@ -28,16 +28,32 @@ SELECT
     {metrics.figures}
 FROM (
     SELECT
-        x.day, x.service, x.env, x.team_alone,
-        {metrics.placed_statistics}
+        c.*, t.lead_time_p50_seconds, t.lead_time_p90_seconds, t.lead_time_mean_seconds, t.deployment_lead_time_p50_seconds,
+        t.time_to_restore_p50_seconds, t.time_to_restore_p90_seconds, t.time_to_restore_mean_seconds, t.recovery_p50_seconds
+    -- Most groups have counts alone, which take little room while they are taken.
     FROM (
         SELECT
-            m.day, m.service, m.env, m.team_alone, m.measure,
-            {metrics.statistics}
+            m.day, m.service, m.env, m.team_alone,
+            {metrics.counts}
         FROM counted AS m
-        GROUP BY m.day, m.service, m.env, m.team_alone, m.measure
-    ) AS x
-    GROUP BY x.day, x.service, x.env, x.team_alone
+        GROUP BY m.day, m.service, m.env, m.team_alone
+    ) AS c
+    LEFT JOIN (
+        SELECT
+            x.day, x.service, x.env, x.team_alone,
+            {metrics.placed_statistics}
+        FROM (
+            SELECT
+                m.day, m.service, m.env, m.team_alone, m.measure,
+                {metrics.statistics}
+            FROM counted AS m
+            WHERE m.seconds IS NOT NULL
+            GROUP BY m.day, m.service, m.env, m.team_alone, m.measure
+        ) AS x
+        GROUP BY x.day, x.service, x.env, x.team_alone
+    ) AS t
+        ON c.day = t.day AND c.service IS NOT DISTINCT FROM t.service AND c.env IS NOT DISTINCT FROM t.env
+        AND c.team_alone IS NOT DISTINCT FROM t.team_alone
 ) AS s
 INNER JOIN known_days AS p ON s.day = p.day
 LEFT JOIN teams AS n

@@ -40,6 +40,6 @@ LEFT JOIN (
         CAST(SUM(CASE WHEN NOT b.is_redelivery THEN DATE_DIFF('microsecond', b.authored_at, y.finished_at) END) AS DOUBLE)
             / NULLIF(COUNT(CASE WHEN NOT b.is_redelivery THEN b.authored_at END), 0) / 1000000 AS mean_seconds
     FROM brought AS b
-    INNER JOIN derived AS y ON b.deployment_id = y.deployment_id
+    INNER JOIN landing.judged_deployments AS y ON b.deployment_id = y.deployment_id
     GROUP BY b.deployment_id
 ) AS c ON d.deployment_id = c.deployment_id

@@ -36,7 +36,7 @@ started_with AS (
     -- A day of any time zone is that of UTC or one beside it.
     WHERE CAST(l.started_at AS DATE) <= l.from_day - 2
 ),
-told AS (
+told AS NOT MATERIALIZED (
     SELECT
         x.deployment_id, x.env, x.version, x.commit_sha, x.started_at, x.finished_at, x.received_at, x.day, x.started_second,
         x.service_number, x.from_day, s.source_number, s.source, s.priority, s.history

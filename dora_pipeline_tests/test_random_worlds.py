@@ -16,6 +16,10 @@ from typing import Any
 
 import pytest
 
+from dora_pipeline.pipeline.check_results import check_results
+from dora_pipeline.settings import read_settings
+from dora_pipeline.tables import TABLES
+from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline_tests import oracle, oracle_changes, oracle_commits, oracle_links, oracle_metrics
 from dora_pipeline_tests.examples import examples
 from dora_pipeline_tests.homes import TestHome
@@ -98,6 +102,9 @@ class Expected:
             linked=frozenset(link[0] for link in self.counted_links.values() if link[0]),
             unsure=frozenset(id_ for ids in possible.values() for id_ in ids if id_ not in sure),
         )
+        self.daily = oracle_metrics.daily(self.deployments, self.failures, self.rules, self.outcomes)
+        # Before them failures are not known.
+        self.linked_days = {day for (day, *_), row in self.daily.items() if row["linked_failures"] is not None}
 
     def explained(self, service: str, env: str | None, first: date, last: date) -> list[Row]:
         """The figures, each with the ids of the events that it is made of."""
@@ -114,7 +121,7 @@ class Expected:
                 "failed_changes": int(row.failed is not None),
                 "recoveries": int(row.failed is not None and row.failed.recovery is not None),
                 "rework_deployments": int(event_id in self.outcomes.mending),
-                "linked_failures": int(event_id in self.outcomes.linked),
+                "linked_failures": int(event_id in self.outcomes.linked and row.day in self.linked_days),
             }
             found += [(figure, event_id) for figure, number in numbers.items() for _ in range(number)]
         for failure in self.failures:
@@ -270,11 +277,18 @@ def assert_core_is(home: TestHome, expected: Expected) -> None:
 
 def assert_metrics_are(home: TestHome, expected: Expected) -> None:
     """Every row of metrics.daily and of metrics.deployment_outcomes."""
-    events = (expected.deployments, expected.failures, expected.rules, expected.outcomes)
-    assert_same(home.rows("FROM metrics.daily"), _rows(oracle_metrics.daily(*events)))
+    assert_same(home.rows("FROM metrics.daily"), _rows(expected.daily))
     outcomes = home.rows("SELECT * EXCLUDE (service, env, team, finished_at, day) FROM metrics.deployment_outcomes")
     counted = [row for row in expected.deployments if row.is_selected and row.duplicate_of is None]
     assert_same(outcomes, map(expected.outcome, counted))
+
+
+def assert_no_check_fails(home: TestHome) -> None:
+    """What is right is called so."""
+    with open_reader(home.home) as connection:
+        for table in TABLES:
+            results = check_results(connection, table, read_settings(home.home))
+            assert [result for result in results if not result.passed and not result.is_warning] == []
 
 
 def spans(world: World) -> Sequence[tuple[str, date, date]]:
@@ -401,6 +415,7 @@ def test_every_row_of_a_world_is_what_the_oracles_say_in_stages_and_made_anew(
             expected = Expected(world, stage, gone)
             assert_core_is(home, expected)
             assert_metrics_are(home, expected)
+            assert_no_check_fails(home)
     assert_summaries_are(home, expected, world, choose)
     assert_explained(home, expected, world, choose)
     before = home.tables()

@@ -189,7 +189,7 @@ def by_pandas(folder: Path) -> dict[str, object]:
     try:
         import pandas as pd
     except ImportError:
-        _is_missing("pandas is not installed: uv pip install 'dora-pipeline[spark]', or pandas alone")
+        _is_missing("pandas is not installed: .venv/bin/python -m pip install --editable '.[spark]', or pandas alone")
 
     stages = Stages({})
     with stages.measured() as loading:

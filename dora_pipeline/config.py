@@ -6,6 +6,7 @@ together; reading YAML (`yaml_files.py`); service definitions (`catalog/`) and t
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
@@ -213,6 +214,12 @@ def default_home() -> Home:
 def project_folder() -> Path:
     """The folder that holds `pyproject.toml` and the bundled sample."""
     return Path(__file__).resolve().parent.parent
+
+
+def missing_packages(needed_by: str, error: ImportError, extra: str) -> ConfigError:
+    """That packages of an extra are not installed, with the command that brings them."""
+    command = f"{sys.executable} -m pip install --editable '{project_folder()}[{extra}]'"
+    return ConfigError(f"{needed_by} needs packages that are not installed ({error.name}); `{command}` brings them")
 
 
 def shaping(settings: Section, shapes: Shapes, above: str = "") -> dict[str, object]:

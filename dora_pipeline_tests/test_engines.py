@@ -126,7 +126,7 @@ def test_a_run_without_the_packages_of_its_engine_says_what_to_install(
     home.select_events()
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, f"dora_pipeline.warehouse.{module}", raising=False)
-    with pytest.raises(ConfigError, match=rf"{extra} needs packages .*install dora-pipeline\[{extra}\]"):
+    with pytest.raises(ConfigError, match=rf"{extra} needs packages .* -m pip install --editable '.*\[{extra}\]'"):
         home.run()
     assert not home.home.warehouse.exists()
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
+from dora_pipeline.config import missing_packages
 from dora_pipeline.errors import ConfigError, DoraError, SourceUnavailable
 from dora_pipeline.identifiers import without_credentials
 from dora_pipeline.intake.store import event_tables
@@ -74,9 +75,7 @@ def opened(url: URL) -> Engine:
             f"DORA_INTAKE_URL: {address_text(url)} names an unknown driver; write sqlite or postgresql+psycopg"
         ) from error
     except ImportError as error:
-        raise ConfigError(
-            f"the event store {address_text(url)} needs the Python package {error.name}; install it"
-        ) from error
+        raise missing_packages(f"the event store {address_text(url)}", error, "postgresql") from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -20,8 +20,8 @@ from uuid import uuid4
 
 import duckdb
 
-from dora_pipeline.config import EngineSettings, secret
-from dora_pipeline.errors import ConfigError, WarehouseError
+from dora_pipeline.config import EngineSettings, missing_packages, secret
+from dora_pipeline.errors import WarehouseError
 from dora_pipeline.tables import VIEWS
 from dora_pipeline.warehouse.emptiness import finds_nothing
 from dora_pipeline.warehouse.engines.engine import InPlace
@@ -42,9 +42,7 @@ try:
 
     from dora_pipeline.warehouse.engines.translation import columns_read, spark_steps, tables_read, view_name
 except ImportError as error:
-    raise ConfigError(
-        f"engine: kind spark needs packages that are not installed ({error.name}): install dora-pipeline[spark]"
-    ) from error
+    raise missing_packages("engine: kind spark", error, "spark") from error
 finally:
     if not _has_file:
         del _main.__file__

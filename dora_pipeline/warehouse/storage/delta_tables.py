@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from dora_pipeline.errors import ConfigError
+from dora_pipeline.config import missing_packages
 from dora_pipeline.tables import Table
 from dora_pipeline.warehouse.schema import duckdb_type, table_comment
 from dora_pipeline.warehouse.storage.places import FILES, Place
@@ -20,9 +20,7 @@ try:
     from deltalake.schema import ArrayType, PrimitiveType
     from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 except ImportError as error:
-    raise ConfigError(
-        f"engine.delta needs packages that are not installed ({error.name}): install dora-pipeline[delta]"
-    ) from error
+    raise missing_packages("engine.delta", error, "delta") from error
 
 _TEXT = PrimitiveType("string")
 _TYPES = {

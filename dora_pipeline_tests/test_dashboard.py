@@ -144,7 +144,7 @@ def test_the_page_of_a_question_as_a_file_has_the_figures_of_the_live_one_and_le
     hostile = call(filled.home.path, "report", "--service", HOSTILE)
     assert "<img" not in Path(hostile.out.strip()).read_text(encoding="utf-8")
     unknown = call(filled.home.path, "report", "--service", "shpo")
-    said = "dora: service: no event of a selected source names 'shpo'; there is shop\n"
+    said = "dora: service: no event of a selected source names 'shpo'; there is shop and 113 others\n"
     assert (unknown.code, unknown.err) == (1, said)
 
 

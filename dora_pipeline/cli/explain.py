@@ -14,6 +14,7 @@ from dora_pipeline.cli.results import FORMATS, show
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import DoraError
 from dora_pipeline.pipeline.aliases import environment_names
+from dora_pipeline.report.words import some_of
 from dora_pipeline.settings import read_settings
 from dora_pipeline.warehouse.queries import first_row, quoted
 from dora_pipeline.warehouse.reader import open_reader
@@ -103,5 +104,5 @@ def _require(kind: str, name: str, known: set[str | None]) -> None:
         return
     names = sorted(filter(None, known))
     near = get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]
-    advice = f"; there is {', '.join(near)}" if near else "; `dora run` reads what sources have"
+    advice = f"; there is {some_of(near, len(names))}" if near else "; `dora run` reads what sources have"
     raise NothingToExplain(f"{name!r} is no {kind} that an event names{advice}")

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from dora_pipeline.report.content import Appendix, Environment, Excerpt, Query, SelectedSource
 from dora_pipeline.report.question import NONE, Question, WrongQuestion
 from dora_pipeline.report.ranking import Ranking
+from dora_pipeline.report.words import some_of
 from dora_pipeline.timeline import Window, day_of, start_of
 
 _MOST_NEAR = 5
@@ -117,7 +118,7 @@ class UnknownName(WrongQuestion):
         self.near = list(dict.fromkeys([*held[:_MOST_NEAR], *close])) or list(names[:_MOST_OTHERS])
         unknown = f"no event of a selected source names {value!r}"
         self.unknown = f"{parameter}: {unknown}"
-        super().__init__(parameter, f"{unknown}; there is {', '.join(self.near)}" if self.near else unknown)
+        super().__init__(parameter, f"{unknown}; there is {some_of(self.near, len(names))}" if self.near else unknown)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Values in the words of the page. None is `no data`; what is 0 says 0."""
 
 import re
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
@@ -44,6 +45,12 @@ def count_text(number: int | None) -> str:
 def counted(number: int | None, noun: str) -> str:
     """A number and what it counts: 1 deployment, 2 deployments."""
     return NO_DATA if number is None else f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def some_of(names: Sequence[str], total: int) -> str:
+    """Some names of `total`, and how many others there are: shop, till and 3 others."""
+    others = total - len(names)
+    return ", ".join(names) + (f" and {counted(others, 'other')}" if others > 0 else "")
 
 
 def tenths(value: float, percent: bool = False) -> float:

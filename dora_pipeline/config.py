@@ -235,21 +235,24 @@ def shaping(settings: Section, shapes: Shapes, above: str = "") -> dict[str, obj
     return found
 
 
-def secrets(names: Sequence[str], needed_by: str) -> list[str]:
+def secrets(names: Sequence[str], needed_by: str, instead: str | None = None) -> list[str]:
     """The secrets in environment variables, which the source `needed_by` cannot do without.
 
-    Raises ConfigError with every name whose variable is missing, or holds what cannot stand in a header.
+    Raises ConfigError with every name whose variable is missing, and what will do `instead`, or whose variable holds
+    what cannot stand in a header.
     """
     values = [os.environ.get(name, "").strip() for name in names]
     missing = [name for name, value in zip(names, values, strict=True) if not value]
+    otherwise = f"; {instead}" if instead else ""
     if len(missing) == 1:
         raise ConfigError(
             f"{needed_by}: the environment variable {missing[0]} is not set; it holds the secret of this source"
+            f"{otherwise}"
         )
     if missing:
         raise ConfigError(
             f"{needed_by}: the environment variables {' and '.join(missing)} are not set; they hold the secrets of "
-            "this source"
+            f"this source{otherwise}"
         )
     wrong = [name for name, value in zip(names, values, strict=True) if not re.fullmatch("[!-~]+", value)]
     if wrong:

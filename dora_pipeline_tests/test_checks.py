@@ -8,6 +8,7 @@ import pytest
 
 from dora_pipeline.pipeline.check_results import check_descriptions, check_results
 from dora_pipeline.pipeline.expectation import CheckResult
+from dora_pipeline.pipeline.remedies import remedies
 from dora_pipeline.settings import read_settings
 from dora_pipeline.tables import (
     TABLES,
@@ -22,9 +23,11 @@ from dora_pipeline.tables import (
 from dora_pipeline.warehouse.reader import open_reader
 from dora_pipeline.warehouse.writer import open_writer
 from dora_pipeline_tests.command import call
+from dora_pipeline_tests.deliveries import deliver, message
 from dora_pipeline_tests.full_homes import FIRST_DAY, fill
 from dora_pipeline_tests.git_histories import History
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.vendors.pagerduty import reference
 
 DAY = "2024-05-06"
 SERVICES = """\
@@ -191,17 +194,19 @@ def test_inferred_deployments_of_one_second_are_a_share_of_those_inferred_howeve
         ],
     )
     home.run()
-    assert (
-        "apm_deployment_tracking same_second (2, 50.0%, all days)"
-        in results(home, RejectedEvents)["rejected_share"].line
-    )
+    told = results(home, RejectedEvents)["rejected_share"]
+    assert "apm_deployment_tracking same_second (2, 50.0%, all days)" in told.line
+    assert "export one environment, or shorter buckets" in told.advice
 
 
 # Services and environments
 
 
-def test_services_that_the_catalog_does_not_know_are_named(home: TestHome) -> None:
-    home.select_events()
+def test_services_that_the_catalog_does_not_know_are_named(home: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PAGERDUTY_API_TOKEN", raising=False)
+    home.select("deployment", "deployment_event_api")
+    home.select("failure", "failure_event_api", "pagerduty")
+    deliver(home, message("incident.triggered", 0, service=reference("service", "PSEARCH", "Search API")))
     home.deploy("shop", f"{DAY} 10:00:00")
     home.deploy("cart", f"{DAY} 11:00:00")
     home.deploy("cart", f"{DAY} 12:00:00")
@@ -215,7 +220,16 @@ def test_services_that_the_catalog_does_not_know_are_named(home: TestHome) -> No
     unknown = results(home, Deployments)["services_known"]
     assert (unknown.wrong, unknown.is_warning) == (2, True)
     assert columns(unknown, "service", "events") == [("cart", 2), ("till", 1)]
-    assert columns(results(home, Failures)["services_known"], "service", "events") == [("pay", 1)]
+    unknown = results(home, Failures)["services_known"]
+    assert columns(unknown, "service", "events") == [("Search API", 1), ("pay", 1)]
+    assert [line.partition(" in services/: ")[::2] for line in remedies(unknown)] == [
+        (
+            "in the file of its service",
+            "integrations: {pagerduty: {service-url: https://….pagerduty.com/service-directory/…}}, or a file in "
+            'services/: {schema-version: v2.2, dd-service: "Search API", team: …}',
+        ),
+        ("a file", "{schema-version: v2.2, dd-service: pay, team: …}"),
+    ]
 
 
 def test_environments_that_no_setting_names_are_told_where_settings_name_any(home: TestHome) -> None:

@@ -276,7 +276,7 @@ def test_a_source_that_cannot_be_read_fails_its_own_asset_and_days_are_loaded_fr
     assert not result.success
     assert failed_steps(result) == {
         "landing__source_states": "pagerduty: the environment variable PAGERDUTY_API_TOKEN is not set; "
-        "it holds the secret of this source"
+        "it holds the secret of this source; its webhooks alone will do from the first one on"
     }
     assert statuses(filled, instance, "metrics/daily", days) == dict.fromkeys(days, "MATERIALIZED")
     assert any(

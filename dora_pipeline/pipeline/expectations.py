@@ -61,7 +61,9 @@ _LOADED = Expectation(
 _REJECTED = Expectation(
     "Of each source, no larger share of events is rejected than rejected_share allows, over all days and "
     "over the last 30.",
-    "look at reason and payload in core.rejected_events, which tell the record and its place, and mend the sender",
+    "look at reason and payload in core.rejected_events, which tell the record and its place, and mend the sender; "
+    "same_second of sightings in buckets of time, where versions came to several environments within one: export one "
+    "environment, or shorter buckets",
     "rejected events",
     "{source} {reason} ({rejected:,}, {share:.1%}, {period})",
     findings.rejected_shares,
@@ -76,8 +78,9 @@ _SOURCES = Expectation(
 )
 _SERVICES = Expectation(
     "Every service is in the catalog, if there is one.",
-    "add a definition in services/, or correct the name at the sender; until then the service has no team and no "
-    "repository but those that its events name",
+    "add a definition in services/, or correct the name at the sender; a service of PagerDuty is the one whose "
+    "definition has its address in integrations, a component the one that sources.statuspage.components says; until "
+    "then the service has no team and no repository but those that its events name",
     "services that the catalog does not know",
     "{service} ({events:event}{near})",
     findings.unknown_services,

@@ -47,7 +47,14 @@ def _rejects(row: Row) -> str:
 
 
 def _definition(row: Row) -> str:
-    return f"a file in services/: {{schema-version: v2.2, dd-service: {_yaml(row['service'])}, team: …}}"
+    own = f"a file in services/: {{schema-version: v2.2, dd-service: {_yaml(row['service'])}, team: …}}"
+    match row["source"]:
+        case "pagerduty":
+            address = "{service-url: https://….pagerduty.com/service-directory/…}"
+            return f"in the file of its service in services/: integrations: {{pagerduty: {address}}}, or {own}"
+        case "statuspage":
+            return f"dora.yaml, below sources.statuspage.components: {_yaml(row['service'])}: …, or {own}"
+    return own
 
 
 def _lacking(row: Row) -> str | None:

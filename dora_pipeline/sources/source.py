@@ -168,4 +168,6 @@ class Source(Generic[SectionType]):
 
     def open(self, settings: Settings, note: Note) -> Connection:
         """A connection to it. Raises ConfigError where secrets are missing or settings lack what it needs."""
-        return self.reader().connect(settings, secrets(self.secrets, self.name), note)
+        reader = self.reader()
+        instead = "its webhooks alone will do from the first one on" if reader.webhook_changes else None
+        return reader.connect(settings, secrets(self.secrets, self.name, instead), note)

@@ -179,7 +179,11 @@ class Failures(Table):
     source = _text("Source that it is from.")
     service = _text("Impacted service; NULL where only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
-    team = _text("Team that the event names, else the catalog's.", nullable=True)
+    team = _text(
+        "Team that the event names, else the catalog's; a team of PagerDuty's only where the catalog does not know the "
+        "service.",
+        nullable=True,
+    )
     name = _text("Title.", nullable=True)
     severity = _text("Severity, in the words of the source.", nullable=True)
     version = _text("Version that failed.", nullable=True)
@@ -298,7 +302,7 @@ class Events(View):
     source = _text("Source that it is from.")
     service = _text("Service; NULL for a failure of which only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
-    team = _text("Team that the event names, else the catalog's.", nullable=True)
+    team = _text("Team of the deployment or failure.", nullable=True)
     occurred_at = _moment("When it counts: end of a deployment, start of a failure.")
     is_counted = _flag(
         "Whether metrics count it: its source is selected now, and no other deployment counts in its place."

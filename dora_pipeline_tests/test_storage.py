@@ -248,7 +248,9 @@ def test_a_run_says_that_others_have_written_its_storage_or_that_it_is_gone(
         assert [note for note in home.notes.notes if f"engine.storage {storage}: was not as the last run of" in note]
         assert_equal(home, storage)
     stored.notes.notes.clear()
-    stored.run()
+    for address in (tmp_path, storage):
+        stored.settings(engine={"storage": str(address)})
+        stored.run()
     assert not stored.notes.notes
     # As where a disk is not mounted.
     shutil.rmtree(storage)

@@ -3,6 +3,7 @@
 Connections that stay open hide nothing from who looks at the files.
 """
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import dagster as dg
 import pytest
 from dagster import DagsterInstance
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from sqlalchemy.exc import OperationalError
 
 from dora_pipeline.assets import event_log
 from dora_pipeline.cli.dagster_home import DagsterHome
@@ -107,3 +109,34 @@ def test_who_follows_a_run_hears_of_each_event_while_the_files_stay_open(
             eventually(lambda message=message: message in heard, "the page hears of it")
     # Many runs leave nothing but their files.
     assert not [*(tmp_path / "dagster").rglob("*-wal")]
+
+
+def test_files_that_were_brought_back_or_removed_meanwhile_are_seen_though_they_were_open(
+    home: TestHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "dagster"
+    monkeypatch.setenv("DAGSTER_HOME", str(folder))
+    DagsterHome(home.home).make()
+
+    def tell(instance: DagsterInstance, text: str) -> None:
+        instance.run_storage.set_cursor_values({"told": text})
+        instance.report_runless_asset_event(dg.AssetMaterialization("asset", description=text))
+
+    def told(instance: DagsterInstance) -> tuple[str | None, str | None]:
+        event = instance.get_latest_materialization_event(dg.AssetKey("asset"))
+        made = event and event.asset_materialization
+        return instance.run_storage.get_cursor_values({"told"}).get("told"), made and made.description
+
+    with DagsterInstance.get() as page:
+        tell(page, "first")
+        shutil.copytree(folder / "history", tmp_path / "backup")
+        tell(page, "second")
+        (folder / "history").rename(tmp_path / "former")
+        (tmp_path / "backup").rename(folder / "history")
+        assert told(page) == ("first", "first")
+        tell(page, "third")
+        with DagsterInstance.get() as other:
+            assert told(other) == ("third", "third")
+        shutil.rmtree(folder / "history")
+        with pytest.raises(OperationalError):
+            tell(page, "lost")

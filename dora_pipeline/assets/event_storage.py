@@ -51,17 +51,17 @@ class _OneFile:
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._engine = _engine(self._conn_string)
+        self._file = _File(self._conn_string)
 
     @contextmanager
     def connect(self) -> Iterator[Any]:
         """A transaction."""
-        with self._engine.begin() as connection:
+        with self._file.engine().begin() as connection:
             yield connection
 
     def dispose(self) -> None:
         """Close the file."""
-        self._engine.dispose()
+        self._file.close()
 
 
 class Runs(_OneFile, SqliteRunStorage):
@@ -79,8 +79,8 @@ class EventLog(SqliteEventLogStorage):
     """
 
     def __init__(self, base_dir: str) -> None:
-        # By file, those that were asked for last at the end.
-        self._engines: OrderedDict[str, Any] = OrderedDict()
+        # Those that were asked for last at the end.
+        self._files: OrderedDict[str, _File] = OrderedDict()
         super().__init__(base_dir)
 
     @contextmanager
@@ -95,16 +95,16 @@ class EventLog(SqliteEventLogStorage):
                 os.utime(self.path_for_shard(shard))
 
     def _opened(self, shard: str) -> Any:
-        if shard not in self._engines:
-            engine = _engine(self.conn_string_for_shard(shard))
+        if shard not in self._files:
+            file = _File(self.conn_string_for_shard(shard))
             if shard not in self._initialized_dbs:
-                self._initdb(engine)
+                self._initdb(file.engine())
                 self._initialized_dbs.add(shard)
-            self._engines[shard] = engine
-            if len(self._engines) > _FILES_OPEN:
-                self._engines.popitem(last=False)[1].dispose()
-        self._engines.move_to_end(shard)
-        return self._engines[shard]
+            self._files[shard] = file
+            if len(self._files) > _FILES_OPEN:
+                self._files.popitem(last=False)[1].close()
+        self._files.move_to_end(shard)
+        return self._files[shard].engine()
 
     def wipe(self) -> None:
         """Remove the events of all runs, and their files."""
@@ -132,13 +132,38 @@ class EventLog(SqliteEventLogStorage):
 
     def _close(self) -> None:
         with self._db_lock:
-            while self._engines:
-                self._engines.popitem()[1].dispose()
+            while self._files:
+                self._files.popitem()[1].close()
 
 
-def _engine(address: str) -> Any:
-    """As many connections as there are threads, as without a pool."""
-    return create_engine(address, connect_args={"timeout": _BUSY_SECONDS}, max_overflow=-1)
+class _File:
+    """A file with connections that stay open as long as it is the one of its name.
+
+    What was removed, or has given way to a backup, would take all that is told, and nobody else would see it.
+    """
+
+    def __init__(self, address: str) -> None:
+        # As many as there are threads, as without a pool.
+        self._engine = create_engine(address, connect_args={"timeout": _BUSY_SECONDS}, max_overflow=-1)
+        self._opened: tuple[int, int] | None = None
+
+    def engine(self) -> Any:
+        """What gives its connections."""
+        now = self._now()
+        if now != self._opened:
+            self._engine.dispose()
+            self._opened = now
+        return self._engine
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._engine.dispose()
+
+    def _now(self) -> tuple[int, int] | None:
+        with suppress(FileNotFoundError):
+            status = os.stat(str(self._engine.url.database))
+            return status.st_dev, status.st_ino
+        return None
 
 
 def _changes(connection: Any) -> int:

@@ -21,7 +21,7 @@ from dora_pipeline.errors import ConfigError
 from dora_pipeline_tests.command import call, command_line, environment, process, without_root
 from dora_pipeline_tests.dagster_servers import Dagster, free_port
 from dora_pipeline_tests.homes import TestHome
-from dora_pipeline_tests.waiting import PATIENCE
+from dora_pipeline_tests.waiting import PATIENCE, eventually
 
 SHIPPED = (project_folder() / "dora_pipeline" / "dagster.yaml").read_text()
 
@@ -107,6 +107,16 @@ def test_ctrl_c_ends_it(home: TestHome) -> None:
         rest = said_until_the_end(child)
         assert (child.returncode, rest.splitlines()[-1]) == (0, "stopping")
     assert processes_of(home.home.path) == []
+
+
+@pytest.mark.slow
+def test_nothing_that_it_started_outlives_one_that_is_killed(home: TestHome) -> None:
+    home.select_events()
+    command = command_line("dev", "--port", str(free_port()))
+    with subprocess.Popen(command, env=environment(home.home.path), stdout=subprocess.DEVNULL) as child:
+        eventually(lambda: len(processes_of(home.home.path)) > 1, "Dagster begins")
+        child.kill()
+    eventually(lambda: processes_of(home.home.path) == [], "all of it ends")
 
 
 def test_a_port_that_is_in_use_is_said_in_one_line(tmp_path: Path) -> None:

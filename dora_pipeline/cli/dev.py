@@ -16,6 +16,7 @@ from dora_pipeline.cli.dagster_home import DagsterError, DagsterHome, workspace_
 from dora_pipeline.cli.display import console
 from dora_pipeline.config import default_home
 from dora_pipeline.errors import ConfigError
+from dora_pipeline.process_groups import WATCHER
 from dora_pipeline.selection import read_selection_log
 from dora_pipeline.settings import read_settings
 
@@ -75,7 +76,10 @@ def _dagster(dagster: DagsterHome, host: str, port: int) -> Iterator[subprocess.
     warnings = ",".join(filter(None, [_QUIET, os.environ.get("PYTHONWARNINGS")]))
     environment = {**dagster.environment, "PYTHONWARNINGS": warnings}
     # In its own folder, else it warns of the settings in the project's.
+    WATCHER.start()
     process = subprocess.Popen(command, env=environment, cwd=dagster.path, start_new_session=True)
+    # Of a `dora dev` that is killed a daemon would be left, and the next one would be a second.
+    WATCHER.add(process.pid)
     try:
         yield process
     finally:
@@ -88,6 +92,7 @@ def _dagster(dagster: DagsterHome, host: str, port: int) -> Iterator[subprocess.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            WATCHER.remove(process.pid)
 
 
 @contextlib.contextmanager

@@ -5,18 +5,17 @@ surrounding git hook have no effect. No git process outlives ours, however ours 
 git is asked.
 """
 
-import atexit
 import contextlib
 import os
 import re
 import signal
 import subprocess
-import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dora_pipeline.errors import RepositoryError
 from dora_pipeline.identifiers import without_credentials
+from dora_pipeline.process_groups import WATCHER
 
 QUERY_TIMEOUT = 600.0
 TRANSFER_TIMEOUT = 3600.0
@@ -48,18 +47,6 @@ _SETTINGS = (
     "transfer.fsckObjects=false",
 )
 
-# Reads `+ group` and `- group`; when the writer is gone, however it ended, it ends the groups that are left.
-_WATCH = """
-groups=
-while read -r sign group; do
-    left=
-    for known in $groups; do [ "$known" = "$group" ] || left="$left $known"; done
-    groups=$left
-    [ "$sign" = - ] || groups="$groups $group"
-done
-for group in $groups; do kill -s KILL -- "-$group"; done
-"""
-
 
 class GitError(RepositoryError):
     """Git failed; `said` are the last lines that it wrote."""
@@ -67,50 +54,6 @@ class GitError(RepositoryError):
     def __init__(self, command: str, repository: Path, said: Sequence[str]) -> None:
         super().__init__(f"git {command} failed in {repository}: {'; '.join(said)}")
         self.said = said
-
-
-class _Watcher:
-    """A process that ends the process groups which this process leaves behind, even where it is killed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Starts it where it does not run. Raises OSError."""
-        with self._lock:
-            if self._process is None or self._process.poll() is not None:
-                self._process = subprocess.Popen(
-                    ["/bin/sh", "-c", _WATCH],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    bufsize=0,
-                    start_new_session=True,
-                )
-
-    def add(self, group: int) -> None:
-        """From now on the group is ended with this process."""
-        self._write(f"+ {group}\n")
-
-    def remove(self, group: int) -> None:
-        """The group has ended."""
-        self._write(f"- {group}\n")
-
-    def end(self) -> None:
-        """Lets it end."""
-        with self._lock:
-            if self._process is not None:
-                self._process.communicate()
-
-    def _write(self, line: str) -> None:
-        with self._lock, contextlib.suppress(OSError):
-            if self._process is not None and self._process.stdin is not None:
-                self._process.stdin.write(line.encode())
-
-
-_watcher = _Watcher()
-atexit.register(_watcher.end)
 
 
 def run_query(repository: Path, arguments: Sequence[str], stdin: bytes = b"") -> str:
@@ -153,7 +96,7 @@ def _run(
     }
     settings = [part for setting in _SETTINGS for part in ("-c", setting)]
     try:
-        _watcher.start()
+        WATCHER.start()
         # A session of its own has no terminal, so that ssh cannot ask, and can be ended with all its helpers.
         process = subprocess.Popen(
             ["git", f"--git-dir={repository}", *settings, *arguments],
@@ -169,7 +112,7 @@ def _run(
             f"git cannot be started ({error.strerror}); install git and put it on the PATH"
         ) from error
     with process:
-        _watcher.add(process.pid)
+        WATCHER.add(process.pid)
         try:
             output, messages = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired:
@@ -182,7 +125,7 @@ def _run(
             _end(process)
             raise
         finally:
-            _watcher.remove(process.pid)
+            WATCHER.remove(process.pid)
     said = _readable(messages)
     if process.returncode != 0:
         raise GitError(arguments[0], repository, said or [f"exit status {process.returncode}"])

@@ -109,8 +109,13 @@ class EngineSettings(Section):
     @field_validator("storage")
     @classmethod
     def _check_storage(cls, value: str | None) -> str | None:
-        if value is not None and not (Path(value).is_absolute() or re.fullmatch(_BUCKET, value)):
+        if value is None or re.fullmatch(_BUCKET, value):
+            return value
+        if not Path(value).is_absolute():
             raise ValueError("must be an absolute path, or s3://BUCKET or s3://BUCKET/PREFIX")
+        # Readers take these for patterns or escapes, and could find the files of another folder.
+        if re.search(r"[*?\[\]{}%\\]", value):
+            raise ValueError("must be a path without any of *?[]{}%\\")
         return value
 
     @model_validator(mode="after")

@@ -91,6 +91,7 @@ def test_functions_of_the_short_list_are_written_as_spark_has_them() -> None:
         ({"url": "sc://spark", "storage": "/shared"}, "engine: url is of kind spark"),
         ({"delta": True}, "engine: delta needs storage"),
         ({"storage": "relative/path"}, "engine.storage: must be an absolute path, or s3://BUCKET"),
+        ({"storage": "/shared/do*a"}, "engine.storage: must be a path without any of *?"),
         ({"storage": "s3://key:secret@bucket/x"}, "engine.storage: must be an absolute path, or s3://BUCKET"),
         ({"kind": "spark", "url": "spark:7077", "storage": "/shared"}, "engine.url: must be sc://HOST"),
         ({"kind": "spark", "url": "sc://spark/;token=x", "storage": "/shared"}, "a token stands in DORA_SPARK_TOKEN"),

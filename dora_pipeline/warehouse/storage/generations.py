@@ -6,6 +6,7 @@ whatever led to them, and nothing has to keep book of what has changed. What doe
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -85,11 +86,11 @@ def publish_generation(
     """Put the state of a warehouse into a place, and switch the manifest to it when all of it is there.
 
     Whether the place was as the last publication of this home left it. Files that were written since are written again,
-    with `anew` all. With `delta` the folders of the tables are those of Delta Lake, whose logs are switched just
-    before. Only one process at a time may do this. Whatever ends it, the manifest names the former state or this one,
-    and files that are not changed any more; so does each log. Raises StorageUnavailable, ConfigError without the
-    packages for `delta`, and WarehouseError where another home has switched the manifest meanwhile, or a file does not
-    hold what it should.
+    with `anew` those that do not hold their rows, too. With `delta` the folders of the tables are those of Delta Lake,
+    whose logs are switched just before. Only one process at a time may do this. Whatever ends it, the manifest names
+    the former state or this one, and files that are not changed any more; so does each log. Raises StorageUnavailable,
+    ConfigError without the packages for `delta`, and WarehouseError where another home has switched the manifest
+    meanwhile, or a file does not hold what it should.
     """
     with explained(place, _ADVICE):
         place.connect(connection)
@@ -97,9 +98,9 @@ def publish_generation(
         states = place.states()
         parts = [part for table in _STORED for part in _parts(connection, table, table.table_name)]
         # What nobody has looked after, as a killed run's or what no reader needs now, may not be whole.
-        trusted = former.files() if former and not anew else []
+        trusted = former.files() if former else []
         known = {file.path for file in trusted if states.get(file.path) == FileState(file.bytes, file.modified_ns)}
-        new = [part for part in parts if part.path not in known]
+        new = [part for part in parts if part.path not in known or (anew and not _is_whole(connection, place, part))]
         for name in {part.table.table_name for part in new}:
             place.make_folder(f"{FILES}/{name}")
         for part in new:
@@ -186,11 +187,22 @@ def _parts(connection: duckdb.DuckDBPyConnection, table: type[Table], rows: str)
     return [_Part(table, *row) for row in found] or [_Part(table, None, 0, 0)]
 
 
+def _is_whole(connection: duckdb.DuckDBPyConnection, place: Place, part: _Part) -> bool:
+    # One that is as it was is left to those who read it.
+    with suppress(duckdb.Error):
+        return _stored(connection, place, part) == [part]
+    return False
+
+
+def _stored(connection: duckdb.DuckDBPyConnection, place: Place, part: _Part) -> list[_Part]:
+    return _parts(connection, part.table, f"read_parquet({quoted(f'{place.address}/{part.path}')})")
+
+
 def _write(connection: duckdb.DuckDBPyConnection, place: Place, part: _Part) -> None:
     name, target = part.table.table_name, f"{place.address}/{part.path}"
     days = f" WHERE day BETWEEN DATE '{part.month}' AND LAST_DAY(DATE '{part.month}')" if part.month else ""
     write_parquet(connection, f"{name}{days}", target)
-    if _parts(connection, part.table, f"read_parquet({quoted(target)})") != [part]:
+    if _stored(connection, place, part) != [part]:
         raise WarehouseError(
             f"{target}: does not hold the rows of {name} that were written; the manifest stays as it was. It is a "
             "fault of the storage, the program or DuckDB: update them, and run again"

@@ -17,6 +17,7 @@ from dora_pipeline.assets.metadata import asset_key
 from dora_pipeline.assets.partitions import daily_partitions, days_until
 from dora_pipeline.assets.readiness import OBSTACLES, ready_home, skipped
 from dora_pipeline.assets.reporting import check_metadata, severity
+from dora_pipeline.batches import batches
 from dora_pipeline.config import Home, default_home
 from dora_pipeline.pipeline.expectation import CheckResult
 from dora_pipeline.pipeline.outside_loads import outside_loads
@@ -70,7 +71,7 @@ def report_outside_loads(
     days = days_until(partitions, day_of(datetime.now(UTC), settings.zone))
     loads, checks = outside_loads(home, settings, since, days)
     began, done = time.monotonic(), 0
-    for batch in _batches(loads):
+    for batch in batches(loads, lambda load: len(load.rows), _DAYS_AT_ONCE):
         if seconds is not None and time.monotonic() - began > seconds:
             return done
         if not _is_stored(instance, batch[-1]):
@@ -81,17 +82,6 @@ def report_outside_loads(
     store_evaluations(instance, _evaluations(checks))
     _note(instance, {**reported, "published": state})
     return done
-
-
-def _batches(loads: Sequence[Load]) -> Iterator[list[Load]]:
-    batch: list[Load] = []
-    for load in loads:
-        batch.append(load)
-        if sum(len(each.rows) for each in batch) >= _DAYS_AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _is_stored(instance: dg.DagsterInstance, load: Load) -> bool:

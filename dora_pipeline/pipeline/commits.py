@@ -10,6 +10,7 @@ from itertools import groupby
 
 import polars as pl
 
+from dora_pipeline.batches import batches
 from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.repositories.delivered import Delivered
@@ -54,18 +55,15 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
         tips.setdefault(repository_id, {}).setdefault(tuple(history), {})[sha] = day
     groups = questions.rows.partition_by("repository_id", as_dict=True, maintain_order=True)
     by_repository = {str(key[0]): group for key, group in groups.items()}
-    names = [*by_repository, *(name for name in tips if name not in by_repository)]
+    by_repository |= {name: questions.rows.clear() for name in tips if name not in by_repository}
     done = 0
-    for some in _batches(names, {name: group.height for name, group in by_repository.items()}):
-        rows = (by_repository.get(name, questions.rows.clear()).iter_rows(named=True) for name in some)
-        asked = [
-            answers.ask(name, [_Question(**row) for row in of_one]) for name, of_one in zip(some, rows, strict=True)
-        ]
-        kept = kept_ranges(writer, some, [key for one in asked for key in one.ranges])
+    for some in batches(by_repository.items(), lambda item: item[1].height, _AT_ONCE):
+        asked = [answers.ask(name, [_Question(**row) for row in group.iter_rows(named=True)]) for name, group in some]
+        kept = kept_ranges(writer, [name for name, _ in some], [key for one in asked for key in one.ranges])
         for one in asked:
             answers.add(one, tips.get(one.repository_id, {}), kept)
             done += 1
-            session.progress.step("look up commits", done, len(names))
+            session.progress.step("look up commits", done, len(by_repository))
     commits.replace_answers(
         writer,
         questions,
@@ -74,20 +72,6 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
         pl.DataFrame(answers.tips, schema=empty_frame(DeliveredTips).schema, orient="row"),
         answers.differing_ranges,
     )
-
-
-def _batches(names: Sequence[str], deployments: Mapping[str, int]) -> Iterator[list[str]]:
-    """The repositories, so many together as have `_AT_ONCE` deployments."""
-    some: list[str] = []
-    size = 0
-    for name in names:
-        some.append(name)
-        size += deployments.get(name, 0)
-        if size >= _AT_ONCE:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
 
 
 def _found_again(repositories: Repositories, missing: pl.DataFrame, since: date) -> list[str]:

@@ -6,6 +6,12 @@ CREATE OR REPLACE MACRO metrics.explain(from_day, to_day, service, env) AS TABLE
 WITH explained AS NOT MATERIALIZED (
     {metrics.explained}
 ),
+run_days AS (
+    SELECT DISTINCT m.day FROM metrics.daily AS m WHERE m.day >= CAST(from_day AS DATE) AND m.day <= CAST(to_day AS DATE)
+),
+known_days AS (
+    {metrics.known_days}
+),
 judged AS NOT MATERIALIZED (
     SELECT
         e.figure, e.day, e.occurred_at, e.env, e.event_type, e.event_id, e.source, e.seconds, e.details,
@@ -14,13 +20,10 @@ judged AS NOT MATERIALIZED (
             e.left_out || CASE WHEN env IS NOT NULL AND e.env IS NULL AND e.event_id IS NULL THEN ', no_env' ELSE '' END,
             CASE WHEN env IS NOT NULL AND e.env IS NULL AND e.event_type = 'failure' THEN 'no_env' END,
             e.lacking,
-            CASE WHEN e.figure = 'linked_failures' AND b.links_since >= metrics.start_of(e.day + 1, b.day_offsets)
-                 THEN 'failures_not_known' END
+            CASE WHEN e.figure = 'linked_failures' AND NOT k.are_links_known THEN 'failures_not_known' END
         ) AS reason
     FROM explained AS e
-    CROSS JOIN (
-        {metrics.beginnings}
-    ) AS b
+    LEFT JOIN known_days AS k ON e.day = k.day
     WHERE e.service IS NOT DISTINCT FROM service AND e.day >= CAST(from_day AS DATE) AND e.day <= CAST(to_day AS DATE)
         -- A failure that names no env can be of any, and what was rejected and names none too.
         AND (env IS NULL OR e.env = env OR e.env IS NULL AND (e.event_type = 'failure' OR e.event_id IS NULL))

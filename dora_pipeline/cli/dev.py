@@ -75,8 +75,8 @@ def _dagster(dagster: DagsterHome, host: str, port: int) -> Iterator[subprocess.
     command += ["--host", host, "--port", str(port), "--log-level", "warning"]
     warnings = ",".join(filter(None, [_QUIET, os.environ.get("PYTHONWARNINGS")]))
     environment = {**dagster.environment, "PYTHONWARNINGS": warnings}
-    # In its own folder, else it warns of the settings in the project's.
     WATCHER.start()
+    # In its own folder, else it warns of the settings in the project's.
     process = subprocess.Popen(command, env=environment, cwd=dagster.path, start_new_session=True)
     # Of a `dora dev` that is killed a daemon would be left, and the next one would be a second.
     WATCHER.add(process.pid)

@@ -190,19 +190,20 @@ def _parts(connection: duckdb.DuckDBPyConnection, table: type[Table], rows: str)
 def _is_whole(connection: duckdb.DuckDBPyConnection, place: Place, part: _Part) -> bool:
     # One that is as it was is left to those who read it.
     with suppress(duckdb.Error):
-        return _stored(connection, place, part) == [part]
+        return _holds(connection, place, part)
     return False
 
 
-def _stored(connection: duckdb.DuckDBPyConnection, place: Place, part: _Part) -> list[_Part]:
-    return _parts(connection, part.table, f"read_parquet({quoted(f'{place.address}/{part.path}')})")
+def _holds(connection: duckdb.DuckDBPyConnection, place: Place, part: _Part) -> bool:
+    """Whether its file has its rows."""
+    return _parts(connection, part.table, f"read_parquet({quoted(f'{place.address}/{part.path}')})") == [part]
 
 
 def _write(connection: duckdb.DuckDBPyConnection, place: Place, part: _Part) -> None:
     name, target = part.table.table_name, f"{place.address}/{part.path}"
     days = f" WHERE day BETWEEN DATE '{part.month}' AND LAST_DAY(DATE '{part.month}')" if part.month else ""
     write_parquet(connection, f"{name}{days}", target)
-    if _stored(connection, place, part) != [part]:
+    if not _holds(connection, place, part):
         raise WarehouseError(
             f"{target}: does not hold the rows of {name} that were written; the manifest stays as it was. It is a "
             "fault of the storage, the program or DuckDB: update them, and run again"

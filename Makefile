@@ -9,8 +9,10 @@ SPARK := $(VENV)/spark
 SAIL := $(VENV)/sail
 SPARK_TESTS := dora_pipeline_tests/systems/test_spark
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Python compiles what is imported, which is a small part of what comes.
+LOCKED := install --no-compile --require-hashes
 # Names each package that it brings: for minutes nothing else happens.
-INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --require-hashes
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check $(LOCKED)
 
 # A lock file holds what it adds to the one that it begins with. No addresses stand in them.
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-strip-extras --generate-hashes \
@@ -96,19 +98,19 @@ $(CLIENTS)/node_modules: $(CLIENTS)/package-lock.json | $(VENV)/.installed-syste
 
 # In a folder of its own, since an environment holds one version of a package.
 $(OLDER_DUCKDB)/.installed: requirements-duckdb-1.2.txt | $(VENV)/.installed-systems
-	$(PIP) install --require-hashes --upgrade --target $(OLDER_DUCKDB) -r requirements-duckdb-1.2.txt
+	$(PIP) $(LOCKED) --upgrade --target $(OLDER_DUCKDB) -r requirements-duckdb-1.2.txt
 	touch $@
 
 # Spark's package and the client's have one name.
 $(SPARK)/.installed: requirements-spark.txt | $(VENV)/.installed-systems
-	$(PIP) install --require-hashes --upgrade --target $(SPARK) -r requirements-spark.txt
+	$(PIP) $(LOCKED) --upgrade --target $(SPARK) -r requirements-spark.txt
 	touch $@
 
 # It knows only some versions of Spark's package, and looks which one is beside it.
 $(SAIL)/.installed: requirements-sail.txt | $(VENV)/.installed-systems
-	$(PIP) install --require-hashes --upgrade --target $(SAIL) -r requirements-sail.txt
+	$(PIP) $(LOCKED) --upgrade --target $(SAIL) -r requirements-sail.txt
 	touch $@
 
 $(VENV)/.installed-systems: requirements-systems.txt $(VENV)/.installed-dev
-	$(PIP) install --require-hashes -r requirements-systems.txt
+	$(PIP) $(LOCKED) -r requirements-systems.txt
 	touch $@

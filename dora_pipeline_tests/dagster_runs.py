@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterInstance
 
+from dora_pipeline.assets.event_storage import Storage
 from dora_pipeline.definitions import definitions
 from dora_pipeline_tests.homes import TestHome
 
@@ -46,8 +47,10 @@ def instance_with_files(folder: Path) -> Iterator[DagsterInstance]:
 
 @contextmanager
 def existing_instance(folder: Path) -> Iterator[DagsterInstance]:
-    """The instance of Dagster whose files are in the folder."""
-    with DagsterInstance.local_temp(str(folder), overrides={"telemetry": {"enabled": False}}) as made:
+    """The instance of Dagster whose files are in the folder, with the storage that `dora dev` gives it."""
+    storage = {"module": Storage.__module__, "class": Storage.__name__, "config": {"base_dir": str(folder)}}
+    settings = {"telemetry": {"enabled": False}, "storage": {"custom": storage}}
+    with DagsterInstance.local_temp(str(folder), overrides=settings) as made:
         yield made
 
 

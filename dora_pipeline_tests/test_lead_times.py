@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from dora_pipeline.batches import connected
+from dora_pipeline.pipeline import commits
 from dora_pipeline_tests.full_homes import rebuilt
 from dora_pipeline_tests.git_histories import History, dated_commit, git
 from dora_pipeline_tests.homes import TestHome
@@ -481,6 +483,42 @@ def test_deployments_in_a_line_are_judged_alike_whichever_days_are_loaded(home: 
     home.run("2024-01-03")
     assert home.tables() == before
     assert reasons(home) == {"day-1": "first_deployment", "day-2": None, "day-3": None}
+
+
+def test_services_that_are_looked_up_some_at_a_time_bring_the_same_commits(
+    home: TestHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remotes = {f"github.com/acme/{name}": tmp_path / f"{name}.git" for name in ("one", "two", "three", "four")}
+    lines = {}
+    for name, path in remotes.items():
+        history = History()
+        for number in range(9):
+            history.commit(*([number] if number else []), committed=number * HOUR, message=f"{name} {number}")
+        lines[name] = list(history.write(path, {"main": 9}))[1:]
+    home.settings(repositories={name: str(path) for name, path in remotes.items()})
+    home.select_events()
+    one, two, three, four = remotes
+    # A service that moved, others of the repositories that it had, two of one repository, and one of its own.
+    deployed = {"shop": (one, two), "cart": (two,), "wall": (one,), "mail": (three,), "till": (three,), "desk": (four,)}
+    for service, names in deployed.items():
+        for number in range(9):
+            name = names[number * len(names) // 9]
+            git = {"commit_sha": lines[name][number], "repository_url": f"https://{name}"}
+            home.deploy(service, at((24 + number) * HOUR), id=f"{service}-{number}", git=git)
+    home.run()
+    before = home.tables()
+    assert len(before["core.deployment_commits"]) == 6 * 8 - 1
+    monkeypatch.setattr(commits, "_AT_ONCE", 1)
+    assert rebuilt(home) == before
+
+
+def test_what_is_connected_is_found_whichever_way_it_hangs_together() -> None:
+    pairs = [("a", "x"), ("b", "y"), ("c", "x"), ("y", "c"), ("a", "z"), ("d", "z"), ("b", "w")]
+    assert [sorted(found) for found in connected(pairs)] == [
+        [("a", "x"), ("a", "z"), ("c", "x"), ("d", "z")],
+        [("b", "w"), ("b", "y")],
+        [("y", "c")],
+    ]
 
 
 def shop_and_cart(remote: Path, branch: str) -> list[str]:

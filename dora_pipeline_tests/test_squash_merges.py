@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dora_pipeline.warehouse import commits
 from dora_pipeline_tests.git_histories import History, git
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.lead_times import REPOSITORY, Delivered, delivered_by_git, reasons
@@ -189,6 +190,28 @@ def test_a_range_waits_as_it_is_while_its_remote_is_silent_and_is_looked_up_as_s
     assert [day.day for day in home.run().days] == [3]
     assert brought(home, "two") == {sha["a1"]: (sha["A"], False), sha["a2"]: (sha["A"], False)}
     assert home.run().days == []
+
+
+def test_what_a_run_finds_of_a_range_that_waits_is_found_again_where_the_run_ends_before_it_is_kept_whole(
+    home: TestHome, remote: Path, requests: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha = requests
+    deploy(home, "one", 1, sha["root"])
+    home.run()
+    gone = remote.rename(remote.with_name("gone.git"))
+    deploy(home, "two", 2, sha["A"])
+    home.run()
+    gone.rename(remote)
+
+    def ended(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commits, "mark_days", ended)
+        with pytest.raises(KeyboardInterrupt):
+            home.run()
+    assert [day.day for day in home.run().days] == [3]
+    assert brought(home, "two") == {sha["a1"]: (sha["A"], False), sha["a2"]: (sha["A"], False)}
 
 
 def test_a_head_that_the_remote_offers_later_is_looked_for_while_its_deployment_is_recent(

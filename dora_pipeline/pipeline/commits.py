@@ -10,7 +10,7 @@ from itertools import groupby
 
 import polars as pl
 
-from dora_pipeline.batches import batches
+from dora_pipeline.batches import batches, connected
 from dora_pipeline.pipeline.mirrors import Repositories
 from dora_pipeline.pipeline.session import Session
 from dora_pipeline.repositories.delivered import Delivered
@@ -20,15 +20,14 @@ from dora_pipeline.repositories.ranges import Range
 from dora_pipeline.tables import DeliveredTips, DeploymentRanges, empty_frame
 from dora_pipeline.warehouse import commits
 from dora_pipeline.warehouse.range_cache import KeptRanges, Landed, keep_ranges, kept_ranges, range_id
-from dora_pipeline.warehouse.writer import Writer
 
 # A service in an environment, in one of the histories of deployments.
 _History = tuple[str, str, str | None]
 # Commits that have all that was delivered, with the days on which they were deployed; then also until when they had.
 _Tips = Mapping[str, date]
 _TipRow = tuple[str, date, date | None]
-# So many deployments are asked for together, whole repositories: what is kept is looked through once for all of them.
-_AT_ONCE = 20_000
+# So many deployments are asked for together, which bounds memory; each time all that is kept is looked through.
+_AT_ONCE = 50_000
 
 
 def look_up_commits(session: Session, repositories: Repositories, since: date) -> None:
@@ -46,32 +45,49 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
                 commits.reopen_ranges(writer, repository_id, offered)
         for repository_id, deployments in commits.deployments_of_unfinished_ranges(writer).items():
             again += deployments if repositories.offers_requests(repository_id) else ()
-    questions = commits.begin_questions(writer, again)
-    if questions is None:
-        return
-    answers = _Answers(writer, repositories, session.settings.squash_merges, asks_requests=session.fetches)
+    waiting = commits.begin_questions(writer, again)
+    left = {repository_id for _, repository_id in waiting}
+    total = len(left)
+    for together in batches(connected(waiting), lambda pairs: sum(waiting[pair] for pair in pairs), _AT_ONCE):
+        pairs = [pair for some in together for pair in some]
+        questions = commits.questions_of(writer, sorted({service for service, _ in pairs}))
+        for repository_id in _answered(session, repositories, questions) if questions else ():
+            left.discard(repository_id)
+            session.progress.step("look up commits", total - len(left), total)
+        left.difference_update(repository_id for _, repository_id in pairs)
+        session.progress.step("look up commits", total - len(left), total)
+    commits.end_questions(writer)
+
+
+def _answered(session: Session, repositories: Repositories, questions: commits.Questions) -> Iterator[str]:
+    """Answer questions and keep the answers; each repository, when it has been asked."""
+    writer = session.writer
+    answers = _Answers(repositories, session.settings.squash_merges, asks_requests=session.fetches)
     tips: dict[str, dict[_History, dict[str, date]]] = {}
     for repository_id, sha, day, *history in commits.known_tips(writer, questions.services).iter_rows():
         tips.setdefault(repository_id, {}).setdefault(tuple(history), {})[sha] = day
     groups = questions.rows.partition_by("repository_id", as_dict=True, maintain_order=True)
     by_repository = {str(key[0]): group for key, group in groups.items()}
     by_repository |= {name: questions.rows.clear() for name in tips if name not in by_repository}
-    done = 0
-    for some in batches(by_repository.items(), lambda item: item[1].height, _AT_ONCE):
-        asked = [answers.ask(name, [_Question(**row) for row in group.iter_rows(named=True)]) for name, group in some]
-        kept = kept_ranges(writer, [name for name, _ in some], [key for one in asked for key in one.ranges])
-        for one in asked:
-            answers.add(one, tips.get(one.repository_id, {}), kept)
-            done += 1
-            session.progress.step("look up commits", done, len(by_repository))
-    commits.replace_answers(
-        writer,
-        questions,
-        pl.DataFrame(answers.ranges, schema=empty_frame(DeploymentRanges).schema, orient="row"),
-        pl.DataFrame(answers.had, schema=commits.HAD_COMMITS, orient="row"),
-        pl.DataFrame(answers.tips, schema=empty_frame(DeliveredTips).schema, orient="row"),
-        answers.differing_ranges,
-    )
+    asked = [
+        answers.ask(name, [_Question(**row) for row in group.iter_rows(named=True)])
+        for name, group in by_repository.items()
+    ]
+    kept = kept_ranges(writer, list(by_repository), [key for one in asked for key in one.ranges])
+    for one in asked:
+        answers.add(one, tips.get(one.repository_id, {}), kept)
+        yield one.repository_id
+    with writer.transaction() as connection:
+        differing_ranges = keep_ranges(connection, answers.found_ranges, answers.found_commits, kept)
+        commits.replace_answers(
+            connection,
+            writer.engine,
+            questions,
+            pl.DataFrame(answers.ranges, schema=empty_frame(DeploymentRanges).schema, orient="row"),
+            pl.DataFrame(answers.had, schema=commits.HAD_COMMITS, orient="row"),
+            pl.DataFrame(answers.tips, schema=empty_frame(DeliveredTips).schema, orient="row"),
+            differing_ranges,
+        )
 
 
 def _found_again(repositories: Repositories, missing: pl.DataFrame, since: date) -> list[str]:
@@ -131,12 +147,12 @@ class _Asked:
 class _Answers:
     """Rows for the tables of the step, repository by repository."""
 
-    def __init__(self, writer: Writer, repositories: Repositories, squash_merges: str, *, asks_requests: bool) -> None:
+    def __init__(self, repositories: Repositories, squash_merges: str, *, asks_requests: bool) -> None:
         self.ranges: list[tuple[object, ...]] = []
         self.had: list[tuple[object, ...]] = []
         self.tips: list[tuple[object, ...]] = []
-        self.differing_ranges: set[str] = set()
-        self._writer = writer
+        self.found_ranges: list[pl.DataFrame] = []
+        self.found_commits: list[pl.DataFrame] = []
         self._repositories = repositories
         self._squash_merges = squash_merges
         self._asks_requests = asks_requests
@@ -202,7 +218,9 @@ class _Answers:
         read, commits = (
             frame.filter(pl.col("range_id").is_in(whole)) for frame in (found_ranges.ranges, found_ranges.commits)
         )
-        self.differing_ranges |= keep_ranges(self._writer, asked.repository_id, read, commits, kept)
+        if whole:
+            self.found_ranges.append(read.with_columns(repository_id=pl.lit(asked.repository_id)))
+            self.found_commits.append(commits)
         cached |= {key: [] for key in whole}
         names = ("range_id", "commit_sha", "landed_as_sha", "landings")
         for key, sha, squash, landings in commits.select(names).iter_rows():

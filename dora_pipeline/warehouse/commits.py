@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.tables import Deployments
+from dora_pipeline.warehouse.engines import Engine
 from dora_pipeline.warehouse.failed_changes import wait_for_changes
 from dora_pipeline.warehouse.queries import count, difference, execute_with, frame, insert, make_alike, statement
 from dora_pipeline.warehouse.staleness import mark_days
@@ -22,6 +23,8 @@ _PASSING_REASONS = ("repository_missing", "commit_missing", "previous_commit_mis
 HAD_COMMITS = {"deployment_id": pl.String, "commit_sha": pl.String, "landed_as_sha": pl.String}
 
 _ASKED = "deployment_id, history, service, env, repository_id, base_sha, head_sha, patterns, is_ranged, day"
+_WAITING = "SELECT service, MIN(from_day) AS from_day FROM landing.changed_ranges"
+_KNOWN = "FROM landing.deployment_ranges AS d JOIN changed_ranges AS c ON d.service = c.service AND d.day >= c.from_day"
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,11 @@ def forget_commits(connection: duckdb.DuckDBPyConnection) -> None:
     wait_for_commits(connection, "SELECT service FROM landing.judged_deployments")
 
 
-def begin_questions(writer: Writer, again: Sequence[str]) -> Questions | None:
-    """What is to be asked of the repositories, of the deployments `again` in any case; None where nothing waits."""
+def begin_questions(writer: Writer, again: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Let services wait for their commits also for the deployments `again`, and where repositories are configured anew.
+
+    Which services wait for which repositories, and for how many deployments each.
+    """
     connection = writer.connection
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE asked_again AS SELECT UNNEST(?::VARCHAR[]) AS deployment_id", [again]
@@ -129,26 +135,35 @@ def begin_questions(writer: Writer, again: Sequence[str]) -> Questions | None:
             """
         )
     if count(connection, "SELECT COUNT(*) FROM landing.changed_ranges") == 0:
-        return None
-    connection.execute(
+        return {}
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE changed_ranges AS {_WAITING} GROUP BY service")
+    found = connection.execute(
+        f"""
+        SELECT service, repository_id, COUNT(*)
+        FROM (
+            SELECT service, repository_id FROM ({statement("landing.asked_ranges")})
+            UNION ALL SELECT d.service, d.repository_id {_KNOWN}
+        )
+        GROUP BY service, repository_id ORDER BY repository_id, service
         """
+    ).fetchall()
+    return {(service, repository_id): deployments for service, repository_id, deployments in found}
+
+
+def questions_of(writer: Writer, services: Sequence[str]) -> Questions | None:
+    """What is to be asked of the repositories for some of the services that wait; None where nothing has changed."""
+    connection = writer.connection
+    connection.execute(
+        f"""
         CREATE OR REPLACE TEMP TABLE changed_ranges AS
-        SELECT service, MIN(from_day) AS from_day FROM landing.changed_ranges GROUP BY service
-        """
-    )
-    asked = count(connection, f"CREATE OR REPLACE TEMP TABLE asked_ranges AS {statement('landing.asked_ranges')}")
-    known = count(
-        connection,
-        """
-        CREATE OR REPLACE TEMP TABLE known_ranges AS
-        SELECT d.* FROM landing.deployment_ranges AS d
-        JOIN changed_ranges AS c ON d.service = c.service AND d.day >= c.from_day
+        {_WAITING} WHERE service IN (SELECT UNNEST(?)) GROUP BY service
         """,
+        [services],
     )
-    if asked == known == 0:
-        connection.execute("DELETE FROM landing.changed_ranges")
-        return None
-    connection.execute(
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE asked_ranges AS {statement('landing.asked_ranges')}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE known_ranges AS SELECT d.* {_KNOWN}")
+    changed = count(
+        connection,
         f"""
         CREATE OR REPLACE TEMP TABLE changed_ranges AS
         SELECT service, MIN(day) AS from_day
@@ -160,10 +175,9 @@ def begin_questions(writer: Writer, again: Sequence[str]) -> Questions | None:
             (SELECT {_ASKED} FROM known_ranges WHERE deployment_id IN (FROM asked_again))
         )
         GROUP BY service
-        """
+        """,
     )
-    if count(connection, "SELECT COUNT(*) FROM changed_ranges") == 0:
-        connection.execute("DELETE FROM landing.changed_ranges")
+    if changed == 0:
         return None
     rows = frame(
         connection,
@@ -179,6 +193,11 @@ def begin_questions(writer: Writer, again: Sequence[str]) -> Questions | None:
         """,
     )
     return Questions(rows, "changed_ranges")
+
+
+def end_questions(writer: Writer) -> None:
+    """Let no service wait for its commits any more; those of all that do have been asked for."""
+    writer.connection.execute("DELETE FROM landing.changed_ranges")
 
 
 def known_tips(writer: Writer, services: str) -> pl.DataFrame:
@@ -197,7 +216,8 @@ def known_tips(writer: Writer, services: str) -> pl.DataFrame:
 
 
 def replace_answers(
-    writer: Writer,
+    connection: duckdb.DuckDBPyConnection,
+    engine: Engine,
     questions: Questions,
     ranges: pl.DataFrame,
     had: pl.DataFrame,
@@ -208,37 +228,35 @@ def replace_answers(
 
     Rows of DeploymentRanges and DeliveredTips, HAD_COMMITS, and the ids of ranges that have other commits than before.
     """
-    with writer.transaction() as connection:
-        make_alike(connection, "new_ranges", "landing.deployment_ranges", ranges)
-        execute_with(connection, had, "CREATE OR REPLACE TEMP TABLE had_commits AS SELECT * FROM given_rows")
-        is_changed = f"EXISTS (FROM {questions.services} AS c WHERE x.service = c.service AND x.day >= c.from_day)"
-        for name in ("deployment_ranges", "repeated_commits"):
-            of_changed = f"FROM landing.{name} AS x WHERE {is_changed}"
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE known_{name} AS SELECT x.* {of_changed}")
-            connection.execute(f"DELETE {of_changed}")
-        repeated = writer.engine.make(connection, "new_repeated", "landing.repeated_commits")
-        insert(connection, "landing.deployment_ranges", "new_ranges", ranges.height)
-        insert(connection, "landing.repeated_commits", "new_repeated", repeated)
-        connection.execute(
-            f"""
-            DELETE FROM landing.delivered_tips AS t
-            WHERE EXISTS (
-                FROM {questions.services} AS c
-                WHERE t.service = c.service AND (t.until_day IS NULL OR t.until_day >= c.from_day)
-            )
-            """
+    make_alike(connection, "new_ranges", "landing.deployment_ranges", ranges)
+    execute_with(connection, had, "CREATE OR REPLACE TEMP TABLE had_commits AS SELECT * FROM given_rows")
+    is_changed = f"EXISTS (FROM {questions.services} AS c WHERE x.service = c.service AND x.day >= c.from_day)"
+    for name in ("deployment_ranges", "repeated_commits"):
+        of_changed = f"FROM landing.{name} AS x WHERE {is_changed}"
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE known_{name} AS SELECT x.* {of_changed}")
+        connection.execute(f"DELETE {of_changed}")
+    repeated = engine.make(connection, "new_repeated", "landing.repeated_commits")
+    insert(connection, "landing.deployment_ranges", "new_ranges", ranges.height)
+    insert(connection, "landing.repeated_commits", "new_repeated", repeated)
+    connection.execute(
+        f"""
+        DELETE FROM landing.delivered_tips AS t
+        WHERE EXISTS (
+            FROM {questions.services} AS c
+            WHERE t.service = c.service AND (t.until_day IS NULL OR t.until_day >= c.from_day)
         )
-        execute_with(connection, tips, "INSERT INTO landing.delivered_tips BY NAME SELECT * FROM given_rows")
-        differing = f"""
-            SELECT service, day FROM ({difference("known_deployment_ranges", "new_ranges")})
-            UNION SELECT service, day FROM ({difference("known_repeated_commits", "new_repeated")})
-            UNION SELECT service, day FROM new_ranges WHERE range_id IN (FROM differing_ranges)
         """
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE differing_ranges AS SELECT UNNEST(?::VARCHAR[]) AS range_id",
-            [list(differing_ranges)],
-        )
-        # Their commits follow when they are loaded: those of a day that nobody asks for stay as its deployments are.
-        mark_days(connection, (Deployments,), f"SELECT day FROM ({differing})")
-        wait_for_changes(connection, differing)
-        connection.execute("DELETE FROM landing.changed_ranges")
+    )
+    execute_with(connection, tips, "INSERT INTO landing.delivered_tips BY NAME SELECT * FROM given_rows")
+    differing = f"""
+        SELECT service, day FROM ({difference("known_deployment_ranges", "new_ranges")})
+        UNION SELECT service, day FROM ({difference("known_repeated_commits", "new_repeated")})
+        UNION SELECT service, day FROM new_ranges WHERE range_id IN (FROM differing_ranges)
+    """
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE differing_ranges AS SELECT UNNEST(?::VARCHAR[]) AS range_id",
+        [list(differing_ranges)],
+    )
+    # Their commits follow when they are loaded: those of a day that nobody asks for stay as its deployments are.
+    mark_days(connection, (Deployments,), f"SELECT day FROM ({differing})")
+    wait_for_changes(connection, differing)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+import duckdb
 import polars as pl
 
 from dora_pipeline.warehouse.queries import difference, execute_with, make_alike
@@ -105,29 +106,31 @@ def kept_ranges(writer: Writer, repository_ids: Sequence[str], range_ids: Sequen
 
 
 def keep_ranges(
-    writer: Writer, repository_id: str, ranges: pl.DataFrame, commits: pl.DataFrame, kept: KeptRanges
+    connection: duckdb.DuckDBPyConnection,
+    found_ranges: Sequence[pl.DataFrame],
+    found_commits: Sequence[pl.DataFrame],
+    kept: KeptRanges,
 ) -> set[str]:
-    """Keep looked-up ranges of a repository (rows of CommitRanges) with their commits (rows of RangeCommits).
+    """Keep looked-up ranges (rows of CommitRanges) with their commits (rows of RangeCommits).
 
     Returns the ids of those that were kept before and had other commits.
     """
-    if ranges.is_empty():
+    if not found_ranges:
         return set()
-    ranges = ranges.with_columns(repository_id=pl.lit(repository_id))
+    ranges, commits = pl.concat(found_ranges), pl.concat(found_commits)
     again = [key for key in ranges["range_id"] if key in kept.is_final]
     is_again = "WHERE range_id IN (SELECT UNNEST(?))"
-    with writer.transaction() as connection:
-        if again:
-            connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE kept_commits AS SELECT * FROM landing.range_commits {is_again}", [again]
-            )
-            for name in ("commit_ranges", "range_commits"):
-                connection.execute(f"DELETE FROM landing.{name} {is_again}", [again])
-        for name, frame in (("commit_ranges", ranges), ("range_commits", commits)):
-            execute_with(connection, frame, f"INSERT INTO landing.{name} BY NAME SELECT * FROM given_rows")
-        if not again:
-            return set()
-        found = commits.filter(pl.col("range_id").is_in(again))
-        make_alike(connection, "found_commits", "landing.range_commits", found)
-        rows = connection.execute(f"SELECT DISTINCT range_id FROM ({difference('kept_commits', 'found_commits')})")
-        return {row[0] for row in rows.fetchall()}
+    if again:
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE kept_commits AS SELECT * FROM landing.range_commits {is_again}", [again]
+        )
+        for name in ("commit_ranges", "range_commits"):
+            connection.execute(f"DELETE FROM landing.{name} {is_again}", [again])
+    for name, frame in (("commit_ranges", ranges), ("range_commits", commits)):
+        execute_with(connection, frame, f"INSERT INTO landing.{name} BY NAME SELECT * FROM given_rows")
+    if not again:
+        return set()
+    found = commits.filter(pl.col("range_id").is_in(again))
+    make_alike(connection, "found_commits", "landing.range_commits", found)
+    rows = connection.execute(f"SELECT DISTINCT range_id FROM ({difference('kept_commits', 'found_commits')})")
+    return {row[0] for row in rows.fetchall()}

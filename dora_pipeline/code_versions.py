@@ -93,6 +93,7 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
         "warehouse/sql/core/carried_tags.sql",
         "warehouse/sql/landing/marks.sql",
         "warehouse/sql/landing/brought_messages.sql",
+        "warehouse/sql/landing/reverts.sql",
         "warehouse/sql/landing/reverted_deployments.sql",
         "warehouse/sql/landing/rule_matches.sql",
         "warehouse/sql/landing/change_signs.sql",

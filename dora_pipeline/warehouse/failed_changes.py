@@ -114,6 +114,8 @@ def judge_waiting_changes(
     _replace(connection, engine, ChangeSigns, _OF_CHANGED)
     if changes := _replace(connection, engine, JudgedChanges, _OF_WAITING):
         mark_days(connection, [FailedChanges], f"SELECT day FROM ({changes})")
+    # In a first load it has all deployments, and what follows needs the memory.
+    connection.execute("DROP TABLE chains")
 
 
 def _find_rollbacks(connection: duckdb.DuckDBPyConnection, rollbacks: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
@@ -137,7 +139,8 @@ def _find_rollbacks(connection: duckdb.DuckDBPyConnection, rollbacks: Callable[[
 def _find_reverts(connection: duckdb.DuckDBPyConnection, longest_gap_us: int, *, has_commits: bool) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP VIEW brought_messages AS {statement('landing.brought_messages')}")
     connection.execute("CREATE OR REPLACE TEMP TABLE reverted_deployments (deployment_id VARCHAR, failed_id VARCHAR)")
-    if has_commits:
+    # The few that are taken back are looked for among all commits where there are any.
+    if has_commits and count(connection, f"CREATE OR REPLACE TEMP TABLE reverts AS {statement('landing.reverts')}"):
         connection.execute(
             f"INSERT INTO reverted_deployments {statement('landing.reverted_deployments')}",
             {"longest_gap_us": longest_gap_us},

@@ -1,26 +1,6 @@
--- The latest deployment of which another one took a commit back, at most $longest_gap_us before it. Messages name the
--- commit by its SHA or by its subject, of which a trailing (#N) is left out on both sides. What is taken back again, or
--- came with the same deployment, is no failure.
-WITH reverting AS (
-    SELECT m.deployment_id, m.sha, m.subject, m.reverts
-    FROM brought_messages AS m
-    INNER JOIN chains AS c ON m.deployment_id = c.deployment_id
-    WHERE (LEN(m.reverts) > 0 OR m.subject LIKE 'Revert "%')
-        AND m.subject NOT LIKE 'Revert "Revert "%' AND m.subject NOT LIKE 'Reapply "%'
-),
-named AS (
-    SELECT DISTINCT r.deployment_id, r.sha, LOWER(r.reverted_sha) AS beginning, 'sha ' || LOWER(LEFT(r.reverted_sha, 7)) AS name
-    FROM (SELECT x.deployment_id, x.sha, UNNEST(x.reverts) AS reverted_sha FROM reverting AS x) AS r
-    UNION ALL
-    SELECT DISTINCT
-        r.deployment_id, r.sha, '' AS beginning,
-        'subject ' || REGEXP_REPLACE(
-            REGEXP_EXTRACT(r.subject, '^Revert "(.*)"(\s*\(#\d+\))?$', 1), '\s*\(#\d+\)$', ''
-        ) AS name
-    FROM reverting AS r
-    WHERE REGEXP_MATCHES(r.subject, '^Revert ".+"(\s*\(#\d+\))?$')
-),
-commits AS (
+-- The latest deployment of which another one took a commit back, as reverts names it, at most $longest_gap_us before it.
+-- A trailing (#N) of a subject is left out here, too. A revert, or what came with the same deployment, is no failure.
+WITH commits AS (
     SELECT m.deployment_id, m.sha, m.subject, m.reverts, 'sha ' || LEFT(m.sha, 7) AS name FROM brought_messages AS m
     UNION ALL
     SELECT
@@ -33,7 +13,7 @@ pairs AS (
         n.deployment_id, n.sha, d.deployment_id AS failed_id, d.finished_at AS failed_at, d.started_at AS failed_started_at,
         DATE_DIFF('microsecond', d.finished_at, e.finished_at) AS apart,
         c.subject NOT LIKE 'Reapply "%' AND (LEN(c.reverts) > 0 OR c.subject LIKE 'Revert "%') AS is_revert
-    FROM named AS n
+    FROM reverts AS n
     INNER JOIN chains AS e ON n.deployment_id = e.deployment_id
     INNER JOIN chain_names AS h ON e.chain = h.chain
     INNER JOIN commits AS c ON n.name = c.name AND n.sha <> c.sha AND STARTS_WITH(c.sha, n.beginning)

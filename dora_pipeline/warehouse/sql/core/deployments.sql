@@ -31,7 +31,11 @@ LEFT JOIN (
     {core.carried_tags}
 ) AS s ON d.service = s.service
 LEFT JOIN landing.deployment_kinds AS k ON COALESCE(d.duplicate_of, d.deployment_id) = k.deployment_id
-LEFT JOIN landing.deployment_ranges AS r ON d.deployment_id = r.deployment_id
+LEFT JOIN (
+    SELECT x.deployment_id, x.range_id, x.reason
+    FROM landing.deployment_ranges AS x
+    WHERE x.day IN (SELECT z.day FROM run_days AS z)
+) AS r ON d.deployment_id = r.deployment_id
 LEFT JOIN (
     SELECT
         b.deployment_id,
@@ -41,5 +45,6 @@ LEFT JOIN (
             / NULLIF(COUNT(CASE WHEN NOT b.is_redelivery THEN b.authored_at END), 0) / 1000000 AS mean_seconds
     FROM brought AS b
     INNER JOIN landing.judged_deployments AS y ON b.deployment_id = y.deployment_id
+    WHERE y.day IN (SELECT z.day FROM run_days AS z)
     GROUP BY b.deployment_id
 ) AS c ON d.deployment_id = c.deployment_id

@@ -33,7 +33,7 @@ class Repositories:
         self._progress = session.progress
         self._fetches = session.fetches
         self._expands = session.settings.squash_merges == "expand"
-        # Those that were fetched, and whether that went well; the missing commits that each was searched for.
+        # Those that were fetched, and whether that went well; the commits that each was searched for in vain.
         self._fetched: dict[str, bool] = {}
         self._searched: dict[str, set[str]] = {}
         self._offered: dict[str, Mapping[str, str] | None] = {}
@@ -61,22 +61,22 @@ class Repositories:
         """
         wanted, name = set(shas), mirror.repository_id
         found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
-        searched = self._searched.setdefault(name, set())
-        missing = wanted - found.keys() - searched
+        missing = wanted - found.keys() - self._searched.get(name, set())
         if missing and fetches:
-            is_first = not searched
-            searched |= missing
+            is_first = name not in self._searched
             if self._fetches and name not in self._unreadable and self._fetch(mirror):
-                self._answer(mirror, lambda: mirror.fetch_commits(mirror.missing(missing)))
-                self._answer(mirror, lambda: mirror.fetch_requests(self._requests_of(mirror, mirror.missing(missing))))
-            if (
-                is_first
-                and mirror.exists
-                and len(self._answer(mirror, lambda: mirror.resolve(wanted)) or {}) < len(wanted)
-            ):
+                found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
+                if missing - found.keys():
+                    self._answer(mirror, lambda: mirror.fetch_commits(mirror.missing(missing)))
+                    self._answer(
+                        mirror, lambda: mirror.fetch_requests(self._requests_of(mirror, mirror.missing(missing)))
+                    )
+                    found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
+            if is_first and mirror.exists and len(found) < len(wanted):
                 # Either the remote has no such commits, or the mirror has lost them.
                 self._answer(mirror, mirror.check)
-            found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
+                found = self._answer(mirror, lambda: mirror.resolve(wanted)) or {}
+            self._searched.setdefault(name, set()).update(missing - found.keys())
         return found if mirror.exists and name not in self._unreadable else None
 
     def present(self, mirror: Mirror, shas: Collection[str]) -> set[str]:

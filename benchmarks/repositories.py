@@ -5,9 +5,9 @@
 Each repository has a branch of merge commits, each of which brings two commits and is deployed by a service of its own
 to one environment, as an export of sightings tells. Then 300 more are pushed and deployed, at most one a repository;
 and as many deployments become known whose commits had been skipped, in the middle of the years: each changes what the
-one after it brought. Processor seconds of the run's process, and of git; the yardstick is a clone of each repository by
-git, and `git log` of what the range of each of its deployments is. `--folder` keeps the repositories, and takes those
-that are there.
+one after it brought. Processor seconds of each run's process, which is one of its own, and of git; the yardstick is a
+clone of each repository by git, and `git log` of what the range of each of its deployments is. `--folder` keeps the
+repositories, and takes those that are there.
 """
 
 import argparse
@@ -52,10 +52,13 @@ def main() -> int:
     parser.add_argument("--deployments", type=int, default=100_000)
     parser.add_argument("--repositories", type=int, default=100)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     add_json_option(parser)
     options = parser.parse_args()
+    if options.run:
+        print(json.dumps(measured(Home(options.run))))
+        return 0
     results = Results(options)
-    stages = Stages(_STAGES)
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         folder = options.folder or Path(temporary)
         each = options.deployments // options.repositories
@@ -80,10 +83,13 @@ def main() -> int:
             f"{len(late)} late": lambda: export(home, "late", deployed, each, late),
         }.items():
             prepare()
-            with stages.measured() as seconds:
-                wall, git = cost(lambda: run(home))
-            results.row(title, *(seconds.get(stage, 0.0) for stage in (*_STAGES, "the rest")), git, wall)
-            rows.append((title, *known(home), (sum(seconds.values()) + git) / yardstick[1], peak_mebibytes()))
+            command = [sys.executable, __file__, "--run", str(home.path)]
+            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            seconds = found["stages"]
+            results.row(
+                title, *(seconds.get(stage, 0.0) for stage in (*_STAGES, "the rest")), found["git"], found["wall"]
+            )
+            rows.append((title, *known(home), (sum(seconds.values()) + found["git"]) / yardstick[1], found["peak MiB"]))
         results.table("what is known then", _SUMS)
         for row in rows:
             results.row(*row)
@@ -92,6 +98,14 @@ def main() -> int:
         print(f"\nyardstick: {yardstick[1]:.1f} processor s of git")
     results.write()
     return 0 if whole else 1
+
+
+def measured(home: Home) -> dict[str, object]:
+    """What a run in this process takes."""
+    stages = Stages(_STAGES)
+    with stages.measured() as seconds:
+        wall, git = cost(lambda: run(home))
+    return {"stages": seconds, "git": git, "wall": wall, "peak MiB": peak_mebibytes()}
 
 
 def made(folder: Path, number: int, each: int) -> Path:

@@ -1,7 +1,22 @@
 -- What went live in the chains of chain_names, in the order of going live, each with the one right before it. What went live
 -- is the commit, a short SHA as the whole one that the repository knows, else the version. What is long and seldom asked for
 -- is read where the few that ask for it are known.
-WITH judged AS (
+WITH last_ones AS (
+    -- Of what was judged before only the last of each chain is looked back at.
+    SELECT n.chain, MAX(j.finished_at) AS last_at
+    FROM landing.judged_deployments AS j
+    INNER JOIN waiting_services AS w ON j.service = w.service AND j.day < w.from_day
+    INNER JOIN chain_names AS n ON j.history = n.history AND j.service = n.service AND j.env IS NOT DISTINCT FROM n.env
+    WHERE j.duplicate_of IS NULL
+    GROUP BY n.chain
+),
+-- Apart, since by one number most rows are left out while the table is read.
+ended_then AS MATERIALIZED (
+    SELECT j.history, j.service, j.env, j.deployment_id, j.version, j.commit_sha, j.started_at, j.finished_at, j.day
+    FROM landing.judged_deployments AS j
+    WHERE j.duplicate_of IS NULL AND j.finished_at IN (SELECT l.last_at FROM last_ones AS l)
+),
+judged AS (
     SELECT
         n.chain, j.deployment_id, j.version, j.commit_sha, j.started_at, j.finished_at, j.day, FALSE AS is_earlier
     FROM landing.judged_deployments AS j
@@ -9,20 +24,11 @@ WITH judged AS (
     INNER JOIN chain_names AS n ON j.history = n.history AND j.service = n.service AND j.env IS NOT DISTINCT FROM n.env
     WHERE j.duplicate_of IS NULL
     UNION ALL
-    -- Of what was judged before only the last of each chain is looked back at.
     SELECT
-        l.chain, e.deployment_id, e.version, e.commit_sha, e.started_at, e.finished_at, e.day, TRUE AS is_earlier
-    FROM landing.judged_deployments AS e
-    INNER JOIN (
-        SELECT n.chain, x.history, x.service, x.env, MAX(x.finished_at) AS last_at
-        FROM landing.judged_deployments AS x
-        INNER JOIN waiting_services AS w ON x.service = w.service AND x.day < w.from_day
-        INNER JOIN chain_names AS n ON x.history = n.history AND x.service = n.service AND x.env IS NOT DISTINCT FROM n.env
-        WHERE x.duplicate_of IS NULL
-        GROUP BY n.chain, x.history, x.service, x.env
-    ) AS l
-        ON e.history = l.history AND e.service = l.service AND e.env IS NOT DISTINCT FROM l.env AND e.finished_at = l.last_at
-    WHERE e.duplicate_of IS NULL
+        n.chain, e.deployment_id, e.version, e.commit_sha, e.started_at, e.finished_at, e.day, TRUE AS is_earlier
+    FROM ended_then AS e
+    INNER JOIN chain_names AS n ON e.history = n.history AND e.service = n.service AND e.env IS NOT DISTINCT FROM n.env
+    INNER JOIN last_ones AS l ON n.chain = l.chain AND e.finished_at = l.last_at
 ),
 known AS (
     SELECT

@@ -61,6 +61,11 @@ def land_exports(
     with writer.transaction() as connection:
         inputs.note_left_out(connection, APM, left_out, is_raw=name.startswith("raw/"))
     known = inputs.known_inputs(writer.connection, APM, f"{name}/")
+    if len(files) == len(known) and all(
+        known.get(path := f"{name}/{file.name}") == (path, file.size, file.modified_at, None) for file in files
+    ):
+        # As mostly: nothing has changed, and none is the copy of another.
+        return
     same = copies(files, _known_files(known.values(), f"{name}/"))
     named = {
         f"{name}/{file.name}": (file, f"{name}/{same[file.name]}" if file.name in same else None) for file in files

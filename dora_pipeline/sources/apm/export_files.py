@@ -137,8 +137,9 @@ class _Walk:
         self._seen.add(real)
         try:
             with os.scandir(folder) as entries:
+                inside = os.path.join(real, "")
                 for entry in sorted(entries, key=lambda entry: entry.name):
-                    self._look_at(entry, os.path.join(real, entry.name), below + entry.name)
+                    self._look_at(entry, inside + entry.name, below + entry.name)
         except OSError as error:
             raise _unreadable(folder, error) from error
 

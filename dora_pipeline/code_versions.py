@@ -108,6 +108,7 @@ _FILES: Mapping[type[Table], Sequence[str]] = {
     Daily: (
         "warehouse/sql/metrics/daily.sql",
         "warehouse/sql/metrics/measures.sql",
+        "warehouse/sql/metrics/counted_deployments.sql",
         "warehouse/sql/metrics/possible_links.sql",
         "warehouse/sql/metrics/beginnings.sql",
         "warehouse/sql/metrics/known_days.sql",

@@ -6,7 +6,7 @@ FROM (
     FROM core.failure_links AS l
     WHERE l.is_selected AND l.possible_ids IS NOT NULL
 ) AS p
-WHERE p.deployment_id NOT IN (
+ANTI JOIN (
     SELECT l.deployment_id FROM core.failure_links AS l
     WHERE l.is_selected AND l.possible_ids IS NULL AND l.deployment_id IS NOT NULL
-)
+) AS k ON p.deployment_id = k.deployment_id

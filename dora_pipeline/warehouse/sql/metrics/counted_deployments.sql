@@ -1,0 +1,5 @@
+-- The deployments that count: of selected sources, and without duplicates.
+SELECT
+    d.deployment_id, d.source, d.service, d.env, d.team, d.repository_id, d.custom_tags, d.finished_at, d.lead_time_mean_seconds, d.day
+FROM core.deployments AS d
+WHERE d.is_selected AND d.duplicate_of IS NULL

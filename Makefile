@@ -22,7 +22,7 @@ NAMES_IN := sed -n 's/^\([a-z0-9._-]*\).*==.*/--no-emit-package \1/p'
 # Some images set it; then each `dora` that a test starts, and each of its workers, compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo dev test test-systems test-spark test-spark-cluster check check-style check-types check-definitions docs lock clean
+.PHONY: demo dev test test-systems test-spark test-spark-dagster test-spark-cluster check check-style check-types check-definitions docs lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dora demo
@@ -39,6 +39,10 @@ test-systems: $(VENV)/.installed-systems $(CLIENTS)/node_modules $(OLDER_DUCKDB)
 # By itself: the servers are half a gigabyte, and take minutes of a processor.
 test-spark: $(VENV)/.installed-systems $(SPARK)/.installed $(SAIL)/.installed
 	$(BIN)/python -m pytest $(SPARK_TESTS).py
+
+# With Dagster beside it, which takes as much again.
+test-spark-dagster: $(VENV)/.installed-systems $(SPARK)/.installed $(SAIL)/.installed
+	$(BIN)/python -m pytest $(SPARK_TESTS)_dagster.py
 
 # With a master and workers, which are lost: some seven minutes of processors.
 test-spark-cluster: $(VENV)/.installed-systems $(SPARK)/.installed

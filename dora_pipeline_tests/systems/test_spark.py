@@ -19,7 +19,6 @@ from pyspark.sql.connect.session import SparkSession
 
 from dora_pipeline.errors import WarehouseError
 from dora_pipeline_tests import stored
-from dora_pipeline_tests.dagster_servers import ENDED, running_dagster
 from dora_pipeline_tests.homes import TestHome
 from dora_pipeline_tests.object_stores import ADDRESS, fetched, named_store, objects, running_store
 from dora_pipeline_tests.random_repositories import random_repository
@@ -28,7 +27,6 @@ from dora_pipeline_tests.random_worlds import random_world
 from dora_pipeline_tests.spark_servers import ConnectServer, running_sail, running_server
 from dora_pipeline_tests.test_random_worlds import assert_same
 from dora_pipeline_tests.told_worlds import tell
-from dora_pipeline_tests.waiting import eventually
 
 # The folder of a statement.
 LEFT = f"dora-{'a1' * 16}"
@@ -155,41 +153,3 @@ def test_spark_makes_the_rows_that_duckdb_makes_and_one_that_died_changes_nothin
     use_engine(sparked, kind="duckdb")
     sparked.run()
     assert_equal(plain, sparked)
-
-
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("running", [running_server, running_sail])
-def test_a_backfill_from_the_page_is_made_on_spark_and_fails_with_a_sentence_when_it_is_lost(
-    running: Callable[[Path], AbstractContextManager[ConnectServer]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain, sparked = TestHome(tmp_path / "plain"), TestHome(tmp_path / "sparked")
-    for home in (plain, sparked):
-        stored.tell_two_months(home)
-    plain.run()
-    storage = tmp_path / "storage"
-    storage.mkdir()
-    with running(tmp_path / "spark") as server:
-        if server.token:
-            monkeypatch.setenv("DORA_SPARK_TOKEN", server.token)
-        sparked.settings(engine={"kind": "spark", "url": server.url, "storage": str(storage)})
-        with running_dagster(sparked.home.path, tmp_path / "dora-dev.log") as page:
-            backfill = page.backfill(("2024-05-06", "2024-06-07"))
-            eventually(lambda: page.backfill_state(backfill) in ENDED, "the backfill")
-            assert {run["status"] for run in page.runs()} == {"SUCCESS"}
-            assert page.backfill_state(backfill) == "COMPLETED_SUCCESS"
-            days = "SELECT service, version, day FROM core.deployments ORDER BY day"
-            assert sparked.rows(days) == plain.rows(days)
-            assert page.partitions("metrics/daily")["materialized"] == 2
-            for home in (plain, sparked):
-                home.deploy("late", "2024-06-07 12:00:00", version="3")
-            before = sparked.tables()
-            server.lose()
-            lost = page.backfill(["2024-06-07"])
-            eventually(lambda: page.backfill_state(lost) in ENDED, "the backfill that has no engine")
-            assert "FAILURE" in {run["status"] for run in page.runs() if run["tags"].get("dagster/backfill") == lost}
-            assert sparked.tables() == before
-    plain.run()
-    sparked.settings(engine={"kind": "duckdb"})
-    sparked.run()
-    rows = "FROM metrics.daily ORDER BY day, service, env, team"
-    assert sparked.rows(rows) == plain.rows(rows)

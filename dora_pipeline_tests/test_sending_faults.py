@@ -111,7 +111,7 @@ def test_what_does_not_pass_in_time_is_not_stored_and_says_so_in_a_line(intake: 
 def test_a_server_that_never_ends_its_answer_is_given_up_in_time(intake: FakeIntake, dora: Sender) -> None:
     intake.vendor.spoil(drip)
     answer = dora(*DEPLOYMENT, "--timeout", "1")
-    assert (answer.code, "still coming in" in answer.err) == (1, True)
+    assert (answer.code, "the answer, HTTP 200, was still coming in" in answer.err) == (1, True)
 
 
 def test_a_wait_that_is_too_long_is_not_waited_for(intake: FakeIntake, dora: Sender) -> None:

@@ -103,7 +103,7 @@ def exchanged(
         with response:
             return Response(response.status_code, response.headers, _read_body(response, check_time))
     except TimeIsUp:
-        return FailedAttempt("the answer was still coming in")
+        return FailedAttempt(f"the answer, HTTP {response.status_code}, was still coming in")
     except _BodyTooLarge:
         return FailedAttempt("the answer is larger than 64 MiB", lasts=True)
     except urllib3.exceptions.TimeoutError:

@@ -174,14 +174,20 @@ def test_squash_merges_count_by_their_original_commits_and_each_commit_once(
     assert home.tables() == before
 
 
-def test_a_range_waits_as_it_is_while_its_remote_is_silent_and_is_looked_up_as_soon_as_it_answers(
-    home: TestHome, remote: Path, requests: Mapping[str, str]
-) -> None:
-    sha = requests
+def deploy_while_silent(home: TestHome, remote: Path, sha: Mapping[str, str]) -> Path:
+    """Deploy A after the remote was moved away; where it is now."""
     deploy(home, "one", 1, sha["root"])
     home.run()
     gone = remote.rename(remote.with_name("gone.git"))
     deploy(home, "two", 2, sha["A"])
+    return gone
+
+
+def test_a_range_waits_as_it_is_while_its_remote_is_silent_and_is_looked_up_as_soon_as_it_answers(
+    home: TestHome, remote: Path, requests: Mapping[str, str]
+) -> None:
+    sha = requests
+    gone = deploy_while_silent(home, remote, sha)
     assert [day.day for day in home.run().days] == [3]
     landed = {sha["A"]: (None, False)}
     assert brought(home, "two") == landed
@@ -196,10 +202,7 @@ def test_what_a_run_finds_of_a_range_that_waits_is_found_again_where_the_run_end
     home: TestHome, remote: Path, requests: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sha = requests
-    deploy(home, "one", 1, sha["root"])
-    home.run()
-    gone = remote.rename(remote.with_name("gone.git"))
-    deploy(home, "two", 2, sha["A"])
+    gone = deploy_while_silent(home, remote, sha)
     home.run()
     gone.rename(remote)
 

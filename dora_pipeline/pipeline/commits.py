@@ -3,7 +3,7 @@
 What does not belong here: which rows of core follow from that (`warehouse/commits.py`).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
@@ -48,19 +48,24 @@ def look_up_commits(session: Session, repositories: Repositories, since: date) -
     waiting = commits.begin_questions(writer, again)
     left = {repository_id for _, repository_id in waiting}
     total = len(left)
+
+    def finish(*repository_ids: str) -> None:
+        left.difference_update(repository_ids)
+        session.progress.step("look up commits", total - len(left), total)
+
     for together in batches(connected(waiting), lambda pairs: sum(waiting[pair] for pair in pairs), _AT_ONCE):
         pairs = [pair for some in together for pair in some]
         questions = commits.questions_of(writer, sorted({service for service, _ in pairs}))
-        for repository_id in _answered(session, repositories, questions) if questions else ():
-            left.discard(repository_id)
-            session.progress.step("look up commits", total - len(left), total)
-        left.difference_update(repository_id for _, repository_id in pairs)
-        session.progress.step("look up commits", total - len(left), total)
+        if questions:
+            _answer(session, repositories, questions, finish)
+        finish(*(repository_id for _, repository_id in pairs))
     commits.end_questions(writer)
 
 
-def _answered(session: Session, repositories: Repositories, questions: commits.Questions) -> Iterator[str]:
-    """Answer questions and keep the answers; each repository, when it has been asked."""
+def _answer(
+    session: Session, repositories: Repositories, questions: commits.Questions, finish: Callable[[str], None]
+) -> None:
+    """Answer questions and keep the answers. `finish` hears of each repository that has been asked."""
     writer = session.writer
     answers = _Answers(repositories, session.settings.squash_merges, asks_requests=session.fetches)
     tips: dict[str, dict[_History, dict[str, date]]] = {}
@@ -76,7 +81,7 @@ def _answered(session: Session, repositories: Repositories, questions: commits.Q
     kept = kept_ranges(writer, list(by_repository), [key for one in asked for key in one.ranges])
     for one in asked:
         answers.add(one, tips.get(one.repository_id, {}), kept)
-        yield one.repository_id
+        finish(one.repository_id)
     with writer.transaction() as connection:
         differing_ranges = keep_ranges(connection, answers.found_ranges, answers.found_commits, kept)
         commits.replace_answers(

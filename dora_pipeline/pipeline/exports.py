@@ -61,9 +61,8 @@ def land_exports(
     with writer.transaction() as connection:
         inputs.note_left_out(connection, APM, left_out, is_raw=name.startswith("raw/"))
     known = inputs.known_inputs(writer.connection, APM, f"{name}/")
-    if len(files) == len(known) and all(
-        known.get(path := f"{name}/{file.name}") == (path, file.size, file.modified_at, None) for file in files
-    ):
+    originals = [Input(f"{name}/{file.name}", file.size, file.modified_at) for file in files]
+    if known == {one.name: one for one in originals}:
         # As mostly: nothing has changed, and none is the copy of another.
         return
     same = copies(files, _known_files(known.values(), f"{name}/"))

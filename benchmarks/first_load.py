@@ -13,7 +13,6 @@ takes those that are there.
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from typing import Any
 
 import duckdb
 import polars as pl
-from stopwatch import Stages, peak_mebibytes
+from stopwatch import Stages, in_a_process, peak_mebibytes
 
 from dora_pipeline.config import Home
 from dora_pipeline.intake.store import EventStore
@@ -101,7 +100,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         options.folder = options.folder or Path(temporary)
         prepare(options)
-        found = {name: in_a_process(name, options) for name in ("load", *_YARDSTICKS)}
+        chosen = ["--folder", str(options.folder.absolute()), *(["--both"] if options.both else [])]
+        found = {name: in_a_process(__file__, "--measure", name, *chosen) for name in ("load", *_YARDSTICKS)}
     show(found, options.deployments)
     if options.json:
         options.json.write_text(json.dumps({**found, "options": {**vars(options)}}, indent=1, default=str))
@@ -195,17 +195,6 @@ _YARDSTICKS = {"duckdb": _with_duckdb, "polars": _with_polars}
 def _timed() -> Iterator[dict[str, float]]:
     with Stages({}).measured() as seconds:
         yield seconds
-
-
-def in_a_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """What a measurement in a process of its own gives."""
-    command = [sys.executable, __file__, "--measure", name, "--folder", str(options.folder.absolute())]
-    both = ["--both"] if options.both else []
-    result = subprocess.run([*command, *both], capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise SystemExit(result.stderr)
-    measured: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-    return measured
 
 
 def show(found: dict[str, dict[str, Any]], deployments: int) -> None:

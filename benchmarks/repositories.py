@@ -23,7 +23,7 @@ from pathlib import Path
 
 import polars as pl
 from results import Results, add_json_option
-from stopwatch import Stages, peak_mebibytes
+from stopwatch import Stages, in_a_process, peak_mebibytes
 
 from dora_pipeline.config import Home
 from dora_pipeline.pipeline.runs import run
@@ -52,11 +52,11 @@ def main() -> int:
     parser.add_argument("--deployments", type=int, default=100_000)
     parser.add_argument("--repositories", type=int, default=100)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     add_json_option(parser)
     options = parser.parse_args()
-    if options.run:
-        print(json.dumps(measured(Home(options.run))))
+    if options.measure:
+        print(json.dumps(measured(Home(options.measure))))
         return 0
     results = Results(options)
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
@@ -83,8 +83,7 @@ def main() -> int:
             f"{len(late)} late": lambda: export(home, "late", deployed, each, late),
         }.items():
             prepare()
-            command = [sys.executable, __file__, "--run", str(home.path)]
-            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            found = in_a_process(__file__, "--measure", str(home.path))
             seconds = found["stages"]
             results.row(
                 title, *(seconds.get(stage, 0.0) for stage in (*_STAGES, "the rest")), found["git"], found["wall"]

@@ -1,7 +1,10 @@
 """Processor seconds of parts of the program and of processes, and their memory, for benchmarks."""
 
 import importlib
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -38,6 +41,15 @@ def peak_mebibytes(process: int | str = "self") -> int:
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     [line] = [line for line in status if line.startswith("VmHWM")]
     return int(line.split()[1]) // 1024
+
+
+def in_a_process(script: str, *arguments: str) -> dict[str, Any]:
+    """What a script in a process of its own prints in its last line, as JSON; where it fails, its complaint ends this."""
+    result = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise SystemExit(result.stderr)
+    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return found
 
 
 class Stages:

@@ -44,7 +44,7 @@ def peak_mebibytes(process: int | str = "self") -> int:
 
 
 def in_a_process(script: str, *arguments: str) -> dict[str, Any]:
-    """What a script in a process of its own prints in its last line, as JSON; where it fails, its complaint ends this."""
+    """What a script in a process of its own prints in its last line, as JSON. Ends with its complaint if it fails."""
     result = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False)
     if result.returncode:
         raise SystemExit(result.stderr)

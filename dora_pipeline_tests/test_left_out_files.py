@@ -1,11 +1,13 @@
 """Files among the exports that are not read: named once, with the reason, while everything else loads."""
 
+import gzip
 import json
 import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from dora_pipeline.pipeline.changes import rules_of, unread_exports
@@ -69,6 +71,25 @@ def test_an_export_that_holds_nothing_is_told_once(exporting: TestHome) -> None:
     exporting.run()
     assert exporting.notes.notes == told
     assert exporting.rows("SELECT COUNT(*) FROM core.rejected_events") == [(0,)]
+
+
+def test_exports_of_which_nothing_can_be_taken_are_named_until_they_are_mended(exporting: TestHome) -> None:
+    cut = gzip.compress("".join(f"{json.dumps(sighting(f'2.{n}'))}\n" for n in range(500)).encode())
+    (exports(exporting) / "cut.jsonl.gz").write_bytes(cut[:-20])
+    (exports(exporting) / "bare.csv").write_text("when,service\n2026-01-01,shop\n")
+    pl.DataFrame({"service": ["shop"], "version": ["3"]}).write_parquet(exports(exporting) / "bare.parquet")
+    for _ in range(2):
+        ran = call(exporting.home.path, "run")
+        assert (ran.code, "holds no record" in ran.err) == (0, False)
+        [warning] = [line for line in ran.err.splitlines() if "exports of which nothing can be taken" in line]
+        assert (
+            "(3): exports/apm/bare.csv: it has no column for timestamp, version, exports/apm/bare.parquet: " in warning
+        )
+        assert "it has no column for timestamp, exports/apm/cut.jsonl.gz: Compressed file ended before" in warning
+    for name in ("bare.csv", "bare.parquet"):
+        (exports(exporting) / name).unlink()
+    (exports(exporting) / "cut.jsonl.gz").write_bytes(cut)
+    assert "nothing can be taken" not in call(exporting.home.path, "run").err
 
 
 def test_a_link_to_what_the_kernel_makes_up_is_not_read(exporting: TestHome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,6 +201,13 @@ _FILES = Expectation(
     "{name}: {reason}",
     findings.query("files_read"),
 )
+_USABLE = Expectation(
+    "Of every export something can be taken.",
+    "export it again, whole and with these columns, or move it away; until then only what it told before counts",
+    "exports of which nothing can be taken",
+    "{name}: {reason}",
+    findings.query("exports_usable"),
+)
 _FOUND = Expectation(
     "The folder of exports is there and holds some, if the source is selected and is not pulled.",
     "correct the setting sources.apm_deployment_tracking.path, or drop exports into the folder",
@@ -233,7 +240,12 @@ _RULES = Expectation(
 EXPECTATIONS: Mapping[type[Table], Mapping[str, Expectation]] = {
     SourceSelections: {"types_selected": _TYPES},
     Services: {"definitions_read": _DEFINITIONS},
-    ApmVersionActivity: {"files_read": _FILES, "exports_found": _FOUND, "loads_add_up": _ACCOUNTS},
+    ApmVersionActivity: {
+        "files_read": _FILES,
+        "exports_usable": _USABLE,
+        "exports_found": _FOUND,
+        "loads_add_up": _ACCOUNTS,
+    },
     Deployments: {
         "keys_unique": _KEYS,
         "loads_add_up": _ACCOUNTS,

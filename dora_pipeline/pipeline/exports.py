@@ -159,8 +159,9 @@ def _read(session: Session, file: ExportFile, entry: Input) -> list[_Read]:
     if reading.is_damaged:
         _reject(session, entry, reading.rejected, reading.records)
         return []
-    # What is pulled of a quiet time holds none.
-    if reading.is_complete and not reading.records and not entry.name.startswith("raw/"):
+    # What is pulled of a quiet time holds none; a check names tables without the columns of a record.
+    is_empty = not reading.records and reading.rejected.is_empty()
+    if reading.is_complete and is_empty and not entry.name.startswith("raw/"):
         progress.note(f"{printable(entry.name)} holds no record")
     return [_Read(entry, reading)]
 

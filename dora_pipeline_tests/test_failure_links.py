@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dora_pipeline.intake.store import EventStore
+from dora_pipeline.pipeline.remedies import remedies
 from dora_pipeline.tables import FailureLinks, Failures
 from dora_pipeline_tests.homes import DEPLOYMENTS_BY_APM, DEPLOYMENTS_BY_EVENT, FAILURES_BY_EVENT, TestHome, moment
 from dora_pipeline_tests.oracle_links import Link, found_links
@@ -192,6 +193,22 @@ def test_events_carry_their_own_tags_then_those_of_their_service_each_once(linke
     assert linked_home.rows(
         "SELECT failure_id, custom_tags FROM core.failures WHERE failure_id LIKE 'in-%' ORDER BY ALL"
     ) == [("in-slack", of_service), ("in-window", ["language:go", "tier:1", "a:1", "language:sql"])]
+
+
+def test_the_env_that_most_failures_name_is_proposed_for_those_that_name_none(home: TestHome) -> None:
+    home.select_events()
+    for hour in range(10, 14):
+        home.deploy("shop", f"2024-05-06T{hour}:00:00", env="staging")
+    home.deploy("shop", "2024-05-06T15:00:00", env="prod")
+    home.fail(["shop"], "2024-05-06T16:00:00", id="none", env=None)
+
+    def proposed() -> list[str]:
+        results = {result.name: result for result in home.run(warns=True).warnings}
+        return remedies(results["failures_with_env"])
+
+    assert proposed() == ["dora.yaml, below sources: failure_event_api: {env: staging}"]
+    home.fail(["shop"], "2024-05-06T17:00:00", id="named", env="prod")
+    assert proposed() == ["dora.yaml, below sources: failure_event_api: {env: prod}"]
 
 
 def test_failures_without_an_env_or_a_link_are_told_with_what_to_do(home: TestHome) -> None:

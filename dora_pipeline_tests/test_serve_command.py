@@ -80,7 +80,7 @@ def test_short_keys_are_for_loopback_only(tmp_path: Path, serve: Serve) -> None:
         assert client.tell("failure", team="a", started_at=NOON).status_code == 200
         client.close()
     log = intake.log.read_text(encoding="utf-8")
-    assert "DORA_INTAKE_API_KEYS: key 2 has fewer than 16 characters" in log
+    assert "warning: DORA_INTAKE_API_KEYS: key 2 has fewer than 16 characters" in log
     assert "a-short-one" not in log
 
 

@@ -45,7 +45,7 @@ def serve_command(
 
 def _announce(server: IntakeServer, workers: int, rate_limit: int) -> None:
     for warning in server.keys.short:
-        messages.print(f"dora: {warning}; longer ones cannot be guessed", markup=False, soft_wrap=True)
+        messages.print(f"warning: {warning}; longer ones cannot be guessed", markup=False, soft_wrap=True)
     for line in _announcement(server, workers, rate_limit):
         console.print(line, markup=False, soft_wrap=True)
 

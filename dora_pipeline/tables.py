@@ -373,7 +373,7 @@ class Daily(Table):
     day = _day("The day.", primary_key=True)
     service = _text("Service; NULL for failures of which only a team is known.", nullable=True)
     env = _text(_ENV, nullable=True)
-    team = _text("Team of the newest event of the row.", nullable=True)
+    team = _text("Team of the newest event of the row that has one.", nullable=True)
     deployments = _whole(f"Deployments that finished on the day; {_SINCE}.", nullable=True)
     failures = _whole(f"Failures that started on the day; {_SINCE}.", nullable=True)
     change_failure_rate = _number(

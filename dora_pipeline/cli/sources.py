@@ -24,7 +24,7 @@ _BLANK = ("",) * (1 + len(_HEADINGS))
 def sources_command(verbose: bool, as_json: bool) -> None:
     """Show every source: since when it is selected, newest event, rows, rejected events, how long ago it was read.
 
-    Below stand last errors, folders without exports and files that are left out.
+    Days are those of UTC. Below stand last errors, folders without exports and files that are left out.
     """
     states = source_states(default_home())
     if as_json:

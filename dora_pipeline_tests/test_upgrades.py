@@ -16,7 +16,9 @@ from dora_pipeline.errors import DoraError, WarehouseError
 from dora_pipeline.warehouse.version import SCHEMA_VERSION
 from dora_pipeline_tests.command import call
 from dora_pipeline_tests.full_homes import FIRST_DAY, fill
+from dora_pipeline_tests.git_histories import History, git
 from dora_pipeline_tests.homes import TestHome
+from dora_pipeline_tests.lead_times import REPOSITORY
 
 Tables = dict[str, list[str]]
 DAY = str(FIRST_DAY + timedelta(days=3))
@@ -34,6 +36,7 @@ ALTER TABLE landing.judged_deployments DROP COLUMN remediation_id;
 ALTER TABLE landing.judged_deployments DROP COLUMN remediation_type;
 UPDATE landing.properties SET value = '1' WHERE name = 'schema_version';
 """
+_OLDER = "UPDATE landing.properties SET value = '1' WHERE name = 'schema_version'"
 _NEWER = "UPDATE landing.properties SET value = '999' WHERE name = 'schema_version'"
 _VERSION = "SELECT value FROM landing.properties WHERE name = 'schema_version'"
 
@@ -138,6 +141,28 @@ def test_a_store_that_does_not_answer_takes_no_events_out_of_the_new_warehouse(
     with pytest.raises(DoraError, match="intake"):
         old.run()
     assert without_times(old.tables()) == expected
+
+
+def test_the_originals_of_squash_commits_that_only_an_older_warehouse_has_stay(tmp_path: Path) -> None:
+    home, remote, history = TestHome(tmp_path / "home"), tmp_path / "app.git", History()
+    root = history.commit()
+    original, squash = history.commit(root), history.commit(root, message="Add a (#1)")
+    shas = history.write(remote, {"main": squash})
+    git(remote, "update-ref", "refs/pull/1/head", shas[original])
+    home.settings(repositories={REPOSITORY: str(remote)})
+    home.select_events()
+    for day, number in enumerate((root, squash), start=2):
+        tags = {"commit_sha": shas[number], "repository_url": f"https://{REPOSITORY}"}
+        home.deploy("shop", f"2024-01-0{day} 10:00:00", git=tags)
+    home.run()
+    before = home.tables()
+    assert home.rows("SELECT commit_sha FROM core.deployment_commits") == [(shas[original],)]
+    git(remote, "update-ref", "-d", "refs/pull/1/head")
+    shutil.rmtree(home.home.git)
+    change(home, _OLDER)
+    home.run()
+    assert home.rows(_VERSION) == [(SCHEMA_VERSION,)]
+    assert without_times(home.tables()) == without_times(before)
 
 
 def test_queries_go_on_with_an_older_warehouse(old: TestHome) -> None:

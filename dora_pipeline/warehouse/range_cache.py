@@ -8,7 +8,6 @@ import duckdb
 import polars as pl
 
 from dora_pipeline.warehouse.queries import difference, execute_with, make_alike
-from dora_pipeline.warehouse.version import SCHEMA_VERSION, schema_version
 from dora_pipeline.warehouse.writer import Writer
 
 # Bump when the rows of a range change, so that every range is looked up again.
@@ -23,13 +22,13 @@ def range_id(repository_id: str, base_sha: str, head_sha: str, patterns: Sequenc
 
 def take_over_what_remotes_said(writer: Writer) -> None:
     """Take over from what is published the ranges with originals of squash commits, and what went wrong with
-    repositories, where the same program made it.
+    repositories, also where an older program made it, unless it had other columns.
 
     The refs of their requests may be gone from the remote, and with a lost mirror the originals could not be had again.
     A rebuild asks no remote what is wrong.
     """
     with writer.published() as is_there:
-        if not is_there or schema_version(writer.connection, "published.landing") != SCHEMA_VERSION:
+        if not is_there or _columns(writer.connection, "published") != _columns(writer.connection):
             return
         with writer.transaction() as connection:
             connection.execute(
@@ -55,6 +54,19 @@ def take_over_what_remotes_said(writer: Writer) -> None:
                     SELECT p.* FROM published.landing.{name} AS p SEMI JOIN taken_ranges AS t ON p.range_id = t.range_id
                     """
                 )
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> list[tuple[str, str, str]]:
+    """The columns of what is taken over as a database, or this one, has them: tables, names and types."""
+    return connection.execute(
+        """
+        SELECT table_name, column_name, data_type FROM duckdb_columns()
+        WHERE database_name = COALESCE(?, CURRENT_DATABASE()) AND schema_name = 'landing'
+            AND table_name IN ('repository_errors', 'commit_ranges', 'range_commits')
+        ORDER BY ALL
+        """,
+        [database],
+    ).fetchall()
 
 
 # A commit of a range, the squash commit of the range that stands for it, and all that do.

@@ -271,6 +271,38 @@ def test_a_pick_that_comes_to_the_remote_after_a_range_was_read_had_its_commits_
     assert home.run().days == []
 
 
+def test_what_is_read_again_of_a_range_for_one_service_counts_for_the_others_that_have_it(
+    home: TestHome, remote: Path
+) -> None:
+    names, history = {}, History()
+    names["root"] = root = history.commit()
+    a1 = history.commit(root, committed=1 * HOUR)
+    a2 = history.commit(a1, committed=2 * HOUR)
+    # The release has the beginning of the request already, and the end of it before main.
+    release = history.commit(root, a1, committed=3 * HOUR)
+    names["pick"] = history.commit(release, committed=4 * HOUR, message="Add a (#1)")
+    names["base"] = history.commit(root, committed=5 * HOUR)
+    names["squash"] = history.commit(names["base"], committed=6 * HOUR, message="Add a (#1)")
+    shas = history.write(remote, {"main": names["squash"], "release": names["pick"]})
+    git(remote, "update-ref", "-d", "refs/heads/release")
+    git(remote, "update-ref", "refs/pull/1/head", shas[a2])
+    sha = {name: shas[number] for name, number in names.items()}
+    for service, days in {"shop": (2, 4, 6), "cart": (3, 5, 7)}.items():
+        for day, name in zip(days, ("root", "base", "squash"), strict=True):
+            deploy(home, f"{service}-{name}", day, sha[name], service=service)
+    home.run()
+    squash = sha["squash"]
+    assert brought(home, "cart-squash") == {shas[a1]: (squash, False), shas[a2]: (squash, False)}
+    git(remote, "update-ref", "refs/heads/release", sha["pick"])
+    deploy(home, "shop-pick", 3, sha["pick"])
+    home.run()
+    assert brought(home, "shop-squash") == {squash: (None, False)}
+    assert brought(home, "cart-squash") == {shas[a2]: (squash, False)}
+    before = home.tables()
+    home.run(rebuild=True)
+    assert home.tables() == before
+
+
 def test_what_a_range_had_stays_where_neither_the_remote_nor_a_mirror_made_again_has_its_requests(
     home: TestHome, remote: Path, picked: tuple[Path, Mapping[str, str]]
 ) -> None:

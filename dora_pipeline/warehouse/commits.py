@@ -248,10 +248,11 @@ def replace_answers(
         """
     )
     execute_with(connection, tips, "INSERT INTO landing.delivered_tips BY NAME SELECT * FROM given_rows")
+    # A range that was read again may be that of other services, too.
     differing = f"""
         SELECT service, day FROM ({difference("known_deployment_ranges", "new_ranges")})
         UNION SELECT service, day FROM ({difference("known_repeated_commits", "new_repeated")})
-        UNION SELECT service, day FROM new_ranges WHERE range_id IN (FROM differing_ranges)
+        UNION SELECT service, day FROM landing.deployment_ranges WHERE range_id IN (FROM differing_ranges)
     """
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE differing_ranges AS SELECT UNNEST(?::VARCHAR[]) AS range_id",

@@ -31,7 +31,7 @@ from dora_pipeline.sources.apm.export_reading import read_export
 
 # What a file gives, and in the first way that is all compared with: name, records, and three frames.
 Given = tuple[str, int, bytes, bytes, bytes]
-_FILES = "name STRING, location STRING, size BIGINT, modified_at TIMESTAMP"
+_FILES = "name STRING, location STRING, size BIGINT, modified_us BIGINT"
 _GIVEN = "name STRING, records BIGINT, activity BINARY, deployments BINARY, rejected BINARY"
 
 
@@ -107,7 +107,7 @@ def on_a_server(files: Sequence[ExportFile], url: str) -> list[Given]:
     session = SparkSession.builder.remote(url).create()
     try:
         session.conf.set("spark.sql.session.timeZone", "UTC")
-        listed = [(file.name, file.location, file.size, file.modified_at) for file in files]
+        listed = [(file.name, file.location, file.size, file.modified_us) for file in files]
         rows = session.createDataFrame(listed, _FILES).repartition(len(files), "name").mapInArrow(_read, _GIVEN)
         return [tuple(row.values()) for row in rows.toArrow().sort_by("name").to_pylist()]
     finally:

@@ -193,7 +193,7 @@ def test_files_that_are_as_they_were_are_not_compared_again(tmp_path: Path) -> N
     files = export_files(tmp_path)
     (tmp_path / "alone.csv").write_bytes(b"longer")
     known = {
-        file.name: KnownFile(file.size, file.modified_at, None if file.name == "a.csv" else "a.csv") for file in files
+        file.name: KnownFile(file.size, file.modified_us, None if file.name == "a.csv" else "a.csv") for file in files
     }
     # What cannot be read now was read when it was known.
     for file in files:
@@ -218,8 +218,8 @@ def test_the_same_bytes_under_another_ending_are_no_copy_since_they_are_read_oth
     files = export_files(tmp_path)
     expected = {"c.jsonl": "a.jsonl", "e.csv": "b.csv"}
     assert copies(files) == expected
-    known = {file.name: KnownFile(file.size, file.modified_at, "b.csv") for file in files if file.name != "b.csv"}
-    assert copies(files, {**known, "b.csv": KnownFile(4, files[1].modified_at, None)}) == expected
+    known = {file.name: KnownFile(file.size, file.modified_us, "b.csv") for file in files if file.name != "b.csv"}
+    assert copies(files, {**known, "b.csv": KnownFile(4, files[1].modified_us, None)}) == expected
 
 
 def test_large_files_that_differ_in_their_last_byte_are_no_copies(tmp_path: Path) -> None:
@@ -230,5 +230,5 @@ def test_large_files_that_differ_in_their_last_byte_are_no_copies(tmp_path: Path
 
 def test_a_file_that_is_gone_is_nobodys_copy(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"same")
-    gone = ExportFile("b.csv", str(tmp_path / "b.csv"), 4, datetime(2026, 3, 1, tzinfo=UTC))
+    gone = ExportFile("b.csv", str(tmp_path / "b.csv"), 4, 1_772_323_200_000_000)
     assert copies([*export_files(tmp_path), gone]) == {}

@@ -97,7 +97,7 @@ def unread_exports(home: Home, settings: Settings, now: datetime) -> Change | No
     lines = [
         f"{path} {file.size} {file.modified_at.isoformat()}"
         for path, file in files.items()
-        if (path not in known or (known[path].size, known[path].modified_at) != (file.size, file.modified_at))
+        if (path not in known or (known[path].size, known[path].modified_us) != (file.size, file.modified_us))
         and not timedelta(0) <= now - file.modified_at < _SETTLING
     ]
     gone = [path for path in known if path not in files]

@@ -61,7 +61,7 @@ def land_exports(
     with writer.transaction() as connection:
         inputs.note_left_out(connection, APM, left_out, is_raw=name.startswith("raw/"))
     known = inputs.known_inputs(writer.connection, APM, f"{name}/")
-    originals = [Input(f"{name}/{file.name}", file.size, file.modified_at) for file in files]
+    originals = [Input(f"{name}/{file.name}", file.size, file.modified_us) for file in files]
     if known == {one.name: one for one in originals}:
         # As mostly: nothing has changed, and none is the copy of another.
         return
@@ -69,7 +69,7 @@ def land_exports(
     named = {
         f"{name}/{file.name}": (file, f"{name}/{same[file.name]}" if file.name in same else None) for file in files
     }
-    present = {path: Input(path, file.size, file.modified_at, content_of) for path, (file, content_of) in named.items()}
+    present = {path: Input(path, file.size, file.modified_us, content_of) for path, (file, content_of) in named.items()}
     gone = [path for path in known if path not in present]
     changed = [path for path, now in present.items() if known.get(path) != now]
     total = len(changed) + len(gone)
@@ -122,7 +122,7 @@ def _known_files(known: Iterable[Input], folder: str) -> dict[str, KnownFile]:
     """The inputs of a folder, by their names below it."""
     return {
         one.name.removeprefix(folder): KnownFile(
-            one.size, one.modified_at, one.content_of and one.content_of.removeprefix(folder)
+            one.size, one.modified_us, one.content_of and one.content_of.removeprefix(folder)
         )
         for one in known
     }

@@ -8,7 +8,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -45,8 +44,7 @@ Found = tuple[RawRecord, Segment]
 def input_of(home: Home, path: Path) -> Input:
     """A file of the home as it is now."""
     status = path.stat()
-    modified_at = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1_000_000, UTC)
-    return Input(path.relative_to(home.path).as_posix(), status.st_size, modified_at)
+    return Input(path.relative_to(home.path).as_posix(), status.st_size, status.st_mtime_ns // 1000)
 
 
 def fresh_segments(

@@ -1,39 +1,34 @@
 """What has been read: the inputs as they were then, and how the last reading of each source went."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 import duckdb
 import polars as pl
 
 from dora_pipeline.tables import LandedInputs, empty_frame
-from dora_pipeline.timeline import EPOCH
 from dora_pipeline.warehouse.queries import execute_with, first_row
 
 
 class Input(NamedTuple):
-    """An input as it was when it was read: its name, size in bytes and last change (UTC)."""
+    """An input as it was when it was read: its name, size in bytes and last change (microseconds since 1970)."""
 
     name: str
     size: int
-    modified_at: datetime
+    modified_us: int
     content_of: str | None = None
 
 
 def known_inputs(connection: duckdb.DuckDBPyConnection, source: str, below: str = "") -> dict[str, Input]:
     """The inputs of a source that have landed, by name; those whose name begins so."""
-    # There may be many, and DuckDB makes a datetime slowly.
     query = """
         SELECT input, size, EPOCH_US(modified_at), content_of
         FROM landing.inputs
         WHERE source = ? AND STARTS_WITH(input, ?)
     """
     rows = connection.execute(query, [source, below]).fetchall()
-    return {
-        name: Input(name, size, EPOCH + timedelta(microseconds=modified_at), content_of)
-        for name, size, modified_at, content_of in rows
-    }
+    return {row[0]: Input._make(row) for row in rows}
 
 
 def note_input(connection: duckdb.DuckDBPyConnection, source: str, read: Input, records: int) -> None:
@@ -44,10 +39,10 @@ def note_input(connection: duckdb.DuckDBPyConnection, source: str, read: Input, 
 def note_inputs(connection: duckdb.DuckDBPyConnection, source: str, read: Sequence[tuple[Input, int]]) -> None:
     """Remember that inputs were read as they were then, with the records of each."""
     rows = pl.DataFrame(
-        [(source, one.name, one.size, one.modified_at, one.content_of, records) for one, records in read],
-        schema=empty_frame(LandedInputs).schema,
+        [(source, one.name, one.size, one.modified_us, one.content_of, records) for one, records in read],
+        schema={**empty_frame(LandedInputs).schema, "modified_at": pl.Int64},
         orient="row",
-    )
+    ).cast(empty_frame(LandedInputs).schema)
     delete = "DELETE FROM landing.inputs WHERE source = ? AND input IN (SELECT UNNEST(CAST(? AS VARCHAR[])))"
     connection.execute(delete, [source, [one.name for one, _ in read]])
     execute_with(connection, rows, "INSERT INTO landing.inputs BY NAME SELECT * FROM given_rows")

@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ TEXT_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv")
 COMPRESSIONS = (".gz", ".zst")
 ENDINGS = (*TEXT_ENDINGS, ".parquet", *(text + packed for text in TEXT_ENDINGS for packed in COMPRESSIONS))
 
+_by_name = attrgetter("name")
 # By so many bytes most files of one size differ.
 _BLOCK = 64 * 1024
 # Hidden files, notes for people, checksums and marks of writers, and the temporary files of editors and downloads.
@@ -39,12 +41,20 @@ _LEADS_NOWHERE = "it is a link that leads nowhere"
 
 
 class ExportFile(NamedTuple):
-    """An export as it lay in the folder: `name` is its posix path below the folder, `modified_at` UTC."""
+    """An export as it lay in the folder: `name` is its posix path below the folder.
+
+    Its last change is in microseconds since 1970: there may be many files, and each is compared in each run.
+    """
 
     name: str
     location: str
     size: int
-    modified_at: datetime
+    modified_us: int
+
+    @property
+    def modified_at(self) -> datetime:
+        """Its last change, in UTC."""
+        return EPOCH + timedelta(microseconds=self.modified_us)
 
     @property
     def path(self) -> Path:
@@ -53,10 +63,10 @@ class ExportFile(NamedTuple):
 
 
 class KnownFile(NamedTuple):
-    """An export as it was when it was read: size in bytes, last change (UTC), and whose copy it was."""
+    """An export as it was when it was read: size in bytes, last change (as above), and whose copy it was."""
 
     size: int
-    modified_at: datetime
+    modified_us: int
     original: str | None
 
 
@@ -98,9 +108,7 @@ def listing(folder: Path, link_targets: Sequence[Path] = ()) -> Listing:
         return Listing()
     walk = _Walk(folder, link_targets)
     walk.walk()
-    return Listing(
-        sorted(walk.found.files, key=lambda file: file.name), sorted(walk.found.left_out, key=lambda file: file.name)
-    )
+    return Listing(sorted(walk.found.files, key=_by_name), sorted(walk.found.left_out, key=_by_name))
 
 
 def _unreadable(folder: str | Path, error: OSError) -> SourceUnavailable:
@@ -138,7 +146,7 @@ class _Walk:
         try:
             with os.scandir(folder) as entries:
                 inside = os.path.join(real, "")
-                for entry in sorted(entries, key=lambda entry: entry.name):
+                for entry in sorted(entries, key=_by_name):
                     self._look_at(entry, inside + entry.name, below + entry.name)
         except OSError as error:
             raise _unreadable(folder, error) from error
@@ -191,8 +199,7 @@ class _Walk:
         elif not name.lower().endswith(ENDINGS):
             self._leave_out(path, name, _BAD_ENDING)
         else:
-            modified_at = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
-            self.found.files.append(ExportFile(name, path, status.st_size, modified_at))
+            self.found.files.append(ExportFile(name, path, status.st_size, status.st_mtime_ns // 1000))
 
     def _leave_out(self, path: str, name: str, reason: str) -> None:
         self.found.left_out.append(LeftOutFile(Path(path), printable(name), reason))
@@ -215,7 +222,7 @@ def copies(files: Sequence[ExportFile], known: Mapping[str, KnownFile] | None = 
     name. A file that cannot be read is nobody's copy; reading it tells why.
     """
     by_size: dict[int, list[ExportFile]] = defaultdict(list)
-    for file in sorted(sorted(files, key=lambda file: file.name), key=lambda file: file.modified_at, reverse=True):
+    for file in sorted(sorted(files, key=_by_name), key=lambda file: file.modified_us, reverse=True):
         by_size[file.size].append(file)
     known_by_size: dict[int, dict[str, KnownFile]] = defaultdict(dict)
     for name, one in (known or {}).items():
@@ -223,9 +230,9 @@ def copies(files: Sequence[ExportFile], known: Mapping[str, KnownFile] | None = 
     found: dict[str, str] = {}
     for size, alike in by_size.items():
         before = known_by_size[size]
-        now = {file.name: file.modified_at for file in alike}
+        now = {file.name: file.modified_us for file in alike}
         kept = {name: one.original for name, one in before.items() if one.original is not None}
-        is_known = now == {name: one.modified_at for name, one in before.items()}
+        is_known = now == {name: one.modified_us for name, one in before.items()}
         if is_known and all(_ending(name) == _ending(original) for name, original in kept.items()):
             found |= kept
             continue

@@ -5,36 +5,40 @@ WITH pairs AS (
     SELECT p.service, p.env, p.from_day, ROW_NUMBER() OVER (ORDER BY p.service, p.env) AS pair
     FROM changed_pairs AS p
 ),
+recent AS (
+    SELECT p.pair, a.version, COUNT(*) AS times
+    FROM landing.version_activity AS a
+    INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env AND a.day >= p.from_day
+    GROUP BY p.pair, a.version
+),
+-- What was seen before counts only for versions that are seen again; of others of such a name it leads to nothing.
+earlier AS (
+    SELECT p.pair, a.version, MIN(a.first_seen_at) AS first_seen_at, MAX(a.last_seen_at) AS last_seen_at
+    FROM landing.version_activity AS a
+    INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env AND a.day < p.from_day
+    WHERE a.version IN (SELECT r.version FROM recent AS r)
+    GROUP BY p.pair, a.version
+),
 -- Only what was seen in several spans can have come back, or be named by a later sighting.
 repeated AS (
-    SELECT p.pair, a.version
-    FROM landing.version_activity AS a
-    INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env
-    GROUP BY p.pair, a.version
-    HAVING COUNT(*) > 1
-),
-several AS (
-    SELECT
-        p.pair, a.version, a.first_seen_at, a.last_seen_at, a.commit_sha, a.repository_id, a.team, a.day, p.from_day
-    FROM landing.version_activity AS a
-    INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env
-    INNER JOIN repeated AS x ON p.pair = x.pair AND a.version = x.version
+    SELECT r.pair, r.version FROM recent AS r WHERE r.times > 1
+    UNION
+    SELECT e.pair, e.version FROM earlier AS e
 ),
 spans AS (
     SELECT
-        s.pair, s.version, MIN(s.first_seen_at) AS first_seen_at, MAX(s.last_seen_at) AS last_seen_at,
+        e.pair, e.version, e.first_seen_at, e.last_seen_at,
         CAST(NULL AS VARCHAR) AS commit_sha, CAST(NULL AS VARCHAR) AS repository_id, CAST(NULL AS VARCHAR) AS team,
         CAST(NULL AS DATE) AS day
-    FROM several AS s
-    WHERE s.day < s.from_day
-    GROUP BY s.pair, s.version
+    FROM earlier AS e
     UNION ALL
     SELECT
-        s.pair, s.version, s.first_seen_at, MAX(s.last_seen_at) AS last_seen_at,
-        MIN(s.commit_sha) AS commit_sha, MIN(s.repository_id) AS repository_id, MIN(s.team) AS team, MIN(s.day) AS day
-    FROM several AS s
-    WHERE s.day >= s.from_day
-    GROUP BY s.pair, s.version, s.first_seen_at
+        p.pair, a.version, a.first_seen_at, MAX(a.last_seen_at) AS last_seen_at,
+        MIN(a.commit_sha) AS commit_sha, MIN(a.repository_id) AS repository_id, MIN(a.team) AS team, MIN(a.day) AS day
+    FROM landing.version_activity AS a
+    INNER JOIN pairs AS p ON a.service = p.service AND a.env IS NOT DISTINCT FROM p.env AND a.day >= p.from_day
+    INNER JOIN repeated AS x ON p.pair = x.pair AND a.version = x.version
+    GROUP BY p.pair, a.version, a.first_seen_at
 ),
 looked_back AS (
     SELECT

@@ -203,6 +203,31 @@ def test_settings_that_the_user_has_changed_stay(dagster: DagsterHome, edit: str
     assert dagster.settings.read_text() == theirs
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (None, "dagster.yaml: postgres_url: the environment variable DAGSTER_PG_URL is not set; set it"),
+        (
+            "postgresql://dora:not-to-be-seen@127.0.0.1/dagster",
+            "DAGSTER_PG_URL: begins with something else than postgresql+psycopg2://, which Dagster needs here",
+        ),
+    ],
+)
+def test_a_storage_that_dagster_could_not_open_is_said_in_one_line(
+    dagster: DagsterHome, monkeypatch: pytest.MonkeyPatch, url: str | None, said: str
+) -> None:
+    dagster.make()
+    own = (project_folder() / "docs/production/dagster-postgresql.yaml").read_text(encoding="utf-8")
+    dagster.settings.write_text(own, encoding="utf-8")
+    if url is not None:
+        monkeypatch.setenv("DAGSTER_PG_URL", url)
+    answer = process(dagster.path.parent, "dev", "--prepare")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.endswith(f"{said}\n")
+    assert answer.err.count("\n") == 1
+    assert "not-to-be-seen" not in answer.err
+
+
 def test_a_dagster_home_of_the_user_s_own_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "elsewhere"))
     dagster = DagsterHome(Home(tmp_path / "home"))

@@ -16,6 +16,7 @@ import filelock
 from dora_pipeline.config import Home
 from dora_pipeline.errors import ConfigError, DoraError
 from dora_pipeline.files import write_whole
+from dora_pipeline.yaml_files import read_yaml
 
 _HEAD = "# Written by `dora dev`, which keeps it in step with the program until you change it. sha256 "
 _SHIPPED = resources.files("dora_pipeline")
@@ -29,6 +30,7 @@ storage:
     config:
       base_dir: {env: DAGSTER_HOME}
 """
+_POSTGRESQL = "postgresql+psycopg2://"
 # How many events of a run Dagster may hand to its storage at once.
 _EVENTS_AT_ONCE = "1000"
 
@@ -55,12 +57,14 @@ class DagsterHome:
     def make(self) -> bool:
         """Make the folder, and write the shipped settings into it. False where the user has settings of their own.
 
-        Raises ConfigError for a folder that cannot be written.
+        Raises ConfigError for a folder that cannot be written, and where settings of the user name a variable of the
+        environment that Dagster could do nothing with.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             known = self.settings.read_text(encoding="utf-8") if self.settings.exists() else None
             if known is not None and not _is_written_here(known):
+                self._require_variables()
                 return False
             shipped = (_SHIPPED / "dagster.yaml").read_text(encoding="utf-8") + _STORAGE
             text = f"{_HEAD}{_digest(shipped)}\n{shipped}"
@@ -73,6 +77,15 @@ class DagsterHome:
                 f"{error.filename or self.settings}: cannot be written: {error.strerror}; DORA_HOME, and DAGSTER_HOME "
                 "where it is set, must be folders that this user can write, with space"
             ) from error
+
+    def _require_variables(self) -> None:
+        for setting, name in _variables(read_yaml(self.settings)):
+            value = self.environment.get(name)
+            if value is None:
+                raise ConfigError(f"{self.settings}: {setting}: the environment variable {name} is not set; set it")
+            # By another driver Dagster starts, and does not hear what runs tell.
+            if setting == "postgres_url" and not value.startswith(_POSTGRESQL):
+                raise ConfigError(f"{name}: begins with something else than {_POSTGRESQL}, which Dagster needs here")
 
     def migrate(self) -> bool:
         """Bring the storage of another version of Dagster up to date. Whether that was needed.
@@ -132,6 +145,19 @@ def _digest(text: str) -> str:
 def _is_written_here(text: str) -> bool:
     head, _, body = text.partition("\n")
     return bool(re.fullmatch(re.escape(_HEAD) + "[0-9a-f]{64}", head)) and head.endswith(_digest(body))
+
+
+def _variables(settings: object, setting: str = "") -> Iterator[tuple[str, str]]:
+    """The variables of the environment that settings of Dagster name, each with the key that it is for."""
+    if isinstance(settings, list):
+        for one in settings:
+            yield from _variables(one, setting)
+    elif isinstance(settings, dict):
+        if settings.keys() == {"env"} and isinstance(settings["env"], str):
+            yield setting, settings["env"]
+            return
+        for key, value in settings.items():
+            yield from _variables(value, str(key))
 
 
 def _holder_text(holder: Path) -> str:

@@ -226,6 +226,8 @@ def test_a_storage_that_dagster_could_not_open_is_said_in_one_line(
     assert answer.err.endswith(f"{said}\n")
     assert answer.err.count("\n") == 1
     assert "not-to-be-seen" not in answer.err
+    (dagster.path / ".env").write_text("DAGSTER_PG_URL=postgresql+psycopg2://127.0.0.1/dagster\n", encoding="utf-8")
+    assert not dagster.make()
 
 
 def test_a_dagster_home_of_the_user_s_own_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,9 @@ class DagsterHome:
             ) from error
 
     def _require_variables(self) -> None:
+        if any((folder / ".env").exists() for folder in (self.path, Path.cwd())):
+            # Dagster takes variables from there, too.
+            return
         for setting, name in _variables(read_yaml(self.settings)):
             value = self.environment.get(name)
             if value is None:

@@ -248,16 +248,19 @@ def replace_answers(
         """
     )
     execute_with(connection, tips, "INSERT INTO landing.delivered_tips BY NAME SELECT * FROM given_rows")
-    # A range that was read again may be that of other services, too.
-    differing = f"""
-        SELECT service, day FROM ({difference("known_deployment_ranges", "new_ranges")})
-        UNION SELECT service, day FROM ({difference("known_repeated_commits", "new_repeated")})
-        UNION SELECT service, day FROM landing.deployment_ranges WHERE range_id IN (FROM differing_ranges)
-    """
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE differing_ranges AS SELECT UNNEST(?::VARCHAR[]) AS range_id",
         [list(differing_ranges)],
     )
+    # A range that was read again may be that of other services, too.
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE differing_answers AS
+        SELECT service, day FROM ({difference("known_deployment_ranges", "new_ranges")})
+        UNION SELECT service, day FROM ({difference("known_repeated_commits", "new_repeated")})
+        UNION SELECT service, day FROM landing.deployment_ranges WHERE range_id IN (FROM differing_ranges)
+        """
+    )
     # Their commits follow when they are loaded: those of a day that nobody asks for stay as its deployments are.
-    mark_days(connection, (Deployments,), f"SELECT day FROM ({differing})")
-    wait_for_changes(connection, differing)
+    mark_days(connection, (Deployments,), "SELECT day FROM differing_answers")
+    wait_for_changes(connection, "FROM differing_answers")

@@ -58,9 +58,8 @@ def main() -> None:
                 lambda home=home: [os.stat(entry.path) for entry in os.scandir(_exports(home))],
             )
             # In turn: a machine with other work is faster at one moment than at the next.
-            of_one, nothing_new, bare = map(
-                min, zip(*([*map(processor_seconds, acts)] for _ in range(_TIMES)), strict=True)
-            )
+            rounds = [[processor_seconds(act) for act in acts] for _ in range(_TIMES)]
+            of_one, nothing_new, bare = map(min, zip(*rounds, strict=True))
             beyond = (nothing_new - of_one) / bare
             results.row(files, first, first / files * 1_000, nothing_new, of_one, bare, beyond)
     results.write()

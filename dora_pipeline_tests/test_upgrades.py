@@ -23,8 +23,9 @@ from dora_pipeline_tests.lead_times import REPOSITORY
 Tables = dict[str, list[str]]
 DAY = str(FIRST_DAY + timedelta(days=3))
 
+_OLDER = "UPDATE landing.properties SET value = '1' WHERE name = 'schema_version'"
 # What version 1 had in another way, as far as a reader or a run could stumble over it.
-_VERSION_1 = """
+_VERSION_1 = f"""
 ALTER TABLE core.deployments DROP COLUMN change_failure;
 ALTER TABLE core.deployments DROP COLUMN remediation_id;
 ALTER TABLE core.deployments DROP COLUMN remediation_type;
@@ -34,9 +35,8 @@ ALTER TABLE landing.deployments DROP COLUMN remediation_type;
 ALTER TABLE landing.judged_deployments DROP COLUMN change_failure;
 ALTER TABLE landing.judged_deployments DROP COLUMN remediation_id;
 ALTER TABLE landing.judged_deployments DROP COLUMN remediation_type;
-UPDATE landing.properties SET value = '1' WHERE name = 'schema_version';
+{_OLDER};
 """
-_OLDER = "UPDATE landing.properties SET value = '1' WHERE name = 'schema_version'"
 _NEWER = "UPDATE landing.properties SET value = '999' WHERE name = 'schema_version'"
 _VERSION = "SELECT value FROM landing.properties WHERE name = 'schema_version'"
 

@@ -38,11 +38,12 @@ def note_input(connection: duckdb.DuckDBPyConnection, source: str, read: Input, 
 
 def note_inputs(connection: duckdb.DuckDBPyConnection, source: str, read: Sequence[tuple[Input, int]]) -> None:
     """Remember that inputs were read as they were then, with the records of each."""
+    schema = empty_frame(LandedInputs).schema
     rows = pl.DataFrame(
         [(source, one.name, one.size, one.modified_us, one.content_of, records) for one, records in read],
-        schema={**empty_frame(LandedInputs).schema, "modified_at": pl.Int64},
+        schema={**schema, "modified_at": pl.Int64},
         orient="row",
-    ).cast(empty_frame(LandedInputs).schema)
+    ).cast(schema)
     delete = "DELETE FROM landing.inputs WHERE source = ? AND input IN (SELECT UNNEST(CAST(? AS VARCHAR[])))"
     connection.execute(delete, [source, [one.name for one, _ in read]])
     execute_with(connection, rows, "INSERT INTO landing.inputs BY NAME SELECT * FROM given_rows")
